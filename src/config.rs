@@ -1,0 +1,292 @@
+//! Configuration: one struct per component, each field a flag, an environment variable and a default.
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
+
+use clap::Args;
+
+use crate::reading::{OnDuplicate, Timestamp};
+
+/// Where the database is.
+#[derive(Args, Clone, Debug)]
+pub struct DatabaseConfig {
+    /// Postgres URL; `?sslmode=require` for managed Postgres
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        default_value = "postgres://sensorpipe@127.0.0.1:15432/sensorpipe"
+    )]
+    pub database_url: DatabaseUrl,
+
+    /// Connections that serve queries; ingestion has its own
+    #[arg(long, env = "DATABASE_POOL_SIZE", default_value_t = 10)]
+    pub database_pool_size: u32,
+
+    /// Longest time that one query of the api may take
+    #[arg(long, env = "STATEMENT_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub statement_timeout: Duration,
+}
+
+/// A Postgres URL whose password never shows in `Debug` or `Display`.
+#[derive(Clone)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The URL with its secrets, for the connection alone.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("a Postgres URL starts with postgres://".to_owned())
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    /// Scheme, host and database; neither the user's password nor the options, which may hold one too.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let without_options = self.0.split('?').next().unwrap_or_default();
+        match (without_options.split_once("://"), without_options.rsplit_once('@')) {
+            (Some((scheme, _)), Some((_, place))) => write!(f, "{scheme}://***@{place}"),
+            _ => f.write_str(without_options),
+        }
+    }
+}
+
+/// Where Kafka is, and which topic and group are ours.
+#[derive(Args, Clone, Debug)]
+pub struct KafkaConfig {
+    /// Bootstrap brokers, `host:port`, comma-separated
+    #[arg(long, env = "KAFKA_BROKERS", default_value = "127.0.0.1:19092")]
+    pub kafka_brokers: String,
+
+    /// Topic that carries the readings
+    #[arg(long, env = "KAFKA_TOPIC", default_value = "sensor-readings")]
+    pub kafka_topic: String,
+
+    /// Consumer group of the workers; one group per database and topic
+    #[arg(long, env = "KAFKA_GROUP", default_value = "sensorpipe")]
+    pub kafka_group: String,
+}
+
+/// Any librdkafka setting: `KAFKA_CONFIG_security_protocol=SASL_SSL` sets `security.protocol`.
+///
+/// Underscores stand for dots. Read from the environment only, so that secrets stay off command lines.
+#[derive(Clone, Default)]
+pub struct KafkaSettings(pub BTreeMap<String, String>);
+
+impl KafkaSettings {
+    /// The settings that the process environment holds.
+    pub fn from_env() -> Self {
+        Self::from_vars(std::env::vars())
+    }
+
+    fn from_vars(vars: impl Iterator<Item = (String, String)>) -> Self {
+        Self(
+            vars.filter_map(|(name, value)| {
+                let setting = name.strip_prefix("KAFKA_CONFIG_")?;
+                Some((setting.to_ascii_lowercase().replace('_', "."), value))
+            })
+            .collect(),
+        )
+    }
+}
+
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// The topic as `migrate` makes it where it is missing; an existing topic is never altered.
+#[derive(Args, Clone, Debug)]
+pub struct TopicConfig {
+    /// Partitions of the topic
+    #[arg(long, env = "KAFKA_PARTITIONS", default_value_t = 12)]
+    pub kafka_partitions: i32,
+
+    /// Copies of each partition
+    #[arg(long, env = "KAFKA_REPLICATION", default_value_t = 1)]
+    pub kafka_replication: i32,
+
+    /// `min.insync.replicas`; a majority of the copies where not set
+    #[arg(long, env = "KAFKA_MIN_INSYNC_REPLICAS")]
+    pub kafka_min_insync_replicas: Option<i32>,
+
+    /// How long Kafka keeps a reading
+    #[arg(long, env = "KAFKA_RETENTION", default_value = "7days", value_parser = humantime::parse_duration)]
+    pub kafka_retention: Duration,
+}
+
+/// What `migrate` may choose in the schema.
+#[derive(Args, Clone, Debug)]
+pub struct SchemaConfig {
+    /// Time that one chunk of the hypertable covers; applies to a hypertable that `migrate` makes
+    #[arg(long, env = "CHUNK_INTERVAL", default_value = "7days", value_parser = humantime::parse_duration)]
+    pub chunk_interval: Duration,
+}
+
+/// The HTTP front end.
+#[derive(Args, Clone, Debug)]
+pub struct HttpConfig {
+    /// Address to listen on
+    #[arg(long, env = "HTTP_ADDR", default_value = "127.0.0.1:8080")]
+    pub http_addr: SocketAddr,
+
+    /// Listen on an address that others can reach although no access control is configured
+    #[arg(long, env = "ALLOW_ANONYMOUS")]
+    pub allow_anonymous: bool,
+
+    /// Largest request body, in bytes
+    #[arg(long, env = "HTTP_MAX_BODY_BYTES", default_value_t = 16 << 20)]
+    pub http_max_body_bytes: usize,
+
+    /// Longest time that a request may take
+    #[arg(long, env = "HTTP_REQUEST_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub http_request_timeout: Duration,
+
+    /// Longest wait for Kafka's acknowledgement of a reading; then 503
+    #[arg(long, env = "PUBLISH_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub publish_timeout: Duration,
+
+    /// Most sensor ids that the api remembers as known
+    #[arg(long, env = "KNOWN_SENSORS_MAX", default_value_t = 1_000_000)]
+    pub known_sensors_max: u64,
+}
+
+/// Which readings are accepted, and what becomes of a second one for the same sensor and time.
+#[derive(Args, Clone, Debug)]
+pub struct IngestConfig {
+    /// Earliest reading time that is accepted
+    #[arg(long, env = "ACCEPT_SINCE", default_value = "2000-01-01T00:00:00Z")]
+    pub accept_since: Timestamp,
+
+    /// How far ahead of the clock a reading may be
+    #[arg(long, env = "ACCEPT_AHEAD", default_value = "1day", value_parser = humantime::parse_duration)]
+    pub accept_ahead: Duration,
+
+    /// Which of two readings for the same sensor and time stays
+    #[arg(long, env = "ON_DUPLICATE", value_enum, default_value_t = OnDuplicate::Ignore)]
+    pub on_duplicate: OnDuplicate,
+}
+
+/// The pool of consumers.
+#[derive(Args, Clone, Debug)]
+pub struct WorkerConfig {
+    /// Consumers in this process, each with a database connection of its own; the cores where not set
+    #[arg(long, env = "CONSUMERS")]
+    pub consumers: Option<usize>,
+
+    /// Where to start on a topic that the database has never seen: its beginning, or its end
+    #[arg(long, env = "START", value_enum, default_value_t = Start::Earliest)]
+    pub start: Start,
+
+    /// Most readings in one transaction
+    #[arg(long, env = "BATCH_MAX_READINGS", default_value_t = 50_000)]
+    pub batch_max_readings: usize,
+
+    /// Most bytes of records in one transaction
+    #[arg(long, env = "BATCH_MAX_BYTES", default_value_t = 8 << 20)]
+    pub batch_max_bytes: usize,
+
+    /// Longest time that a reading waits for company when the writer is free, in milliseconds
+    #[arg(long, env = "LINGER_MS", default_value_t = 5)]
+    pub linger_ms: u64,
+
+    /// How long a database lock may block a writer before a frozen sensorpipe backend that holds it is ended
+    #[arg(long, env = "LOCK_TIMEOUT", default_value = "3s", value_parser = humantime::parse_duration)]
+    pub lock_timeout: Duration,
+
+    /// Longest wait for the stored offsets on assignment; then the consumer leaves the group until Postgres answers
+    #[arg(long, env = "ASSIGN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub assign_timeout: Duration,
+
+    /// Longest wait for in-flight work when partitions are revoked or the process stops
+    #[arg(long, env = "DRAIN_TIMEOUT", default_value = "15s", value_parser = humantime::parse_duration)]
+    pub drain_timeout: Duration,
+}
+
+impl WorkerConfig {
+    /// How many consumers to run.
+    pub fn consumers(&self) -> usize {
+        self.consumers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+    }
+}
+
+/// Where a worker's `/metrics` and health are served.
+#[derive(Args, Clone, Debug)]
+pub struct MetricsConfig {
+    /// Address for `/metrics`, `/healthz` and `/readyz` of a worker; off where not set
+    #[arg(long, env = "METRICS_ADDR")]
+    pub metrics_addr: Option<SocketAddr>,
+}
+
+/// Where a worker starts on a topic of which the database has no offset at all.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At the beginning of the log.
+    Earliest,
+    /// At its end; the resolved offset is kept before anything is consumed.
+    Latest,
+}
+
+/// How logs look.
+#[derive(Args, Clone, Debug)]
+pub struct LogConfig {
+    /// Filter, such as `info` or `sensorpipe=debug`
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", global = true)]
+    pub log_level: String,
+
+    /// Text for people or JSON for machines
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, global = true)]
+    pub log_format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A readable line.
+    Text,
+    /// A JSON object.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_url_hides_its_secrets() {
+        let url: DatabaseUrl = "postgres://me:s3cr@t@db:5432/app?password=hidden".parse().unwrap();
+        assert_eq!(url.to_string(), "postgres://***@db:5432/app");
+        assert_eq!(format!("{url:?}"), "postgres://***@db:5432/app");
+        assert!("mysql://x".parse::<DatabaseUrl>().is_err());
+    }
+
+    #[test]
+    fn librdkafka_settings_pass_through_and_hide_their_values() {
+        let vars = [
+            ("KAFKA_CONFIG_security_protocol", "SASL_SSL"),
+            ("KAFKA_CONFIG_SASL_PASSWORD", "hush"),
+            ("PATH", "/bin"),
+        ];
+        let settings = KafkaSettings::from_vars(vars.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())));
+        assert_eq!(settings.0["security.protocol"], "SASL_SSL");
+        assert_eq!(settings.0["sasl.password"], "hush");
+        assert!(!format!("{settings:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,3 @@
+//! Everything that speaks to Kafka; the only place that names `rdkafka`.
+
+mod client;

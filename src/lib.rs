@@ -1,0 +1,35 @@
+//! sensorpipe: sensor readings from HTTP and Kafka into TimescaleDB, each stored exactly once.
+//!
+//! Data moves one way:
+//!
+//! ```text
+//! http ──> kafka ──> pipeline ──> store ──> http
+//! POST     producer   decode       one        statistics
+//!          consumer   batch        transaction
+//! ```
+//!
+//! | module | what it holds | what it never touches |
+//! |---|---|---|
+//! | [`reading`] | a reading, its limits, its fates; decode and encode | I/O, the clock |
+//! | [`http`] | routes, validation, documents | SQL, librdkafka |
+//! | [`kafka`] | producer, consumer, rebalance events, the topic | SQL, HTTP |
+//! | [`pipeline`] | batch, assignment, the consumer's loop and its writer | the names `rdkafka`, `sqlx`, `axum` |
+//! | [`store`] | every line of SQL; the exactly-once transaction | Kafka, HTTP |
+//! | [`app`] | which tasks a role runs and in which order they stop | everything else |
+//!
+//! Invariants:
+//!
+//! - A batch's readings, dead letters, counts and offsets commit in one transaction, or none of them does.
+//! - An offset moves only by compare-and-set in that transaction; Kafka's own offsets are advisory.
+//! - Every reading meets exactly one fate: stored, duplicate, or dead-lettered with a [`reading::Reason`].
+//! - The loop that owns a consumer's state is the only one that changes it.
+
+pub mod app;
+pub mod config;
+pub mod http;
+pub mod kafka;
+pub mod metrics;
+pub mod pipeline;
+pub mod reading;
+pub mod seed;
+pub mod store;

@@ -1,0 +1,25 @@
+//! Parses the arguments, starts telemetry, hands over.
+
+use clap::Parser;
+use sensorpipe::app::{self, Command};
+
+/// Sensor readings from HTTP and Kafka into TimescaleDB, each stored exactly once.
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    log: sensorpipe::config::LogConfig,
+}
+
+fn main() -> anyhow::Result<()> {
+    // A missing file is the usual case; a broken one is worth knowing.
+    match dotenvy::dotenv() {
+        Err(error) if !error.not_found() => anyhow::bail!(".env: {error}"),
+        _ => {}
+    }
+    let cli = Cli::parse();
+    app::start_logging(&cli.log)?;
+    app::run(cli.command)
+}

@@ -1,0 +1,1 @@
+//! From records to batches to the database; names neither `rdkafka` nor `sqlx`.

@@ -1,0 +1,1 @@
+//! A JSON scanner that hands out slices of its input and allocates nothing.

@@ -1,0 +1,1 @@
+//! The sample data: two sensors, 14 days of minute readings each.

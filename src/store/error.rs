@@ -1,0 +1,111 @@
+//! What can go wrong in the database, and whether to try again.
+
+/// A failed conversation with Postgres.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing} failed")]
+pub struct StoreError {
+    doing: &'static str,
+    #[source]
+    source: sqlx::Error,
+}
+
+/// What a failure calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// The connection is gone or the server is not taking work: connect anew, later.
+    Reconnect,
+    /// The transaction lost to another one: the same connection may try again at once.
+    Retry,
+    /// The row itself is refused: find it and set it aside.
+    IsolateRow,
+    /// A key is there already.
+    UniqueViolation,
+    /// Nothing that a retry mends by itself, such as a missing privilege or table; an operator must act.
+    Operator,
+}
+
+impl StoreError {
+    /// Wraps an error with what was being done, such as `"reading offsets"`.
+    pub(super) fn new(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |source| Self { doing, source }
+    }
+
+    /// The five-letter code where the server answered with one.
+    pub fn sqlstate(&self) -> Option<String> {
+        self.source.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())
+    }
+
+    /// The server's own words, without its hints; for `dead_letters.detail`.
+    pub fn server_message(&self) -> String {
+        self.source
+            .as_database_error()
+            .map_or_else(|| self.source.to_string(), |error| error.message().to_owned())
+    }
+
+    /// What this failure calls for.
+    pub fn remedy(&self) -> Remedy {
+        match self.sqlstate() {
+            Some(sqlstate) => remedy_for(&sqlstate),
+            None => Remedy::Reconnect,
+        }
+    }
+
+    /// Whether the same work may succeed later without anybody's help.
+    pub fn is_retriable(&self) -> bool {
+        match self.remedy() {
+            Remedy::Reconnect | Remedy::Retry => true,
+            Remedy::IsolateRow | Remedy::UniqueViolation | Remedy::Operator => false,
+        }
+    }
+}
+
+/// By class, with the exceptions named; codes as in Postgres' appendix A.
+fn remedy_for(sqlstate: &str) -> Remedy {
+    match sqlstate {
+        "23505" => Remedy::UniqueViolation,
+        // serialization_failure, deadlock_detected, lock_not_available
+        "40001" | "40P01" | "55P03" => Remedy::Retry,
+        // query_canceled is a statement timeout here
+        "57014" => Remedy::Retry,
+        // read_only_sql_transaction: a failover is under way
+        "25006" => Remedy::Reconnect,
+        _ => match &sqlstate[..2] {
+            "22" | "23" => Remedy::IsolateRow,
+            // connection, resources, operator intervention, system error
+            "08" | "53" | "57" | "58" => Remedy::Reconnect,
+            // invalid transaction state: begin anew on a fresh connection
+            "25" => Remedy::Reconnect,
+            _ => Remedy::Operator,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sqlstate_decides() {
+        for (sqlstate, remedy) in [
+            ("23505", Remedy::UniqueViolation),
+            ("23503", Remedy::IsolateRow),
+            ("23514", Remedy::IsolateRow),
+            ("22003", Remedy::IsolateRow),
+            ("40P01", Remedy::Retry),
+            ("40001", Remedy::Retry),
+            ("55P03", Remedy::Retry),
+            ("57014", Remedy::Retry),
+            ("57P01", Remedy::Reconnect),
+            ("57P03", Remedy::Reconnect),
+            ("53300", Remedy::Reconnect),
+            ("53100", Remedy::Reconnect),
+            ("08006", Remedy::Reconnect),
+            ("25P03", Remedy::Reconnect),
+            ("25006", Remedy::Reconnect),
+            ("42501", Remedy::Operator),
+            ("42P01", Remedy::Operator),
+        ] {
+            assert_eq!(remedy_for(sqlstate), remedy, "{sqlstate}");
+        }
+    }
+}
