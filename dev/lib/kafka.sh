@@ -62,8 +62,12 @@ kafka_format() {
 }
 
 kafka_launch() {
-  if [[ -n $(kafka_pid) ]]; then
-    local port
+  local pid port
+  pid=$(kafka_pid)
+  if [[ -n $pid ]] && ! runs_in "$pid" "$KAFKA_HOME"; then
+    say "kafka: process $pid has lost its folder"
+    kafka_down
+  elif [[ -n $pid ]]; then
     port=$(kafka_started_port)
     [[ $port == "$KAFKA_PORT" ]] ||
       fail "kafka of $STATE runs on port $port, not $KAFKA_PORT: dev/services down kafka first, or set KAFKA_PORT=$port"
@@ -75,6 +79,7 @@ kafka_launch() {
   mkdir -p -- "$KAFKA_HOME" "$LOGS"
   [[ -d $KAFKA_HOME/data ]] || kafka_format
   write_broker_properties "$KAFKA_HOME/server.properties" "$KAFKA_HOME/data"
+  rotate_log "$KAFKA_LOG"
   say "kafka: starting on 127.0.0.1:$KAFKA_PORT"
   (
     cd -- "$KAFKA_HOME" || exit
@@ -113,7 +118,10 @@ kafka_down() {
 kafka_kill() {
   local pid
   pid=$(kafka_pid)
-  [[ -n $pid ]] || fail "kafka: not running"
+  if [[ -z $pid ]]; then
+    say "kafka: not running"
+    return 1
+  fi
   say "kafka: killing process $pid"
   kill -s KILL -- "$pid"
   ends_within 10 "$pid" || fail "kafka: process $pid survives SIGKILL"

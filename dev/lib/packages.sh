@@ -46,7 +46,13 @@ need_postgres_packages() {
   need_tool psql postgresql-client
   if native_timescaledb; then
     need_package "$TIMESCALEDB_PACKAGE"
-  elif ! [[ -d $CACHE/$TRIXIE_RELEASE ]]; then
+    return
+  fi
+  ((EUID == 0)) ||
+    fail "this distribution has no $TIMESCALEDB_PACKAGE: postgres needs Debian 13 in a folder, and that needs root: run dev/services as root"
+  unshare --mount true 2>/dev/null ||
+    fail "this distribution has no $TIMESCALEDB_PACKAGE: postgres needs Debian 13 in a folder, and this root may not mount"
+  if [[ ! -d $CACHE/$TRIXIE_RELEASE ]]; then
     need_tool debootstrap debootstrap
     need_package debian-archive-keyring
   fi
@@ -79,7 +85,7 @@ install_needed() {
   say "installing $wanted"
   mkdir -p -- "$LOGS"
   update_package_lists
-  DEBIAN_FRONTEND=noninteractive apt-get install --no-install-recommends -y "${packages[@]}" \
+  DEBIAN_FRONTEND=noninteractive apt-get install -o DPkg::Lock::Timeout=300 --no-install-recommends -y "${packages[@]}" \
     </dev/null >"$LOGS/packages.log" 2>&1 8>&- 9>&- ||
     fail_with_log "$LOGS/packages.log" "could not install $wanted; by hand: $by_hand"
   NEEDED=()

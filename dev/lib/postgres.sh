@@ -82,7 +82,7 @@ postgres_init() {
 # A postmaster that was killed leaves its pid file, and maybe backends that hold its shared memory.
 postgres_clear_crash() {
   local -a left
-  mapfile -t left < <(pids_in "$POSTGRES_HOME/data")
+  mapfile -t left < <(pids_in "$POSTGRES_HOME/data" postgres)
   if ((${#left[@]} > 0)); then
     say "postgres: ending what a killed server left: ${left[*]}"
     kill -s KILL -- "${left[@]}" 2>/dev/null || true
@@ -92,8 +92,12 @@ postgres_clear_crash() {
 }
 
 postgres_launch() {
-  if [[ -n $(postgres_pid) ]]; then
-    local port
+  local pid port
+  pid=$(postgres_pid)
+  if [[ -n $pid ]] && ! runs_in "$pid" "$POSTGRES_HOME/data"; then
+    say "postgres: process $pid has lost its folder"
+    postgres_down
+  elif [[ -n $pid ]]; then
     port=$(postgres_started_port)
     [[ $port == "$POSTGRES_PORT" ]] ||
       fail "postgres of $STATE runs on port $port, not $POSTGRES_PORT: dev/services down postgres first, or set POSTGRES_PORT=$port"
@@ -112,6 +116,7 @@ postgres_launch() {
   fi
   cat -- "$REPO/dev/postgres/sensorpipe.conf" >"$POSTGRES_HOME/data/sensorpipe.conf"
   cat -- "$REPO/dev/postgres/pg_hba.conf" >"$POSTGRES_HOME/data/pg_hba.conf"
+  rotate_log "$POSTGRES_LOG"
   say "postgres: starting on 127.0.0.1:$POSTGRES_PORT"
   (DETACHED=1 as_postgres postgres data -p "$POSTGRES_PORT" -c "$POSTGRES_MARK") \
     </dev/null >>"$POSTGRES_LOG" 2>&1 8>&- 9>&- &
@@ -142,12 +147,13 @@ postgres_down() {
   pid=$(postgres_pid)
   if [[ -z $pid ]]; then
     say "postgres: not running"
+    postgres_clear_crash
     return
   fi
   say "postgres: stopping process $pid"
-  mapfile -t all < <(pids_in "$POSTGRES_HOME/data")
+  mapfile -t all < <(pids_in "$POSTGRES_HOME/data" postgres)
   # A frozen backend would hold up the shutdown.
-  kill -s CONT -- "${all[@]}" 2>/dev/null || true
+  kill -s CONT -- "$pid" "${all[@]}" 2>/dev/null || true
   stop_within 30 INT "$pid"
 }
 
@@ -155,9 +161,12 @@ postgres_kill() {
   local pid
   local -a all
   pid=$(postgres_pid)
-  [[ -n $pid ]] || fail "postgres: not running"
-  mapfile -t all < <(pids_in "$POSTGRES_HOME/data")
-  say "postgres: killing process $pid and its ${#all[@]} processes"
+  if [[ -z $pid ]]; then
+    say "postgres: not running"
+    return 1
+  fi
+  mapfile -t all < <(pids_in "$POSTGRES_HOME/data" postgres)
+  say "postgres: killing process $pid and its backends"
   kill -s KILL -- "$pid" "${all[@]}" 2>/dev/null || true
   ends_within 10 "$pid" "${all[@]}" || fail "postgres: a process survives SIGKILL"
 }

@@ -12,13 +12,19 @@ pids_marked() {
     done
 }
 
-# pids_in FOLDER: the processes whose current directory it is, in whatever mount namespace.
+# runs_in PID FOLDER: whether this is the process's current directory, in whatever mount namespace.
+runs_in() {
+  [[ /proc/$1/cwd -ef $2 ]]
+}
+
+# pids_in FOLDER NAME: the processes called NAME that run in FOLDER.
 pids_in() {
-  local cwd
+  local cwd pid name
   for cwd in /proc/[0-9]*/cwd; do
-    if [[ $cwd -ef $1 ]]; then
-      cwd=${cwd#/proc/}
-      printf '%s\n' "${cwd%/cwd}"
+    pid=${cwd#/proc/}
+    pid=${pid%/cwd}
+    if runs_in "$pid" "$1" && read -r name 2>/dev/null <"/proc/$pid/comm" && [[ $name == "$2" ]]; then
+      printf '%s\n' "$pid"
     fi
   done
 }
@@ -26,7 +32,7 @@ pids_in() {
 # Zombies have ended, whatever kill -0 says.
 alive() {
   local stat
-  { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
+  read -r stat 2>/dev/null <"/proc/$1/stat" || return 1
   stat=${stat##*) }
   [[ $stat != [ZX]* ]]
 }

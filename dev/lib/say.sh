@@ -23,3 +23,10 @@ fail_with_log() {
   fi
   exit 1
 }
+
+# Keeps a log that is appended to from growing for ever: one older file stays beside it.
+rotate_log() {
+  if [[ -f $1 ]] && (($(stat --format=%s -- "$1") > 20000000)); then
+    mv -f -- "$1" "$1.old"
+  fi
+}
