@@ -1,11 +1,17 @@
 //! The only wiring: which tasks a role runs, and in which order they stop.
 
+mod api;
+mod migrate;
+mod seed;
+mod worker;
+
 use clap::Subcommand;
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{
-    DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, LogConfig, LogFormat, MetricsConfig, SchemaConfig,
-    TopicConfig, WorkerConfig,
+    DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, LogConfig, LogFormat,
+    MetricsConfig, SchemaConfig, TopicConfig, WorkerConfig,
 };
 
 /// What the process does.
@@ -85,7 +91,65 @@ pub fn start_logging(config: &LogConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop.
 pub fn run(command: Command) -> anyhow::Result<()> {
-    anyhow::bail!("not wired yet: {command:?}")
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        let stop = CancellationToken::new();
+        tokio::spawn(cancel_on_signal(stop.clone()));
+        dispatch(command, stop).await
+    })
+}
+
+async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<()> {
+    let settings = KafkaSettings::from_env();
+    match command {
+        Command::Migrate { database, kafka, topic, schema } => {
+            migrate::run(&database, &kafka, &settings, &topic, &schema).await
+        }
+        Command::Api { database, kafka, http, ingest } => {
+            api::run(&database, &kafka, &settings, &http, &ingest, stop).await
+        }
+        Command::Worker { database, kafka, ingest, worker, metrics } => {
+            worker::run(&database, &kafka, &settings, &ingest, &worker, &metrics, stop).await
+        }
+        Command::All { database, kafka, topic, schema, http, ingest, worker } => {
+            migrate::run(&database, &kafka, &settings, &topic, &schema).await?;
+            let metrics = MetricsConfig { metrics_addr: None };
+            tokio::try_join!(
+                api::run(&database, &kafka, &settings, &http, &ingest, stop.clone()),
+                worker::run(&database, &kafka, &settings, &ingest, &worker, &metrics, stop),
+            )?;
+            Ok(())
+        }
+        Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings).await,
+        Command::Openapi => {
+            println!("{}", crate::http::openapi_document());
+            Ok(())
+        }
+    }
+}
+
+/// Cancels on the first signal; a second one ends the process at once, as people expect of Ctrl-C twice.
+async fn cancel_on_signal(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be received; stopping");
+        return stop.cancel();
+    };
+    for attempt in 1.. {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if attempt > 1 {
+            tracing::warn!(
+                "second signal: stopping without draining; uncommitted work will be done again from Kafka"
+            );
+            std::process::exit(130);
+        }
+        tracing::info!("stopping: draining what is in flight");
+        stop.cancel();
+    }
 }

@@ -1,1 +1,81 @@
-//! Every metric: its name, help and buckets.
+//! Every metric: its name, help, unit and buckets. Recorded per batch or request, never per reading.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Readings by fate; labels: `fate` = `stored`, `duplicate` or `dead_lettered`.
+pub const READINGS: &str = "sensorpipe_readings_total";
+/// Dead letters; labels: `reason`.
+pub const DEAD_LETTERS: &str = "sensorpipe_dead_letters_total";
+/// Transactions that committed a batch.
+pub const BATCHES: &str = "sensorpipe_batches_total";
+/// Readings in a batch.
+pub const BATCH_READINGS: &str = "sensorpipe_batch_readings";
+/// Seconds that a batch's transaction took, from BEGIN to COMMIT.
+pub const WRITE_SECONDS: &str = "sensorpipe_write_duration_seconds";
+/// Attempts to write a batch that failed and were tried again; labels: `sqlstate_class`.
+pub const WRITE_RETRIES: &str = "sensorpipe_write_retries_total";
+/// Partitions whose stored offset was not the one expected: another consumer had moved it.
+pub const FENCES: &str = "sensorpipe_fences_total";
+/// Rebalances; labels: `event` = `assigned`, `revoked` or `lost`.
+pub const REBALANCES: &str = "sensorpipe_rebalances_total";
+/// Partitions that this process owns.
+pub const ASSIGNED_PARTITIONS: &str = "sensorpipe_assigned_partitions";
+/// Records between the stored offset and the log's end; labels: `partition`.
+pub const LAG_RECORDS: &str = "sensorpipe_lag_records";
+/// Frozen sensorpipe backends ended because they held locks that a writer needed.
+pub const BLOCKERS_ENDED: &str = "sensorpipe_blockers_ended_total";
+/// Partitions not consumed because their log and their stored offset contradict each other; labels: `gap`.
+pub const GAPS: &str = "sensorpipe_gaps_total";
+
+/// HTTP requests; labels: `method`, `route`, `status`.
+pub const HTTP_REQUESTS: &str = "sensorpipe_http_requests_total";
+/// Seconds until the answer's head; labels: `route`.
+pub const HTTP_SECONDS: &str = "sensorpipe_http_request_duration_seconds";
+/// Readings that Kafka has acknowledged to the api.
+pub const PUBLISHED_READINGS: &str = "sensorpipe_published_readings_total";
+/// Records that Kafka has not acknowledged in time; labels: `cause` = `queue_full`, `timed_out` or `refused`.
+pub const PUBLISH_FAILURES: &str = "sensorpipe_publish_failures_total";
+
+/// Installs the recorder; the handle renders what `/metrics` answers.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+    let readings = [1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 20_000.0, 50_000.0, 100_000.0];
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?
+        .set_buckets_for_metric(Matcher::Full(BATCH_READINGS.to_owned()), &readings)?
+        .install_recorder()?;
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    describe_counter!(READINGS, Unit::Count, "Readings by the fate they met.");
+    describe_counter!(
+        DEAD_LETTERS,
+        Unit::Count,
+        "Readings set aside because they can never be stored, by reason."
+    );
+    describe_counter!(BATCHES, Unit::Count, "Batches committed.");
+    describe_histogram!(BATCH_READINGS, Unit::Count, "Readings in a committed batch.");
+    describe_histogram!(WRITE_SECONDS, Unit::Seconds, "Time of a batch's transaction.");
+    describe_counter!(
+        WRITE_RETRIES,
+        Unit::Count,
+        "Batch writes that failed and were tried again, by class of SQLSTATE."
+    );
+    describe_counter!(FENCES, Unit::Count, "Partitions found moved by another consumer when writing.");
+    describe_counter!(REBALANCES, Unit::Count, "Rebalance events of the consumer group.");
+    describe_gauge!(ASSIGNED_PARTITIONS, Unit::Count, "Partitions that this process owns.");
+    describe_gauge!(LAG_RECORDS, Unit::Count, "Records between the stored offset and the end of the log.");
+    describe_counter!(
+        BLOCKERS_ENDED,
+        Unit::Count,
+        "Frozen sensorpipe backends ended because they blocked a writer."
+    );
+    describe_counter!(GAPS, Unit::Count, "Contradictions found between the log and the stored offset.");
+    describe_counter!(HTTP_REQUESTS, Unit::Count, "HTTP requests answered.");
+    describe_histogram!(HTTP_SECONDS, Unit::Seconds, "Time until the head of an HTTP answer.");
+    describe_counter!(PUBLISHED_READINGS, Unit::Count, "Readings that Kafka acknowledged.");
+    describe_counter!(PUBLISH_FAILURES, Unit::Count, "Records that Kafka did not acknowledge in time.");
+}
