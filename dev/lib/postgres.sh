@@ -45,7 +45,10 @@ as_postgres() {
   [[ $root == / ]] || fail "postgres: Debian 13 in a folder needs root with the right to mount and to chroot"
   cd -- "$POSTGRES_HOME" || exit
   if ((EUID == 0)); then
-    exec ${DETACHED:+setsid} setpriv --reuid=postgres --regid=postgres --init-groups "$program" -D "$POSTGRES_HOME/$folder" "$@"
+    local -a as_user=(setpriv --reuid=postgres --regid=postgres --init-groups)
+    "${as_user[@]}" test -w "$POSTGRES_HOME" ||
+      fail "postgres: user postgres cannot reach $POSTGRES_HOME: set SENSORPIPE_STATE to a folder that it can"
+    exec ${DETACHED:+setsid} "${as_user[@]}" "$program" -D "$POSTGRES_HOME/$folder" "$@"
   fi
   exec ${DETACHED:+setsid} "$program" -D "$POSTGRES_HOME/$folder" "$@"
 }
