@@ -11,6 +11,7 @@
 //! | module | what it holds | what it never touches |
 //! |---|---|---|
 //! | [`reading`] | a reading, its limits, its fates; decode and encode | I/O, the clock |
+//! | [`batch`] | what one transaction will hold: rows, rejects, offsets | I/O, the clock |
 //! | [`http`] | routes, validation, documents | SQL, librdkafka |
 //! | [`kafka`] | producer, consumer, rebalance events, the topic | SQL, HTTP |
 //! | [`pipeline`] | batch, assignment, the consumer's loop and its writer | the names `rdkafka`, `sqlx`, `axum` |
@@ -25,6 +26,7 @@
 //! - The loop that owns a consumer's state is the only one that changes it.
 
 pub mod app;
+pub mod batch;
 pub mod config;
 pub mod http;
 pub mod kafka;

@@ -1,1 +1,369 @@
-//! Bytes of a record to readings.
+//! Bytes of a record to readings: the topic's three forms, without a document tree or an allocation per reading.
+
+use std::borrow::Cow;
+
+use super::{
+    Reading, Reason, Timestamp, Window,
+    json::{Malformed, Scanner, Text, Token},
+    parse_value,
+};
+
+/// Why a reading, or a whole record, can never be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// The contract's name for it.
+    pub reason: Reason,
+    /// For people: what exactly is wrong.
+    pub detail: Cow<'static, str>,
+}
+
+impl Reject {
+    /// A reject for people to read.
+    pub fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+impl From<Malformed> for Reject {
+    fn from(error: Malformed) -> Self {
+        Self::new(Reason::MalformedJson, error.to_string())
+    }
+}
+
+/// The place of a reading in its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The record is the reading.
+    Whole,
+    /// The record's list has it at this index.
+    Item(u32),
+}
+
+impl Place {
+    /// The index for ordering readings of one record.
+    pub fn index(self) -> u32 {
+        match self {
+            Self::Whole => 0,
+            Self::Item(index) => index,
+        }
+    }
+}
+
+/// What a decoded record calls with: a reading or why it is none, and its JSON as it stands in the record.
+type Each<'s> = dyn FnMut(Place, Result<Reading, Reject>, &[u8]) + 's;
+
+/// Reads a record's value and calls `each` for every reading in it, good or bad, in the record's order.
+///
+/// `received` is the record's own timestamp, for readings without one. An error means that the record as a whole
+/// counts as one rejected reading: what `each` was called with before does not count.
+pub fn decode(
+    payload: &[u8],
+    received: Timestamp,
+    window: &Window,
+    each: &mut impl FnMut(Place, Result<Reading, Reject>),
+) -> Result<(), Reject> {
+    decode_with_text(payload, received, window, &mut |place, outcome, _| each(place, outcome))
+}
+
+/// A record in the topic's format that holds just the reading at `place`, so that it can be sent again alone.
+///
+/// For a record that counts as one that is the record as received.
+pub fn extract(payload: &[u8], place: Place) -> Vec<u8> {
+    let Place::Item(wanted) = place else { return payload.to_vec() };
+    let everything =
+        Window { since: Timestamp::from_micros(i64::MIN), until: Timestamp::from_micros(i64::MAX) };
+    let mut found = None;
+    let sensor_id = std::str::from_utf8(payload).ok().and_then(batch_sensor_id);
+    let _ = decode_with_text(payload, Timestamp::from_micros(0), &everything, &mut |place, _, text| {
+        if place == Place::Item(wanted) {
+            found = Some(text.to_vec());
+        }
+    });
+    match (found, sensor_id) {
+        (Some(item), Some(id)) => [b"{\"sensor_id\":", id, b",\"data\":[", &item, b"]}"].concat(),
+        (Some(item), None) => item,
+        (None, _) => payload.to_vec(),
+    }
+}
+
+/// The sensor id as it stands in `{"sensor_id":…,"data":[…]}`; none for the other forms.
+fn batch_sensor_id(text: &str) -> Option<&[u8]> {
+    let mut scanner = Scanner::new(text);
+    let mut sensor_id = None;
+    let Ok(Token::Object) = scanner.token() else { return None };
+    let mut is_first = true;
+    while let Ok(Some(key)) = scanner.next_key(&mut is_first) {
+        let token = scanner.token().ok()?;
+        if let (Token::Number(digits), true) = (token, key.is("sensor_id")) {
+            sensor_id = Some(digits);
+        }
+        scanner.skip(token).ok()?;
+    }
+    sensor_id
+}
+
+fn decode_with_text(
+    payload: &[u8],
+    received: Timestamp,
+    window: &Window,
+    each: &mut Each<'_>,
+) -> Result<(), Reject> {
+    if payload.is_empty() {
+        return Err(Reject::new(Reason::EmptyRecord, "the record has no value"));
+    }
+    let text = std::str::from_utf8(payload).map_err(|_| Reject::new(Reason::MalformedJson, "not UTF-8"));
+    text.and_then(|text| Decoder { scanner: Scanner::new(text), received, window }.record(each)).map_err(
+        |reject| {
+            // A NUL byte is malformed JSON wherever it stands, and a fault of its own to those who look for it.
+            if reject.reason == Reason::MalformedJson && payload.contains(&0) {
+                Reject::new(Reason::NulByte, "the record holds a NUL byte")
+            } else {
+                reject
+            }
+        },
+    )
+}
+
+struct Decoder<'a> {
+    scanner: Scanner<'a>,
+    received: Timestamp,
+    window: &'a Window,
+}
+
+/// The members of a reading's object as far as they have been read.
+#[derive(Default)]
+struct Members {
+    sensor_id: Option<Result<i32, Reject>>,
+    value: Option<Result<f64, Reject>>,
+    timestamp: Option<Result<Option<Timestamp>, Reject>>,
+    data: Option<Data>,
+    has_repeated_key: bool,
+}
+
+/// The list under `data`.
+enum Data {
+    /// Its readings have been handed out.
+    Decoded,
+    /// It came before the sensor's id: this is where its bracket ends.
+    Waiting(usize),
+    /// It is not a list.
+    NotAList,
+}
+
+impl<'a> Decoder<'a> {
+    fn record(&mut self, each: &mut Each<'_>) -> Result<(), Reject> {
+        let start = self.scanner.position();
+        match self.scanner.token()? {
+            Token::Object => self.object_record(start, each)?,
+            Token::Array => self.array_record(each)?,
+            Token::String(_) | Token::Number(_) | Token::Null | Token::Bool => {
+                self.scanner.end()?;
+                return Err(Reject::new(Reason::WrongShape, "neither an object nor an array"));
+            }
+        }
+        Ok(self.scanner.end()?)
+    }
+
+    /// `{"sensor_id":…,"value":…,"timestamp":…}` or `{"sensor_id":…,"data":[…]}`.
+    fn object_record(&mut self, start: usize, each: &mut Each<'_>) -> Result<(), Reject> {
+        let mut members = self.members(None, Some(&mut *each))?;
+        let end = self.scanner.position();
+        match members.data.take() {
+            None => {
+                let text = self.scanner.slice(start, end);
+                each(Place::Whole, self.reading(members, None), text);
+                Ok(())
+            }
+            Some(_) if members.has_repeated_key => Err(repeated_key()),
+            Some(_) if members.value.is_some() => Err(Reject::new(
+                Reason::WrongShape,
+                "both `value` and `data`: a single reading or a list of them",
+            )),
+            Some(Data::NotAList) => Err(Reject::new(Reason::WrongShape, "`data` is not an array")),
+            Some(Data::Decoded) => Ok(()),
+            Some(Data::Waiting(list)) => {
+                let sensor_id = members.sensor_id.unwrap_or_else(missing_sensor_id);
+                self.scanner.rewind(list);
+                self.items(Some(&sensor_id), each)?;
+                self.scanner.rewind(end);
+                Ok(())
+            }
+        }
+    }
+
+    /// `[{"sensor_id":…,"value":…,"timestamp":…},…]`.
+    fn array_record(&mut self, each: &mut Each<'_>) -> Result<(), Reject> {
+        self.items(None, each)
+    }
+
+    /// The items of a list whose bracket has been read.
+    fn items(&mut self, sensor_id: Option<&Result<i32, Reject>>, each: &mut Each<'_>) -> Result<(), Reject> {
+        let mut is_first = true;
+        let mut index = 0;
+        while self.scanner.next_item(&mut is_first)? {
+            let start = self.scanner.position();
+            let outcome = match self.scanner.token()? {
+                Token::Object => {
+                    let members = self.members(sensor_id, None)?;
+                    self.reading(members, sensor_id)
+                }
+                token => {
+                    self.scanner.skip(token)?;
+                    Err(Reject::new(Reason::WrongShape, "the item is not an object"))
+                }
+            };
+            let text = self.scanner.slice(start, self.scanner.position());
+            each(Place::Item(index), outcome, text);
+            index += 1;
+        }
+        Ok(())
+    }
+
+    /// Reads an object's members to its end. `each` is there where `data` may stand.
+    fn members(
+        &mut self,
+        shared_sensor_id: Option<&Result<i32, Reject>>,
+        mut each: Option<&mut Each<'_>>,
+    ) -> Result<Members, Reject> {
+        let mut members = Members::default();
+        let mut is_first = true;
+        while let Some(key) = self.scanner.next_key(&mut is_first)? {
+            let token = self.scanner.token()?;
+            match member(key) {
+                Some(Member::SensorId) if shared_sensor_id.is_none() => {
+                    members.has_repeated_key |= members.sensor_id.replace(read_sensor_id(token)).is_some();
+                    self.scanner.skip(token)?;
+                }
+                Some(Member::Value) => {
+                    members.has_repeated_key |= members.value.replace(read_value(token)).is_some();
+                    self.scanner.skip(token)?;
+                }
+                Some(Member::Timestamp) => {
+                    members.has_repeated_key |= members.timestamp.replace(read_timestamp(token)).is_some();
+                    self.scanner.skip(token)?;
+                }
+                Some(Member::Data) if each.is_some() => {
+                    let data = self.data(token, members.sensor_id.as_ref(), each.as_deref_mut())?;
+                    members.has_repeated_key |= members.data.replace(data).is_some();
+                }
+                _ => self.scanner.skip(token)?,
+            }
+        }
+        Ok(members)
+    }
+
+    fn data(
+        &mut self,
+        token: Token<'a>,
+        sensor_id: Option<&Result<i32, Reject>>,
+        each: Option<&mut Each<'_>>,
+    ) -> Result<Data, Reject> {
+        match (token, sensor_id, each) {
+            (Token::Array, Some(_), Some(each)) => {
+                self.items(sensor_id, each)?;
+                Ok(Data::Decoded)
+            }
+            (Token::Array, ..) => {
+                let list = self.scanner.position();
+                self.scanner.skip(token)?;
+                Ok(Data::Waiting(list))
+            }
+            _ => {
+                self.scanner.skip(token)?;
+                Ok(Data::NotAList)
+            }
+        }
+    }
+
+    fn reading(
+        &self,
+        members: Members,
+        shared_sensor_id: Option<&Result<i32, Reject>>,
+    ) -> Result<Reading, Reject> {
+        if members.has_repeated_key {
+            return Err(repeated_key());
+        }
+        let sensor_id = match shared_sensor_id {
+            Some(shared) => shared.clone(),
+            None => members.sensor_id.unwrap_or_else(missing_sensor_id),
+        };
+        // A wrong shape says more than a wrong value; an id that is no sensor's says less.
+        let sensor_id = match sensor_id {
+            Err(reject) if reject.reason == Reason::WrongShape => return Err(reject),
+            other => other,
+        };
+        let value =
+            members.value.unwrap_or_else(|| Err(Reject::new(Reason::WrongShape, "`value` is missing")))?;
+        let time = members.timestamp.unwrap_or(Ok(None))?.unwrap_or(self.received);
+        if !self.window.contains(time) {
+            let Window { since, until } = self.window;
+            return Err(Reject::new(
+                Reason::TimeOutOfWindow,
+                format!("{time} is not between {since} and {until}"),
+            ));
+        }
+        Ok(Reading { sensor_id: sensor_id?, time, value })
+    }
+}
+
+enum Member {
+    SensorId,
+    Value,
+    Timestamp,
+    Data,
+}
+
+fn member(key: Text<'_>) -> Option<Member> {
+    key.with(|name| match name {
+        b"sensor_id" => Some(Member::SensorId),
+        b"value" => Some(Member::Value),
+        b"timestamp" => Some(Member::Timestamp),
+        b"data" => Some(Member::Data),
+        _ => None,
+    })
+}
+
+fn missing_sensor_id() -> Result<i32, Reject> {
+    Err(Reject::new(Reason::WrongShape, "`sensor_id` is missing"))
+}
+
+fn repeated_key() -> Reject {
+    Reject::new(Reason::WrongShape, "a key stands twice")
+}
+
+fn read_sensor_id(token: Token<'_>) -> Result<i32, Reject> {
+    let Token::Number(digits) = token else {
+        return Err(Reject::new(Reason::WrongShape, "`sensor_id` is not a number"));
+    };
+    let mut integer = digits.strip_prefix(b"-").unwrap_or(digits).iter();
+    if !integer.all(u8::is_ascii_digit) {
+        return Err(Reject::new(Reason::WrongShape, "`sensor_id` is not an integer"));
+    }
+    std::str::from_utf8(digits)
+        .ok()
+        .and_then(|digits| digits.parse().ok())
+        .ok_or_else(|| Reject::new(Reason::UnknownSensor, "`sensor_id` is larger than any sensor's"))
+}
+
+fn read_value(token: Token<'_>) -> Result<f64, Reject> {
+    let value = match token {
+        Token::Number(digits) => parse_value(digits),
+        Token::String(text) => text.with(parse_value),
+        Token::Null | Token::Bool | Token::Object | Token::Array => Err(super::InvalidValue::NotANumber),
+    };
+    value.map_err(|error| Reject::new(Reason::InvalidValue, format!("`value` is {error}")))
+}
+
+/// None stands for the record's own time.
+fn read_timestamp(token: Token<'_>) -> Result<Option<Timestamp>, Reject> {
+    let time = match token {
+        Token::Null => return Ok(None),
+        Token::Number(digits) => Timestamp::parse_number(digits),
+        Token::String(text) => text.with(Timestamp::parse_text),
+        Token::Bool | Token::Object | Token::Array => Err(super::InvalidTimestamp),
+    };
+    time.map(Some).map_err(|error| Reject::new(Reason::InvalidTimestamp, format!("`timestamp` is {error}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,381 @@
-//! A JSON scanner that hands out slices of its input and allocates nothing.
+//! A JSON scanner (RFC 8259) that hands out slices of its input and allocates nothing.
+//!
+//! The input is UTF-8, checked by whoever makes the scanner. Containers are entered token by token, so that
+//! the caller decides what to read and what to skip; skipping validates all the same.
+
+/// Where the text stops being JSON, and what would have been right there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected} at byte {at}")]
+pub(super) struct Malformed {
+    at: usize,
+    expected: &'static str,
+}
+
+/// A scalar in whole, or the start of a container.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Token<'a> {
+    /// `{`; members follow through [`Scanner::next_key`].
+    Object,
+    /// `[`; items follow through [`Scanner::next_item`].
+    Array,
+    String(Text<'a>),
+    /// The digits as they stand.
+    Number(&'a [u8]),
+    Null,
+    Bool,
+}
+
+/// What stands between two quotes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Text<'a> {
+    raw: &'a [u8],
+    has_escapes: bool,
+}
+
+/// Deeper nesting than this is refused, as serde_json does.
+const MAX_DEPTH: u32 = 127;
+
+impl<'a> Text<'a> {
+    /// Calls `read` with the text, its escapes resolved; only text with escapes costs an allocation.
+    pub(super) fn with<T>(self, read: impl FnOnce(&[u8]) -> T) -> T {
+        if !self.has_escapes {
+            return read(self.raw);
+        }
+        let quoted = [b"\"", self.raw, b"\""].concat();
+        let resolved: String =
+            serde_json::from_slice(&quoted).expect("the scanner has validated every escape");
+        read(resolved.as_bytes())
+    }
+
+    /// Whether the text is this one.
+    pub(super) fn is(self, name: &str) -> bool {
+        self.with(|text| text == name.as_bytes())
+    }
+}
+
+/// Reads JSON from front to back.
+pub(super) struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text: text.as_bytes(), at: 0 }
+    }
+
+    /// Where the next byte is read.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Goes back to a place that [`Self::position`] named.
+    pub(super) fn rewind(&mut self, position: usize) {
+        self.at = position;
+    }
+
+    /// What stands between two places.
+    pub(super) fn slice(&self, from: usize, to: usize) -> &'a [u8] {
+        self.text[from..to].trim_ascii()
+    }
+
+    /// The next value: a scalar in whole, or the entry to a container.
+    pub(super) fn token(&mut self) -> Result<Token<'a>, Malformed> {
+        self.skip_space();
+        match self.text.get(self.at) {
+            Some(b'{') => self.step(Token::Object),
+            Some(b'[') => self.step(Token::Array),
+            Some(b'"') => self.string().map(Token::String),
+            Some(b'-' | b'0'..=b'9') => self.number().map(Token::Number),
+            Some(b'n') => self.literal("null", Token::Null),
+            Some(b't') => self.literal("true", Token::Bool),
+            Some(b'f') => self.literal("false", Token::Bool),
+            _ => Err(self.expected("a value")),
+        }
+    }
+
+    /// In an object: the next key, with its colon read; none at the object's end, which is read too.
+    pub(super) fn next_key(&mut self, is_first: &mut bool) -> Result<Option<Text<'a>>, Malformed> {
+        if !self.next(is_first, b'}', "`,` or `}`")? {
+            return Ok(None);
+        }
+        self.skip_space();
+        if self.text.get(self.at) != Some(&b'"') {
+            return Err(self.expected("a key"));
+        }
+        let key = self.string()?;
+        self.skip_space();
+        self.byte(b':', "`:`")?;
+        Ok(Some(key))
+    }
+
+    /// In an array: whether another item follows; at the array's end the bracket is read.
+    pub(super) fn next_item(&mut self, is_first: &mut bool) -> Result<bool, Malformed> {
+        self.next(is_first, b']', "`,` or `]`")
+    }
+
+    /// Reads what is left of a value whose first token has been read.
+    pub(super) fn skip(&mut self, token: Token<'a>) -> Result<(), Malformed> {
+        // One bit for each open container: 1 for an object.
+        let (mut open, mut depth): (u128, u32) = match token {
+            Token::Object => (1, 1),
+            Token::Array => (0, 1),
+            Token::String(_) | Token::Number(_) | Token::Null | Token::Bool => return Ok(()),
+        };
+        let mut is_first = true;
+        while depth > 0 {
+            let is_object = open & 1 == 1;
+            let goes_on = if is_object {
+                self.next_key(&mut is_first)?.is_some()
+            } else {
+                self.next_item(&mut is_first)?
+            };
+            if !goes_on {
+                (open, depth) = (open >> 1, depth - 1);
+                continue;
+            }
+            match self.token()? {
+                token @ (Token::Object | Token::Array) => {
+                    if depth == MAX_DEPTH {
+                        return Err(self.expected("less nesting"));
+                    }
+                    (open, depth) = (open << 1 | u128::from(token == Token::Object), depth + 1);
+                    is_first = true;
+                }
+                Token::String(_) | Token::Number(_) | Token::Null | Token::Bool => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing but white space is left.
+    pub(super) fn end(&mut self) -> Result<(), Malformed> {
+        self.skip_space();
+        if self.at == self.text.len() { Ok(()) } else { Err(self.expected("the end")) }
+    }
+
+    fn next(&mut self, is_first: &mut bool, end: u8, expected: &'static str) -> Result<bool, Malformed> {
+        self.skip_space();
+        match self.text.get(self.at) {
+            Some(&byte) if byte == end => {
+                self.at += 1;
+                *is_first = false;
+                Ok(false)
+            }
+            Some(b',') if !*is_first => {
+                self.at += 1;
+                Ok(true)
+            }
+            Some(_) if std::mem::take(is_first) => Ok(true),
+            _ => Err(self.expected(expected)),
+        }
+    }
+
+    fn string(&mut self) -> Result<Text<'a>, Malformed> {
+        self.at += 1;
+        let start = self.at;
+        let mut has_escapes = false;
+        loop {
+            match self.text.get(self.at) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    has_escapes = true;
+                    self.escape()?;
+                }
+                Some(0x20..) => self.at += 1,
+                _ => return Err(self.expected("`\"`")),
+            }
+        }
+        let raw = &self.text[start..self.at];
+        self.at += 1;
+        Ok(Text { raw, has_escapes })
+    }
+
+    fn escape(&mut self) -> Result<(), Malformed> {
+        match self.text.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 2;
+                Ok(())
+            }
+            Some(b'u') => match self.code_unit()? {
+                0xD800..0xDC00 => {
+                    let has_partner = self.text[self.at..].starts_with(b"\\u")
+                        && matches!(self.code_unit()?, 0xDC00..0xE000);
+                    if has_partner { Ok(()) } else { Err(self.expected("a low surrogate")) }
+                }
+                0xDC00..0xE000 => Err(self.expected("a high surrogate first")),
+                _ => Ok(()),
+            },
+            _ => Err(self.expected("an escape")),
+        }
+    }
+
+    /// The number in `\uXXXX`.
+    fn code_unit(&mut self) -> Result<u32, Malformed> {
+        let mut unit = 0;
+        for place in 2..6 {
+            let digit = self.text.get(self.at + place).and_then(|&byte| char::from(byte).to_digit(16));
+            unit = unit * 16 + digit.ok_or_else(|| self.expected("four hexadecimal digits"))?;
+        }
+        self.at += 6;
+        Ok(unit)
+    }
+
+    fn number(&mut self) -> Result<&'a [u8], Malformed> {
+        let start = self.at;
+        self.at += usize::from(self.text[self.at] == b'-');
+        match self.text.get(self.at) {
+            Some(b'0') => self.at += 1,
+            _ => self.digits()?,
+        }
+        if self.text.get(self.at) == Some(&b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.text.get(self.at), Some(b'e' | b'E')) {
+            self.at += 1;
+            self.at += usize::from(matches!(self.text.get(self.at), Some(b'+' | b'-')));
+            self.digits()?;
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    fn digits(&mut self) -> Result<(), Malformed> {
+        let length = self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        self.at += length;
+        if length > 0 { Ok(()) } else { Err(self.expected("a digit")) }
+    }
+
+    fn literal(&mut self, word: &'static str, token: Token<'a>) -> Result<Token<'a>, Malformed> {
+        if !self.text[self.at..].starts_with(word.as_bytes()) {
+            return Err(self.expected(word));
+        }
+        self.at += word.len();
+        Ok(token)
+    }
+
+    fn step(&mut self, token: Token<'a>) -> Result<Token<'a>, Malformed> {
+        self.at += 1;
+        Ok(token)
+    }
+
+    fn byte(&mut self, byte: u8, expected: &'static str) -> Result<(), Malformed> {
+        if self.text.get(self.at) != Some(&byte) {
+            return Err(self.expected(expected));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.text.get(self.at) {
+            self.at += 1;
+        }
+    }
+
+    fn expected(&self, expected: &'static str) -> Malformed {
+        Malformed { at: self.at, expected }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn is_json(text: &str) -> bool {
+        let mut scanner = Scanner::new(text);
+        scanner.token().and_then(|token| scanner.skip(token)).and_then(|()| scanner.end()).is_ok()
+    }
+
+    /// serde_json refuses numbers past a double's range, which are JSON all the same.
+    fn reference(text: &str) -> bool {
+        match serde_json::from_str::<serde_json::Value>(text) {
+            Ok(_) => true,
+            Err(error) => error.to_string().contains("out of range"),
+        }
+    }
+
+    #[test]
+    fn accepts_and_refuses_what_the_reference_does() {
+        for text in [
+            "{}",
+            "[]",
+            "null",
+            "true",
+            "false",
+            "0",
+            "-0",
+            "-1.5e+3",
+            "1E5",
+            "\"\"",
+            r#""\u00e9\n\\\"""#,
+            r#""\ud83d\ude00""#,
+            r#"{"a":[1,{"b":null}],"c":"d"}"#,
+            " [ 1 , 2 ] ",
+            "[[[]]]",
+            "",
+            " ",
+            "{",
+            "[",
+            "[1,]",
+            "[,1]",
+            "{,}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{a:1}",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "1e",
+            "--1",
+            "nul",
+            "tru",
+            "\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            r#""\ud83d""#,
+            r#""\ude00""#,
+            r#""\ud83d\u0041""#,
+            "\"\u{1}\"",
+            "1 2",
+            "[1 2]",
+            "{\"a\":1 \"b\":2}",
+            "}",
+            "]",
+            "[}",
+            "{]",
+            "[1}",
+            "nullx",
+            "\"a\"b",
+        ] {
+            assert_eq!(is_json(text), reference(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_a_bound() {
+        for depth in [100, 126, 127, 128, 200, 100_000] {
+            let text = "[".repeat(depth) + &"]".repeat(depth);
+            assert_eq!(is_json(&text), depth <= 127, "{depth}");
+            assert_eq!(is_json(&text), reference(&text), "{depth}");
+        }
+    }
+
+    #[test]
+    fn text_resolves_its_escapes() {
+        let mut scanner = Scanner::new(r#""sens\u006fr_id""#);
+        let Ok(Token::String(text)) = scanner.token() else { panic!("a string") };
+        assert!(text.is("sensor_id"));
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_serde_json(text in r#"[\[\]{}:,"0-9a-z\\ .eE+-]{0,24}"#) {
+            prop_assert_eq!(is_json(&text), reference(&text), "{}", text);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! A batch: what one transaction will hold. Pure: no I/O, no clock; knows neither Kafka's client nor SQL.
+
+mod record;
+mod rows;
+mod tally;
+
+use std::collections::BTreeSet;
+
+use crate::reading::{
+    Reason, Timestamp, Window,
+    decode::{Place, Reject, decode, extract},
+};
+
+pub use record::{Header, Record};
+pub use rows::{Row, distinct, sort_for_chunks};
+pub use tally::{PartitionTally, Tally};
+
+/// The offset that follows a consumed one: where reading goes on.
+///
+/// Offsets have gaps, so this says where to read next and never how many records there are.
+pub const fn offset_after(offset: i64) -> i64 {
+    offset + 1
+}
+
+/// Bounds of a batch. A record is never split, so the last one may carry a batch past them by its own size.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Readings.
+    pub max_readings: usize,
+    /// Bytes of keys and values.
+    pub max_bytes: usize,
+    /// Bytes of one record's value; a larger one is dead-lettered whole.
+    pub max_record_bytes: usize,
+}
+
+/// How far a batch takes one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The partition.
+    pub partition: i32,
+    /// The stored offset that must still be there when the batch is written.
+    pub expected: i64,
+    /// The stored offset once it is.
+    pub next: i64,
+}
+
+/// A reading, or a record, that can never be stored.
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    record: u32,
+    place: Place,
+    reject: Reject,
+}
+
+/// All that `dead_letters` keeps of a rejected reading.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// Partition of the record.
+    pub partition: i32,
+    /// Offset of the record.
+    pub offset: i64,
+    /// Index of the reading in the record; none where the record as a whole counts.
+    pub item: Option<i32>,
+    /// Why.
+    pub reason: Reason,
+    /// Why, for people.
+    pub detail: String,
+    /// The record's key.
+    pub key: Option<Vec<u8>>,
+    /// A record that holds just this reading, in the topic's format where it has one.
+    pub payload: Option<Vec<u8>>,
+    /// The record's headers.
+    pub headers: Vec<Header>,
+}
+
+/// Records of some partitions, decoded.
+#[derive(Debug)]
+pub struct Batch {
+    limits: Limits,
+    rows: Vec<Row>,
+    rejected: Vec<Rejected>,
+    records: Vec<Kept>,
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+/// Where a record came from and where its bytes are, in case a reading of it must be dead-lettered.
+#[derive(Debug)]
+struct Kept {
+    partition: i32,
+    offset: i64,
+    timestamp: Timestamp,
+    start: usize,
+    key: Option<u32>,
+    payload: Option<u32>,
+    headers: Option<Box<[Header]>>,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, rows: vec![], rejected: vec![], records: vec![], bytes: vec![], spans: vec![] }
+    }
+
+    /// Takes in a record. `position` is where the partition stood before it: the offset that is stored by then.
+    pub fn push(&mut self, record: &Record<'_>, position: i64, window: &Window) {
+        let index = self.records.len() as u32;
+        let (rows, rejected) = (self.rows.len(), self.rejected.len());
+        if let Err(reject) = self.decode(record, index, window) {
+            self.rows.truncate(rows);
+            self.rejected.truncate(rejected);
+            self.rejected.push(Rejected { record: index, place: Place::Whole, reject });
+        }
+        self.keep(record);
+        self.advance(record.partition, position, offset_after(record.offset));
+    }
+
+    /// Moves a partition on without a reading, as behind control records.
+    pub fn advance(&mut self, partition: i32, position: i64, next: i64) {
+        match self.spans.iter_mut().find(|span| span.partition == partition) {
+            Some(span) => {
+                debug_assert!(
+                    span.next == position && next > position,
+                    "a partition moves forward without a hole"
+                );
+                span.next = next;
+            }
+            None => self.spans.push(Span { partition, expected: position, next }),
+        }
+    }
+
+    /// Forgets all that came from these partitions.
+    pub fn discard(&mut self, partitions: &BTreeSet<i32>) {
+        let records = &self.records;
+        let stays = |record: u32| !partitions.contains(&records[record as usize].partition);
+        self.rows.retain(|row| stays(row.record));
+        self.rejected.retain(|rejected| stays(rejected.record));
+        self.spans.retain(|span| !partitions.contains(&span.partition));
+    }
+
+    /// Empties the batch and keeps its memory for the next one.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.rejected.clear();
+        self.records.clear();
+        self.bytes.clear();
+        self.spans.clear();
+    }
+
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Whether a bound is reached.
+    pub fn is_full(&self) -> bool {
+        self.rows.len() + self.rejected.len() >= self.limits.max_readings
+            || self.bytes.len() >= self.limits.max_bytes
+    }
+
+    /// How far each partition goes.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// The readings.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// What can never be stored, as far as decoding tells.
+    pub fn rejected(&self) -> &[Rejected] {
+        &self.rejected
+    }
+
+    /// Partition of a reading.
+    pub fn partition_of(&self, row: &Row) -> i32 {
+        self.records[row.record as usize].partition
+    }
+
+    /// Partition of a rejected reading.
+    pub fn partition_of_rejected(&self, rejected: &Rejected) -> i32 {
+        self.records[rejected.record as usize].partition
+    }
+
+    /// Who of two readings for the same sensor and time is the later one: by its record's timestamp, then
+    /// partition, offset and place.
+    pub fn recency(&self, row: &Row) -> (Timestamp, i32, i64, u32) {
+        let record = &self.records[row.record as usize];
+        (record.timestamp, record.partition, record.offset, row.place.index())
+    }
+
+    /// A row that turned out to be one that can never be stored.
+    pub fn reject_row(row: &Row, reject: Reject) -> Rejected {
+        Rejected { record: row.record, place: row.place, reject }
+    }
+
+    /// What `dead_letters` keeps of a rejected reading.
+    pub fn dead_letter(&self, rejected: &Rejected) -> DeadLetter {
+        let record = &self.records[rejected.record as usize];
+        let key_end = record.start + record.key.unwrap_or(0) as usize;
+        let key = record.key.map(|_| self.bytes[record.start..key_end].to_vec());
+        let payload = record.payload.map(|length| &self.bytes[key_end..key_end + length as usize]);
+        DeadLetter {
+            partition: record.partition,
+            offset: record.offset,
+            item: match rejected.place {
+                Place::Whole => None,
+                Place::Item(index) => Some(index as i32),
+            },
+            reason: rejected.reject.reason,
+            detail: rejected.reject.detail.replace('\0', "\u{fffd}"),
+            key,
+            payload: payload.map(|payload| extract(payload, rejected.place)),
+            headers: record.headers.as_deref().unwrap_or_default().to_vec(),
+        }
+    }
+
+    fn decode(&mut self, record: &Record<'_>, index: u32, window: &Window) -> Result<(), Reject> {
+        let payload = record.payload.unwrap_or_default();
+        if payload.len() > self.limits.max_record_bytes {
+            let (length, most) = (payload.len(), self.limits.max_record_bytes);
+            return Err(Reject::new(Reason::TooLarge, format!("{length} bytes, {most} at most")));
+        }
+        let (rows, rejected) = (&mut self.rows, &mut self.rejected);
+        decode(payload, record.timestamp, window, &mut |place, outcome| match outcome {
+            Ok(reading) => rows.push(Row::new(&reading, index, place)),
+            Err(reject) => rejected.push(Rejected { record: index, place, reject }),
+        })
+    }
+
+    fn keep(&mut self, record: &Record<'_>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(record.key.unwrap_or_default());
+        self.bytes.extend_from_slice(record.payload.unwrap_or_default());
+        self.records.push(Kept {
+            partition: record.partition,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            start,
+            key: record.key.map(|key| key.len() as u32),
+            payload: record.payload.map(|payload| payload.len() as u32),
+            headers: (!record.headers.is_empty()).then(|| record.headers.clone().into_boxed_slice()),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! Rows of `sensor_data`, their order and which of two equal ones stays.
+
+use super::Batch;
+use crate::reading::{OnDuplicate, Reading, decode::Place};
+
+/// A reading and its place in the batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row {
+    /// Microseconds since 2000-01-01, Postgres' epoch.
+    pub time: i64,
+    /// The measured value.
+    pub value: f64,
+    /// Key of `sensors`.
+    pub sensor_id: i32,
+    pub(super) record: u32,
+    pub(super) place: Place,
+}
+
+impl Row {
+    pub(super) fn new(reading: &Reading, record: u32, place: Place) -> Self {
+        Self {
+            time: reading.time.postgres_micros(),
+            value: reading.value,
+            sensor_id: reading.sensor_id,
+            record,
+            place,
+        }
+    }
+
+    fn key(&self) -> (i32, i64) {
+        (self.sensor_id, self.time)
+    }
+}
+
+/// Sorts rows by chunk, sensor and time.
+///
+/// The database fills one chunk after the other, each from its index's left to its right; and two writers whose
+/// readings overlap meet their keys in the same order, so they wait for each other and never deadlock. Without the
+/// chunk in front they would: COPY keeps a buffer for each chunk.
+pub fn sort_for_chunks(rows: &mut [Row], chunk_micros: i64) {
+    rows.sort_unstable_by_key(|row| (row.time.div_euclid(chunk_micros), row.sensor_id, row.time));
+}
+
+/// Splits sorted rows into those to store, one for each key, and the duplicates that give way to them.
+pub fn distinct(batch: &Batch, sorted: &[Row], policy: OnDuplicate) -> (Vec<Row>, Vec<Row>) {
+    let mut stay: Vec<Row> = Vec::with_capacity(sorted.len());
+    let mut give_way = Vec::new();
+    for row in sorted {
+        match stay.last_mut() {
+            Some(last) if last.key() == row.key() => {
+                let row_is_later = batch.recency(row) > batch.recency(last);
+                let row_stays = match policy {
+                    OnDuplicate::Overwrite => row_is_later,
+                    OnDuplicate::Ignore => !row_is_later,
+                };
+                give_way.push(if row_stays { std::mem::replace(last, *row) } else { *row });
+            }
+            _ => stay.push(*row),
+        }
+    }
+    (stay, give_way)
+}

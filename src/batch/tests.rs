@@ -1,0 +1,142 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::reading::OnDuplicate;
+
+const NOW: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
+const CHUNK_MICROS: i64 = 7 * 86_400_000_000;
+
+fn window() -> Window {
+    Window { since: Timestamp::from_micros(946_684_800_000_000), until: NOW }
+}
+
+fn limits() -> Limits {
+    Limits { max_readings: 100, max_bytes: 10_000, max_record_bytes: 1_000 }
+}
+
+fn record(partition: i32, offset: i64, payload: &str) -> Record<'_> {
+    Record {
+        partition,
+        offset,
+        timestamp: NOW,
+        key: Some(b"1"),
+        payload: Some(payload.as_bytes()),
+        headers: vec![("traceparent".to_owned(), Some(b"00".to_vec()))],
+    }
+}
+
+#[test]
+fn the_offset_after_a_record() {
+    assert_eq!(offset_after(0), 1);
+    assert_eq!(offset_after(41), 42);
+}
+
+#[test]
+fn a_span_runs_from_the_position_before_the_first_record_over_gaps() {
+    let mut batch = Batch::new(limits());
+    assert!(batch.is_empty());
+    batch.push(&record(3, 12, r#"{"sensor_id":1,"value":1}"#), 10, &window());
+    batch.push(&record(3, 20, r#"{"sensor_id":1,"value":2}"#), 13, &window());
+    batch.push(&record(5, 0, "[]"), 0, &window());
+    batch.advance(3, 21, 25);
+    assert_eq!(
+        batch.spans(),
+        [Span { partition: 3, expected: 10, next: 25 }, Span { partition: 5, expected: 0, next: 1 },]
+    );
+    assert_eq!(batch.rows().len(), 2);
+}
+
+#[test]
+fn a_record_that_breaks_off_leaves_one_dead_letter_and_no_row() {
+    let mut batch = Batch::new(limits());
+    batch.push(&record(0, 0, r#"[{"sensor_id":1,"value":1},{"sensor_id":1,"value":"x"},{"#), 0, &window());
+    assert!(batch.rows().is_empty());
+    let [rejected] = batch.rejected() else { panic!("one dead letter") };
+    let letter = batch.dead_letter(rejected);
+    assert_eq!((letter.item, letter.reason), (None, Reason::MalformedJson));
+    assert_eq!(letter.key.as_deref(), Some(&b"1"[..]));
+    assert_eq!(letter.headers.len(), 1);
+    assert!(letter.payload.unwrap().ends_with(b",{"));
+}
+
+#[test]
+fn a_dead_letter_holds_its_reading_alone() {
+    let mut batch = Batch::new(limits());
+    batch.push(&record(0, 7, r#"{"sensor_id":4,"data":[{"value":1},{"value":"x"}]}"#), 0, &window());
+    let letter = batch.dead_letter(&batch.rejected()[0]);
+    assert_eq!((letter.offset, letter.item, letter.reason), (7, Some(1), Reason::InvalidValue));
+    assert_eq!(letter.payload.as_deref(), Some(&br#"{"sensor_id":4,"data":[{"value":"x"}]}"#[..]));
+    let unknown = Batch::reject_row(&batch.rows()[0], Reject::new(Reason::UnknownSensor, "sensor 4"));
+    assert_eq!(
+        batch.dead_letter(&unknown).payload.as_deref(),
+        Some(&br#"{"sensor_id":4,"data":[{"value":1}]}"#[..])
+    );
+}
+
+#[test]
+fn a_record_without_a_value_or_too_large_counts_as_one() {
+    let mut batch = Batch::new(limits());
+    batch.push(&Record { payload: None, key: None, ..record(0, 0, "") }, 0, &window());
+    let large = format!(r#"{{"sensor_id":1,"value":1,"note":"{}"}}"#, "x".repeat(1_000));
+    batch.push(&record(0, 1, &large), 1, &window());
+    let reasons: Vec<_> =
+        batch.rejected().iter().map(|rejected| batch.dead_letter(rejected).reason).collect();
+    assert_eq!(reasons, [Reason::EmptyRecord, Reason::TooLarge]);
+    assert_eq!(batch.dead_letter(&batch.rejected()[0]).payload, None);
+}
+
+#[test]
+fn discard_takes_everything_of_a_partition() {
+    let mut batch = Batch::new(limits());
+    for partition in 0..3 {
+        batch.push(&record(partition, 0, r#"{"sensor_id":1,"value":1}"#), 0, &window());
+        batch.push(&record(partition, 1, "x"), 1, &window());
+    }
+    batch.discard(&BTreeSet::from([0, 2]));
+    assert_eq!(batch.spans(), [Span { partition: 1, expected: 0, next: 2 }]);
+    assert!(batch.rows().iter().all(|row| batch.partition_of(row) == 1));
+    assert_eq!((batch.rows().len(), batch.rejected().len()), (1, 1));
+}
+
+#[test]
+fn bounds_fill_a_batch() {
+    let mut batch = Batch::new(Limits { max_readings: 2, ..limits() });
+    batch.push(&record(0, 0, r#"{"sensor_id":1,"value":1}"#), 0, &window());
+    assert!(!batch.is_full());
+    batch.push(&record(0, 1, "x"), 1, &window());
+    assert!(batch.is_full());
+    batch.clear();
+    assert!(batch.is_empty() && !batch.is_full());
+}
+
+proptest! {
+    /// Readings in, readings out: each is stored or gives way, one for each key, the right one by policy.
+    #[test]
+    fn distinct_keeps_one_of_each_key(
+        readings in proptest::collection::vec((0_i32..4, 0_i64..3, 0_i64..6), 0..80),
+        overwrite in any::<bool>(),
+    ) {
+        let policy = if overwrite { OnDuplicate::Overwrite } else { OnDuplicate::Ignore };
+        let mut batch = Batch::new(limits());
+        for (offset, (partition, sensor_id, week)) in readings.iter().enumerate() {
+            let time = Timestamp::from_micros(1_700_000_000_000_000 + week * CHUNK_MICROS);
+            let payload = format!(r#"{{"sensor_id":{sensor_id},"value":{offset},"timestamp":"{time}"}}"#);
+            let position = batch.spans().iter().find(|span| span.partition == *partition).map_or(0, |span| span.next);
+            batch.push(&record(*partition, offset as i64, &payload), position, &window());
+        }
+        let mut rows = batch.rows().to_vec();
+        sort_for_chunks(&mut rows, CHUNK_MICROS);
+        let (stay, give_way) = distinct(&batch, &rows, policy);
+        prop_assert_eq!(stay.len() + give_way.len(), readings.len());
+        for row in &stay {
+            let same_key = batch.rows().iter().filter(|other| (other.sensor_id, other.time) == (row.sensor_id, row.time));
+            let best = match policy {
+                OnDuplicate::Overwrite => same_key.map(|other| batch.recency(other)).max(),
+                OnDuplicate::Ignore => same_key.map(|other| batch.recency(other)).min(),
+            };
+            prop_assert_eq!(Some(batch.recency(row)), best);
+        }
+        let chunks: Vec<_> = stay.iter().map(|row| row.time.div_euclid(CHUNK_MICROS)).collect();
+        prop_assert!(chunks.is_sorted());
+    }
+}
