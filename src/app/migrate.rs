@@ -1,14 +1,52 @@
 //! The `migrate` role.
 
-use crate::config::{DatabaseConfig, KafkaConfig, KafkaSettings, SchemaConfig, TopicConfig};
+use crate::{
+    config::{DatabaseConfig, KafkaConfig, KafkaSettings, SchemaConfig, TopicConfig},
+    kafka::{Topic, ensure_topic},
+    store::{self, Migrated},
+};
 
-/// Runs the role to its end.
+/// Brings the schema up to date, then makes the topic where it is missing.
 pub(super) async fn run(
-    _database: &DatabaseConfig,
-    _kafka: &KafkaConfig,
-    _settings: &KafkaSettings,
-    _topic: &TopicConfig,
-    _schema: &SchemaConfig,
+    database: &DatabaseConfig,
+    kafka: &KafkaConfig,
+    settings: &KafkaSettings,
+    topic: &TopicConfig,
+    schema: &SchemaConfig,
 ) -> anyhow::Result<()> {
-    anyhow::bail!("not wired yet")
+    let migrated = store::migrate(database, schema).await?;
+    say_migrated(&migrated);
+    let found = ensure_topic(kafka, settings, topic).await?;
+    say_topic(&kafka.kafka_topic, &found, topic);
+    Ok(())
+}
+
+fn say_migrated(migrated: &Migrated) {
+    for name in &migrated.applied {
+        tracing::info!(migration = name, "migration applied");
+    }
+    match (migrated.applied.is_empty(), migrated.adopted, migrated.is_newer) {
+        (_, true, _) => tracing::info!("schema: the tables that were there are used from now on"),
+        (false, false, _) => tracing::info!("schema: up to date"),
+        (true, false, false) => tracing::info!("schema: already up to date"),
+        (true, false, true) => tracing::info!("schema: already there, made by a newer sensorpipe"),
+    }
+}
+
+fn say_topic(name: &str, found: &Topic, wanted: &TopicConfig) {
+    let Topic { identity, partitions, is_new } = found;
+    let (topic_id, cluster_id) = (&identity.topic_id, &identity.cluster_id);
+    if *is_new {
+        tracing::info!(kafka.topic = name, topic_id, cluster_id, partitions, "topic: created");
+    } else {
+        tracing::info!(kafka.topic = name, topic_id, cluster_id, partitions, "topic: already there");
+        if i32::try_from(*partitions) != Ok(wanted.kafka_partitions) {
+            tracing::info!(
+                kafka.topic = name,
+                partitions,
+                wanted = wanted.kafka_partitions,
+                "topic: its number of partitions is not KAFKA_PARTITIONS and is left as it is"
+            );
+        }
+    }
 }

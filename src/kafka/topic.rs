@@ -1,0 +1,316 @@
+//! The topic: made where it is missing, never altered, and known by its id rather than by its name.
+
+use std::{sync::Arc, time::Duration};
+
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::{Client, ClientContext, DefaultClientContext},
+    error::KafkaError,
+    types::RDKafkaErrorCode,
+};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
+
+use super::{
+    client::client_config,
+    describe::{self, DescribeError, TopicDescription},
+};
+use crate::config::{KafkaConfig, KafkaSettings, TopicConfig};
+
+/// How long is waited for Kafka to come up.
+const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Which topic it is; its name alone does not say, since another cluster, or a topic made anew, has the same.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TopicIdentity {
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// The topic's id in base64, as Kafka's tools print it.
+    pub topic_id: String,
+}
+
+/// A topic that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Which one it is.
+    pub identity: TopicIdentity,
+    /// How many partitions it has.
+    pub partitions: usize,
+    /// Whether `ensure_topic` made it just now.
+    pub is_new: bool,
+}
+
+/// Why a topic cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicError {
+    /// The settings are none that librdkafka takes.
+    #[error("the Kafka client cannot be made from these settings")]
+    Client(#[source] KafkaError),
+    /// No broker answered in time.
+    #[error(
+        "Kafka at {brokers} did not answer within {} s{}",
+        waited.as_secs(),
+        latest_failure.as_ref().map(|failure| format!(": {failure}")).unwrap_or_default()
+    )]
+    Unreachable {
+        /// Where it was looked for.
+        brokers: String,
+        /// For how long.
+        waited: Duration,
+        /// What the client met meanwhile.
+        latest_failure: Option<String>,
+    },
+    /// There is no such topic.
+    #[error("topic {0} does not exist: run `sensorpipe migrate`")]
+    Missing(String),
+    /// Keyed by sensor, compaction deletes readings that nobody has read yet.
+    #[error("topic {0} is compacted, which deletes unread readings: set its cleanup.policy to delete")]
+    Compacted(String),
+    /// The cluster refused to make the topic.
+    #[error("Kafka refused to create topic {topic}: {code}")]
+    CreationRefused {
+        /// The topic's name.
+        topic: String,
+        /// Kafka's reason.
+        code: RDKafkaErrorCode,
+    },
+    /// The cluster did not say what was asked.
+    #[error("asking Kafka about topic {topic} failed")]
+    Describe {
+        /// The topic's name.
+        topic: String,
+        /// What it said instead.
+        #[source]
+        source: DescribeError,
+    },
+    /// A broker so old that it has no cluster id, or none that answers.
+    #[error("Kafka did not tell its cluster id")]
+    NoClusterId,
+}
+
+impl TopicError {
+    /// Whether the same question may be answered later without anybody's help.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::NoClusterId => true,
+            Self::Describe { source, .. } => is_passing(source.code),
+            Self::Client(_) | Self::Missing(_) | Self::Compacted(_) | Self::CreationRefused { .. } => false,
+        }
+    }
+}
+
+/// Asks which topic this is. Blocks, for `timeout` at most per question; for any thread with a client.
+pub fn identify<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<TopicIdentity, TopicError> {
+    look_up(client, topic, timeout).map(|found| found.identity)
+}
+
+/// Asks how many partitions the topic has. Blocks, for `timeout` at most.
+pub fn partition_count<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<usize, TopicError> {
+    describe(client, topic, timeout).map(|description| description.partitions)
+}
+
+/// Refuses a topic whose `cleanup.policy` names compaction. Blocks, for `timeout` at most.
+///
+/// Where the principal may not read the topic's settings this is said in the log, and nothing is refused.
+pub fn refuse_compacted<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<(), TopicError> {
+    match describe::describe_setting(client, topic, "cleanup.policy", timeout) {
+        Ok(Some(policy)) if policy.contains("compact") => Err(TopicError::Compacted(topic.to_owned())),
+        Ok(_) => Ok(()),
+        Err(error) if error.code == RDKafkaErrorCode::TopicAuthorizationFailed => {
+            tracing::warn!(
+                kafka.topic = topic,
+                "no permission to read the topic's settings: make sure that its cleanup.policy is delete"
+            );
+            Ok(())
+        }
+        Err(source) => Err(failed_describe(topic, source)),
+    }
+}
+
+/// Finds the topic, or makes it as `config` says; waits up to 30 s for Kafka to come up.
+///
+/// An existing topic is never altered. Somebody else's making it at the same time is no error.
+pub async fn ensure_topic(
+    kafka: &KafkaConfig,
+    settings: &KafkaSettings,
+    config: &TopicConfig,
+) -> Result<Topic, TopicError> {
+    let admin = AdminSession::open(kafka, settings)?;
+    let mut is_new = false;
+    loop {
+        match admin.look_up().await {
+            Ok(topic) => {
+                admin.refuse_compacted().await?;
+                return Ok(Topic { is_new, ..topic });
+            }
+            // Made a moment ago, the broker that answers may not know it yet.
+            Err(TopicError::Missing(_)) if is_new => admin.wait("the new topic's metadata").await?,
+            Err(TopicError::Missing(_)) => match admin.create(config).await? {
+                Ok(()) => is_new = true,
+                Err(RDKafkaErrorCode::TopicAlreadyExists) => {
+                    admin.wait("the topic that somebody else is making").await?;
+                }
+                // Brokers that are still starting do not count as places for copies.
+                Err(RDKafkaErrorCode::InvalidReplicationFactor) if admin.has_time() => {
+                    admin.wait("enough brokers for KAFKA_REPLICATION").await?;
+                }
+                Err(code) if is_passing(code) => admin.wait("Kafka").await?,
+                Err(code) => {
+                    return Err(TopicError::CreationRefused { topic: kafka.kafka_topic.clone(), code });
+                }
+            },
+            Err(error) if error.is_retriable() => admin.wait("Kafka").await?,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Finds the topic through a client of its own; waits up to 30 s for Kafka to come up, not for the topic.
+pub async fn find_topic(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Topic, TopicError> {
+    let admin = AdminSession::open(kafka, settings)?;
+    loop {
+        match admin.look_up().await {
+            Err(error) if error.is_retriable() => admin.wait("Kafka").await?,
+            found => return found,
+        }
+    }
+}
+
+/// A short-lived client and the time that it has.
+struct AdminSession {
+    client: Arc<AdminClient<DefaultClientContext>>,
+    brokers: String,
+    topic: String,
+    deadline: Instant,
+}
+
+impl AdminSession {
+    fn open(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, TopicError> {
+        let client = client_config(kafka, settings, &[]).create().map_err(TopicError::Client)?;
+        Ok(Self {
+            client: Arc::new(client),
+            brokers: kafka.kafka_brokers.clone(),
+            topic: kafka.kafka_topic.clone(),
+            deadline: Instant::now() + STARTUP_PATIENCE,
+        })
+    }
+
+    async fn look_up(&self) -> Result<Topic, TopicError> {
+        self.ask(|client, topic| look_up(client, topic, REQUEST_TIMEOUT)).await
+    }
+
+    async fn refuse_compacted(&self) -> Result<(), TopicError> {
+        self.ask(|client, topic| refuse_compacted(client, topic, REQUEST_TIMEOUT)).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Client<DefaultClientContext>, &str) -> Result<T, TopicError> + Send + 'static,
+    ) -> Result<T, TopicError> {
+        let (client, topic) = (Arc::clone(&self.client), self.topic.clone());
+        spawn_blocking(move || question(client.inner(), &topic)).await.expect("a question does not panic")
+    }
+
+    /// The inner result is Kafka's answer.
+    async fn create(&self, config: &TopicConfig) -> Result<Result<(), RDKafkaErrorCode>, TopicError> {
+        let replication = config.kafka_replication;
+        let min_insync = config.kafka_min_insync_replicas.unwrap_or(replication / 2 + 1).to_string();
+        let retention_ms = config.kafka_retention.as_millis().to_string();
+        let topic = NewTopic::new(&self.topic, config.kafka_partitions, TopicReplication::Fixed(replication))
+            .set("cleanup.policy", "delete")
+            .set("min.insync.replicas", &min_insync)
+            .set("retention.ms", &retention_ms);
+        let options = AdminOptions::new()
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .operation_timeout(Some(REQUEST_TIMEOUT));
+        let answers = match self.client.create_topics([&topic], &options).await {
+            Ok(answers) => answers,
+            Err(error) => match error.rdkafka_error_code() {
+                Some(code) => return Ok(Err(code)),
+                None => return Err(TopicError::Client(error)),
+            },
+        };
+        Ok(answers.into_iter().try_for_each(|answer| answer.map(drop).map_err(|(_, code)| code)))
+    }
+
+    fn has_time(&self) -> bool {
+        Instant::now() + RETRY_INTERVAL < self.deadline
+    }
+
+    async fn wait(&self, what: &'static str) -> Result<(), TopicError> {
+        let latest_failure = describe::latest_failure(self.client.inner());
+        if !self.has_time() {
+            return Err(TopicError::Unreachable {
+                brokers: self.brokers.clone(),
+                waited: STARTUP_PATIENCE,
+                latest_failure,
+            });
+        }
+        tracing::info!(brokers = self.brokers, cause = latest_failure, "waiting for {what}");
+        sleep(RETRY_INTERVAL).await;
+        Ok(())
+    }
+}
+
+fn look_up<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Topic, TopicError> {
+    let TopicDescription { topic_id, partitions } = describe(client, topic, timeout)?;
+    let cluster_id = describe::cluster_id(client, timeout).ok_or(TopicError::NoClusterId)?;
+    Ok(Topic { identity: TopicIdentity { cluster_id, topic_id }, partitions, is_new: false })
+}
+
+fn describe<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<TopicDescription, TopicError> {
+    describe::describe_topic(client, topic, timeout).map_err(|source| failed_describe(topic, source))
+}
+
+fn failed_describe(topic: &str, source: DescribeError) -> TopicError {
+    let topic = topic.to_owned();
+    match source.code {
+        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+            TopicError::Missing(topic)
+        }
+        _ => TopicError::Describe { topic, source },
+    }
+}
+
+/// Whether a code is what brokers give that are starting, moving or out of reach.
+fn is_passing(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::RequestTimedOut
+            | RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::MessageTimedOut
+            | RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::Resolve
+            | RDKafkaErrorCode::BrokerNotAvailable
+            | RDKafkaErrorCode::LeaderNotAvailable
+            | RDKafkaErrorCode::NotController
+            | RDKafkaErrorCode::NetworkException
+            | RDKafkaErrorCode::CoordinatorLoadInProgress
+            | RDKafkaErrorCode::NotLeaderForPartition
+    )
+}

@@ -1,0 +1,252 @@
+//! The schema: brought up to date by `migrate`, waited for by everybody else.
+
+use std::{collections::HashSet, time::Duration};
+
+use sqlx::{
+    ConnectOptions, Connection, PgConnection,
+    migrate::{Migrate, MigrateError, Migrator},
+    postgres::PgConnectOptions,
+};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::StoreError;
+use crate::config::{DatabaseConfig, SchemaConfig};
+
+/// How long `migrate` waits for Postgres to come up.
+const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
+/// How long one attempt to connect may take; a packet filter may swallow it.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a migration waits for a lock, while everybody else waits behind it.
+const LOCK_TIMEOUT: &str = "60s";
+
+/// SQLSTATE that the migrations raise for tables that have our names and are not ours.
+const FOREIGN_TABLES: &str = "SP001";
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+const UNDEFINED_TABLE: &str = "42P01";
+
+/// What `migrate` did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// Names of the migrations that were applied now, in order.
+    pub applied: Vec<String>,
+    /// Tables made by hand were there and are used from now on.
+    pub adopted: bool,
+    /// The database has migrations that this binary does not know: a newer one made them.
+    pub is_newer: bool,
+}
+
+/// Why the schema is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// Postgres did not take a connection in time.
+    #[error("Postgres at {database} did not answer within {} s", waited.as_secs())]
+    Unreachable {
+        /// Where it was looked for, without secrets.
+        database: String,
+        /// For how long.
+        waited: Duration,
+        /// What the last attempt met; none where it got no answer at all.
+        #[source]
+        source: Option<StoreError>,
+    },
+    /// Tables of our names that hold something else; nothing was changed.
+    #[error(
+        "this database has tables named sensors or sensor_data that cannot be adopted, nothing was changed: {0}"
+    )]
+    ForeignTables(String),
+    /// The role may not do what a migration needs.
+    #[error(
+        "the role that migrates must own the tables, and may create tables and the extension timescaledb \
+         (where it may not, a superuser runs CREATE EXTENSION timescaledb in this database first)"
+    )]
+    Privilege(#[source] StoreError),
+    /// A migration that was applied is not the one that this binary carries.
+    #[error("the database's migrations are not this binary's")]
+    Diverged(#[source] MigrateError),
+    /// Migrations that this binary needs are not there.
+    #[error("the schema is not up to date after {} s: run `sensorpipe migrate` (missing: {})", waited.as_secs(), missing.join(", "))]
+    NotMigrated {
+        /// For how long it was waited for.
+        waited: Duration,
+        /// Names of the missing migrations.
+        missing: Vec<String>,
+    },
+    /// Anything else that the database said.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Creates, adopts or updates the schema; waits up to 30 s for Postgres to come up.
+///
+/// Safe from many places at once: an advisory lock lets one migrate and shows the others that it is done.
+pub async fn migrate(database: &DatabaseConfig, schema: &SchemaConfig) -> Result<Migrated, SchemaError> {
+    let deadline = Instant::now() + STARTUP_PATIENCE;
+    let mut connection = connect(database, "sensorpipe migrate", STARTUP_PATIENCE, deadline).await?;
+    let migrated = migrate_on(&mut connection, schema).await;
+    // Closing gives back the advisory lock after a failure, too.
+    if let Err(error) = connection.close().await {
+        tracing::debug!(%error, "the connection that migrated did not close cleanly");
+    }
+    migrated
+}
+
+async fn migrate_on(connection: &mut PgConnection, schema: &SchemaConfig) -> Result<Migrated, SchemaError> {
+    // NOTICEs and TimescaleDB's multi-line greeting tell an operator nothing.
+    sqlx::query(
+        "SELECT set_config('client_min_messages', 'error', false), set_config('lock_timeout', $1, false), \
+         set_config('sensorpipe.chunk_interval', $2, false)",
+    )
+    .bind(LOCK_TIMEOUT)
+    .bind(format!("{} microseconds", schema.chunk_interval.as_micros()))
+    .execute(&mut *connection)
+    .await
+    .map_err(StoreError::new("preparing to migrate"))?;
+
+    // Held around the look before and after, so that what is reported is what this process did.
+    connection.lock().await.map_err(schema_error)?;
+    let before = applied_versions(connection).await?;
+    let had_tables: bool = sqlx::query_scalar(
+        "SELECT to_regclass('sensors') IS NOT NULL OR to_regclass('sensor_data') IS NOT NULL",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(StoreError::new("looking for tables made by hand"))?;
+    let migrator = migrator();
+    migrator.run_direct(connection).await.map_err(schema_error)?;
+    connection.unlock().await.map_err(schema_error)?;
+
+    let known: HashSet<i64> = migrator.iter().map(|migration| migration.version).collect();
+    Ok(Migrated {
+        applied: names_missing_from(&before),
+        adopted: had_tables && before.is_empty(),
+        is_newer: before.iter().any(|version| !known.contains(version)),
+    })
+}
+
+/// Waits until every migration that this binary carries is applied; a newer schema is fine.
+///
+/// For the roles that do not migrate, so that they may start in any order.
+pub async fn wait_for_schema(database: &DatabaseConfig, patience: Duration) -> Result<(), SchemaError> {
+    let deadline = Instant::now() + patience;
+    let mut connection = connect(database, "sensorpipe start", patience, deadline).await?;
+    let mut is_first_look = true;
+    loop {
+        let looked = applied_versions(&mut connection).await;
+        let is_last_look = Instant::now() + RETRY_INTERVAL > deadline;
+        match looked.map(|applied| names_missing_from(&applied)) {
+            Ok(missing) if missing.is_empty() => break,
+            Ok(missing) if is_last_look => {
+                return Err(SchemaError::NotMigrated { waited: patience, missing });
+            }
+            Ok(missing) => {
+                if std::mem::take(&mut is_first_look) {
+                    tracing::info!(
+                        ?missing,
+                        "waiting for `sensorpipe migrate` to bring the schema up to date"
+                    );
+                }
+                sleep(RETRY_INTERVAL).await;
+            }
+            Err(error) if error.is_retriable() && !is_last_look => {
+                sleep(RETRY_INTERVAL).await;
+                connection = connect(database, "sensorpipe start", patience, deadline).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    connection.close().await.map_err(StoreError::new("closing the connection that looked at the schema"))?;
+    Ok(())
+}
+
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!();
+    // Migrations only add what older binaries can live with: one of them finding a newer schema is no error.
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+/// The names of our migrations that are not among `applied`.
+fn names_missing_from(applied: &HashSet<i64>) -> Vec<String> {
+    migrator()
+        .iter()
+        .filter(|migration| !applied.contains(&migration.version))
+        .map(|migration| format!("{:04} {}", migration.version, migration.description))
+        .collect()
+}
+
+async fn applied_versions(connection: &mut PgConnection) -> Result<HashSet<i64>, StoreError> {
+    let versions = sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
+        .fetch_all(connection)
+        .await
+        .map_err(StoreError::new("reading the schema's version"));
+    match versions {
+        Ok(versions) => Ok(versions.into_iter().collect()),
+        Err(error) if error.sqlstate().as_deref() == Some(UNDEFINED_TABLE) => Ok(HashSet::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Connects, again and again until `deadline` where the server is not up yet.
+async fn connect(
+    database: &DatabaseConfig,
+    application_name: &str,
+    patience: Duration,
+    deadline: Instant,
+) -> Result<PgConnection, SchemaError> {
+    let options: PgConnectOptions =
+        database.database_url.expose().parse().map_err(StoreError::new("reading DATABASE_URL"))?;
+    let options = options
+        .application_name(application_name)
+        // A migration's text is long and its run may be slow: no line of the log.
+        .disable_statement_logging();
+    let mut is_first_failure = true;
+    loop {
+        let attempt_ends = deadline.min(Instant::now() + CONNECT_TIMEOUT);
+        let source = match timeout_at(attempt_ends, options.connect()).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) if may_come_up(&error) => Some(StoreError::new("connecting to Postgres")(error)),
+            Ok(Err(error)) => return Err(StoreError::new("connecting to Postgres")(error).into()),
+            Err(_elapsed) => None,
+        };
+        if Instant::now() + RETRY_INTERVAL > deadline {
+            let database = database.database_url.to_string();
+            return Err(SchemaError::Unreachable { database, waited: patience, source });
+        }
+        if std::mem::take(&mut is_first_failure) {
+            let cause = source.map_or_else(|| "no answer".to_owned(), |error| error.server_message());
+            tracing::info!(
+                database = %database.database_url,
+                cause,
+                "waiting up to {} s for Postgres",
+                patience.as_secs()
+            );
+        }
+        sleep(RETRY_INTERVAL).await;
+    }
+}
+
+/// Whether a failed connection is what a server that is starting, or its name server, gives.
+fn may_come_up(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => {
+            // Starting up, shutting down, out of connections for now.
+            error.code().is_some_and(|code| ["57P", "53"].iter().any(|class| code.starts_with(class)))
+        }
+        _ => false,
+    }
+}
+
+fn schema_error(error: MigrateError) -> SchemaError {
+    let source = match error {
+        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => source,
+        other => return SchemaError::Diverged(other),
+    };
+    let error = StoreError::new("migrating the schema")(source);
+    match error.sqlstate().as_deref() {
+        Some(FOREIGN_TABLES) => SchemaError::ForeignTables(error.server_message()),
+        Some(INSUFFICIENT_PRIVILEGE) => SchemaError::Privilege(error),
+        _ => SchemaError::Store(error),
+    }
+}
