@@ -203,9 +203,17 @@ pub struct WorkerConfig {
     #[arg(long, env = "BATCH_MAX_BYTES", default_value_t = 8 << 20)]
     pub batch_max_bytes: usize,
 
+    /// Most bytes of one record's value; a larger record is dead-lettered
+    #[arg(long, env = "RECORD_MAX_BYTES", default_value_t = 16 << 20)]
+    pub record_max_bytes: usize,
+
     /// Longest time that a reading waits for company when the writer is free, in milliseconds
     #[arg(long, env = "LINGER_MS", default_value_t = 5)]
     pub linger_ms: u64,
+
+    /// How the sensors of readings are checked
+    #[arg(long, env = "WRITE_FK_CHECK", value_enum, default_value_t = FkCheck::Auto)]
+    pub write_fk_check: FkCheck,
 
     /// How long a database lock may block a writer before a frozen sensorpipe backend that holds it is ended
     #[arg(long, env = "LOCK_TIMEOUT", default_value = "3s", value_parser = humantime::parse_duration)]
@@ -242,6 +250,15 @@ pub enum Start {
     Earliest,
     /// At its end; the resolved offset is kept before anything is consumed.
     Latest,
+}
+
+/// How the sensors of readings are checked.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FkCheck {
+    /// Once for each batch where the privileges and the triggers of the table allow it, else row by row.
+    Auto,
+    /// Row by row, by the database's own triggers.
+    Row,
 }
 
 /// How logs look.

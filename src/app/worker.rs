@@ -1,16 +1,88 @@
-//! The `worker` role.
+//! The `worker` role: a pool of consumers.
 
-use crate::config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, WorkerConfig};
+use std::{thread, time::Duration};
 
-/// Runs the role to its end.
+use anyhow::Context;
+use tokio::{runtime::Handle, sync::mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    batch::Limits,
+    config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, WorkerConfig},
+    pipeline::{Member, MemberConfig, MemberError},
+    store::{self, WriterConfig},
+};
+
+/// How long to wait for `migrate` when everything is started at once.
+const SCHEMA_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Runs the consumers until asked to stop; one that ends unasked stops the others and is the role's error.
 pub(super) async fn run(
-    _database: &DatabaseConfig,
-    _kafka: &KafkaConfig,
-    _settings: &KafkaSettings,
-    _ingest: &IngestConfig,
-    _worker: &WorkerConfig,
+    database: &DatabaseConfig,
+    kafka: &KafkaConfig,
+    settings: &KafkaSettings,
+    ingest: &IngestConfig,
+    worker: &WorkerConfig,
     _metrics: &MetricsConfig,
-    _stop: tokio_util::sync::CancellationToken,
+    stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    anyhow::bail!("not wired yet")
+    tokio::select! {
+        waited = store::wait_for_schema(database, SCHEMA_PATIENCE) => waited?,
+        () = stop.cancelled() => return Ok(()),
+    }
+    let config = member_config(database, kafka, settings, ingest, worker);
+    let (ended, mut endings) = mpsc::channel(worker.consumers());
+    for index in 0..worker.consumers() {
+        let member = Member::new(config.clone(), Handle::current(), stop.clone());
+        let ended = ended.clone();
+        thread::Builder::new()
+            .name(format!("consumer-{index}"))
+            .spawn(move || {
+                let outcome = member.run();
+                // The role listens until every consumer has ended.
+                let _ = ended.blocking_send(outcome);
+            })
+            .context("starting a consumer")?;
+    }
+    drop(ended);
+    tracing::info!(consumers = worker.consumers(), kafka.topic = kafka.kafka_topic, "worker runs");
+    let mut failure: Option<MemberError> = None;
+    while let Some(outcome) = endings.recv().await {
+        if let Err(error) = outcome {
+            tracing::error!(error = %error, "a consumer failed; stopping the others");
+            failure.get_or_insert(error);
+        }
+        stop.cancel();
+    }
+    failure.map_or(Ok(()), |error| Err(error.into()))
+}
+
+fn member_config(
+    database: &DatabaseConfig,
+    kafka: &KafkaConfig,
+    settings: &KafkaSettings,
+    ingest: &IngestConfig,
+    worker: &WorkerConfig,
+) -> MemberConfig {
+    MemberConfig {
+        database: database.clone(),
+        kafka: kafka.clone(),
+        settings: settings.clone(),
+        ingest: ingest.clone(),
+        writer: WriterConfig {
+            database: database.clone(),
+            on_duplicate: ingest.on_duplicate,
+            fk_check: worker.write_fk_check,
+            lock_timeout: worker.lock_timeout,
+        },
+        limits: Limits {
+            max_readings: worker.batch_max_readings,
+            max_bytes: worker.batch_max_bytes,
+            max_record_bytes: worker.record_max_bytes,
+        },
+        linger: Duration::from_millis(worker.linger_ms),
+        start: worker.start,
+        assign_timeout: worker.assign_timeout,
+        drain_timeout: worker.drain_timeout,
+    }
 }

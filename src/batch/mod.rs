@@ -52,6 +52,13 @@ pub struct Rejected {
     reject: Reject,
 }
 
+impl Rejected {
+    /// Why.
+    pub fn reason(&self) -> Reason {
+        self.reject.reason
+    }
+}
+
 /// All that `dead_letters` keeps of a rejected reading.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
@@ -158,6 +165,21 @@ impl Batch {
             || self.bytes.len() >= self.limits.max_bytes
     }
 
+    /// How many more records fit, going by those that are in; at least one, for a record is never split.
+    pub fn room_in_records(&self) -> usize {
+        let records = self.records.len().max(1);
+        let per_record = |sum: usize| sum.div_ceil(records).max(1);
+        let readings = self.rows.len() + self.rejected.len();
+        let by_readings = self.limits.max_readings.saturating_sub(readings) / per_record(readings);
+        let by_bytes = self.limits.max_bytes.saturating_sub(self.bytes.len()) / per_record(self.bytes.len());
+        by_readings.min(by_bytes).max(1)
+    }
+
+    /// Whether the batch has anything of this partition.
+    pub fn has(&self, partition: i32) -> bool {
+        self.spans.iter().any(|span| span.partition == partition)
+    }
+
     /// How far each partition goes.
     pub fn spans(&self) -> &[Span] {
         &self.spans
@@ -191,7 +213,8 @@ impl Batch {
     }
 
     /// A row that turned out to be one that can never be stored.
-    pub fn reject_row(row: &Row, reject: Reject) -> Rejected {
+    #[expect(clippy::unused_self, reason = "a row means something only together with its batch")]
+    pub fn reject_row(&self, row: &Row, reject: Reject) -> Rejected {
         Rejected { record: row.record, place: row.place, reject }
     }
 

@@ -66,7 +66,7 @@ fn a_dead_letter_holds_its_reading_alone() {
     let letter = batch.dead_letter(&batch.rejected()[0]);
     assert_eq!((letter.offset, letter.item, letter.reason), (7, Some(1), Reason::InvalidValue));
     assert_eq!(letter.payload.as_deref(), Some(&br#"{"sensor_id":4,"data":[{"value":"x"}]}"#[..]));
-    let unknown = Batch::reject_row(&batch.rows()[0], Reject::new(Reason::UnknownSensor, "sensor 4"));
+    let unknown = batch.reject_row(&batch.rows()[0], Reject::new(Reason::UnknownSensor, "sensor 4"));
     assert_eq!(
         batch.dead_letter(&unknown).payload.as_deref(),
         Some(&br#"{"sensor_id":4,"data":[{"value":1}]}"#[..])

@@ -1,9 +1,12 @@
 //! Everything that speaks to Kafka; the only place that names `rdkafka`.
 
 mod client;
+mod consumer;
 mod describe;
+mod partition_queue;
 mod topic;
 
+pub use consumer::{Consumer, ConsumerError, GroupEvent, Watermarks};
 pub use describe::DescribeError;
 pub use topic::{
     Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, partition_count, refuse_compacted,

@@ -1,1 +1,22 @@
 //! From records to batches to the database; names neither `rdkafka` nor `sqlx`.
+//!
+//! Each consumer is a thread and a task:
+//!
+//! ```text
+//! thread `Member`: poll the group · drain the partitions' queues · decode into the filling batch
+//!        │ the filled batch, whenever the writer is free        ▲ what became of it
+//!        ▼                                                      │
+//! task `writer`:   one transaction · retried with backoff · lock holders that are frozen ended
+//! ```
+//!
+//! At most one batch is being written and one is filling, so memory has a bound and decoding overlaps writing.
+//! The thread alone changes the assignment, and it never waits for the database.
+
+mod assignment;
+mod member;
+mod rebalance;
+mod starts;
+mod writer;
+
+pub use member::{Member, MemberConfig, MemberError};
+pub use starts::Log;

@@ -30,6 +30,16 @@ impl StoreError {
         move |source| Self { doing, source }
     }
 
+    /// Wraps a wait that took too long.
+    pub(crate) fn timed_out(doing: &'static str) -> impl FnOnce(tokio::time::error::Elapsed) -> Self {
+        move |elapsed| Self { doing, source: sqlx::Error::Io(elapsed.into()) }
+    }
+
+    /// What lies behind it, for a log line.
+    pub fn cause(&self) -> String {
+        self.source.to_string()
+    }
+
     /// The five-letter code where the server answered with one.
     pub fn sqlstate(&self) -> Option<String> {
         self.source.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())

@@ -1,7 +1,13 @@
 //! Everything that speaks to Postgres; the only place that names `sqlx`.
 
+mod connection;
 mod error;
+mod offsets;
 mod schema;
+mod write;
 
+pub use connection::answers;
 pub use error::StoreError;
+pub use offsets::{Offsets, StoredOffset};
 pub use schema::{Migrated, SchemaError, migrate, wait_for_schema};
+pub use write::{BatchWriter, Fence, Report, WriterConfig, Written};

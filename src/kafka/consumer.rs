@@ -1,0 +1,375 @@
+//! One member of the consumer group.
+//!
+//! It reports what happens in the group and does what its owner says; it decides nothing. A rebalance is only
+//! noted when librdkafka reports it and takes effect when the owner answers with [`Consumer::assign`] or
+//! [`Consumer::unassign`], from its own loop and in its own time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::Thread,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientContext, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
+    error::{KafkaError, RDKafkaErrorCode},
+    types::RDKafkaRespErr,
+};
+
+use super::{
+    client::client_config,
+    partition_queue::{PartitionQueue, known_end},
+    topic::{TopicError, TopicIdentity, identify, partition_count, refuse_compacted},
+};
+use crate::{
+    batch::Record,
+    config::{KafkaConfig, KafkaSettings},
+    reading::Timestamp,
+};
+
+/// What happened in the group.
+#[derive(Debug)]
+pub enum GroupEvent {
+    /// These partitions are ours once [`Consumer::assign`] is called, which must happen.
+    Assigned(Vec<i32>),
+    /// These partitions go to somebody else once [`Consumer::unassign`] is called, which must happen.
+    Revoked(Vec<i32>),
+    /// These partitions are gone already; [`Consumer::unassign`] must still be called.
+    Lost(Vec<i32>),
+    /// The log does not have the offset that a partition was to be read from.
+    OffsetOutOfRange(i32),
+    /// A record of this partition came another way than its queue: it must be assigned anew where it stood.
+    Astray(i32),
+}
+
+/// The consumer cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsumerError {
+    /// A setting is wrong.
+    #[error("the Kafka consumer cannot be set up")]
+    SetUp(#[source] KafkaError),
+    /// Partitions move one by one here; a strategy that takes all of them away first is no choice.
+    #[error("partition.assignment.strategy must be cooperative-sticky")]
+    NotCooperative,
+    /// librdkafka refuses a change of the assignment.
+    #[error("the assignment cannot be changed")]
+    Assign(#[source] KafkaError),
+    /// Kafka does not answer.
+    #[error("the ends of the log cannot be read")]
+    Watermarks(#[source] KafkaError),
+    /// An error after which the client is of no use, such as being fenced by a twin with the same instance id.
+    #[error("the Kafka consumer failed for good")]
+    Fatal(#[source] KafkaError),
+}
+
+/// The first offset that a partition's log still has, and the one that the next record will get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermarks {
+    /// The first offset.
+    pub low: i64,
+    /// The next offset.
+    pub high: i64,
+}
+
+/// A member of the group; used by the thread that made it.
+pub struct Consumer {
+    // Declared before the client, so that they are dropped before it.
+    queues: BTreeMap<i32, PartitionQueue>,
+    client: BaseConsumer<Notes>,
+    topic: String,
+    owner: Thread,
+    /// Counts the turns, so that each partition has its own.
+    turn: usize,
+    /// Partitions whose position is of this assignment for sure, not left over from one before.
+    settled: BTreeSet<i32>,
+}
+
+/// Settings that differ from librdkafka's defaults, and why.
+const SETTINGS: &[(&str, &str)] = &[
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    // The database knows where to start. An offset that the log does not have is for an operator to see.
+    ("auto.offset.reset", "error"),
+    ("isolation.level", "read_committed"),
+    ("allow.auto.create.topics", "false"),
+    // After a full local queue the next fetch waits this long; the default, a second, caps a fast consumer.
+    ("fetch.queue.backoff.ms", "5"),
+    // Prefetched per partition: enough for a batch, and a bound on memory whatever the backlog.
+    ("queued.min.messages", "50000"),
+    ("queued.max.messages.kbytes", "8192"),
+    ("fetch.message.max.bytes", "2097152"),
+    // New partitions and a returned broker are noticed within seconds.
+    ("topic.metadata.refresh.interval.ms", "10000"),
+    ("reconnect.backoff.max.ms", "1000"),
+    ("socket.nagle.disable", "true"),
+];
+
+/// For the classic group protocol alone; the new one (KIP-848) has the broker decide these and refuses them.
+const CLASSIC_SETTINGS: &[(&str, &str)] = &[
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    ("session.timeout.ms", "10000"),
+    ("heartbeat.interval.ms", "1000"),
+];
+
+impl Consumer {
+    /// Joins the group. The current thread becomes the owner: it is unparked when there is something to do.
+    pub fn join(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, ConsumerError> {
+        if settings
+            .0
+            .get("partition.assignment.strategy")
+            .is_some_and(|strategy| strategy != "cooperative-sticky")
+        {
+            return Err(ConsumerError::NotCooperative);
+        }
+        let is_classic = settings.0.get("group.protocol").is_none_or(|protocol| protocol == "classic");
+        let mut ours = SETTINGS.to_vec();
+        ours.push(("group.id", &kafka.kafka_group));
+        if is_classic {
+            ours.extend(CLASSIC_SETTINGS);
+        }
+        let owner = std::thread::current();
+        let mut client: BaseConsumer<Notes> = client_config(kafka, settings, &ours)
+            .create_with_context(Notes::default())
+            .map_err(ConsumerError::SetUp)?;
+        let waking = owner.clone();
+        client.set_nonempty_callback(move || waking.unpark());
+        client.subscribe(&[&kafka.kafka_topic]).map_err(ConsumerError::SetUp)?;
+        Ok(Self {
+            queues: BTreeMap::new(),
+            client,
+            topic: kafka.kafka_topic.clone(),
+            owner,
+            turn: 0,
+            settled: BTreeSet::new(),
+        })
+    }
+
+    /// Serves the group and says what happened, if anything; never waits. To be called at least every few seconds.
+    pub fn poll_group(&mut self) -> Result<Option<GroupEvent>, ConsumerError> {
+        // One call serves one event, so go on until there is none; the bound is for good measure.
+        for _ in 0..1_000 {
+            if let Some(event) = self.client.context().take() {
+                return Ok(Some(event));
+            }
+            match self.client.poll(Duration::ZERO) {
+                Some(Ok(message)) => {
+                    return Ok(Some(GroupEvent::Astray(rdkafka::Message::partition(&message))));
+                }
+                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                    return Err(ConsumerError::Fatal(error));
+                }
+                Some(Err(error)) => {
+                    tracing::warn!(error = %error, "Kafka reports a problem; the client goes on trying")
+                }
+                None => return Ok(self.client.context().take()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes records out of the next partition's queue, in turn, and hands them on. Never waits.
+    ///
+    /// Returns how many records there were; as many zeros in a row as there are partitions mean that all are empty.
+    pub fn drain_next(&mut self, most: usize, mut each: impl FnMut(&Record<'_>)) -> usize {
+        self.turn = self.turn.wrapping_add(1);
+        let Some((&partition, queue)) = self.queues.iter().nth(self.turn % self.queues.len().max(1)) else {
+            return 0;
+        };
+        let drained = queue.drain(most);
+        for record in drained.records(Timestamp::now()) {
+            match record {
+                Ok(record) => each(&record),
+                Err(error) => self.client.context().note_record_error(partition, &error),
+            }
+        }
+        let count = drained.len();
+        if count > 0 {
+            self.settled.insert(partition);
+        }
+        count
+    }
+
+    /// Partitions that [`Self::drain_next`] goes through.
+    pub fn partition_count(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// Starts reading these partitions at these offsets; an answer to [`GroupEvent::Assigned`], or a move of
+    /// partitions that are unassigned for the moment.
+    pub fn assign(&mut self, starts: &[(i32, i64)]) -> Result<(), ConsumerError> {
+        let mut list = TopicPartitionList::with_capacity(starts.len());
+        for &(partition, offset) in starts {
+            list.add_partition_offset(&self.topic, partition, Offset::Offset(offset))
+                .map_err(ConsumerError::Assign)?;
+            let queue =
+                PartitionQueue::split(self.client.client(), &self.topic, partition, self.owner.clone())
+                    .ok_or(ConsumerError::Assign(KafkaError::Subscription(format!(
+                        "no queue for partition {partition}"
+                    ))))?;
+            self.queues.insert(partition, queue);
+        }
+        self.client.incremental_assign(&list).map_err(ConsumerError::Assign)
+    }
+
+    /// Stops taking records of these partitions; what is prefetched stays where it is.
+    pub fn hold(&mut self, partitions: &[i32]) {
+        for partition in partitions {
+            self.queues.remove(partition);
+            self.settled.remove(partition);
+        }
+    }
+
+    /// Gives these partitions up; an answer to [`GroupEvent::Revoked`] or [`GroupEvent::Lost`].
+    ///
+    /// Records of theirs that are still queued are dropped by librdkafka, also where a partition comes back at once.
+    pub fn unassign(&mut self, partitions: &[i32]) -> Result<(), ConsumerError> {
+        self.hold(partitions);
+        let assigned = self.client.assignment().map_err(ConsumerError::Assign)?;
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for &partition in partitions {
+            // librdkafka refuses the whole list for one partition that it does not have.
+            if assigned.find_partition(&self.topic, partition).is_some() {
+                list.add_partition(&self.topic, partition);
+            }
+        }
+        self.client.incremental_unassign(&list).map_err(ConsumerError::Assign)
+    }
+
+    /// Where the consumer stands in each partition: behind the last record taken and any control records after it.
+    ///
+    /// librdkafka clears a position when it has stopped reading a partition, which may be after the partition came
+    /// back. So one counts only after it was seen cleared, or a record of this assignment was taken.
+    pub fn positions(&mut self) -> Vec<(i32, i64)> {
+        let Ok(list) = self.client.position() else { return vec![] };
+        let mut known = Vec::new();
+        for element in list.elements() {
+            let partition = element.partition();
+            match element.offset() {
+                Offset::Offset(offset) if self.settled.contains(&partition) => {
+                    known.push((partition, offset))
+                }
+                Offset::Offset(_) => {}
+                _ => {
+                    self.settled.insert(partition);
+                }
+            }
+        }
+        known
+    }
+
+    /// The log's end as of the last fetch; none before the first one.
+    pub fn known_end(&self, partition: i32) -> Option<i64> {
+        known_end(self.client.client(), &self.topic, partition)
+    }
+
+    /// Asks the broker for a partition's first and next offset.
+    pub fn watermarks(&self, partition: i32, timeout: Duration) -> Result<Watermarks, ConsumerError> {
+        let (low, high) = self
+            .client
+            .fetch_watermarks(&self.topic, partition, timeout)
+            .map_err(ConsumerError::Watermarks)?;
+        Ok(Watermarks { low, high })
+    }
+
+    /// Which topic this is, and that it is one whose records stay until retention takes them.
+    pub fn identify(&self, timeout: Duration) -> Result<TopicIdentity, TopicError> {
+        refuse_compacted(self.client.client(), &self.topic, timeout)?;
+        identify(self.client.client(), &self.topic, timeout)
+    }
+
+    /// How many partitions the topic has.
+    pub fn topic_partition_count(&self, timeout: Duration) -> Result<usize, TopicError> {
+        partition_count(self.client.client(), &self.topic, timeout)
+    }
+
+    /// Tells Kafka how far the database is, for those who watch the group's lag there. Advisory: not waited for.
+    pub fn commit(&self, offsets: &[(i32, i64)]) {
+        let mut list = TopicPartitionList::with_capacity(offsets.len());
+        for &(partition, offset) in offsets {
+            if let Err(error) = list.add_partition_offset(&self.topic, partition, Offset::Offset(offset)) {
+                tracing::debug!(error = %error, kafka.partition = partition, "offset not committed to Kafka");
+            }
+        }
+        if let Err(error) = self.client.commit(&list, CommitMode::Async) {
+            tracing::debug!(error = %error, "offsets not committed to Kafka");
+        }
+    }
+
+    /// Leaves the group and closes the client, within a bound where Kafka answers.
+    pub fn leave(mut self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
+        self.queues.clear();
+        self.client.context().closing.store(true, Ordering::Relaxed);
+        self.client.unsubscribe();
+        while self.client.assignment().is_ok_and(|assigned| assigned.count() > 0) && Instant::now() < deadline
+        {
+            let _ = self.client.poll(Duration::from_millis(10));
+        }
+    }
+}
+
+/// Notes what librdkafka reports while the consumer polls.
+#[derive(Default)]
+struct Notes {
+    events: Mutex<VecDeque<GroupEvent>>,
+    /// Nobody answers any more: rebalances take effect at once.
+    closing: AtomicBool,
+}
+
+impl Notes {
+    fn take(&self) -> Option<GroupEvent> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    fn note(&self, event: GroupEvent) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+    }
+
+    fn note_record_error(&self, partition: i32, error: &KafkaError) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                self.note(GroupEvent::OffsetOutOfRange(partition));
+            }
+            _ => {
+                tracing::warn!(error = %error, kafka.partition = partition, "records cannot be fetched; trying on")
+            }
+        }
+    }
+}
+
+impl ClientContext for Notes {}
+
+impl ConsumerContext for Notes {
+    fn rebalance(&self, client: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let is_assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::Relaxed) {
+            let answer =
+                if is_assign { client.incremental_assign(list) } else { client.incremental_unassign(list) };
+            if let Err(error) = answer {
+                tracing::debug!(error = %error, "rebalance not answered while closing");
+            }
+            return;
+        }
+        let partitions = list
+            .elements()
+            .iter()
+            .map(rdkafka::topic_partition_list::TopicPartitionListElem::partition)
+            .collect();
+        self.note(match is_assign {
+            true => GroupEvent::Assigned(partitions),
+            false if client.assignment_lost() => GroupEvent::Lost(partitions),
+            false => GroupEvent::Revoked(partitions),
+        });
+    }
+
+    fn commit_callback(&self, result: Result<(), KafkaError>, _offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!(error = %error, "Kafka did not take the committed offsets; the database has them");
+        }
+    }
+}

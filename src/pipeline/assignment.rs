@@ -1,0 +1,133 @@
+//! What a consumer owns and how far it is in each partition. Pure.
+
+use std::collections::BTreeMap;
+
+/// Partitions of one consumer.
+#[derive(Debug, Default)]
+pub(super) struct Assignment {
+    partitions: BTreeMap<i32, Progress>,
+}
+
+/// How far one partition is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Progress {
+    /// The stored offset once all that has been taken is committed; the next batch expects it.
+    position: i64,
+    /// The stored offset as last read or committed.
+    stored: i64,
+    /// The stored offset that Kafka was told last.
+    told: i64,
+}
+
+/// What to do with a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// Take it; the partition stood at this offset before.
+    Take {
+        /// The stored offset that the record's batch expects.
+        position: i64,
+    },
+    /// Drop it: it has been taken before, or its partition is not ours.
+    Drop,
+}
+
+impl Assignment {
+    /// Starts a partition, or moves it, at its stored offset.
+    pub(super) fn start(&mut self, partition: i32, stored: i64) {
+        self.partitions.insert(partition, Progress { position: stored, stored, told: -1 });
+    }
+
+    /// Forgets partitions.
+    pub(super) fn remove(&mut self, partitions: &[i32]) {
+        self.partitions.retain(|partition, _| !partitions.contains(partition));
+    }
+
+    /// Whether a partition is ours.
+    pub(super) fn owns(&self, partition: i32) -> bool {
+        self.partitions.contains_key(&partition)
+    }
+
+    /// All partitions that are ours.
+    pub(super) fn partitions(&self) -> Vec<i32> {
+        self.partitions.keys().copied().collect()
+    }
+
+    /// Judges a record by its offset. Offsets have gaps, so any that is not behind is the next one.
+    pub(super) fn admit(&self, partition: i32, offset: i64) -> Admission {
+        match self.partitions.get(&partition) {
+            Some(progress) if offset >= progress.position => Admission::Take { position: progress.position },
+            _ => Admission::Drop,
+        }
+    }
+
+    /// Where a partition goes on; none where it is not ours.
+    pub(super) fn position(&self, partition: i32) -> Option<i64> {
+        self.partitions.get(&partition).map(|progress| progress.position)
+    }
+
+    /// Notes that everything before `next` has been taken.
+    pub(super) fn advance(&mut self, partition: i32, next: i64) {
+        if let Some(progress) = self.partitions.get_mut(&partition) {
+            progress.position = progress.position.max(next);
+        }
+    }
+
+    /// Notes the stored offset after a commit; whether the partition is still ours.
+    pub(super) fn committed(&mut self, partition: i32, next: i64) -> bool {
+        let progress = self.partitions.get_mut(&partition);
+        progress.map(|progress| progress.stored = next).is_some()
+    }
+
+    /// The stored offsets that Kafka has not been told.
+    pub(super) fn take_uncommitted(&mut self) -> Vec<(i32, i64)> {
+        let untold = self.partitions.iter_mut().filter(|(_, progress)| progress.told != progress.stored);
+        untold
+            .map(|(&partition, progress)| {
+                progress.told = progress.stored;
+                (partition, progress.stored)
+            })
+            .collect()
+    }
+
+    /// The stored offset of each partition.
+    pub(super) fn stored(&self) -> impl Iterator<Item = (i32, i64)> {
+        self.partitions.iter().map(|(&partition, progress)| (partition, progress.stored))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_taken_once_and_over_gaps() {
+        let mut assignment = Assignment::default();
+        assignment.start(4, 100);
+        assert_eq!(assignment.admit(4, 99), Admission::Drop);
+        assert_eq!(assignment.admit(4, 100), Admission::Take { position: 100 });
+        assignment.advance(4, 101);
+        assert_eq!(assignment.admit(4, 100), Admission::Drop);
+        assert_eq!(assignment.admit(4, 107), Admission::Take { position: 101 });
+        assert_eq!(assignment.admit(5, 0), Admission::Drop);
+    }
+
+    #[test]
+    fn a_moved_partition_starts_over_at_its_stored_offset() {
+        let mut assignment = Assignment::default();
+        assignment.start(4, 100);
+        assignment.advance(4, 150);
+        assert!(assignment.committed(4, 150));
+        assignment.start(4, 120);
+        assert_eq!(assignment.admit(4, 120), Admission::Take { position: 120 });
+        assert_eq!(assignment.stored().collect::<Vec<_>>(), [(4, 120)]);
+    }
+
+    #[test]
+    fn a_commit_for_a_partition_that_is_gone_changes_nothing() {
+        let mut assignment = Assignment::default();
+        assignment.start(1, 0);
+        assignment.remove(&[1]);
+        assert!(!assignment.committed(1, 5));
+        assert!(!assignment.owns(1) && assignment.partitions().is_empty());
+    }
+}

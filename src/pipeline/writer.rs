@@ -1,0 +1,146 @@
+//! Writes one batch after the other, each until it is committed or found to be somebody else's.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::Rng;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::Log;
+use crate::{
+    batch::Batch,
+    metrics::{BATCH_READINGS, BATCHES, DEAD_LETTERS, FENCES, READINGS, WRITE_RETRIES, WRITE_SECONDS},
+    store::{BatchWriter, Fence, StoreError, Written},
+};
+
+/// A batch to write, and the log that its offsets belong to.
+pub(super) struct Job {
+    pub(super) log: Arc<Log>,
+    pub(super) batch: Batch,
+}
+
+/// What became of a batch; the batch comes back, for its memory or for what is left to do.
+pub(super) enum Outcome {
+    /// All of it is in the database.
+    Committed(Batch),
+    /// None of it was written: these partitions' stored offsets are not the ones expected.
+    Fenced(Batch, Vec<Fence>),
+}
+
+/// First and longest pause before a failed write is tried again.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// How often a failure that goes on is logged.
+const REMINDER: Duration = Duration::from_secs(30);
+
+/// Takes jobs until the channel closes. `abandon` ends the retries of one that cannot be written in time.
+pub(super) async fn run(
+    mut store: BatchWriter,
+    mut jobs: mpsc::Receiver<Job>,
+    abandon: CancellationToken,
+    done: impl Fn(Outcome),
+) {
+    while let Some(job) = jobs.recv().await {
+        tokio::select! {
+            () = abandon.cancelled() => return,
+            outcome = write(&mut store, job) => done(outcome),
+        }
+    }
+}
+
+async fn write(store: &mut BatchWriter, Job { log, batch }: Job) -> Outcome {
+    let mut trouble = Trouble::default();
+    loop {
+        let started = Instant::now();
+        match store.write(&log, &batch).await {
+            Ok(Written::Committed(report)) => {
+                trouble.over();
+                metrics::histogram!(WRITE_SECONDS).record(started.elapsed());
+                metrics::histogram!(BATCH_READINGS)
+                    .record((batch.rows().len() + batch.rejected().len()) as f64);
+                metrics::counter!(BATCHES).increment(1);
+                metrics::counter!(READINGS, "fate" => "stored").increment(report.total.stored as u64);
+                metrics::counter!(READINGS, "fate" => "duplicate").increment(report.total.duplicates as u64);
+                metrics::counter!(READINGS, "fate" => "dead_lettered")
+                    .increment(report.total.dead_lettered as u64);
+                for (reason, count) in report.reasons {
+                    metrics::counter!(DEAD_LETTERS, "reason" => reason.as_str()).increment(count);
+                    tracing::warn!(reason = reason.as_str(), count, "readings dead-lettered");
+                }
+                return Outcome::Committed(batch);
+            }
+            Ok(Written::Fenced(fences)) => {
+                trouble.over();
+                metrics::counter!(FENCES).increment(fences.len() as u64);
+                return Outcome::Fenced(batch, fences);
+            }
+            Err(error) => {
+                let pause = trouble.met(&error);
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+}
+
+/// A row of failures, logged at its start, now and then, and at its end.
+#[derive(Default)]
+struct Trouble {
+    since: Option<Instant>,
+    logged: Option<Instant>,
+    attempts: u32,
+}
+
+impl Trouble {
+    /// Notes a failure; how long to wait before the next attempt.
+    fn met(&mut self, error: &StoreError) -> Duration {
+        let now = Instant::now();
+        let since = *self.since.get_or_insert(now);
+        self.attempts += 1;
+        let class = error.sqlstate().map_or("none".to_owned(), |state| state[..2].to_owned());
+        metrics::counter!(WRITE_RETRIES, "sqlstate_class" => class).increment(1);
+        if self.logged.is_none_or(|logged| now - logged >= REMINDER) {
+            self.logged = Some(now);
+            let seconds = (now - since).as_secs();
+            let cause = error.cause();
+            if error.is_retriable() {
+                tracing::warn!(
+                    error = %error, cause, db.sqlstate = error.sqlstate(), seconds, attempts = self.attempts,
+                    "batch not written; nothing is lost, trying on"
+                );
+            } else {
+                tracing::error!(
+                    error = %error, cause, db.sqlstate = error.sqlstate(), seconds, attempts = self.attempts,
+                    "batch cannot be written before this is mended; nothing is lost, trying on"
+                );
+            }
+        }
+        backoff(self.attempts)
+    }
+
+    fn over(&self) {
+        if let Some(since) = self.since {
+            let (seconds, attempts) = (since.elapsed().as_secs(), self.attempts);
+            tracing::info!(seconds, attempts, "batches are written again");
+        }
+    }
+}
+
+/// Doubles with each attempt up to a bound; a random part keeps consumers from coming back all at once.
+fn backoff(attempts: u32) -> Duration {
+    let (first, longest) = BACKOFF;
+    let full = longest.min(first * 2_u32.saturating_pow(attempts.min(10) - 1));
+    full.mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound() {
+        assert!(backoff(1) <= BACKOFF.0 && backoff(1) >= BACKOFF.0 / 2);
+        for attempts in 6..100 {
+            assert!(backoff(attempts) <= BACKOFF.1 && backoff(attempts) >= BACKOFF.1 / 2);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `ingest_offsets`: how far each partition is stored.
+
+use sqlx::{PgConnection, Row};
+
+use super::{StoreError, connection::connect};
+use crate::{config::DatabaseConfig, pipeline::Log};
+
+/// The stored offset of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredOffset {
+    /// The partition.
+    pub partition: i32,
+    /// First offset that is not stored.
+    pub next_offset: i64,
+    /// The topic that the offset belongs to.
+    pub topic_id: String,
+}
+
+/// A short conversation about the offsets of one topic, apart from the writers'.
+pub struct Offsets<'a> {
+    connection: PgConnection,
+    log: &'a Log,
+}
+
+impl<'a> Offsets<'a> {
+    /// Connects. What is dropped half-way is rolled back by the server.
+    pub async fn connect(database: &DatabaseConfig, log: &'a Log) -> Result<Self, StoreError> {
+        Ok(Self { connection: connect(database, "sensorpipe offsets").await?, log })
+    }
+
+    /// Whether nothing of this topic has ever been stored.
+    pub async fn is_new_topic(&mut self) -> Result<bool, StoreError> {
+        sqlx::query_scalar(
+            "SELECT NOT EXISTS (SELECT FROM ingest_offsets WHERE cluster_id = $1 AND topic = $2)",
+        )
+        .bind(&self.log.cluster_id)
+        .bind(&self.log.topic)
+        .fetch_one(&mut self.connection)
+        .await
+        .map_err(StoreError::new("looking for the topic's offsets"))
+    }
+
+    /// Adds rows for partitions that have none, all or none of them; whoever comes second changes nothing.
+    pub async fn add_missing(&mut self, firsts: &[(i32, i64)]) -> Result<(), StoreError> {
+        let (partitions, offsets): (Vec<i32>, Vec<i64>) = firsts.iter().copied().unzip();
+        sqlx::query(
+            "INSERT INTO ingest_offsets (cluster_id, topic, topic_id, partition, first_offset, next_offset)
+             SELECT $1, $2, $3, partition, first_offset, first_offset
+             FROM unnest($4::int[], $5::bigint[]) AS missing (partition, first_offset)
+             ORDER BY partition
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(&self.log.cluster_id)
+        .bind(&self.log.topic)
+        .bind(&self.log.topic_id)
+        .bind(partitions)
+        .bind(offsets)
+        .execute(&mut self.connection)
+        .await
+        .map_err(StoreError::new("adding offsets"))?;
+        Ok(())
+    }
+
+    /// The stored offsets of these partitions.
+    pub async fn read(&mut self, partitions: &[i32]) -> Result<Vec<StoredOffset>, StoreError> {
+        read(&mut self.connection, self.log, partitions).await
+    }
+}
+
+/// The stored offsets of these partitions, as this connection sees them now.
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    log: &Log,
+    partitions: &[i32],
+) -> Result<Vec<StoredOffset>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT partition, next_offset, topic_id FROM ingest_offsets
+         WHERE cluster_id = $1 AND topic = $2 AND partition = ANY ($3) ORDER BY partition",
+    )
+    .bind(&log.cluster_id)
+    .bind(&log.topic)
+    .bind(partitions)
+    .fetch_all(connection)
+    .await
+    .map_err(StoreError::new("reading offsets"))?;
+    rows.iter()
+        .map(|row| {
+            Ok(StoredOffset {
+                partition: row.try_get("partition")?,
+                next_offset: row.try_get("next_offset")?,
+                topic_id: row.try_get("topic_id")?,
+            })
+        })
+        .collect::<Result<_, sqlx::Error>>()
+        .map_err(StoreError::new("reading offsets"))
+}

@@ -1,0 +1,87 @@
+//! The dead letters' part of the transaction.
+
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+
+use crate::{
+    batch::{Batch, DeadLetter, Header, Rejected},
+    pipeline::Log,
+    store::StoreError,
+};
+
+/// Most dead letters in one statement, so that large payloads do not add up without bound.
+const CHUNK: usize = 1_000;
+
+/// Keeps what can never be stored.
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    log: &Log,
+    batch: &Batch,
+    rejected: &[Rejected],
+) -> Result<(), StoreError> {
+    for some in rejected.chunks(CHUNK) {
+        let letters: Vec<DeadLetter> = some.iter().map(|rejected| batch.dead_letter(rejected)).collect();
+        insert_some(connection, log, &letters).await?;
+    }
+    Ok(())
+}
+
+async fn insert_some(
+    connection: &mut PgConnection,
+    log: &Log,
+    letters: &[DeadLetter],
+) -> Result<(), StoreError> {
+    sqlx::query(
+        r#"INSERT INTO dead_letters (topic, partition, "offset", item, reason, detail, key, payload, headers)
+           SELECT $1, * FROM unnest($2::int[], $3::bigint[], $4::int[], $5::text[], $6::text[], $7::bytea[],
+                                    $8::bytea[], $9::jsonb[])"#,
+    )
+    .bind(&log.topic)
+    .bind(letters.iter().map(|letter| letter.partition).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| letter.offset).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| letter.item).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| letter.reason.as_str()).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| letter.detail.as_str()).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| letter.key.as_deref()).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| letter.payload.as_deref()).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| headers_as_json(&letter.headers)).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(StoreError::new("keeping dead letters"))?;
+    Ok(())
+}
+
+/// `[{"key":…,"value":…}]`, or `"base64"` for the value where it is no text that Postgres can hold.
+fn headers_as_json(headers: &[Header]) -> Option<Value> {
+    let header = |(key, value): &Header| {
+        let key = key.replace('\0', "\u{fffd}");
+        match value.as_deref().map(|bytes| (std::str::from_utf8(bytes), bytes)) {
+            None => json!({ "key": key, "value": null }),
+            Some((Ok(text), _)) if !text.contains('\0') => json!({ "key": key, "value": text }),
+            Some((_, bytes)) => json!({ "key": key, "base64": BASE64.encode(bytes) }),
+        }
+    };
+    (!headers.is_empty()).then(|| headers.iter().map(header).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_keep_every_byte() {
+        let headers = [
+            ("traceparent".to_owned(), Some(b"00-ab".to_vec())),
+            ("none".to_owned(), None),
+            ("raw".to_owned(), Some(vec![0, 255])),
+        ];
+        let expected = json!([
+            { "key": "traceparent", "value": "00-ab" },
+            { "key": "none", "value": null },
+            { "key": "raw", "base64": "AP8=" },
+        ]);
+        assert_eq!(headers_as_json(&headers), Some(expected));
+        assert_eq!(headers_as_json(&[]), None);
+    }
+}

@@ -1,0 +1,70 @@
+//! The sensors' part of the transaction: they must exist, and go on existing until it commits.
+
+use std::collections::HashSet;
+
+use sqlx::PgConnection;
+
+use crate::{
+    batch::{Batch, Rejected, Row},
+    reading::{Reason, decode::Reject},
+    store::StoreError,
+};
+
+/// Locks the sensors of all rows, in the order of their ids, with the lock that a foreign key's check takes; moves
+/// the rows of those that do not exist to `rejected`.
+pub(super) async fn lock_known(
+    connection: &mut PgConnection,
+    batch: &Batch,
+    rows: &mut Vec<Row>,
+    rejected: &mut Vec<Rejected>,
+) -> Result<(), StoreError> {
+    let mut wanted: Vec<i32> = rows.iter().map(|row| row.sensor_id).collect();
+    wanted.dedup();
+    wanted.sort_unstable();
+    wanted.dedup();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let known: Vec<i32> = sqlx::query_scalar(
+        "SELECT sensor_id FROM sensors WHERE sensor_id = ANY ($1) ORDER BY sensor_id FOR KEY SHARE",
+    )
+    .bind(&wanted)
+    .fetch_all(connection)
+    .await
+    .map_err(StoreError::new("locking the sensors"))?;
+    if known.len() == wanted.len() {
+        return Ok(());
+    }
+    let known: HashSet<i32> = known.into_iter().collect();
+    rows.retain(|row| {
+        let is_known = known.contains(&row.sensor_id);
+        if !is_known {
+            let detail = format!("there is no sensor {}", row.sensor_id);
+            rejected.push(batch.reject_row(row, Reject::new(Reason::UnknownSensor, detail)));
+        }
+        is_known
+    });
+    Ok(())
+}
+
+/// Switches the row-by-row foreign key check off for this transaction, where that check is all it switches off.
+///
+/// [`lock_known`] has done the check's work for the whole batch. The setting silences every ordinary trigger, so
+/// it is made only where the table and its chunks have none but the database's own; the lock, the one that writing
+/// takes anyway, keeps new triggers away until the transaction ends. The constraint itself stays in the schema.
+pub(super) async fn skip_row_checks(connection: &mut PgConnection) -> Result<(), StoreError> {
+    use sqlx::Executor;
+    connection
+        .execute(
+            "LOCK TABLE sensor_data IN ROW EXCLUSIVE MODE;
+             SELECT set_config('session_replication_role', 'replica', true)
+             WHERE NOT EXISTS (
+                 SELECT FROM pg_trigger
+                 WHERE NOT tgisinternal AND tgname <> 'ts_insert_blocker'
+                   AND (tgrelid = 'sensor_data'::regclass
+                        OR tgrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'sensor_data'::regclass)))",
+        )
+        .await
+        .map_err(StoreError::new("switching to the check of a whole batch"))?;
+    Ok(())
+}
