@@ -7,7 +7,7 @@ use sqlx::{
     migrate::{Migrate, MigrateError, Migrator},
     postgres::PgConnectOptions,
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::StoreError;
 use crate::config::{DatabaseConfig, SchemaConfig};
@@ -187,7 +187,7 @@ async fn applied_versions(connection: &mut PgConnection) -> Result<HashSet<i64>,
     }
 }
 
-/// Connects, again and again until `deadline` where the server is not up yet.
+/// Connects, again and again where the server is not up yet; the last attempt begins before `deadline`.
 async fn connect(
     database: &DatabaseConfig,
     application_name: &str,
@@ -202,8 +202,7 @@ async fn connect(
         .disable_statement_logging();
     let mut is_first_failure = true;
     loop {
-        let attempt_ends = deadline.min(Instant::now() + CONNECT_TIMEOUT);
-        let source = match timeout_at(attempt_ends, options.connect()).await {
+        let source = match timeout(CONNECT_TIMEOUT, options.connect()).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) if may_come_up(&error) => Some(StoreError::new("connecting to Postgres")(error)),
             Ok(Err(error)) => return Err(StoreError::new("connecting to Postgres")(error).into()),

@@ -1,0 +1,163 @@
+//! sensorpipe itself, as a process.
+
+use std::{
+    fs::{self, File},
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{TestDatabase, TestTopic, unique_name};
+
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// How much of its log a failed test shows.
+const LINES_SHOWN: usize = 40;
+
+/// An address on this machine that nobody listened on a moment ago.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port is free")
+}
+
+/// A process that is not running yet.
+pub struct Role {
+    command: Command,
+    executable: PathBuf,
+}
+
+impl Role {
+    /// `executable` is `env!("CARGO_BIN_EXE_sensorpipe")`, which only a test knows; `args` begin with the role.
+    pub fn new(executable: &str, args: &[&str]) -> Self {
+        let mut command = Command::new(executable);
+        command.args(args).stdin(Stdio::null()).env("RUST_BACKTRACE", "0");
+        Self { command, executable: executable.into() }
+    }
+
+    /// With the test's database.
+    #[must_use]
+    pub fn database(self, database: &TestDatabase) -> Self {
+        self.env("DATABASE_URL", &database.url)
+    }
+
+    /// With the test's topic, and a consumer group of the same name.
+    #[must_use]
+    pub fn topic(self, topic: &TestTopic) -> Self {
+        self.env("KAFKA_BROKERS", &topic.brokers)
+            .env("KAFKA_TOPIC", &topic.name)
+            .env("KAFKA_GROUP", &topic.name)
+            .env("KAFKA_PARTITIONS", &topic.partitions.to_string())
+    }
+
+    /// With an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Starts the process; its output goes to files that `stdout` and `stderr` read.
+    pub fn start(mut self) -> Sensorpipe {
+        let logs = self.executable.parent().and_then(Path::parent).expect("in target/<profile>").join("tmp");
+        fs::create_dir_all(&logs).expect("target/tmp can be made");
+        let log = logs.join(unique_name("process"));
+        let (stdout, stderr) = (log.with_extension("out"), log.with_extension("log"));
+        let child = self
+            .command
+            .stdout(File::create(&stdout).expect("a file can be made"))
+            .stderr(File::create(&stderr).expect("a file can be made"))
+            .spawn()
+            .expect("the binary starts");
+        Sensorpipe { child, stdout, stderr }
+    }
+}
+
+/// A running process; killed with the value.
+pub struct Sensorpipe {
+    child: Child,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+impl Sensorpipe {
+    /// SIGKILL, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it can be waited for");
+    }
+
+    /// SIGTERM: drain and stop.
+    pub fn terminate(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// SIGSTOP: frozen, its connections open.
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// SIGCONT: goes on where it was frozen.
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it can be waited for")
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Panics
+    /// After `timeout`.
+    pub async fn ended(&mut self, timeout: Duration) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.exit_status() {
+                return status;
+            }
+            assert!(started.elapsed() < timeout, "still running after {timeout:?}:\n{}", self.stderr());
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// What it has printed so far.
+    pub fn stdout(&self) -> String {
+        fs::read_to_string(&self.stdout).expect("its output is text")
+    }
+
+    /// What it has logged so far.
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(&self.stderr).expect("its log is text")
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("it is there");
+    }
+}
+
+impl Drop for Sensorpipe {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = fs::read_to_string(&self.stderr).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
+            eprintln!("the last lines of {}:\n{tail}", self.stderr.display());
+        } else {
+            let _ = fs::remove_file(&self.stdout);
+            let _ = fs::remove_file(&self.stderr);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! A topic of the test's own.
+
+use std::time::Duration;
+
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+};
+use sensorpipe::{
+    config::{KafkaConfig, KafkaSettings},
+    kafka::ensure_topic,
+};
+
+use crate::{block_on, config, server, unique_name};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A topic that is deleted with the value.
+pub struct TestTopic {
+    /// Its name; the test's consumer group has the same.
+    pub name: String,
+    /// Where Kafka is.
+    pub brokers: String,
+    /// How many partitions it was made with.
+    pub partitions: i32,
+}
+
+impl TestTopic {
+    /// A new topic, made as `sensorpipe migrate` makes it.
+    pub async fn create(partitions: i32) -> Self {
+        let topic = Self::name_only(partitions);
+        ensure_topic(
+            &topic.config(),
+            &KafkaSettings::default(),
+            &config(&["--kafka-partitions", &partitions.to_string()]),
+        )
+        .await
+        .expect("a topic can be made");
+        topic
+    }
+
+    /// A name for a topic that the test makes, or has made, by itself; deleted as well.
+    pub fn name_only(partitions: i32) -> Self {
+        Self { name: unique_name("topic"), brokers: server("KAFKA_BROKERS"), partitions }
+    }
+
+    /// The configuration that leads here.
+    pub fn config(&self) -> KafkaConfig {
+        config(&["--kafka-brokers", &self.brokers, "--kafka-topic", &self.name, "--kafka-group", &self.name])
+    }
+
+    /// Deletes the topic now.
+    pub async fn delete(&self) {
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+        let results = self.admin().delete_topics(&[&self.name], &options).await.expect("Kafka answers");
+        for result in results {
+            result.unwrap_or_else(|(name, code)| panic!("{name} cannot be deleted: {code}"));
+        }
+    }
+
+    /// The first offset that each partition's log has, and the one after its last; in partition order.
+    pub async fn watermarks(&self) -> Vec<(i64, i64)> {
+        let consumer: BaseConsumer = self.client_config().create().expect("a consumer can be made");
+        let (name, partitions) = (self.name.clone(), self.partitions);
+        tokio::task::spawn_blocking(move || {
+            (0..partitions)
+                .map(|partition| {
+                    consumer.fetch_watermarks(&name, partition, TIMEOUT).expect("Kafka knows the partition")
+                })
+                .collect()
+        })
+        .await
+        .expect("asking does not panic")
+    }
+
+    /// A client for what rdkafka's admin offers.
+    pub fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client_config().create().expect("an admin client can be made")
+    }
+
+    /// Settings for a client of the test's own.
+    pub fn client_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        config
+    }
+}
+
+impl Drop for TestTopic {
+    fn drop(&mut self) {
+        let (admin, name) = (self.admin(), self.name.as_str());
+        let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+        // A test may have deleted it, and Kafka may be down for it: nothing to fail for.
+        if let Err(error) = block_on(async move { admin.delete_topics(&[name], &options).await }) {
+            eprintln!("topic {name} stays behind: {error}");
+        }
+    }
+}
