@@ -8,3 +8,4 @@ pub use describe::DescribeError;
 pub use topic::{
     Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, partition_count, refuse_compacted,
 };
+pub mod producer;
