@@ -5,7 +5,10 @@ mod migrate;
 mod seed;
 mod worker;
 
+use std::time::Duration;
+
 use clap::Subcommand;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -13,6 +16,7 @@ use crate::config::{
     DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, LogConfig, LogFormat,
     MetricsConfig, SchemaConfig, TopicConfig, WorkerConfig,
 };
+use crate::health::Health;
 
 /// What the process does.
 #[derive(Subcommand, Debug)]
@@ -80,6 +84,30 @@ pub enum Command {
     Openapi,
 }
 
+/// What every long-running role of a process shares: one health, one recorder of metrics.
+#[derive(Clone)]
+struct Operations {
+    health: Health,
+    metrics: PrometheusHandle,
+}
+
+impl Operations {
+    /// Once a process.
+    fn start() -> anyhow::Result<Self> {
+        /// Histograms hold their samples until then, or until somebody asks for them.
+        const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+        let metrics = crate::metrics::install()?;
+        let upkeep = metrics.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(UPKEEP_INTERVAL).await;
+                upkeep.run_upkeep();
+            }
+        });
+        Ok(Self { health: Health::default(), metrics })
+    }
+}
+
 /// Sends log lines to stderr, so that a command's answer on stdout stays clean.
 pub fn start_logging(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log_level)?;
@@ -107,7 +135,8 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
             migrate::run(&database, &kafka, &settings, &topic, &schema).await
         }
         Command::Api { database, kafka, http, ingest } => {
-            api::run(&database, &kafka, &settings, &http, &ingest, stop).await
+            let operations = Operations::start()?;
+            api::run(&database, &kafka, &settings, &http, &ingest, operations, stop).await
         }
         Command::Worker { database, kafka, ingest, worker, metrics } => {
             worker::run(&database, &kafka, &settings, &ingest, &worker, &metrics, stop).await
@@ -115,8 +144,9 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
         Command::All { database, kafka, topic, schema, http, ingest, worker } => {
             migrate::run(&database, &kafka, &settings, &topic, &schema).await?;
             let metrics = MetricsConfig { metrics_addr: None };
+            let operations = Operations::start()?;
             tokio::try_join!(
-                api::run(&database, &kafka, &settings, &http, &ingest, stop.clone()),
+                api::run(&database, &kafka, &settings, &http, &ingest, operations, stop.clone()),
                 worker::run(&database, &kafka, &settings, &ingest, &worker, &metrics, stop),
             )?;
             Ok(())

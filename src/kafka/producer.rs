@@ -150,9 +150,7 @@ impl Producer {
     async fn delivered(&self, delivery: DeliveryFuture, deadline: Instant) -> Result<Receipt, PublishError> {
         // librdkafka looks for timeouts once a second, so its own answer may come late.
         match tokio::time::timeout_at(deadline, delivery).await {
-            Ok(Ok(Ok(delivery))) => {
-                Ok(Receipt { partition: delivery.partition, offset: delivery.offset })
-            }
+            Ok(Ok(Ok(delivery))) => Ok(Receipt { partition: delivery.partition, offset: delivery.offset }),
             Ok(Ok(Err((error, _)))) => Err(recorded(error.into())),
             // The client is gone: the process stops.
             Ok(Err(_canceled)) => Err(recorded(PublishError::TimedOut)),

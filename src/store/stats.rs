@@ -88,5 +88,8 @@ async fn days(
 }
 
 fn is_out_of_range(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == OUT_OF_RANGE)
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code == OUT_OF_RANGE)
 }
