@@ -5,7 +5,10 @@ mod migrate;
 mod seed;
 mod worker;
 
+use std::{io::IsTerminal, time::Duration};
+
 use clap::Subcommand;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -13,9 +16,11 @@ use crate::config::{
     DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, LogConfig, LogFormat,
     MetricsConfig, SchemaConfig, TopicConfig, WorkerConfig,
 };
+use crate::health::Health;
 
 /// What the process does.
 #[derive(Subcommand, Debug)]
+#[expect(missing_docs, reason = "each flattened struct speaks for itself, and a comment here would go into --help")]
 pub enum Command {
     /// Bring the schema up to date and create the topic where it is missing
     Migrate {
@@ -80,10 +85,37 @@ pub enum Command {
     Openapi,
 }
 
+/// What every long-running role of a process shares: one health, one recorder of metrics.
+#[derive(Clone)]
+struct Operations {
+    health: Health,
+    metrics: PrometheusHandle,
+}
+
+impl Operations {
+    /// Once a process.
+    fn start() -> anyhow::Result<Self> {
+        /// Histograms hold their samples until then, or until somebody asks for them.
+        const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+        let metrics = crate::metrics::install()?;
+        let upkeep = metrics.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(UPKEEP_INTERVAL).await;
+                upkeep.run_upkeep();
+            }
+        });
+        Ok(Self { health: Health::default(), metrics })
+    }
+}
+
 /// Sends log lines to stderr, so that a command's answer on stdout stays clean.
 pub fn start_logging(config: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log_level)?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match config.log_format {
         LogFormat::Text => subscriber.init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),
@@ -107,19 +139,31 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
             migrate::run(&database, &kafka, &settings, &topic, &schema).await
         }
         Command::Api { database, kafka, http, ingest } => {
-            api::run(&database, &kafka, &settings, &http, &ingest, stop).await
+            let operations = Operations::start()?;
+            api::run(&database, &kafka, &settings, &http, &ingest, operations, stop).await
         }
         Command::Worker { database, kafka, ingest, worker, metrics } => {
-            worker::run(&database, &kafka, &settings, &ingest, &worker, &metrics, stop).await
+            let operations = Operations::start()?;
+            worker::run(&database, &kafka, &settings, &ingest, &worker, &metrics, operations, stop).await
         }
         Command::All { database, kafka, topic, schema, http, ingest, worker } => {
             migrate::run(&database, &kafka, &settings, &topic, &schema).await?;
             let metrics = MetricsConfig { metrics_addr: None };
-            tokio::try_join!(
-                api::run(&database, &kafka, &settings, &http, &ingest, stop.clone()),
-                worker::run(&database, &kafka, &settings, &ingest, &worker, &metrics, stop),
-            )?;
-            Ok(())
+            let operations = Operations::start()?;
+            let api =
+                api::run(&database, &kafka, &settings, &http, &ingest, operations.clone(), stop.clone());
+            let worker = worker::run(
+                &database,
+                &kafka,
+                &settings,
+                &ingest,
+                &worker,
+                &metrics,
+                operations,
+                stop.clone(),
+            );
+            let (api, worker) = tokio::join!(then_stop(api, &stop), then_stop(worker, &stop));
+            api.and(worker)
         }
         Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings).await,
         Command::Openapi => {
@@ -127,6 +171,19 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
             Ok(())
         }
     }
+}
+
+/// A role that ends, asked or not, takes the other one of the process with it.
+async fn then_stop(
+    role: impl Future<Output = anyhow::Result<()>>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let outcome = role.await;
+    if let Err(error) = &outcome {
+        tracing::error!("a role failed, so the process stops: {error:#}");
+    }
+    stop.cancel();
+    outcome
 }
 
 /// Cancels on the first signal; a second one ends the process at once, as people expect of Ctrl-C twice.

@@ -6,9 +6,12 @@ use anyhow::Context;
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::Operations;
 use crate::{
     batch::Limits,
     config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, WorkerConfig},
+    health::{Component, Need},
+    http,
     pipeline::{Member, MemberConfig, MemberError},
     store::{self, WriterConfig},
 };
@@ -16,6 +19,10 @@ use crate::{
 /// How long to wait for `migrate` when everything is started at once.
 const SCHEMA_PATIENCE: Duration = Duration::from_secs(120);
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one configuration for each component, as the command line has them"
+)]
 /// Runs the consumers until asked to stop; one that ends unasked stops the others and is the role's error.
 pub(super) async fn run(
     database: &DatabaseConfig,
@@ -23,14 +30,22 @@ pub(super) async fn run(
     settings: &KafkaSettings,
     ingest: &IngestConfig,
     worker: &WorkerConfig,
-    _metrics: &MetricsConfig,
+    metrics: &MetricsConfig,
+    operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let Operations { health, metrics: recorder } = operations;
+    let component = health.component("worker", Need::Required);
+    let served = metrics.metrics_addr.map(|address| {
+        tracing::info!("serving /metrics, /healthz and /readyz on http://{address}");
+        tokio::spawn(http::serve_operations(address, health.clone(), recorder, stop.clone()))
+    });
     tokio::select! {
         waited = store::wait_for_schema(database, SCHEMA_PATIENCE) => waited?,
         () = stop.cancelled() => return Ok(()),
     }
-    let config = member_config(database, kafka, settings, ingest, worker);
+    component.up();
+    let config = member_config(database, kafka, settings, ingest, worker, component);
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {
         let member = Member::new(config.clone(), Handle::current(), stop.clone());
@@ -54,6 +69,10 @@ pub(super) async fn run(
         }
         stop.cancel();
     }
+    health.stopping();
+    if let Some(served) = served {
+        served.await?.context("serving metrics and health")?;
+    }
     failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
@@ -63,6 +82,7 @@ fn member_config(
     settings: &KafkaSettings,
     ingest: &IngestConfig,
     worker: &WorkerConfig,
+    health: Component,
 ) -> MemberConfig {
     MemberConfig {
         database: database.clone(),
@@ -84,5 +104,6 @@ fn member_config(
         start: worker.start,
         assign_timeout: worker.assign_timeout,
         drain_timeout: worker.drain_timeout,
+        health,
     }
 }

@@ -164,7 +164,7 @@ impl Consumer {
                     return Err(ConsumerError::Fatal(error));
                 }
                 Some(Err(error)) => {
-                    tracing::warn!(error = %error, "Kafka reports a problem; the client goes on trying")
+                    tracing::warn!(error = %error, "Kafka reports a problem; the client goes on trying");
                 }
                 None => return Ok(self.client.context().take()),
             }
@@ -251,7 +251,7 @@ impl Consumer {
             let partition = element.partition();
             match element.offset() {
                 Offset::Offset(offset) if self.settled.contains(&partition) => {
-                    known.push((partition, offset))
+                    known.push((partition, offset));
                 }
                 Offset::Offset(_) => {}
                 _ => {
@@ -336,7 +336,7 @@ impl Notes {
                 self.note(GroupEvent::OffsetOutOfRange(partition));
             }
             _ => {
-                tracing::warn!(error = %error, kafka.partition = partition, "records cannot be fetched; trying on")
+                tracing::warn!(error = %error, kafka.partition = partition, "records cannot be fetched; trying on");
             }
         }
     }

@@ -4,6 +4,7 @@ mod client;
 mod consumer;
 mod describe;
 mod partition_queue;
+pub mod producer;
 mod topic;
 
 pub use consumer::{Consumer, ConsumerError, GroupEvent, Watermarks};

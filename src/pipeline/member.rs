@@ -20,6 +20,7 @@ use super::{
 use crate::{
     batch::{Batch, Limits, offset_after},
     config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, Start},
+    health::Component,
     kafka::{Consumer, ConsumerError, GroupEvent, TopicError, TopicIdentity},
     metrics::{ASSIGNED_PARTITIONS, LAG_RECORDS, REBALANCES},
     reading::{Timestamp, Window},
@@ -49,6 +50,8 @@ pub struct MemberConfig {
     pub assign_timeout: Duration,
     /// Bound on committing what is in flight before partitions go or the process stops.
     pub drain_timeout: Duration,
+    /// Told when batches cannot be written, and when they can again.
+    pub health: Component,
 }
 
 /// A consumer cannot go on; the process should end and say so.
@@ -119,12 +122,9 @@ impl Member {
         let (answer, answers) = replies::channel();
         let (answer_writer, owner) = (answer.clone(), thread::current());
         let done = move |outcome| send(&answer_writer, &owner, Reply::Wrote(outcome));
-        self.runtime.spawn(writer::run(
-            BatchWriter::new(self.config.writer.clone()),
-            jobs_taken,
-            abandon,
-            done,
-        ));
+        let store = BatchWriter::new(self.config.writer.clone());
+        let health = self.config.health.clone();
+        self.runtime.spawn(writer::run(store, health, jobs_taken, abandon, done));
         let mut link = Link { jobs, answers, answer, in_flight: vec![], spare: None };
         loop {
             match Session::join(self, &mut link)? {

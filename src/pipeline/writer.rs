@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Log;
 use crate::{
     batch::Batch,
+    health::Component,
     metrics::{BATCH_READINGS, BATCHES, DEAD_LETTERS, FENCES, READINGS, WRITE_RETRIES, WRITE_SECONDS},
     store::{BatchWriter, Fence, StoreError, Written},
 };
@@ -30,12 +31,16 @@ pub(super) enum Outcome {
 /// First and longest pause before a failed write is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
+/// A failure that goes on for so long makes the worker unready.
+const UNWELL_AFTER: Duration = Duration::from_secs(5);
+
 /// How often a failure that goes on is logged.
 const REMINDER: Duration = Duration::from_secs(30);
 
 /// Takes jobs until the channel closes. `abandon` ends the retries of one that cannot be written in time.
 pub(super) async fn run(
     mut store: BatchWriter,
+    health: Component,
     mut jobs: mpsc::Receiver<Job>,
     abandon: CancellationToken,
     done: impl Fn(Outcome),
@@ -43,18 +48,18 @@ pub(super) async fn run(
     while let Some(job) = jobs.recv().await {
         tokio::select! {
             () = abandon.cancelled() => return,
-            outcome = write(&mut store, job) => done(outcome),
+            outcome = write(&mut store, &health, job) => done(outcome),
         }
     }
 }
 
-async fn write(store: &mut BatchWriter, Job { log, batch }: Job) -> Outcome {
+async fn write(store: &mut BatchWriter, health: &Component, Job { log, batch }: Job) -> Outcome {
     let mut trouble = Trouble::default();
     loop {
         let started = Instant::now();
         match store.write(&log, &batch).await {
             Ok(Written::Committed(report)) => {
-                trouble.over();
+                trouble.over(health);
                 metrics::histogram!(WRITE_SECONDS).record(started.elapsed());
                 metrics::histogram!(BATCH_READINGS)
                     .record((batch.rows().len() + batch.rejected().len()) as f64);
@@ -70,12 +75,12 @@ async fn write(store: &mut BatchWriter, Job { log, batch }: Job) -> Outcome {
                 return Outcome::Committed(batch);
             }
             Ok(Written::Fenced(fences)) => {
-                trouble.over();
+                trouble.over(health);
                 metrics::counter!(FENCES).increment(fences.len() as u64);
                 return Outcome::Fenced(batch, fences);
             }
             Err(error) => {
-                let pause = trouble.met(&error);
+                let pause = trouble.met(&error, health);
                 tokio::time::sleep(pause).await;
             }
         }
@@ -92,12 +97,15 @@ struct Trouble {
 
 impl Trouble {
     /// Notes a failure; how long to wait before the next attempt.
-    fn met(&mut self, error: &StoreError) -> Duration {
+    fn met(&mut self, error: &StoreError, health: &Component) -> Duration {
         let now = Instant::now();
         let since = *self.since.get_or_insert(now);
         self.attempts += 1;
         let class = error.sqlstate().map_or("none".to_owned(), |state| state[..2].to_owned());
         metrics::counter!(WRITE_RETRIES, "sqlstate_class" => class).increment(1);
+        if now - since >= UNWELL_AFTER {
+            health.down("batches are not written; they wait in Kafka");
+        }
         if self.logged.is_none_or(|logged| now - logged >= REMINDER) {
             self.logged = Some(now);
             let seconds = (now - since).as_secs();
@@ -117,8 +125,9 @@ impl Trouble {
         backoff(self.attempts)
     }
 
-    fn over(&self) {
+    fn over(&self, health: &Component) {
         if let Some(since) = self.since {
+            health.up();
             let (seconds, attempts) = (since.elapsed().as_secs(), self.attempts);
             tracing::info!(seconds, attempts, "batches are written again");
         }

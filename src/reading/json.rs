@@ -32,10 +32,10 @@ pub(super) struct Text<'a> {
     has_escapes: bool,
 }
 
-/// Deeper nesting than this is refused, as serde_json does.
+/// Deeper nesting than this is refused, as `serde_json` does.
 const MAX_DEPTH: u32 = 127;
 
-impl<'a> Text<'a> {
+impl Text<'_> {
     /// Calls `read` with the text, its escapes resolved; only text with escapes costs an allocation.
     pub(super) fn with<T>(self, read: impl FnOnce(&[u8]) -> T) -> T {
         if !self.has_escapes {
@@ -83,8 +83,8 @@ impl<'a> Scanner<'a> {
     pub(super) fn token(&mut self) -> Result<Token<'a>, Malformed> {
         self.skip_space();
         match self.text.get(self.at) {
-            Some(b'{') => self.step(Token::Object),
-            Some(b'[') => self.step(Token::Array),
+            Some(b'{') => Ok(self.step(Token::Object)),
+            Some(b'[') => Ok(self.step(Token::Array)),
             Some(b'"') => self.string().map(Token::String),
             Some(b'-' | b'0'..=b'9') => self.number().map(Token::Number),
             Some(b'n') => self.literal("null", Token::Null),
@@ -254,9 +254,9 @@ impl<'a> Scanner<'a> {
         Ok(token)
     }
 
-    fn step(&mut self, token: Token<'a>) -> Result<Token<'a>, Malformed> {
+    fn step(&mut self, token: Token<'a>) -> Token<'a> {
         self.at += 1;
-        Ok(token)
+        token
     }
 
     fn byte(&mut self, byte: u8, expected: &'static str) -> Result<(), Malformed> {
@@ -289,7 +289,7 @@ mod tests {
         scanner.token().and_then(|token| scanner.skip(token)).and_then(|()| scanner.end()).is_ok()
     }
 
-    /// serde_json refuses numbers past a double's range, which are JSON all the same.
+    /// `serde_json` refuses numbers past a double's range, which are JSON all the same.
     fn reference(text: &str) -> bool {
         match serde_json::from_str::<serde_json::Value>(text) {
             Ok(_) => true,

@@ -189,8 +189,7 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
 /// A plain decimal such as `1728743340.25`, exactly.
 fn parse_decimal(text: &[u8]) -> Result<Timestamp, InvalidTimestamp> {
     let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
+        [sign @ (b'-' | b'+'), digits @ ..] => (*sign == b'-', digits),
         digits => (false, digits),
     };
     let (whole_digits, fraction_digits) = match digits.iter().position(|&byte| byte == b'.') {

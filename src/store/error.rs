@@ -1,5 +1,9 @@
 //! What can go wrong in the database, and whether to try again.
 
+use std::borrow::Cow;
+
+use sqlx::error::DatabaseError;
+
 /// A failed conversation with Postgres.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing} failed")]
@@ -42,7 +46,7 @@ impl StoreError {
 
     /// The five-letter code where the server answered with one.
     pub fn sqlstate(&self) -> Option<String> {
-        self.source.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())
+        self.source.as_database_error().and_then(DatabaseError::code).map(Cow::into_owned)
     }
 
     /// The server's own words, without its hints; for `dead_letters.detail`.
@@ -73,18 +77,14 @@ impl StoreError {
 fn remedy_for(sqlstate: &str) -> Remedy {
     match sqlstate {
         "23505" => Remedy::UniqueViolation,
-        // serialization_failure, deadlock_detected, lock_not_available
-        "40001" | "40P01" | "55P03" => Remedy::Retry,
-        // query_canceled is a statement timeout here
-        "57014" => Remedy::Retry,
+        // serialization_failure, deadlock_detected, lock_not_available; query_canceled is a statement timeout here
+        "40001" | "40P01" | "55P03" | "57014" => Remedy::Retry,
         // read_only_sql_transaction: a failover is under way
         "25006" => Remedy::Reconnect,
         _ => match &sqlstate[..2] {
             "22" | "23" => Remedy::IsolateRow,
-            // connection, resources, operator intervention, system error
-            "08" | "53" | "57" | "58" => Remedy::Reconnect,
-            // invalid transaction state: begin anew on a fresh connection
-            "25" => Remedy::Reconnect,
+            // connection, invalid transaction state, resources, operator intervention, system error
+            "08" | "25" | "53" | "57" | "58" => Remedy::Reconnect,
             _ => Remedy::Operator,
         },
     }

@@ -3,11 +3,15 @@
 mod connection;
 mod error;
 mod offsets;
+mod pool;
 mod schema;
+pub mod sensors;
+pub mod stats;
 mod write;
 
 pub use connection::answers;
 pub use error::StoreError;
 pub use offsets::{Offsets, StoredOffset};
+pub use pool::Pool;
 pub use schema::{Migrated, SchemaError, migrate, wait_for_schema};
 pub use write::{BatchWriter, Fence, Report, WriterConfig, Written};

@@ -37,7 +37,7 @@ pub(super) async fn end_blockers(config: &WriterConfig, backend_pid: i32) {
             }
         }
         Err(error) => {
-            tracing::debug!(error = %error, cause = error.cause(), "frozen backends not looked for")
+            tracing::debug!(error = %error, cause = error.cause(), "frozen backends not looked for");
         }
     }
 }

@@ -49,7 +49,7 @@ impl Storing<'_> {
                 Ok(()) => return Ok(stored),
                 Err(error) => match error.remedy() {
                     Remedy::UniqueViolation | Remedy::IsolateRow => {
-                        roll_back_to_savepoint(connection).await?
+                        roll_back_to_savepoint(connection).await?;
                     }
                     Remedy::Reconnect | Remedy::Retry | Remedy::Operator => return Err(error),
                 },

@@ -1,0 +1,148 @@
+//! What the process knows of its own health; `/readyz` shows it.
+//!
+//! A [`Component`] is set by whoever talks to the thing; a [`Health`] is read by whoever is asked.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// Whether the process is ready without a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Not ready while it is down.
+    Required,
+    /// Shown, but the process does its work without it.
+    Optional,
+}
+
+/// How a component is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It answered lately.
+    Up,
+    /// It did not, and why.
+    Down(String),
+}
+
+/// The health of this process; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Health(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    stopping: AtomicBool,
+    components: Mutex<BTreeMap<&'static str, (Need, Component)>>,
+}
+
+/// One part's handle to say how it is; clones speak for the same part.
+#[derive(Clone, Debug)]
+pub struct Component {
+    name: &'static str,
+    state: Arc<Mutex<State>>,
+}
+
+/// Everything at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whether work should be sent here.
+    pub ready: bool,
+    /// Whether the process is on its way out.
+    pub stopping: bool,
+    /// Each component by name.
+    pub components: BTreeMap<&'static str, State>,
+}
+
+impl Health {
+    /// Adds a component, down until it says otherwise; one of the same name is replaced.
+    pub fn component(&self, name: &'static str, need: Need) -> Component {
+        let state = Arc::new(Mutex::new(State::Down("starting".to_owned())));
+        let component = Component { name, state };
+        let mut components = self.0.components.lock().unwrap_or_else(PoisonError::into_inner);
+        components.insert(name, (need, component.clone()));
+        component
+    }
+
+    /// From now on the process is not ready, whatever its components say.
+    pub fn stopping(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// How everything is now.
+    pub fn report(&self) -> Report {
+        let stopping = self.0.stopping.load(Ordering::Relaxed);
+        let mut ready = !stopping;
+        let components = self.0.components.lock().unwrap_or_else(PoisonError::into_inner);
+        let components = components
+            .iter()
+            .map(|(&name, (need, component))| {
+                let state = component.state();
+                ready &= *need == Need::Optional || state == State::Up;
+                (name, state)
+            })
+            .collect();
+        Report { ready, stopping, components }
+    }
+}
+
+impl Component {
+    /// It answered.
+    pub fn up(&self) {
+        self.set(State::Up);
+    }
+
+    /// It did not; the reason is for people and holds no secret.
+    pub fn down(&self, reason: impl Into<String>) {
+        self.set(State::Down(reason.into()));
+    }
+
+    /// How it is.
+    pub fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Logs a change of direction and nothing else, so that an outage is two lines.
+    fn set(&self, next: State) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*state, &next) {
+            (State::Down(_), State::Up) => tracing::info!(component = self.name, "{} is up", self.name),
+            (State::Up, State::Down(reason)) => {
+                tracing::warn!(component = self.name, "{} is down: {reason}", self.name);
+            }
+            (State::Up, State::Up) | (State::Down(_), State::Down(_)) => {}
+        }
+        *state = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_needs_what_is_required_and_nothing_else() {
+        let health = Health::default();
+        assert!(health.report().ready);
+        let kafka = health.component("kafka", Need::Required);
+        let postgres = health.component("postgres", Need::Optional);
+        assert!(!health.report().ready, "nothing is known yet");
+        kafka.up();
+        assert!(health.report().ready);
+        assert_eq!(health.report().components["postgres"], State::Down("starting".to_owned()));
+        postgres.up();
+        kafka.down("no broker answers");
+        assert!(!health.report().ready);
+    }
+
+    #[test]
+    fn a_process_that_stops_is_not_ready() {
+        let health = Health::default();
+        health.component("kafka", Need::Required).up();
+        health.stopping();
+        let report = health.report();
+        assert!(report.stopping && !report.ready);
+    }
+}

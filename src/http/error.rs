@@ -1,0 +1,153 @@
+//! Every answer that is not a success: a status and `{"detail": …}`.
+
+use std::borrow::Cow;
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::fault::{Fault, Faults};
+use crate::{kafka::producer::PublishError, store::StoreError};
+
+/// Why a request has no better answer.
+#[derive(Debug)]
+pub(super) enum ApiError {
+    /// 400: not JSON at all.
+    BadJson(String),
+    /// 400: the body broke off.
+    BadBody,
+    /// 404.
+    NotFound(&'static str),
+    /// 405.
+    MethodNotAllowed,
+    /// 408: the body did not arrive in time.
+    BodyTimedOut,
+    /// 413.
+    BodyTooLarge { max_bytes: usize },
+    /// 415.
+    UnsupportedMediaType,
+    /// 422.
+    Invalid(Faults),
+    /// 500: only an operator can help, and the log says how.
+    Internal,
+    /// 503: the same request may succeed later.
+    Unavailable(Cow<'static, str>),
+}
+
+/// The body of an answer that is not a success.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ErrorBody {
+    /// What is wrong, for people.
+    #[schema(example = "Sensor not found.")]
+    pub(super) detail: Cow<'static, str>,
+}
+
+/// The body of an answer to a request that does not validate.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct InvalidBody {
+    /// Everything that is wrong, at most the first 100 faults.
+    pub(super) detail: Vec<Fault>,
+}
+
+const MAYBE_STORED: &str = "The readings may or may not have been stored. Sending them again is safe: \
+                            one that is there already is not stored twice.";
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadJson(_) | Self::BadBody => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn detail(&self) -> Cow<'static, str> {
+        match self {
+            Self::BadJson(error) => format!("The body is not valid JSON: {error}.").into(),
+            Self::BadBody => "The body broke off.".into(),
+            Self::NotFound(what) => (*what).into(),
+            Self::MethodNotAllowed => "Method not allowed.".into(),
+            Self::BodyTimedOut => "The body did not arrive in time.".into(),
+            Self::BodyTooLarge { max_bytes } => format!("The body is larger than {max_bytes} bytes.").into(),
+            Self::UnsupportedMediaType => "The body should be application/json.".into(),
+            Self::Invalid(_) => "The request does not validate.".into(),
+            Self::Internal => "Internal error.".into(),
+            Self::Unavailable(detail) => detail.clone(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = match self {
+            Self::Invalid(faults) => {
+                (status, Json(InvalidBody { detail: faults.into_vec() })).into_response()
+            }
+            other => (status, Json(ErrorBody { detail: other.detail() })).into_response(),
+        };
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<PublishError> for ApiError {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::QueueFull | PublishError::TimedOut => {
+                Self::Unavailable(format!("Not acknowledged: {error}. {MAYBE_STORED}").into())
+            }
+            PublishError::Refused(_) => {
+                tracing::warn!("{error}");
+                Self::Unavailable(format!("Kafka refused the readings. {MAYBE_STORED}").into())
+            }
+            // The batches are split below every default, so the topic is set up otherwise.
+            PublishError::TooLarge => {
+                tracing::error!("{error}: raise it to at least 1000000");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        if error.is_retriable() {
+            tracing::debug!("{error}: {}", error.server_message());
+            Self::Unavailable("The database does not answer now.".into())
+        } else {
+            tracing::error!("{error}: {}", error.server_message());
+            Self::Internal
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_succeed_later_says_when() {
+        for error in [PublishError::QueueFull, PublishError::TimedOut, PublishError::Refused("x".to_owned())]
+        {
+            let response = ApiError::from(error).into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()[RETRY_AFTER], "1");
+        }
+        let response = ApiError::from(PublishError::TooLarge).into_response();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!response.headers().contains_key(RETRY_AFTER));
+    }
+}

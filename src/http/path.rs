@@ -1,0 +1,27 @@
+//! What stands in a request's path.
+
+use super::fault::{Refusal, Step};
+
+pub(super) const SENSOR_ID: [Step; 2] = [Step::Field("path"), Step::Field("sensor_id")];
+
+/// A sensor's id; one that no column can hold is refused here.
+pub(super) fn sensor_id(text: &str) -> Result<i32, Refusal> {
+    text.parse().map_err(|_| {
+        let msg = format!("Input should be a valid integer from {} to {}", i32::MIN, i32::MAX);
+        Refusal::new("int_parsing", msg)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_an_integer() {
+        assert_eq!(sensor_id("3"), Ok(3));
+        assert_eq!(sensor_id("-3"), Ok(-3));
+        for text in ["", "three", "3.0", "2147483648", "1 "] {
+            assert_eq!(sensor_id(text).unwrap_err().kind, "int_parsing", "{text}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! One reading's fields in every form that clients send, and the rules that they have to meet.
+
+use std::borrow::Cow;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{
+    fault::{Faults, Refusal, Step},
+    receipt_clock::ReceiptClock,
+};
+use crate::reading::{InvalidValue, Reading, Timestamp, Window, parse_value};
+
+/// A reading as it was written: the JSON text of its fields, so that no digit is lost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fields<'a> {
+    pub(super) value: Option<&'a str>,
+    pub(super) timestamp: Option<&'a str>,
+}
+
+/// An item of a batch.
+pub(super) enum MaybeObject<'a> {
+    Object(Fields<'a>),
+    Other,
+}
+
+/// What makes a reading out of fields.
+pub(super) struct FieldRules<'c> {
+    pub(super) sensor_id: i32,
+    pub(super) window: Window,
+    /// The time of receipt.
+    pub(super) now: Timestamp,
+    pub(super) clock: &'c ReceiptClock,
+}
+
+impl FieldRules<'_> {
+    /// The reading, or its faults under `loc`.
+    pub(super) fn reading(&self, fields: &Fields<'_>, loc: &[Step], faults: &mut Faults) -> Option<Reading> {
+        let value = fields.value.map_or_else(|| Err(Refusal::missing()), value);
+        let value = value.map_err(|refusal| faults.push(&within(loc, "value"), refusal));
+        let time = self.time(fields.timestamp);
+        let time = time.map_err(|refusal| faults.push(&within(loc, "timestamp"), refusal));
+        Some(Reading { sensor_id: self.sensor_id, time: time.ok()?, value: value.ok()? })
+    }
+
+    fn time(&self, raw: Option<&str>) -> Result<Timestamp, Refusal> {
+        let Some(raw) = raw.filter(|raw| *raw != "null") else {
+            return Ok(self.clock.next(self.now));
+        };
+        let time = match raw.as_bytes().first() {
+            Some(b'"') => unquoted(raw).and_then(|text| Timestamp::parse_text(text.as_bytes()).ok()),
+            Some(b'-' | b'0'..=b'9') => Timestamp::parse_number(raw.as_bytes()).ok(),
+            _ => return Err(Refusal::new("datetime_type", "Input should be a valid datetime")),
+        };
+        let time = time.ok_or_else(|| {
+            Refusal::new(
+                "datetime_parsing",
+                "Input should be a valid datetime: RFC 3339, without an offset for UTC, or Unix time in seconds \
+                 or milliseconds",
+            )
+        })?;
+        if self.window.contains(time) {
+            return Ok(time);
+        }
+        let Window { since, until } = self.window;
+        Err(Refusal::new("time_out_of_window", format!("Input should be a time from {since} to {until}")))
+    }
+}
+
+fn value(raw: &str) -> Result<f64, Refusal> {
+    let parsed = match raw.as_bytes().first() {
+        Some(b'"') => {
+            unquoted(raw).map_or(Err(InvalidValue::NotANumber), |text| parse_value(text.as_bytes()))
+        }
+        Some(b'-' | b'0'..=b'9') => parse_value(raw.as_bytes()),
+        _ => return Err(Refusal::new("float_type", "Input should be a valid number")),
+    };
+    parsed.map_err(|error| match error {
+        InvalidValue::NotANumber => Refusal::new(
+            "float_parsing",
+            "Input should be a valid number, unable to parse string as a number",
+        ),
+        InvalidValue::NotFinite => Refusal::new("finite_number", "Input should be a finite number"),
+    })
+}
+
+/// The text within the quotes of a JSON string; none where an escape stands for no character.
+fn unquoted(raw: &str) -> Option<Cow<'_, str>> {
+    if raw.contains('\\') {
+        return serde_json::from_str(raw).ok().map(Cow::Owned);
+    }
+    raw.strip_prefix('"')?.strip_suffix('"').map(Cow::Borrowed)
+}
+
+fn within(loc: &[Step], field: &'static str) -> Vec<Step> {
+    [loc, &[Step::Field(field)]].concat()
+}
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "lowercase")]
+enum Key {
+    Value,
+    Timestamp,
+    #[serde(other)]
+    Other,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for MaybeObject<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ItemVisitor)
+    }
+}
+
+struct ItemVisitor;
+
+impl<'de> Visitor<'de> for ItemVisitor {
+    type Value = MaybeObject<'de>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a reading")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(key) = map.next_key()? {
+            match key {
+                Key::Value => fields.value = Some(map.next_value::<&RawValue>()?.get()),
+                Key::Timestamp => fields.timestamp = Some(map.next_value::<&RawValue>()?.get()),
+                Key::Other => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(MaybeObject::Object(fields))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(MaybeObject::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(MaybeObject::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(MaybeObject::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(MaybeObject::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(MaybeObject::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(MaybeObject::Other)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(MaybeObject::Other)
+    }
+}

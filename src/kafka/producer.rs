@@ -1,0 +1,323 @@
+//! Publishes readings: each is acknowledged by all in-sync replicas, or it is an error within a bound.
+
+use std::{sync::Arc, time::Duration};
+
+use metrics::counter;
+use rdkafka::{
+    ClientContext,
+    config::RDKafkaLogLevel,
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::client::client_config;
+use crate::{
+    config::{KafkaConfig, KafkaSettings},
+    health::Component,
+    metrics::PUBLISH_FAILURES,
+};
+
+/// A batch is split into records of at most this many bytes.
+///
+/// The default `max.message.bytes` of a topic is 1,048,588 and that of a librdkafka message 1,000,000, and both
+/// count what a record has besides its value: key, headers (the trace), framing.
+pub const MAX_RECORD_BYTES: usize = 900_000;
+
+/// Records that wait for Kafka in this process; one more is refused. At 30,000 a second, three seconds' worth.
+const QUEUE_MAX_RECORDS: &str = "100000";
+/// The same in kibibytes; twice what the largest body that HTTP takes becomes in the topic's format.
+const QUEUE_MAX_KIB: &str = "65536";
+/// How long a record waits for company. Two milliseconds are below what a client notices and let one request to
+/// the broker carry hundreds of records under load; with 0 the broker's request rate is the limit.
+const LINGER_MS: &str = "2";
+
+/// How often the brokers are asked for the topic: when they answered last time, and when they did not.
+const PROBE_INTERVAL_UP: Duration = Duration::from_secs(5);
+const PROBE_INTERVAL_DOWN: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where a record is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The partition of the topic.
+    pub partition: i32,
+    /// The record's offset there.
+    pub offset: i64,
+}
+
+/// Why a record is not known to be in the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// Too many records wait for Kafka already; this one was not sent.
+    #[error("too many records wait for Kafka")]
+    QueueFull,
+    /// No acknowledgement in time; the record may be in the log or not.
+    #[error("Kafka did not acknowledge in time")]
+    TimedOut,
+    /// Larger than the topic takes.
+    #[error("the record is larger than the topic's max.message.bytes")]
+    TooLarge,
+    /// Kafka said no.
+    #[error("Kafka refused the record: {0}")]
+    Refused(String),
+}
+
+/// The client cannot be made from its settings.
+#[derive(Debug, thiserror::Error)]
+#[error("the Kafka producer's settings are refused")]
+pub struct InvalidSettings(#[source] KafkaError);
+
+/// Publishes to the topic of the readings; clones share one client.
+#[derive(Clone)]
+pub struct Producer {
+    client: FutureProducer<Watcher>,
+    topic: Arc<str>,
+    publish_timeout: Duration,
+    kafka: Component,
+}
+
+impl Producer {
+    /// Makes the client; Kafka need not be there yet.
+    ///
+    /// `kafka` learns how the brokers are. `failed` is cancelled when the client is beyond repair and a new
+    /// process has to take over, such as without the right to write.
+    pub fn new(
+        config: &KafkaConfig,
+        settings: &KafkaSettings,
+        publish_timeout: Duration,
+        kafka: Component,
+        failed: CancellationToken,
+    ) -> Result<Self, InvalidSettings> {
+        let message_timeout_ms = publish_timeout.as_millis().to_string();
+        let ours = [
+            ("acks", "all"),
+            // A retry of librdkafka's own never makes a second record, nor moves one before another.
+            ("enable.idempotence", "true"),
+            ("message.timeout.ms", &message_timeout_ms),
+            ("linger.ms", LINGER_MS),
+            ("queue.buffering.max.messages", QUEUE_MAX_RECORDS),
+            ("queue.buffering.max.kbytes", QUEUE_MAX_KIB),
+            ("compression.type", "lz4"),
+            // `migrate` makes the topic, with the partitions that were asked for.
+            ("allow.auto.create.topics", "false"),
+        ];
+        let watcher = Watcher { kafka: kafka.clone(), failed };
+        let client =
+            client_config(config, settings, &ours).create_with_context(watcher).map_err(InvalidSettings)?;
+        Ok(Self { client, topic: config.kafka_topic.as_str().into(), publish_timeout, kafka })
+    }
+
+    /// The topic that everything goes to.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Publishes one record in the topic's format; the key is the sensor's id in decimal.
+    pub async fn publish(&self, sensor_id: i32, payload: &[u8]) -> Result<Receipt, PublishError> {
+        let deadline = Instant::now() + self.publish_timeout;
+        let delivery = self.enqueue(&sensor_id.to_string(), payload)?;
+        self.delivered(delivery, deadline).await
+    }
+
+    /// Publishes one sensor's records in their order; all are on their way before the first is waited for.
+    ///
+    /// After an error some of them may be in the log.
+    pub async fn publish_all(
+        &self,
+        sensor_id: i32,
+        payloads: &[impl AsRef<[u8]>],
+    ) -> Result<Vec<Receipt>, PublishError> {
+        let deadline = Instant::now() + self.publish_timeout;
+        let key = sensor_id.to_string();
+        let deliveries = payloads
+            .iter()
+            .map(|payload| self.enqueue(&key, payload.as_ref()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut receipts = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            receipts.push(self.delivered(delivery, deadline).await?);
+        }
+        Ok(receipts)
+    }
+
+    fn enqueue(&self, key: &str, payload: &[u8]) -> Result<DeliveryFuture, PublishError> {
+        let record = FutureRecord::to(&self.topic).key(key).payload(payload);
+        self.client.send_result(record).map_err(|(error, _)| recorded(PublishError::from(error)))
+    }
+
+    async fn delivered(&self, delivery: DeliveryFuture, deadline: Instant) -> Result<Receipt, PublishError> {
+        // librdkafka looks for timeouts once a second, so its own answer may come late.
+        match tokio::time::timeout_at(deadline, delivery).await {
+            Ok(Ok(Ok(delivery))) => Ok(Receipt { partition: delivery.partition, offset: delivery.offset }),
+            Ok(Ok(Err((error, _)))) => Err(recorded(error.into())),
+            // The client is gone: the process stops.
+            Ok(Err(_canceled)) => Err(recorded(PublishError::TimedOut)),
+            Err(_elapsed) => Err(recorded(PublishError::TimedOut)),
+        }
+    }
+
+    /// Asks the brokers for the topic now and then, until `stop`, and tells `kafka` what came of it.
+    pub async fn watch(self, stop: CancellationToken) {
+        loop {
+            let prober = self.clone();
+            // The call blocks its thread for up to the timeout.
+            let answer = tokio::task::spawn_blocking(move || prober.probe()).await;
+            let interval = match answer.unwrap_or_else(|panic| Err(panic.to_string())) {
+                Ok(()) => {
+                    self.kafka.up();
+                    PROBE_INTERVAL_UP
+                }
+                Err(reason) => {
+                    self.kafka.down(reason);
+                    PROBE_INTERVAL_DOWN
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    fn probe(&self) -> Result<(), String> {
+        let metadata = self
+            .client
+            .client()
+            .fetch_metadata(Some(&self.topic), PROBE_TIMEOUT)
+            .map_err(|error| error.to_string())?;
+        match metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {
+            Some(error) => Err(format!("topic {}: {:?}", self.topic, RDKafkaErrorCode::from(error))),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until everything is acknowledged or has failed, for at most `timeout`; what is left is given up.
+    ///
+    /// Returns the number of records given up.
+    pub async fn close(self, timeout: Duration) -> usize {
+        let flushed = tokio::task::spawn_blocking(move || {
+            let flushed = self.client.flush(timeout);
+            let left = self.client.in_flight_count();
+            // Dropping the client purges what is left.
+            if flushed.is_ok() { 0 } else { usize::try_from(left).unwrap_or_default() }
+        });
+        flushed.await.unwrap_or_default()
+    }
+}
+
+impl From<KafkaError> for PublishError {
+    fn from(error: KafkaError) -> Self {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => Self::QueueFull,
+            Some(
+                RDKafkaErrorCode::MessageTimedOut
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::PurgeQueue
+                | RDKafkaErrorCode::PurgeInflight,
+            ) => Self::TimedOut,
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Self::TooLarge,
+            Some(code) => Self::Refused(format!("{code:?}")),
+            None => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+fn recorded(error: PublishError) -> PublishError {
+    let cause = match &error {
+        PublishError::QueueFull => "queue_full",
+        PublishError::TimedOut => "timed_out",
+        PublishError::TooLarge | PublishError::Refused(_) => "refused",
+    };
+    counter!(PUBLISH_FAILURES, "cause" => cause).increment(1);
+    error
+}
+
+/// What librdkafka says between the records.
+struct Watcher {
+    kafka: Component,
+    failed: CancellationToken,
+}
+
+impl ClientContext for Watcher {
+    fn error(&self, error: KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.kafka.down("no broker answers"),
+            Some(RDKafkaErrorCode::Fatal) => {
+                tracing::error!("the Kafka producer cannot go on: {reason}");
+                self.kafka.down(reason);
+                self.failed.cancel();
+            }
+            // One broker's connection; librdkafka mends it, and the component tells when none is left.
+            _ => tracing::debug!("librdkafka: {error}: {reason}"),
+        }
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+                tracing::error!("librdkafka: {facility}: {message}");
+            }
+            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+                tracing::warn!("librdkafka: {facility}: {message}");
+            }
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+                tracing::debug!("librdkafka: {facility}: {message}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::{Health, Need};
+
+    fn producer(publish_timeout: Duration, settings: &[(&str, &str)]) -> Producer {
+        let config = KafkaConfig {
+            kafka_brokers: "127.0.0.1:1".to_owned(),
+            kafka_topic: "nowhere".to_owned(),
+            kafka_group: "none".to_owned(),
+        };
+        let settings =
+            KafkaSettings(settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
+        let kafka = Health::default().component("kafka", Need::Required);
+        Producer::new(&config, &settings, publish_timeout, kafka, CancellationToken::new()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn without_a_broker_publishing_fails_within_the_bound() {
+        let producer = producer(Duration::from_millis(300), &[]);
+        let start = Instant::now();
+        assert_eq!(producer.publish(1, b"{}").await, Err(PublishError::TimedOut));
+        assert_eq!(producer.publish_all(1, &["{}", "{}"]).await, Err(PublishError::TimedOut));
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        producer.close(Duration::from_millis(10)).await;
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_said_at_once() {
+        let producer = producer(Duration::from_secs(60), &[("queue.buffering.max.messages", "1")]);
+        let start = Instant::now();
+        assert_eq!(producer.publish_all(1, &["{}", "{}"]).await, Err(PublishError::QueueFull));
+        assert!(start.elapsed() < Duration::from_secs(1));
+        assert_eq!(producer.close(Duration::from_millis(10)).await, 1);
+    }
+
+    #[test]
+    fn librdkafkas_codes_are_told_apart() {
+        for (code, error) in [
+            (RDKafkaErrorCode::QueueFull, PublishError::QueueFull),
+            (RDKafkaErrorCode::MessageTimedOut, PublishError::TimedOut),
+            (RDKafkaErrorCode::MessageSizeTooLarge, PublishError::TooLarge),
+            (
+                RDKafkaErrorCode::UnknownTopicOrPartition,
+                PublishError::Refused("UnknownTopicOrPartition".to_owned()),
+            ),
+        ] {
+            assert_eq!(PublishError::from(KafkaError::MessageProduction(code)), error);
+        }
+    }
+}

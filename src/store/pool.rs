@@ -1,0 +1,115 @@
+//! The api's connections to Postgres. Each query is bounded, and none is left half-done on a connection.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use sqlx::{
+    PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::StoreError;
+use crate::{config::DatabaseConfig, health::Component};
+
+/// Longest wait for a connection, whether all are busy or Postgres does not answer.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How much longer than the server's own limit a query is waited for: the server may be frozen or unreachable.
+const ANSWER_GRACE: Duration = Duration::from_secs(2);
+
+/// How often Postgres is asked: when it answered last time, and when it did not.
+const PROBE_INTERVAL_UP: Duration = Duration::from_secs(5);
+const PROBE_INTERVAL_DOWN: Duration = Duration::from_secs(1);
+
+/// A bounded pool of connections; clones share it.
+///
+/// A request's future is dropped when its client goes away, and a cancelled `acquire` can poison a connection
+/// (sqlx 4385, 4393). So every query runs as a task of its own, and as many may as there are connections.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    connections: PgPool,
+    permits: Arc<Semaphore>,
+    answer_timeout: Duration,
+}
+
+impl Pool {
+    /// A pool that connects when it is first used; Postgres need not be there yet.
+    pub fn new(config: &DatabaseConfig) -> Result<Self, StoreError> {
+        let size = config.database_pool_size.max(1);
+        let statement_timeout = format!("{}ms", config.statement_timeout.as_millis());
+        let options: PgConnectOptions =
+            config.database_url.expose().parse().map_err(StoreError::new("reading the database URL"))?;
+        let options = options
+            .application_name("sensorpipe api")
+            .options([("statement_timeout", statement_timeout.as_str()), ("timezone", "UTC")]);
+        Ok(Self {
+            connections: PgPoolOptions::new()
+                .max_connections(size)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .connect_lazy_with(options),
+            permits: Arc::new(Semaphore::new(size as usize)),
+            answer_timeout: config.statement_timeout + ANSWER_GRACE,
+        })
+    }
+
+    /// Runs `work` on a connection to its end, even where the caller does not wait for it.
+    pub(super) async fn run<T, W>(&self, doing: &'static str, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
+    {
+        let permit = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else {
+            return Err(StoreError::new(doing)(sqlx::Error::PoolTimedOut));
+        };
+        let (connections, answer_timeout) = (self.connections.clone(), self.answer_timeout);
+        let task = tokio::spawn(async move {
+            let mut connection = connections.acquire().await?;
+            let answer = tokio::time::timeout(answer_timeout, work(&mut connection)).await;
+            drop(permit);
+            answer.unwrap_or_else(|_elapsed| {
+                // It may still answer one day, and must not answer to somebody else's query.
+                drop(connection.detach());
+                Err(no_answer())
+            })
+        });
+        let answer = task.await.unwrap_or_else(|panic| Err(sqlx::Error::Io(std::io::Error::other(panic))));
+        answer.map_err(StoreError::new(doing))
+    }
+
+    /// Asks Postgres for an answer now and then, until `stop`, and tells `postgres` what came of it.
+    pub async fn watch(self, postgres: Component, stop: CancellationToken) {
+        loop {
+            let answer = self.run("probing", |connection| Box::pin(probe(connection))).await;
+            let interval = match answer {
+                Ok(()) => {
+                    postgres.up();
+                    PROBE_INTERVAL_UP
+                }
+                Err(error) => {
+                    postgres.down(error.server_message());
+                    PROBE_INTERVAL_DOWN
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Closes every connection, waiting for queries under way.
+    pub fn close(&self) -> impl Future<Output = ()> + use<> {
+        let connections = self.connections.clone();
+        async move { connections.close().await }
+    }
+}
+
+async fn probe(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT 1").execute(connection).await.map(drop)
+}
+
+fn no_answer() -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "Postgres does not answer"))
+}
