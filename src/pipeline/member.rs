@@ -75,6 +75,8 @@ const HOUSEKEEPING: Duration = Duration::from_secs(1);
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Most records taken out of one partition's queue before it is the next one's turn.
 const MAX_DRAIN: usize = 1_024;
+/// Most records taken at first. Then as many as were taken before: what they hold tells how many more fit.
+const FIRST_DRAIN: usize = 16;
 
 /// A consumer: its thread runs [`Member::run`].
 pub struct Member {
@@ -415,7 +417,7 @@ impl<'a> Session<'a> {
         self.window = window(&self.member.config.ingest);
         let Self { consumer, filling, assignment, window, .. } = self;
         while !filling.is_full() && empty < consumer.partition_count() {
-            let most = filling.room_in_records().min(MAX_DRAIN);
+            let most = filling.room_in_records().min(taken.clamp(FIRST_DRAIN, MAX_DRAIN));
             let count = consumer.drain_next(most, |record| {
                 if let Admission::Take { position } = assignment.admit(record.partition, record.offset) {
                     filling.push(record, position, window);
