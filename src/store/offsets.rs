@@ -41,12 +41,17 @@ impl<'a> Offsets<'a> {
     }
 
     /// Adds rows for partitions that have none, all or none of them; whoever comes second changes nothing.
+    ///
+    /// Rows that are there are left out by a plain look: `ON CONFLICT` alone would wait for a transaction that is
+    /// changing one of them, such as a frozen worker's.
     pub async fn add_missing(&mut self, firsts: &[(i32, i64)]) -> Result<(), StoreError> {
         let (partitions, offsets): (Vec<i32>, Vec<i64>) = firsts.iter().copied().unzip();
         sqlx::query(
             "INSERT INTO ingest_offsets (cluster_id, topic, topic_id, partition, first_offset, next_offset)
              SELECT $1, $2, $3, partition, first_offset, first_offset
              FROM unnest($4::int[], $5::bigint[]) AS missing (partition, first_offset)
+             WHERE NOT EXISTS (SELECT FROM ingest_offsets AS kept
+                               WHERE kept.cluster_id = $1 AND kept.topic = $2 AND kept.partition = missing.partition)
              ORDER BY partition
              ON CONFLICT DO NOTHING",
         )
