@@ -29,12 +29,14 @@ pids_in() {
   done
 }
 
-# Zombies have ended, whatever kill -0 says.
+# Zombies have ended, whatever kill -0 says; but not while they have threads, which keep ports and files open.
 alive() {
   local stat
+  local -a threads
   read -r stat 2>/dev/null <"/proc/$1/stat" || return 1
   stat=${stat##*) }
-  [[ $stat != [ZX]* ]]
+  threads=("/proc/$1/task/"*)
+  [[ $stat != [ZX]* ]] || ((${#threads[@]} > 1))
 }
 
 # ends_within SECONDS PID...
