@@ -52,7 +52,7 @@ async fn all_three_forms_from_kcat_are_stored_and_a_second_time_duplicates() {
 async fn five_bad_records_among_ten_thousand_cost_no_neighbour() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(4).await);
     database.add_sensors(50).await;
-    let readings = Readings { sensors: 50, per_record: 1, step_ms: 1_000 };
+    let readings = Readings { first_sensor: 1, sensors: 50, per_record: 1, step_ms: 1_000 };
     let mut records: Vec<Record> = readings.records(0..9_995).collect();
     let bad: [(&str, &[u8]); 5] = [
         ("malformed_json", br#"{"sensor_id":1,"value":21.5,"timest"#),
@@ -132,7 +132,7 @@ async fn bad_readings_in_good_records_are_set_aside_alone() {
 async fn of_transactions_only_committed_ones_count_and_gaps_do_no_harm() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(2).await);
     database.add_sensors(10).await;
-    let readings = Readings { sensors: 10, per_record: 5, step_ms: 1_000 };
+    let readings = Readings { first_sensor: 1, sensors: 10, per_record: 5, step_ms: 1_000 };
     let worker = worker(&database, &topic).start();
     let mut committed = 0;
     for round in 0..6 {

@@ -77,7 +77,7 @@ async fn two_writers_over_the_same_keys(policy: &str) {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(2).await);
     database.add_sensors(20).await;
     // 600 readings a sensor, ten chunks of a week: a reading every 2.8 hours.
-    let readings = Readings { sensors: 20, per_record: 10, step_ms: 10_080_000 };
+    let readings = Readings { first_sensor: 1, sensors: 20, per_record: 10, step_ms: 10_080_000 };
     let forth = readings.records(0..1_200).map(|record| record.partition(0));
     let back: Vec<Record> = readings.records(0..1_200).map(|record| record.partition(1)).collect();
     topic.produce(forth).await;

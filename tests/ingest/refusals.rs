@@ -10,7 +10,7 @@ async fn rows_that_a_check_constraint_refuses_are_set_aside_alone() {
     database.add_sensors(10).await;
     database.execute("ALTER TABLE sensor_data ADD CHECK (value < 1000)").await;
     // Each of ten sensors has readings 0 to 1,199: the last 200 are refused.
-    let readings = Readings { sensors: 10, per_record: 10, step_ms: 1_000 };
+    let readings = Readings { first_sensor: 1, sensors: 10, per_record: 10, step_ms: 1_000 };
     topic.produce(readings.records(0..1_200)).await;
     let worker = worker(&database, &topic).start();
     database.stores_all_of(&topic, PATIENCE).await;

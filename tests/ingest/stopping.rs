@@ -10,7 +10,7 @@ use crate::{PATIENCE, worker};
 async fn a_worker_in_the_middle_of_it_drains_and_kafka_knows_how_far_it_came() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(4).await);
     database.add_sensors(100).await;
-    let readings = Readings { sensors: 100, per_record: 100, step_ms: 100 };
+    let readings = Readings { first_sensor: 1, sensors: 100, per_record: 100, step_ms: 100 };
     topic.produce(readings.records(0..3_000)).await;
     // Small batches, so that there is a middle.
     let slow = || worker(&database, &topic).env("BATCH_MAX_READINGS", "2000");
@@ -37,12 +37,14 @@ async fn a_worker_in_the_middle_of_it_drains_and_kafka_knows_how_far_it_came() {
 async fn what_was_consumed_is_committed_before_a_worker_stops() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
     database.add_sensors(1).await;
-    topic.produce(Readings { sensors: 1, per_record: 1, step_ms: 1 }.records(0..500)).await;
+    topic.produce(Readings { first_sensor: 1, sensors: 1, per_record: 1, step_ms: 1 }.records(0..500)).await;
     let mut worker = worker(&database, &topic).env("CONSUMERS", "1").start();
     database.stores_all_of(&topic, PATIENCE).await;
     // Somebody else's lock holds the next batch up until after the signal.
     let lock = database.hold("SELECT FROM ingest_offsets FOR UPDATE").await;
-    topic.produce(Readings { sensors: 1, per_record: 1, step_ms: 1 }.records(500..501)).await;
+    topic
+        .produce(Readings { first_sensor: 1, sensors: 1, per_record: 1, step_ms: 1 }.records(500..501))
+        .await;
     eventually(PATIENCE, async || database.waiting_for_locks().await == 1).await;
     worker.terminate();
     eventually(PATIENCE, async || worker.stderr().contains("draining what is in flight")).await;
@@ -57,7 +59,7 @@ async fn what_was_consumed_is_committed_before_a_worker_stops() {
 async fn draining_has_an_end() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(2).await);
     database.add_sensors(10).await;
-    let readings = Readings { sensors: 10, per_record: 1, step_ms: 1 };
+    let readings = Readings { first_sensor: 1, sensors: 10, per_record: 1, step_ms: 1 };
     topic.produce(readings.records(0..500)).await;
     let quick = || worker(&database, &topic).env("DRAIN_TIMEOUT", "2s");
     let mut worker = quick().start();

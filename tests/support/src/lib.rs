@@ -2,10 +2,12 @@
 //! produce, and sensorpipe itself as a process that can be stopped, continued and killed.
 
 mod database;
+mod gate;
 mod ingested;
 mod process;
 mod produce;
 mod readings;
+mod servers;
 mod topic;
 
 use std::{
@@ -17,10 +19,12 @@ use std::{
 };
 
 pub use database::{HeldLocks, TestDatabase};
+pub use gate::Gate;
 pub use ingested::{DeadLetter, Tally};
 pub use process::{Role, Sensorpipe, free_address};
-pub use produce::{Delivered, Record};
+pub use produce::{Delivered, Record, Sink};
 pub use readings::Readings;
+pub use servers::{Service, TestServers};
 pub use topic::TestTopic;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(50);

@@ -14,7 +14,8 @@ use rdkafka::{
 
 use crate::TestTopic;
 
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longer than a test leaves Kafka away.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A record to produce.
 #[derive(Clone, Debug, Default)]
@@ -78,10 +79,12 @@ impl TestTopic {
         &self,
         records: impl IntoIterator<Item = Record, IntoIter: Send + 'static>,
     ) -> Vec<Delivered> {
-        let (producer, topic, records) = (self.producer(&[]), self.name.clone(), records.into_iter());
-        tokio::task::spawn_blocking(move || send_all(&producer, &topic, records))
-            .await
-            .expect("every record is delivered")
+        self.sink().produce(records).await
+    }
+
+    /// A producer for a task that outlives the borrow of the topic.
+    pub fn sink(&self) -> Sink {
+        Sink { producer: Arc::new(self.producer(&[])), topic: self.name.clone() }
     }
 
     /// Produces records in one Kafka transaction, which commits or is aborted: the log has gaps afterwards.
@@ -114,6 +117,26 @@ impl TestTopic {
             config.set(*name, *value);
         }
         config.create_with_context(Deliveries::default()).expect("a producer can be made")
+    }
+}
+
+/// An idempotent producer of one topic.
+pub struct Sink {
+    producer: Arc<ThreadedProducer<Deliveries>>,
+    topic: String,
+}
+
+impl Sink {
+    /// Produces records, in order per partition; where each one went, in the order given.
+    pub async fn produce(
+        &self,
+        records: impl IntoIterator<Item = Record, IntoIter: Send + 'static>,
+    ) -> Vec<Delivered> {
+        let (producer, topic, records) =
+            (Arc::clone(&self.producer), self.topic.clone(), records.into_iter());
+        tokio::task::spawn_blocking(move || send_all(&producer, &topic, records))
+            .await
+            .expect("every record is delivered")
     }
 }
 

@@ -10,7 +10,9 @@ const START_MS: i64 = 1_704_067_200_000;
 /// A series of records that each hold readings of one sensor; no two readings have the same sensor and time.
 #[derive(Clone, Copy, Debug)]
 pub struct Readings {
-    /// Sensors 1 to this take turns.
+    /// The first sensor.
+    pub first_sensor: i32,
+    /// So many sensors take turns.
     pub sensors: i32,
     /// Readings in a record; one is written in the single form, more in the batch form.
     pub per_record: i64,
@@ -23,7 +25,7 @@ impl Readings {
     /// value is its number.
     pub fn records(self, numbers: Range<i64>) -> impl Iterator<Item = Record> + Send + 'static {
         numbers.map(move |number| {
-            let sensor_id = number % i64::from(self.sensors) + 1;
+            let sensor_id = number % i64::from(self.sensors) + i64::from(self.first_sensor);
             let first = number / i64::from(self.sensors) * self.per_record;
             let mut json = format!(r#"{{"sensor_id":{sensor_id},"#);
             if self.per_record == 1 {
@@ -64,7 +66,7 @@ mod tests {
     #[test]
     fn the_sum_is_that_of_the_readings() {
         // Sensor 1 has 0 to 5, sensors 2 and 3 have 0 to 2.
-        let readings = Readings { sensors: 3, per_record: 3, step_ms: 1 };
+        let readings = Readings { first_sensor: 1, sensors: 3, per_record: 3, step_ms: 1 };
         assert_eq!(readings.sum_of_values(4), 15 + 3 + 3);
     }
 }

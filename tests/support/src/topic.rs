@@ -107,6 +107,18 @@ impl TestTopic {
         .expect("asking does not panic")
     }
 
+    /// How many members the test's consumer group has, going by the broker.
+    pub async fn group_member_count(&self) -> usize {
+        let consumer: BaseConsumer = self.client_config().create().expect("a consumer can be made");
+        let name = self.name.clone();
+        tokio::task::spawn_blocking(move || {
+            let groups = consumer.fetch_group_list(Some(&name), TIMEOUT).expect("Kafka answers");
+            groups.groups().iter().map(|group| group.members().len()).sum()
+        })
+        .await
+        .expect("asking does not panic")
+    }
+
     /// Deletes the records before these offsets, as retention does.
     pub async fn delete_before(&self, offsets: &[(i32, i64)]) {
         let mut list = TopicPartitionList::new();

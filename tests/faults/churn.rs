@@ -1,0 +1,60 @@
+//! Consumers that come and go.
+
+use std::time::Duration;
+
+use rand::Rng;
+use testbed::{TestDatabase, TestTopic, eventually};
+
+use crate::{PATIENCE, dice, setting, work::Work, worker};
+
+#[tokio::test]
+async fn three_workers_restarted_in_turn_under_load() {
+    let mut dice = dice("churn");
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(12).await);
+    let work = Work::new(&database).await;
+    let mut workers: Vec<_> = (0..3).map(|_| worker(&database, &topic).start()).collect();
+    let load = work.keep_adding(&topic);
+    for restart in 0..9 {
+        // A pace, not a wait for something: whatever state the group is in, the next one goes.
+        tokio::time::sleep(Duration::from_millis(dice.random_range(200..2_500))).await;
+        let leaving = &mut workers[restart % 3];
+        leaving.terminate();
+        let status = leaving.ended(Duration::from_secs(30)).await;
+        assert_eq!(status.code(), Some(0), "{}", leaving.stderr());
+        workers[restart % 3] = worker(&database, &topic).start();
+    }
+    load.stop().await;
+    work.is_done(&database, &topic).await;
+    for worker in &mut workers {
+        assert_eq!(worker.exit_status(), None, "a worker ended:\n{}", worker.stderr());
+        assert!(!worker.stderr().contains("ERROR"), "{}", worker.stderr());
+    }
+}
+
+#[tokio::test]
+async fn the_brokers_own_group_protocol_drains_and_rebalances() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(6).await);
+    let work = Work::new(&database).await;
+    // KIP-848: the broker, not the client, says how long a session lasts, so those settings are not made here.
+    let start = || {
+        testbed::Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "2"])
+            .database(&database)
+            .topic(&topic)
+            .env("BATCH_MAX_READINGS", "5000")
+            .env("KAFKA_CONFIG_group_protocol", "consumer")
+            .start()
+    };
+    work.add(&topic, setting("FAULTS_READINGS", 300_000) / 3).await;
+    let mut first = start();
+    work.is_done(&database, &topic).await;
+    let load = work.keep_adding(&topic);
+    let second = start();
+    let has_some = "partitions assigned at their stored offsets kafka.starts=[(";
+    eventually(PATIENCE, async || second.stderr().contains(has_some)).await;
+    assert!(first.stderr().contains("partitions given up"), "{}", first.stderr());
+    first.terminate();
+    assert_eq!(first.ended(Duration::from_secs(30)).await.code(), Some(0), "{}", first.stderr());
+    load.stop().await;
+    work.is_done(&database, &topic).await;
+    assert!(!second.stderr().contains("ERROR"), "{}", second.stderr());
+}

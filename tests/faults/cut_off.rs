@@ -1,0 +1,99 @@
+//! Postgres out of reach of a worker, or an answer of it lost on the way.
+
+use std::time::{Duration, Instant};
+
+use testbed::{Gate, Role, TestDatabase, TestTopic, eventually};
+
+use crate::{PATIENCE, work::Work, worker};
+
+/// A gate to the database's server, and a worker that goes through it.
+fn gated(database: &TestDatabase, topic: &TestTopic) -> (Gate, Role) {
+    let (before, rest) = database.url.split_once('@').expect("a URL with a role");
+    let (server, name) = rest.split_once('/').expect("a URL with a database");
+    let gate = Gate::to(server);
+    let url = format!("{before}@{}/{name}", gate.address);
+    let worker = worker(database, topic).env("DATABASE_URL", &url).env("ASSIGN_TIMEOUT", "2s");
+    (gate, worker)
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_commit_stores_nothing_twice() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(4).await);
+    let work = Work::new(&database).await;
+    let (gate, worker) = gated(&database, &topic);
+    gate.cut_after(b"COMMIT", 7);
+    work.add(&topic, 40_000).await;
+    let worker = worker.env("BATCH_MAX_READINGS", "2000").start();
+    work.is_done(&database, &topic).await;
+    assert_eq!(gate.times_cut(), 7, "{}", worker.stderr());
+    // It knows that its batches were its own, and goes on without starting over.
+    work.add(&topic, 10_000).await;
+    work.is_done(&database, &topic).await;
+    let log = worker.stderr();
+    assert!(!log.contains("moved by somebody else") && !log.contains("ERROR"), "{log}");
+}
+
+#[tokio::test]
+async fn a_worker_that_starts_without_postgres_waits_for_it() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(4).await);
+    let work = Work::new(&database).await;
+    work.add(&topic, 10_000).await;
+    let (gate, worker) = gated(&database, &topic);
+    gate.close();
+    let mut worker = worker.start();
+    eventually(PATIENCE, async || worker.stderr().to_lowercase().contains("waiting for postgres")).await;
+    assert_eq!(worker.exit_status(), None, "{}", worker.stderr());
+    gate.open();
+    work.is_done(&database, &topic).await;
+}
+
+#[tokio::test]
+async fn partitions_assigned_without_postgres_go_to_those_who_have_it() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(6).await);
+    let work = Work::new(&database).await;
+    let (gate, cut_off) = gated(&database, &topic);
+    let cut_off = cut_off.start();
+    work.add(&topic, 10_000).await;
+    work.is_done(&database, &topic).await;
+    // It keeps what it has, and what it holds waits.
+    gate.close();
+    work.add(&topic, 10_000).await;
+    eventually(PATIENCE, async || cut_off.stderr().contains("nothing is lost, trying on")).await;
+    // Another one joins; it gets some of the partitions and, once this one has to take new ones, the others too.
+    let mut second = worker(&database, &topic).start();
+    let mut third = worker(&database, &topic).start();
+    let assigned = "partitions assigned at their stored offsets kafka.starts=[(";
+    eventually(PATIENCE, async || [&second, &third].iter().all(|w| w.stderr().contains(assigned))).await;
+    second.terminate();
+    assert_eq!(second.ended(PATIENCE).await.code(), Some(0), "{}", second.stderr());
+    eventually(PATIENCE, async || cut_off.stderr().contains("waiting for Postgres to answer")).await;
+    gate.open();
+    eventually(PATIENCE, async || cut_off.stderr().contains("joining the group again")).await;
+    work.is_done(&database, &topic).await;
+    // It can do it alone again.
+    third.terminate();
+    assert_eq!(third.ended(PATIENCE).await.code(), Some(0), "{}", third.stderr());
+    work.add(&topic, 10_000).await;
+    work.is_done(&database, &topic).await;
+}
+
+#[tokio::test]
+async fn a_worker_cut_off_from_postgres_stops_within_its_bound() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(2).await);
+    let work = Work::new(&database).await;
+    let (gate, cut_off) = gated(&database, &topic);
+    let mut cut_off = cut_off.env("DRAIN_TIMEOUT", "2s").start();
+    work.add(&topic, 1_000).await;
+    work.is_done(&database, &topic).await;
+    gate.close();
+    work.add(&topic, 1_000).await;
+    eventually(PATIENCE, async || cut_off.stderr().contains("nothing is lost, trying on")).await;
+    // Somebody else joins, so that partitions are asked back while they cannot be committed.
+    let _second = worker(&database, &topic).start();
+    eventually(PATIENCE, async || cut_off.stderr().contains("partitions revoked")).await;
+    let asked = Instant::now();
+    cut_off.terminate();
+    assert_eq!(cut_off.ended(Duration::from_secs(20)).await.code(), Some(0), "{}", cut_off.stderr());
+    println!("stopped after {:?}", asked.elapsed());
+    work.is_done(&database, &topic).await;
+}

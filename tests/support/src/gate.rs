@@ -1,0 +1,141 @@
+//! A gate between sensorpipe and a server: open, closed, or cutting a connection at a chosen word.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    runtime,
+    sync::watch,
+};
+
+/// Forwards connections to a server, from a thread of its own; closed with the value.
+pub struct Gate {
+    /// Where it listens.
+    pub address: SocketAddr,
+    is_open: watch::Sender<bool>,
+    cut: Arc<Mutex<Cut>>,
+}
+
+/// After which words of a client its connection is cut.
+#[derive(Default)]
+struct Cut {
+    words: Vec<u8>,
+    times_left: u32,
+    times: u32,
+}
+
+impl Gate {
+    /// An open gate to the server at `address`, such as `127.0.0.1:5432`.
+    pub fn to(address: &str) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        listener.set_nonblocking(true).expect("sockets can be non-blocking");
+        let gate = Self {
+            address: listener.local_addr().expect("it is bound"),
+            is_open: watch::Sender::new(true),
+            cut: Arc::default(),
+        };
+        let (server, is_open, cut) = (address.to_owned(), gate.is_open.subscribe(), Arc::clone(&gate.cut));
+        thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime can be made").block_on(serve(listener, server, is_open, cut));
+        });
+        gate
+    }
+
+    /// Ends every connection; new ones end as soon as they begin.
+    pub fn close(&self) {
+        self.is_open.send_replace(false);
+    }
+
+    /// Lets connections through again.
+    pub fn open(&self) {
+        self.is_open.send_replace(true);
+    }
+
+    /// Passes the client's next messages that hold these bytes on, and then cuts its connection before the answer,
+    /// so many times.
+    pub fn cut_after(&self, words: &[u8], times: u32) {
+        *self.cut.lock().expect("no thread panicked") =
+            Cut { words: words.to_vec(), times_left: times, times: 0 };
+    }
+
+    /// How often a connection was cut since [`Self::cut_after`].
+    pub fn times_cut(&self) -> u32 {
+        self.cut.lock().expect("no thread panicked").times
+    }
+}
+
+async fn serve(
+    listener: std::net::TcpListener,
+    server: String,
+    mut is_open: watch::Receiver<bool>,
+    cut: Arc<Mutex<Cut>>,
+) {
+    let listener = TcpListener::from_std(listener).expect("the runtime has I/O");
+    loop {
+        let (client, _) = tokio::select! {
+            accepted = listener.accept() => accepted.expect("connections can be accepted"),
+            changed = is_open.changed() => match changed {
+                Ok(()) => continue,
+                Err(_) => return,
+            },
+        };
+        if *is_open.borrow() {
+            tokio::spawn(forward(client, server.clone(), is_open.clone(), Arc::clone(&cut)));
+        }
+    }
+}
+
+/// Until one side ends, the gate closes, or the words to cut after have passed.
+async fn forward(
+    client: TcpStream,
+    server: String,
+    mut is_open: watch::Receiver<bool>,
+    cut: Arc<Mutex<Cut>>,
+) {
+    let Ok(server) = TcpStream::connect(server).await else { return };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+    let must_cut = |bytes: &[u8]| {
+        let mut cut = cut.lock().expect("no thread panicked");
+        let must = cut.times_left > 0 && bytes.windows(cut.words.len()).any(|some| some == cut.words);
+        if must {
+            cut.times_left -= 1;
+            cut.times += 1;
+        }
+        must
+    };
+    let is_cut = AtomicBool::new(false);
+    // Noted before the bytes go on, or the answer could be quicker; that answer is what the client never gets.
+    let note = |bytes: &[u8]| {
+        is_cut.fetch_or(must_cut(bytes), Ordering::Relaxed);
+        false
+    };
+    tokio::select! {
+        () = copy(from_client, to_server, note) => {}
+        () = copy(from_server, to_client, |_| is_cut.load(Ordering::Relaxed)) => {}
+        () = async { while is_open.changed().await.is_ok_and(|()| *is_open.borrow()) {} } => {}
+    }
+}
+
+/// Passes bytes on until an end, or until `ends_here` says so of some.
+async fn copy(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    ends_here: impl Fn(&[u8]) -> bool,
+) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        if ends_here(&buffer[..length]) || to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}

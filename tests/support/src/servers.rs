@@ -1,0 +1,124 @@
+//! A Kafka and a TimescaleDB of the test's own, to be stopped and killed.
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+use crate::unique_name;
+
+/// One of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Kafka.
+    Kafka,
+    /// TimescaleDB.
+    Postgres,
+}
+
+/// A pair of servers, removed with the value.
+pub struct TestServers {
+    /// Its `DATABASE_URL`.
+    pub database_url: String,
+    /// Its `KAFKA_BROKERS`.
+    pub brokers: String,
+    state: PathBuf,
+    ports: [u16; 3],
+}
+
+impl TestServers {
+    /// Starts both on ports that are free; their data lie in `folder`, which is `env!("CARGO_TARGET_TMPDIR")`.
+    pub async fn start(folder: &str) -> Self {
+        let [postgres, kafka, controller] = [(); 3].map(|()| port_for_a_server());
+        let servers = Self {
+            database_url: format!("postgres://sensorpipe@127.0.0.1:{postgres}/sensorpipe"),
+            brokers: format!("127.0.0.1:{kafka}"),
+            state: Path::new(folder).join(unique_name("servers")),
+            ports: [postgres, kafka, controller],
+        };
+        servers.run(&["up"]).await;
+        servers
+    }
+
+    /// Starts a server that was stopped or killed; returns when it answers.
+    pub async fn up(&self, service: Service) {
+        self.run(&["up", service.as_str()]).await;
+    }
+
+    /// Stops a server in an orderly way; returns when it is gone.
+    pub async fn down(&self, service: Service) {
+        self.run(&["down", service.as_str()]).await;
+    }
+
+    /// SIGKILL.
+    pub async fn kill(&self, service: Service) {
+        self.run(&["kill", service.as_str()]).await;
+    }
+
+    async fn run(&self, args: &[&str]) {
+        let (mut command, args) = (self.command(args), args.join(" "));
+        let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it does not panic");
+        assert_success(&args, output);
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let [postgres, kafka, controller] = self.ports.map(|port| port.to_string());
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/services"));
+        command
+            .args(args)
+            .env("SENSORPIPE_STATE", &self.state)
+            .env("POSTGRES_PORT", postgres)
+            .env("KAFKA_PORT", kafka)
+            .env("KAFKA_CONTROLLER_PORT", controller);
+        command
+    }
+}
+
+impl Service {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Kafka => "kafka",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+impl Drop for TestServers {
+    fn drop(&mut self) {
+        // What the servers said may be what explains a failure.
+        let failed = std::thread::panicking();
+        if failed {
+            eprintln!("the servers' logs are in {}", self.state.join("log").display());
+        }
+        match self.command(&[if failed { "down" } else { "clean" }]).output() {
+            Ok(output) if output.status.success() => {}
+            outcome => eprintln!("servers in {} stay behind: {outcome:?}", self.state.display()),
+        }
+    }
+}
+
+/// A port that nobody listens on, below those that Linux gives to clients: a client that tries such a port while its
+/// server is away sooner or later gets the same port for its own end, connects to itself, and holds the port.
+fn port_for_a_server() -> u16 {
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = (std::process::id() % u32::from(COUNT)) as u16;
+    loop {
+        let port = FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % COUNT;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+fn assert_success(args: &str, output: std::io::Result<Output>) {
+    let output = output.expect("dev/services can be run");
+    assert!(
+        output.status.success(),
+        "dev/services {args} failed:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
