@@ -20,7 +20,10 @@ use crate::health::Health;
 
 /// What the process does.
 #[derive(Subcommand, Debug)]
-#[expect(missing_docs, reason = "each flattened struct speaks for itself, and a comment here would go into --help")]
+#[expect(
+    missing_docs,
+    reason = "each flattened struct speaks for itself, and a comment here would go into --help"
+)]
 pub enum Command {
     /// Bring the schema up to date and create the topic where it is missing
     Migrate {
