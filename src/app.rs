@@ -168,7 +168,7 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
             let (api, worker) = tokio::join!(then_stop(api, &stop), then_stop(worker, &stop));
             api.and(worker)
         }
-        Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings).await,
+        Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings, stop).await,
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
             Ok(())
