@@ -20,7 +20,10 @@ use crate::health::Health;
 
 /// What the process does.
 #[derive(Subcommand, Debug)]
-#[expect(missing_docs, reason = "each flattened struct speaks for itself, and a comment here would go into --help")]
+#[expect(
+    missing_docs,
+    reason = "each flattened struct speaks for itself, and a comment here would go into --help"
+)]
 pub enum Command {
     /// Bring the schema up to date and create the topic where it is missing
     Migrate {
@@ -165,7 +168,7 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
             let (api, worker) = tokio::join!(then_stop(api, &stop), then_stop(worker, &stop));
             api.and(worker)
         }
-        Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings).await,
+        Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings, stop).await,
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
             Ok(())

@@ -4,8 +4,10 @@ mod connection;
 mod error;
 mod offsets;
 mod pool;
+mod sample;
 mod schema;
 pub mod sensors;
+mod startup;
 pub mod stats;
 mod write;
 
@@ -13,5 +15,7 @@ pub use connection::answers;
 pub use error::StoreError;
 pub use offsets::{Offsets, StoredOffset};
 pub use pool::Pool;
+pub use sample::{SampleError, SampleStore};
 pub use schema::{Migrated, SchemaError, migrate, wait_for_schema};
+pub use startup::ConnectError;
 pub use write::{BatchWriter, Fence, Report, WriterConfig, Written};
