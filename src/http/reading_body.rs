@@ -29,7 +29,9 @@ pub(super) fn parse(
     rules: &FieldRules<'_>,
     faults: &mut Faults,
 ) -> Result<Vec<Reading>, serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    // Once for all: what is ignored would not be looked at otherwise.
+    let text = std::str::from_utf8(body).map_err(serde_json::Error::custom)?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     if body.trim_ascii_start().first() != Some(&b'{') {
         IgnoredAny::deserialize(&mut deserializer)?;
         deserializer.end()?;

@@ -40,9 +40,13 @@ impl Pool {
         let statement_timeout = format!("{}ms", config.statement_timeout.as_millis());
         let options: PgConnectOptions =
             config.database_url.expose().parse().map_err(StoreError::new("reading the database URL"))?;
-        let options = options
-            .application_name("sensorpipe api")
-            .options([("statement_timeout", statement_timeout.as_str()), ("timezone", "UTC")]);
+        let options = options.application_name("sensorpipe api").options([
+            ("statement_timeout", statement_timeout.as_str()),
+            // Days are UTC.
+            ("timezone", "UTC"),
+            // A plan over many chunks looks costly enough to be compiled: 600 ms before a query of 10 ms.
+            ("jit", "off"),
+        ]);
         Ok(Self {
             connections: PgPoolOptions::new()
                 .max_connections(size)
