@@ -46,8 +46,8 @@ pub enum SchemaError {
     ForeignTables(String),
     /// The role may not do what a migration needs.
     #[error(
-        "the role that migrates must own the tables, and may create tables and the extension timescaledb \
-         (where it may not, a superuser runs CREATE EXTENSION timescaledb in this database first)"
+        "the role that migrates needs the right to create tables and the extension timescaledb, and owns the \
+         tables that are there (instead of the second, a superuser may run CREATE EXTENSION timescaledb first)"
     )]
     Privilege(#[source] StoreError),
     /// A migration that was applied is not the one that this binary carries.
