@@ -1,5 +1,6 @@
 //! Everything that speaks to Kafka; the only place that names `rdkafka`.
 
+mod bootstrap;
 mod client;
 mod consumer;
 mod describe;
