@@ -1,6 +1,7 @@
 //! The transaction that stores a batch, or none of it.
 //!
 //! ```text
+//!   chunks        made ahead, each in a transaction of its own
 //! BEGIN
 //!   offsets       compare-and-set, in the order of partitions; one that fails stops everything
 //!   sensors       locked against deletion, once per batch; readings of unknown ones are set aside
@@ -12,6 +13,7 @@
 //!
 //! Everybody takes locks in this order, so nobody waits in a circle.
 
+mod chunks;
 mod copy;
 mod dead_letters;
 mod frozen;
@@ -91,6 +93,7 @@ struct Open {
     connection: PgConnection,
     backend_pid: i32,
     chunk_micros: i64,
+    chunks: chunks::Chunks,
     may_skip_row_checks: bool,
 }
 
@@ -120,6 +123,9 @@ impl BatchWriter {
         log: &Log,
         batch: &Batch,
     ) -> Result<Written, StoreError> {
+        if open.may_skip_row_checks {
+            open.chunks.make_missing(&mut open.connection, batch.rows(), open.chunk_micros).await?;
+        }
         open.execute("BEGIN", "beginning").await?;
         let moved = offsets::compare_and_set(&mut open.connection, log, batch).await?;
         if moved.len() < batch.spans().len() {
@@ -204,7 +210,13 @@ impl Open {
             fk_check = if may_skip_row_checks { "batch" } else { "row" },
             "writer connected"
         );
-        Ok(Self { connection, backend_pid, chunk_micros, may_skip_row_checks })
+        Ok(Self {
+            connection,
+            backend_pid,
+            chunk_micros,
+            chunks: chunks::Chunks::default(),
+            may_skip_row_checks,
+        })
     }
 
     async fn execute(&mut self, statement: &str, doing: &'static str) -> Result<(), StoreError> {
