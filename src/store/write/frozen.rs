@@ -20,39 +20,72 @@ use crate::{
 /// Longest time that the look may take; the writer waits for it.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Ends backends of ours that block `backend_pid` while they wait for their own client.
+/// A backend that waited for its client when it was looked at, and how far it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Suspect {
+    pid: i32,
+    /// Start of its transaction and of its statement, and the bytes that it has taken in.
+    progress: String,
+}
+
+/// Ends backends of ours that block `backend_pid` while they wait for their own client, where the look before this
+/// one found them in the same place. Returns those to be held against the next look.
 ///
-/// A backend that is at work is left alone: it will finish, or its client will. Ending one is safe in any case, for
-/// its batch was not committed and its owner finds the stored offsets moved.
-pub(super) async fn end_blockers(config: &WriterConfig, backend_pid: i32) {
-    let outcome = timeout(TIMEOUT, look(config, backend_pid)).await;
-    match outcome.map_err(StoreError::timed_out("looking for frozen backends")).and_then(|ended| ended) {
-        Ok(ended) => {
-            for pid in ended {
+/// A backend that is at work is left alone: it will finish, or its client will; and so is one whose client is slow,
+/// for it gets on. Ending one is safe in any case, for its batch was not committed and its owner finds the stored
+/// offsets moved.
+pub(super) async fn end_blockers(
+    config: &WriterConfig,
+    backend_pid: i32,
+    suspects: &[Suspect],
+) -> Vec<Suspect> {
+    let outcome = timeout(TIMEOUT, look(config, backend_pid, suspects)).await;
+    match outcome.map_err(StoreError::timed_out("looking for frozen backends")).and_then(|found| found) {
+        Ok(found) => {
+            let (ended, waiting): (Vec<_>, Vec<_>) =
+                found.into_iter().partition(|(_, _, is_ended)| *is_ended);
+            for (pid, _, _) in ended {
                 metrics::counter!(BLOCKERS_ENDED).increment(1);
                 tracing::warn!(
                     db.backend_pid = pid,
                     "ended the backend of a frozen worker that held locks this one needs; its batch is done again"
                 );
             }
+            waiting.into_iter().map(|(pid, progress, _)| Suspect { pid, progress }).collect()
         }
         Err(error) => {
             tracing::debug!(error = %error, cause = error.cause(), "frozen backends not looked for");
+            vec![]
         }
     }
 }
 
-async fn look(config: &WriterConfig, backend_pid: i32) -> Result<Vec<i32>, StoreError> {
+/// The backends found, and whether they were ended.
+///
+/// The ending stands outside of what finds them, and the finding is materialized: in one `WHERE` Postgres chooses
+/// the order of the conditions, and may end every backend of the server before it asks which ones block.
+async fn look(
+    config: &WriterConfig,
+    backend_pid: i32,
+    suspects: &[Suspect],
+) -> Result<Vec<(i32, String, bool)>, StoreError> {
     let mut connection = connect(&config.database, "sensorpipe lock watch").await?;
-    sqlx::query_scalar(
-        "SELECT pid FROM pg_stat_activity
-         WHERE pid = ANY (pg_blocking_pids($1)) AND usename = current_user AND application_name = $2
-           AND wait_event = 'ClientRead' AND xact_start < clock_timestamp() - $3 * interval '1 second'
-           AND pg_terminate_backend(pid)",
+    sqlx::query_as(
+        "WITH silent AS MATERIALIZED (
+             SELECT pid, concat_ws(' ', xact_start, state_change, bytes_processed) AS progress
+             FROM pg_stat_activity LEFT JOIN pg_stat_progress_copy USING (pid)
+             WHERE pid = ANY (pg_blocking_pids($1)) AND usename = current_user AND application_name = $2
+               AND wait_event = 'ClientRead'
+         )
+         SELECT pid, progress,
+                CASE WHEN (pid, progress) IN (SELECT * FROM unnest($3::int[], $4::text[]))
+                     THEN pg_terminate_backend(pid) ELSE false END
+         FROM silent",
     )
     .bind(backend_pid)
     .bind(WRITER_APPLICATION_NAME)
-    .bind(config.lock_timeout.as_secs_f64())
+    .bind(suspects.iter().map(|suspect| suspect.pid).collect::<Vec<_>>())
+    .bind(suspects.iter().map(|suspect| suspect.progress.as_str()).collect::<Vec<_>>())
     .fetch_all(&mut connection)
     .await
     .map_err(StoreError::new("looking for frozen backends"))

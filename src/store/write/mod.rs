@@ -233,10 +233,11 @@ async fn watched(
 ) -> Result<Written, StoreError> {
     let mut writing = std::pin::pin!(timeout(WRITE_TIMEOUT, writing));
     let mut ticks = interval_at(Instant::now() + config.lock_timeout, config.lock_timeout);
+    let mut suspects = Vec::new();
     loop {
         tokio::select! {
             written = &mut writing => return written.map_err(StoreError::timed_out("writing a batch"))?,
-            _ = ticks.tick() => frozen::end_blockers(config, backend_pid).await,
+            _ = ticks.tick() => suspects = frozen::end_blockers(config, backend_pid, &suspects).await,
         }
     }
 }

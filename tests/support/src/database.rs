@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sensorpipe::config::{DatabaseConfig, SchemaConfig};
-use sqlx::{Connection, PgConnection, PgPool, postgres::PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction, postgres::PgPoolOptions};
 
 use crate::{block_on, config, server, unique_name};
 
@@ -15,13 +15,19 @@ pub struct TestDatabase {
     pub url: String,
     /// For the test's own SQL.
     pub pool: PgPool,
+    server_url: String,
     name: String,
 }
 
 impl TestDatabase {
     /// A new database, migrated.
     pub async fn create() -> Self {
-        let database = Self::create_empty().await;
+        Self::create_at(&server("DATABASE_URL")).await
+    }
+
+    /// A new database on another server than the environment's, migrated.
+    pub async fn create_at(server_url: &str) -> Self {
+        let database = Self::create_empty_at(server_url).await;
         sensorpipe::store::migrate(&database.config(), &config::<SchemaConfig>(&[]))
             .await
             .expect("a new database can be migrated");
@@ -30,17 +36,20 @@ impl TestDatabase {
 
     /// A new database without anything in it.
     pub async fn create_empty() -> Self {
+        Self::create_empty_at(&server("DATABASE_URL")).await
+    }
+
+    async fn create_empty_at(server_url: &str) -> Self {
         let name = unique_name("db");
-        let server_url = server("DATABASE_URL");
         let mut connection =
-            PgConnection::connect(&server_url).await.expect("Postgres answers at DATABASE_URL");
+            PgConnection::connect(server_url).await.expect("Postgres answers at DATABASE_URL");
         sqlx::query(&format!("CREATE DATABASE {name}"))
             .execute(&mut connection)
             .await
             .expect("the role of DATABASE_URL may create databases");
-        let url = with_database(&server_url, &name);
+        let url = with_database(server_url, &name);
         let pool = PgPoolOptions::new().max_connections(4).connect_lazy(&url).expect("the URL is valid");
-        Self { url, pool, name }
+        Self { url, pool, server_url: server_url.to_owned(), name }
     }
 
     /// The configuration that leads here.
@@ -62,18 +71,66 @@ impl TestDatabase {
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
+    /// Runs a statement in a transaction of its own that holds its locks until the value is dropped.
+    pub async fn hold(&self, sql: &str) -> HeldLocks {
+        let mut transaction = self.pool.begin().await.expect("a transaction begins");
+        sqlx::raw_sql(sql).execute(&mut *transaction).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        HeldLocks { _transaction: transaction }
+    }
+
+    /// How many backends wait for a lock in this database.
+    pub async fn waiting_for_locks(&self) -> i64 {
+        self.number(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .await
+    }
+
+    /// A URL for a role that may write readings and nothing more: it owns nothing and has no special privileges.
+    ///
+    /// Needs the superuser `postgres` without a password, as `dev/services` has it.
+    pub async fn url_of_role_that_only_writes(&self) -> String {
+        const ROLE: &str = "sensorpipe_test_writer";
+        let mut superuser = PgConnection::connect(&with_role(&self.url, "postgres"))
+            .await
+            .expect("postgres may log in without a password");
+        // The role belongs to the server, so it stays; tests that run beside this one may be making it, too.
+        let make_role = format!(
+            "DO $$ BEGIN CREATE ROLE {ROLE} LOGIN;
+             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+        );
+        let grants = format!(
+            "GRANT SELECT, INSERT, UPDATE ON sensor_data, ingest_offsets TO {ROLE};
+             GRANT SELECT, UPDATE ON sensors TO {ROLE};
+             GRANT SELECT ON _sqlx_migrations TO {ROLE};
+             GRANT INSERT ON dead_letters TO {ROLE};"
+        );
+        for sql in [make_role, grants] {
+            sqlx::raw_sql(&sql)
+                .execute(&mut superuser)
+                .await
+                .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        }
+        with_role(&self.url, ROLE)
+    }
+
     /// Runs statements that answer nothing.
     pub async fn execute(&self, sql: &str) {
         sqlx::raw_sql(sql).execute(&self.pool).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 }
 
+/// Locks of a transaction that is rolled back with the value.
+pub struct HeldLocks {
+    _transaction: Transaction<'static, Postgres>,
+}
+
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let (server_url, name) = (server("DATABASE_URL"), &self.name);
+        let (server_url, name) = (&self.server_url, &self.name);
         let dropped = block_on(async {
             tokio::time::timeout(DROP_TIMEOUT, async {
-                let mut connection = PgConnection::connect(&server_url).await?;
+                let mut connection = PgConnection::connect(server_url).await?;
                 let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
                 sqlx::query(&statement).execute(&mut connection).await
             })
@@ -90,4 +147,12 @@ fn with_database(url: &str, name: &str) -> String {
     let (place, options) = url.split_once('?').map_or((url, None), |(place, options)| (place, Some(options)));
     let (server, _) = place.rsplit_once('/').expect("DATABASE_URL names a database");
     options.map_or_else(|| format!("{server}/{name}"), |options| format!("{server}/{name}?{options}"))
+}
+
+/// The URL with another role in it, and no password.
+fn with_role(url: &str, role: &str) -> String {
+    let (scheme, rest) = url.split_once("://").expect("DATABASE_URL has a scheme");
+    let (authority, path) = rest.split_once('/').expect("DATABASE_URL names a database");
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{role}@{host}/{path}")
 }

@@ -2,20 +2,25 @@
 //! produce, and sensorpipe itself as a process that can be stopped, continued and killed.
 
 mod database;
+mod ingested;
 mod process;
 mod produce;
+mod readings;
 mod topic;
 
 use std::{
     ffi::OsString,
+    fmt::Debug,
     panic::Location,
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-pub use database::TestDatabase;
+pub use database::{HeldLocks, TestDatabase};
+pub use ingested::{DeadLetter, Tally};
 pub use process::{Role, Sensorpipe, free_address};
 pub use produce::{Delivered, Record};
+pub use readings::Readings;
 pub use topic::TestTopic;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -31,6 +36,34 @@ pub fn eventually(timeout: Duration, mut condition: impl AsyncFnMut() -> bool) -
         let started = Instant::now();
         while !condition().await {
             assert!(started.elapsed() < timeout, "{caller}: not so after {timeout:?}");
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+}
+
+/// Waits until `probe` answers `expected`, looking every 50 ms.
+///
+/// # Panics
+/// After `timeout`, naming the caller's line and what `probe` answered last.
+#[track_caller]
+pub fn comes_to<T: PartialEq + Debug>(
+    what: &str,
+    timeout: Duration,
+    expected: T,
+    mut probe: impl AsyncFnMut() -> T,
+) -> impl Future<Output = ()> {
+    let caller = Location::caller();
+    async move {
+        let started = Instant::now();
+        loop {
+            let answer = probe().await;
+            if answer == expected {
+                return;
+            }
+            assert!(
+                started.elapsed() < timeout,
+                "{caller}: {what}: {answer:?} after {timeout:?}, expected {expected:?}"
+            );
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     }

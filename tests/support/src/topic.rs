@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
@@ -31,14 +31,26 @@ impl TestTopic {
     /// A new topic, made as `sensorpipe migrate` makes it.
     pub async fn create(partitions: i32) -> Self {
         let topic = Self::name_only(partitions);
+        topic.ensure().await;
+        topic
+    }
+
+    /// A new topic on another broker than the environment's, made as `sensorpipe migrate` makes it.
+    pub async fn create_at(brokers: &str, partitions: i32) -> Self {
+        let topic = Self { name: unique_name("topic"), brokers: brokers.to_owned(), partitions };
+        topic.ensure().await;
+        topic
+    }
+
+    /// Makes the topic where it is not there, as `sensorpipe migrate` does.
+    pub async fn ensure(&self) {
         ensure_topic(
-            &topic.config(),
+            &self.config(),
             &KafkaSettings::default(),
-            &config(&["--kafka-partitions", &partitions.to_string()]),
+            &config(&["--kafka-partitions", &self.partitions.to_string()]),
         )
         .await
         .expect("a topic can be made");
-        topic
     }
 
     /// A name for a topic that the test makes, or has made, by itself; deleted as well.
@@ -73,6 +85,39 @@ impl TestTopic {
         })
         .await
         .expect("asking does not panic")
+    }
+
+    /// The offsets that the test's consumer group has committed to Kafka, -1 where none; in partition order.
+    pub async fn committed_by_group(&self) -> Vec<i64> {
+        let mut config = self.client_config();
+        let consumer: BaseConsumer =
+            config.set("group.id", &self.name).create().expect("a consumer can be made");
+        let (name, partitions) = (self.name.clone(), self.partitions);
+        tokio::task::spawn_blocking(move || {
+            let mut list = TopicPartitionList::new();
+            list.add_partition_range(&name, 0, partitions - 1);
+            let committed = consumer.committed_offsets(list, TIMEOUT).expect("Kafka knows the group");
+            committed
+                .elements()
+                .iter()
+                .map(|element| element.offset().to_raw().unwrap_or(-1).max(-1))
+                .collect()
+        })
+        .await
+        .expect("asking does not panic")
+    }
+
+    /// Deletes the records before these offsets, as retention does.
+    pub async fn delete_before(&self, offsets: &[(i32, i64)]) {
+        let mut list = TopicPartitionList::new();
+        for &(partition, offset) in offsets {
+            list.add_partition_offset(&self.name, partition, Offset::Offset(offset)).expect("a valid offset");
+        }
+        let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+        let deleted = self.admin().delete_records(&list, &options).await.expect("Kafka answers");
+        for element in deleted.elements() {
+            element.error().expect("records can be deleted");
+        }
     }
 
     /// A client for what rdkafka's admin offers.
