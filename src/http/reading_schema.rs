@@ -21,6 +21,18 @@ pub(super) struct ReadingBody {
     value: Number,
     /// When; the time of receipt where it is absent or null.
     timestamp: Option<Time>,
+    /// Not together with `value`.
+    #[schema(schema_with = null, required = false)]
+    data: (),
+}
+
+/// A reading of a batch. Other fields are ignored.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ReadingItem {
+    /// What was measured; finite.
+    value: Number,
+    /// When; the time of receipt where it is absent or null.
+    timestamp: Option<Time>,
 }
 
 /// Many readings of one sensor. Other fields are ignored.
@@ -29,7 +41,10 @@ pub(super) struct ReadingBody {
 pub(super) struct BatchBody {
     /// The readings.
     #[schema(min_items = 1, max_items = 500_000)]
-    data: Vec<ReadingBody>,
+    data: Vec<ReadingItem>,
+    /// Not together with `data`.
+    #[schema(schema_with = null, required = false)]
+    value: (),
 }
 
 /// One reading or many, never both.
@@ -75,6 +90,10 @@ impl PartialSchema for Time {
             ))
             .into()
     }
+}
+
+fn null() -> Object {
+    ObjectBuilder::new().schema_type(Type::Null).build()
 }
 
 fn number() -> Object {
