@@ -53,7 +53,7 @@ struct Form<'a> {
 impl Form<'_> {
     fn into_readings(self, rules: &FieldRules<'_>, faults: &mut Faults) -> Vec<Reading> {
         match self.batch {
-            Some(_) if self.single.value.is_some() => {
+            Some(_) if self.single.value.is_some_and(|value| value != "null") => {
                 // Taking one of them would lose the other without a word.
                 let msg = "Input should have either `value` or `data`, not both";
                 faults.push(&[BODY], Refusal::new("value_error", msg));
@@ -233,6 +233,7 @@ mod tests {
         assert_eq!(readings(r#" {"extra":[{}],"value":"23.5"} "#), [(0, 23.5)]);
         assert_eq!(readings(r#"{"value":1,"timestamp":null,"data":null}"#), [(0, 1.0)]);
         assert_eq!(readings(r#"{"value":1,"value":2}"#), [(0, 2.0)]);
+        assert_eq!(readings(r#"{"value":null,"data":[{"value":1}]}"#), [(0, 1.0)]);
         assert_eq!(
             readings(
                 r#"{"data":[{"value":1,"timestamp":1728743341},{"value":"2","timestamp":"1728743342"}]}"#

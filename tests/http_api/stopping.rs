@@ -32,7 +32,7 @@ async fn a_request_under_way_is_finished_and_an_idle_connection_closed() {
 }
 
 #[tokio::test]
-async fn the_role_drains_and_ends_well_on_sigterm() {
+async fn the_role_counts_by_route_and_ends_well_on_sigterm() {
     let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
     let address = free_address().to_string();
     let mut api = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["api"])
@@ -45,6 +45,17 @@ async fn the_role_drains_and_ends_well_on_sigterm() {
         Err(_) => false,
     };
     eventually(PATIENCE, ready).await;
+    let get = async |path: &str| reqwest::get(format!("http://{address}{path}")).await.unwrap();
+    assert_eq!(get("/daily_avg/77").await.status(), 404);
+    assert_eq!(get("/never/heard/of").await.status(), 404);
+    let metrics = get("/metrics").await.text().await.unwrap();
+    for line in [
+        r#"sensorpipe_http_requests_total{method="GET",route="/daily_avg/{sensor_id}",status="404"} 1"#,
+        r#"sensorpipe_http_requests_total{method="GET",route="unmatched",status="404"} 1"#,
+    ] {
+        assert!(metrics.contains(line), "{metrics}");
+    }
+    assert!(!metrics.contains("/daily_avg/77"), "addresses are no labels");
     api.terminate();
     let status = api.ended(PATIENCE).await;
     assert!(status.success(), "{status}: {}", api.stderr());
