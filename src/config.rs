@@ -138,6 +138,10 @@ pub struct SchemaConfig {
     /// Time that one chunk of the hypertable covers; applies to a hypertable that `migrate` makes
     #[arg(long, env = "CHUNK_INTERVAL", default_value = "7days", value_parser = humantime::parse_duration)]
     pub chunk_interval: Duration,
+
+    /// Drop an adopted hypertable's index on time alone: no query here needs it, and each row pays for it
+    #[arg(long, env = "DROP_TIME_INDEX")]
+    pub drop_time_index: bool,
 }
 
 /// The HTTP front end.

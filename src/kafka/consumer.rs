@@ -9,8 +9,9 @@ use std::{
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
+        mpsc,
     },
-    thread::Thread,
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
@@ -118,7 +119,9 @@ const CLASSIC_SETTINGS: &[(&str, &str)] = &[
 
 impl Consumer {
     /// Joins the group. The current thread becomes the owner: it is unparked when there is something to do.
-    pub fn join(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, ConsumerError> {
+    ///
+    /// `index` tells the consumers of a process apart where `group.instance.id` makes members static.
+    pub fn join(kafka: &KafkaConfig, settings: &KafkaSettings, index: usize) -> Result<Self, ConsumerError> {
         if settings
             .0
             .get("partition.assignment.strategy")
@@ -132,10 +135,13 @@ impl Consumer {
         if is_classic {
             ours.extend(CLASSIC_SETTINGS);
         }
-        let owner = std::thread::current();
-        let mut client: BaseConsumer<Notes> = client_config(kafka, settings, &ours)
-            .create_with_context(Notes::default())
-            .map_err(ConsumerError::SetUp)?;
+        let owner = thread::current();
+        let mut config = client_config(kafka, settings, &ours);
+        if let Some(instance) = settings.0.get("group.instance.id") {
+            config.set("group.instance.id", format!("{instance}-{index}"));
+        }
+        let mut client: BaseConsumer<Notes> =
+            config.create_with_context(Notes::default()).map_err(ConsumerError::SetUp)?;
         let waking = owner.clone();
         client.set_nonempty_callback(move || waking.unpark());
         client.subscribe(&[&kafka.kafka_topic]).map_err(ConsumerError::SetUp)?;
@@ -300,15 +306,29 @@ impl Consumer {
         }
     }
 
-    /// Leaves the group and closes the client, within a bound where Kafka answers.
+    /// Leaves the group and closes the client; waits for that so long and then lets it end by itself.
     pub fn leave(mut self, timeout: Duration) {
-        let deadline = Instant::now() + timeout;
         self.queues.clear();
         self.client.context().closing.store(true, Ordering::Relaxed);
-        self.client.unsubscribe();
-        while self.client.assignment().is_ok_and(|assigned| assigned.count() > 0) && Instant::now() < deadline
-        {
-            let _ = self.client.poll(Duration::from_millis(10));
+        let (closed, closing) = mpsc::channel();
+        // Closing waits for the group's coordinator, and nothing bounds that wait.
+        let close = move || {
+            self.client.unsubscribe();
+            let deadline = Instant::now() + timeout;
+            while self.client.assignment().is_ok_and(|assigned| assigned.count() > 0)
+                && Instant::now() < deadline
+            {
+                let _ = self.client.poll(Duration::from_millis(10));
+            }
+            drop(self);
+            // Nobody waits any more where closing took too long.
+            let _ = closed.send(());
+        };
+        let spawned = thread::Builder::new().name("closing".to_owned()).spawn(close);
+        if spawned.is_err() || closing.recv_timeout(timeout).is_err() {
+            tracing::warn!(
+                "the Kafka client did not close in time; the group finds out by its session timeout"
+            );
         }
     }
 }

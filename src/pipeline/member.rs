@@ -66,6 +66,7 @@ const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 /// A consumer: its thread runs [`Member::run`].
 pub struct Member {
     pub(super) config: MemberConfig,
+    pub(super) index: usize,
     pub(super) runtime: Handle,
     pub(super) stop: CancellationToken,
 }
@@ -88,9 +89,9 @@ pub(super) struct Link {
 }
 
 impl Member {
-    /// A consumer that stops when `stop` is cancelled.
-    pub fn new(config: MemberConfig, runtime: Handle, stop: CancellationToken) -> Self {
-        Self { config, runtime, stop }
+    /// The consumer of this number in the process; it stops when `stop` is cancelled.
+    pub fn new(config: MemberConfig, index: usize, runtime: Handle, stop: CancellationToken) -> Self {
+        Self { config, index, runtime, stop }
     }
 
     /// Consumes until asked to stop; blocks the thread.

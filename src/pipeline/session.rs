@@ -65,7 +65,7 @@ impl<'a> Session<'a> {
     /// Joins the group once Kafka says which topic it is about; none where the process stops before.
     pub(super) fn join(member: &'a Member, link: &'a mut Link) -> Result<Option<Self>, MemberError> {
         let config = &member.config;
-        let consumer = Consumer::join(&config.kafka, &config.settings)?;
+        let consumer = Consumer::join(&config.kafka, &config.settings, member.index)?;
         let log = loop {
             match consumer.identify(KAFKA_TIMEOUT) {
                 Ok(identity) => break log_of(&config.kafka, identity),
@@ -231,12 +231,17 @@ impl<'a> Session<'a> {
         self.commit_to_kafka();
         let partitions = self.assignment.partitions();
         self.forget(&partitions);
-        if let Rebalance::Assigning(partitions) = &self.rebalance {
-            // librdkafka waits for an answer to every assignment, also before it lets a member go.
-            let starts: Vec<(i32, i64)> = partitions.iter().map(|&partition| (partition, 0)).collect();
-            if let Err(error) = self.consumer.assign(&starts) {
-                tracing::debug!(error = %error, "assignment not answered before leaving");
+        // librdkafka waits for an answer to every rebalance, also before it lets a member go.
+        let answer = match &self.rebalance {
+            Rebalance::None => Ok(()),
+            Rebalance::Assigning(partitions) => {
+                let starts: Vec<(i32, i64)> = partitions.iter().map(|&partition| (partition, 0)).collect();
+                self.consumer.assign(&starts)
             }
+            Rebalance::Revoking { partitions, .. } => self.consumer.unassign(partitions),
+        };
+        if let Err(error) = answer {
+            tracing::debug!(error = %error, "rebalance not answered before leaving");
         }
         self.consumer.leave(LEAVE_TIMEOUT);
         match self.drain_deadline {

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use sqlx::{
-    Connection, PgConnection,
+    Connection, Executor, PgConnection,
     migrate::{Migrate, MigrateError, Migrator},
 };
 use tokio::time::{Instant, sleep};
@@ -31,6 +31,8 @@ pub struct Migrated {
     pub adopted: bool,
     /// The database has migrations that this binary does not know: a newer one made them.
     pub is_newer: bool,
+    /// Indexes that were dropped because that was asked for.
+    pub dropped_indexes: Vec<String>,
 }
 
 /// Why the schema is not as it should be.
@@ -102,6 +104,7 @@ async fn migrate_on(connection: &mut PgConnection, schema: &SchemaConfig) -> Res
     .map_err(StoreError::new("looking for tables made by hand"))?;
     let migrator = migrator();
     migrator.run_direct(connection).await.map_err(schema_error)?;
+    let dropped_indexes = if schema.drop_time_index { drop_time_indexes(connection).await? } else { vec![] };
     connection.unlock().await.map_err(schema_error)?;
 
     let known: HashSet<i64> = migrator.iter().map(|migration| migration.version).collect();
@@ -109,7 +112,28 @@ async fn migrate_on(connection: &mut PgConnection, schema: &SchemaConfig) -> Res
         applied: names_missing_from(&before),
         adopted: had_tables && before.is_empty(),
         is_newer: before.iter().any(|version| !known.contains(version)),
+        dropped_indexes,
     })
+}
+
+/// Drops plain indexes on `time` and nothing else; returns their names.
+async fn drop_time_indexes(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    let doing = "dropping the index on time";
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT indexrelid::regclass::text FROM pg_index
+         JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+         WHERE indrelid = 'sensor_data'::regclass AND indnatts = 1 AND NOT indisunique AND indpred IS NULL
+           AND attname = 'time'",
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(StoreError::new(doing))?;
+    for name in &names {
+        // As the database itself quotes it.
+        let statement = format!("DROP INDEX {name}");
+        connection.execute(statement.as_str()).await.map_err(StoreError::new(doing))?;
+    }
+    Ok(names)
 }
 
 /// Waits until every migration that this binary carries is applied; a newer schema is fine.
