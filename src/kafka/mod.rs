@@ -4,12 +4,14 @@ mod bootstrap;
 mod client;
 mod consumer;
 mod describe;
+mod group;
 mod partition_queue;
 pub mod producer;
 mod topic;
 
-pub use consumer::{Consumer, ConsumerError, GroupEvent, Watermarks};
+pub use consumer::{Consumer, ConsumerError, Watermarks};
 pub use describe::DescribeError;
+pub use group::GroupEvent;
 pub use topic::{
     Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, partition_count, refuse_compacted,
 };

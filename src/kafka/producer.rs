@@ -15,7 +15,10 @@ use rdkafka::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{bootstrap::Bootstrap, client::client_config};
+use super::{
+    bootstrap::Bootstrap,
+    client::{client_config, log_line},
+};
 use crate::{
     config::{KafkaConfig, KafkaSettings},
     health::Component,
@@ -262,17 +265,7 @@ impl ClientContext for Watcher {
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-                tracing::error!("librdkafka: {facility}: {message}");
-            }
-            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-                tracing::warn!("librdkafka: {facility}: {message}");
-            }
-            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
-                tracing::debug!("librdkafka: {facility}: {message}");
-            }
-        }
+        log_line(level, facility, message);
     }
 }
 

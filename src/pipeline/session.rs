@@ -189,6 +189,7 @@ impl<'a> Session<'a> {
             return;
         }
         self.last_housekeeping = Instant::now();
+        self.consumer.mend();
         if is_idle {
             for (partition, position) in self.consumer.positions() {
                 if let Some(before) = self.assignment.position(partition).filter(|before| *before < position)
