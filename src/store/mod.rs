@@ -2,6 +2,7 @@
 
 mod connection;
 mod error;
+mod load;
 mod offsets;
 mod pool;
 mod sample;
@@ -13,6 +14,7 @@ mod write;
 
 pub use connection::answers;
 pub use error::StoreError;
+pub use load::{Found, LoadStore};
 pub use offsets::{Offsets, StoredOffset};
 pub use pool::Pool;
 pub use sample::{SampleError, SampleStore};
