@@ -5,13 +5,7 @@ use std::{fmt::Write, thread, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::{Ledger, Pace, Plan, Tag};
-use crate::{
-    kafka::{
-        BulkProducer,
-        producer::{MAX_RECORD_BYTES, PublishError},
-    },
-    reading::encode,
-};
+use crate::kafka::{BulkProducer, producer::PublishError};
 
 /// Shorter sleeps cost more than they are worth. Latency counts from when a record was due, so it includes them.
 const SLEEP_AT_LEAST: Duration = Duration::from_micros(500);
@@ -37,7 +31,7 @@ pub fn send_to_kafka(
         key.clear();
         write!(key, "{}", plan.sensor_id(number)).expect("a String takes all");
         payload.clear();
-        encode_record(plan, number, &mut payload);
+        plan.write_record(number, &mut payload);
         let tag =
             Tag { due: pace.due(number).unwrap_or(elapsed), is_sample: number.is_multiple_of(sample_every) };
         loop {
@@ -67,19 +61,5 @@ fn wait_until_due(number: u64, pace: &Pace, ledger: &Ledger, stop: &Cancellation
             return Some(elapsed);
         }
         thread::sleep(wait.clamp(SLEEP_AT_LEAST, SLEEP_AT_MOST));
-    }
-}
-
-fn encode_record(plan: &Plan, number: u64, payload: &mut String) {
-    let mut readings = plan.readings(number);
-    if plan.per_record() == 1 {
-        if let Some(reading) = readings.next() {
-            encode::write_single(&reading, payload);
-        }
-    } else {
-        // The most readings that a record may have here fit well into one.
-        for record in encode::batches(plan.sensor_id(number), readings, MAX_RECORD_BYTES) {
-            payload.push_str(&record);
-        }
     }
 }

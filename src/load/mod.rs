@@ -21,7 +21,7 @@ pub use kafka::send_to_kafka;
 pub use latency::Latencies;
 pub use ledger::{Ledger, Outcome, Sent, Tag};
 pub use pace::Pace;
-pub use plan::{CHECKSUM_MODULUS, CHECKSUM_SENSOR_FACTOR, Expected, Plan, SensorReadings};
+pub use plan::{CHECKSUM_MODULUS, CHECKSUM_SENSOR_FACTOR, Expected, Found, Plan, SensorReadings};
 pub use progress::Progress;
 pub use report::{Report, Run, Verified};
 pub use visible::Sightings;

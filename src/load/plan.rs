@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::{
     config::LoadConfig,
-    reading::{Reading, Timestamp},
+    kafka::producer::MAX_RECORD_BYTES,
+    reading::{Reading, Timestamp, encode},
     seed::mixed,
 };
 
@@ -53,6 +54,15 @@ pub struct SensorReadings {
     pub readings: u64,
 }
 
+/// Readings of a run that the table has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// How many, each with a value that the run may have sent.
+    pub readings: u64,
+    /// Sum of their values in hundredths, weighted as in [`Expected::checksum`].
+    pub checksum: i64,
+}
+
 impl Plan {
     /// A plan for these sensors, at least one; `now` is where the readings end unless told when they begin.
     pub fn new(config: &LoadConfig, sensor_ids: Vec<i32>, now: Timestamp) -> Self {
@@ -99,6 +109,21 @@ impl Plan {
     pub fn readings(&self, record: u64) -> impl Iterator<Item = Reading> {
         let slot = self.slot(record);
         self.numbers(record).map(move |number| self.reading(slot, number))
+    }
+
+    /// Appends a record in the topic's format.
+    pub fn write_record(&self, record: u64, payload: &mut String) {
+        let mut readings = self.readings(record);
+        if self.per_record == 1 {
+            if let Some(reading) = readings.next() {
+                encode::write_single(&reading, payload);
+            }
+        } else {
+            // As many as a record may have here fit well into one.
+            for text in encode::batches(self.sensor_id(record), readings, MAX_RECORD_BYTES) {
+                payload.push_str(&text);
+            }
+        }
     }
 
     /// What is there once the first `records` records are stored.

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-use super::{Expected, Latencies, Plan};
-use crate::{batch::Tally, config::LoadConfig, store::Found};
+use super::{Expected, Found, Latencies, Plan};
+use crate::{batch::Tally, config::LoadConfig};
 
 /// What was sent and what came of it.
 #[derive(Debug, Serialize)]

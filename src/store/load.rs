@@ -8,7 +8,7 @@ use super::{ConnectError, StoreError, startup::connect_within};
 use crate::{
     batch::Tally,
     config::DatabaseConfig,
-    load::{CHECKSUM_MODULUS, CHECKSUM_SENSOR_FACTOR, Expected},
+    load::{CHECKSUM_MODULUS, CHECKSUM_SENSOR_FACTOR, Expected, Found},
     pipeline::Log,
 };
 
@@ -18,15 +18,6 @@ const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
 const SENSOR_TYPE: &str = "load";
 /// Of the advisory lock that keeps two load generators from adding the same sensors: "load" in ASCII.
 const LOCK_KEY: i64 = 0x6c6f_6164;
-
-/// Readings of a run that the table has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// How many, each with a value that the run may have sent.
-    pub readings: u64,
-    /// Sum of their values in hundredths, weighted as in [`Expected::checksum`].
-    pub checksum: i64,
-}
 
 /// A connection of the load generator.
 pub struct LoadStore {
