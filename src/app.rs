@@ -1,6 +1,7 @@
 //! The only wiring: which tasks a role runs, and in which order they stop.
 
 mod api;
+mod load;
 mod migrate;
 mod seed;
 mod worker;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{
-    DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, LogConfig, LogFormat,
+    DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, LoadConfig, LogConfig, LogFormat,
     MetricsConfig, SchemaConfig, TopicConfig, WorkerConfig,
 };
 use crate::health::Health;
@@ -83,6 +84,15 @@ pub enum Command {
         database: DatabaseConfig,
         #[command(flatten)]
         kafka: KafkaConfig,
+    },
+    /// Send made-up readings to Kafka or over HTTP, and check that each is stored once
+    Load {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(flatten)]
+        kafka: KafkaConfig,
+        #[command(flatten)]
+        load: LoadConfig,
     },
     /// Print the OpenAPI document
     Openapi,
@@ -169,6 +179,7 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
             api.and(worker)
         }
         Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings, stop).await,
+        Command::Load { database, kafka, load } => load::run(&database, &kafka, &settings, &load, stop).await,
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
             Ok(())

@@ -1,9 +1,12 @@
 //! Configuration: one struct per component, each field a flag, an environment variable and a default.
 
+mod load;
+
 use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::Args;
 
+pub use self::load::{LoadConfig, LoadTarget};
 use crate::reading::{OnDuplicate, Timestamp};
 
 /// Where the database is.

@@ -73,7 +73,7 @@ pub enum PublishError {
 /// The client cannot be made from its settings.
 #[derive(Debug, thiserror::Error)]
 #[error("the Kafka producer's settings are refused")]
-pub struct InvalidSettings(#[source] KafkaError);
+pub struct InvalidSettings(#[source] pub(super) KafkaError);
 
 /// Publishes to the topic of the readings; clones share one client.
 #[derive(Clone)]

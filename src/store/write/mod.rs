@@ -23,6 +23,8 @@ mod sensors;
 
 use std::{collections::BTreeMap, time::Duration};
 
+pub use copy::encode_rows;
+
 use sqlx::{Executor, PgConnection};
 use tokio::time::{Instant, interval_at, timeout};
 
