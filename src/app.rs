@@ -1,6 +1,7 @@
 //! The only wiring: which tasks a role runs, and in which order they stop.
 
 mod api;
+mod load;
 mod migrate;
 mod seed;
 mod worker;
@@ -13,14 +14,17 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{
-    DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, LogConfig, LogFormat,
+    DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, LoadConfig, LogConfig, LogFormat,
     MetricsConfig, SchemaConfig, TopicConfig, WorkerConfig,
 };
 use crate::health::Health;
 
 /// What the process does.
 #[derive(Subcommand, Debug)]
-#[expect(missing_docs, reason = "each flattened struct speaks for itself, and a comment here would go into --help")]
+#[expect(
+    missing_docs,
+    reason = "each flattened struct speaks for itself, and a comment here would go into --help"
+)]
 pub enum Command {
     /// Bring the schema up to date and create the topic where it is missing
     Migrate {
@@ -80,6 +84,15 @@ pub enum Command {
         database: DatabaseConfig,
         #[command(flatten)]
         kafka: KafkaConfig,
+    },
+    /// Send made-up readings to Kafka or over HTTP, and check that each is stored once
+    Load {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(flatten)]
+        kafka: KafkaConfig,
+        #[command(flatten)]
+        load: LoadConfig,
     },
     /// Print the OpenAPI document
     Openapi,
@@ -165,7 +178,8 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
             let (api, worker) = tokio::join!(then_stop(api, &stop), then_stop(worker, &stop));
             api.and(worker)
         }
-        Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings).await,
+        Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings, stop).await,
+        Command::Load { database, kafka, load } => load::run(&database, &kafka, &settings, &load, stop).await,
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
             Ok(())

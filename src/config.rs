@@ -1,9 +1,12 @@
 //! Configuration: one struct per component, each field a flag, an environment variable and a default.
 
+mod load;
+
 use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::Args;
 
+pub use self::load::{LoadConfig, LoadTarget};
 use crate::reading::{OnDuplicate, Timestamp};
 
 /// Where the database is.
@@ -138,6 +141,10 @@ pub struct SchemaConfig {
     /// Time that one chunk of the hypertable covers; applies to a hypertable that `migrate` makes
     #[arg(long, env = "CHUNK_INTERVAL", default_value = "7days", value_parser = humantime::parse_duration)]
     pub chunk_interval: Duration,
+
+    /// Drop an adopted hypertable's index on time alone: no query here needs it, and each row pays for it
+    #[arg(long, env = "DROP_TIME_INDEX")]
+    pub drop_time_index: bool,
 }
 
 /// The HTTP front end.

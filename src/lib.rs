@@ -16,6 +16,7 @@
 //! | [`kafka`] | producer, consumer, rebalance events, the topic | SQL, HTTP |
 //! | [`pipeline`] | batch, assignment, the consumer's loop and its writer | the names `rdkafka`, `sqlx`, `axum` |
 //! | [`store`] | every line of SQL; the exactly-once transaction | Kafka, HTTP |
+//! | [`load`] | what the load generator sends, when, and what came of it | SQL, librdkafka |
 //! | [`health`] | what `/readyz` shows, said by the parts themselves | I/O |
 //! | [`app`] | which tasks a role runs and in which order they stop | everything else |
 //!
@@ -32,6 +33,7 @@ pub mod config;
 pub mod health;
 pub mod http;
 pub mod kafka;
+pub mod load;
 pub mod metrics;
 pub mod pipeline;
 pub mod reading;

@@ -23,6 +23,8 @@ pub const REBALANCES: &str = "sensorpipe_rebalances_total";
 pub const ASSIGNED_PARTITIONS: &str = "sensorpipe_assigned_partitions";
 /// Records between the stored offset and the log's end; labels: `partition`.
 pub const LAG_RECORDS: &str = "sensorpipe_lag_records";
+/// 1 where a batch's foreign keys are checked at once, 0 where the database checks them row by row.
+pub const FK_CHECK_PER_BATCH: &str = "sensorpipe_fk_check_per_batch";
 /// Frozen sensorpipe backends ended because they held locks that a writer needed.
 pub const BLOCKERS_ENDED: &str = "sensorpipe_blockers_ended_total";
 /// Partitions not consumed because their log and their stored offset contradict each other; labels: `gap`.
@@ -50,6 +52,10 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 }
 
 fn describe() {
+    describe_gauge!(
+        FK_CHECK_PER_BATCH,
+        "1 where foreign keys are checked once per batch, 0 where row by row."
+    );
     describe_counter!(READINGS, Unit::Count, "Readings by the fate they met.");
     describe_counter!(
         DEAD_LETTERS,

@@ -61,7 +61,10 @@ async fn a_fresh_database_and_once_more() {
     assert!(!first.adopted && !first.is_newer);
 
     let second = migrate(&database).await.unwrap();
-    assert_eq!(second, Migrated { applied: vec![], adopted: false, is_newer: false });
+    assert_eq!(
+        second,
+        Migrated { applied: vec![], adopted: false, is_newer: false, dropped_indexes: vec![] }
+    );
 
     assert_eq!(database.number(HYPERTABLES).await, 1);
     assert_eq!(database.number(FOREIGN_KEYS).await, 1);
@@ -100,7 +103,7 @@ async fn the_schema_of_a_newer_binary_is_fine() {
         .await;
     assert_eq!(
         migrate(&database).await.unwrap(),
-        Migrated { applied: vec![], adopted: false, is_newer: true }
+        Migrated { applied: vec![], adopted: false, is_newer: true, dropped_indexes: vec![] }
     );
     store::wait_for_schema(&database.config(), Duration::ZERO).await.unwrap();
 }
@@ -125,6 +128,18 @@ async fn the_guides_tables_are_adopted() {
     assert_eq!(database.number(READINGS).await, 1_000);
     assert_eq!(database.number(TIME_INDEXES).await, 1, "an index that was there stays");
     assert_eq!(database.number("SELECT nextval('sensors_sensor_id_seq')").await, 2);
+}
+
+#[tokio::test]
+async fn the_index_on_time_goes_only_when_asked() {
+    let database = hand_made(&[GUIDE_TABLES, CREATE_HYPERTABLE, GUIDE_DATA]).await;
+    migrate(&database).await.unwrap();
+    assert_eq!(database.number(TIME_INDEXES).await, 1);
+    let asked: SchemaConfig = config(&["--drop-time-index"]);
+    let migrated = store::migrate(&database.config(), &asked).await.unwrap();
+    assert_eq!(migrated.dropped_indexes, ["sensor_data_time_idx"]);
+    assert_eq!(database.number(TIME_INDEXES).await, 0);
+    assert_eq!(database.number(READINGS).await, 1_000);
 }
 
 #[tokio::test]

@@ -25,6 +25,9 @@ fn say_migrated(migrated: &Migrated) {
     for name in &migrated.applied {
         tracing::info!(migration = name, "migration applied");
     }
+    for index in &migrated.dropped_indexes {
+        tracing::info!(index, "index on time dropped, as asked");
+    }
     match (migrated.applied.is_empty(), migrated.adopted, migrated.is_newer) {
         (_, true, _) => tracing::info!("schema: the tables that were there are used from now on"),
         (false, false, _) => tracing::info!("schema: up to date"),

@@ -48,7 +48,7 @@ pub(super) async fn run(
     let config = member_config(database, kafka, settings, ingest, worker, component);
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {
-        let member = Member::new(config.clone(), Handle::current(), stop.clone());
+        let member = Member::new(config.clone(), index, Handle::current(), stop.clone());
         let ended = ended.clone();
         thread::Builder::new()
             .name(format!("consumer-{index}"))

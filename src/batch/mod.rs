@@ -213,7 +213,6 @@ impl Batch {
     }
 
     /// A row that turned out to be one that can never be stored.
-    #[expect(clippy::unused_self, reason = "a row means something only together with its batch")]
     pub fn reject_row(&self, row: &Row, reject: Reject) -> Rejected {
         Rejected { record: row.record, place: row.place, reject }
     }

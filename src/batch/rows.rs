@@ -1,7 +1,7 @@
 //! Rows of `sensor_data`, their order and which of two equal ones stays.
 
 use super::Batch;
-use crate::reading::{OnDuplicate, Reading, decode::Place};
+use crate::reading::{OnDuplicate, Reading, Timestamp, decode::Place};
 
 /// A reading and its place in the batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,7 +17,7 @@ pub struct Row {
 }
 
 impl Row {
-    pub(super) fn new(reading: &Reading, record: u32, place: Place) -> Self {
+    pub(crate) fn new(reading: &Reading, record: u32, place: Place) -> Self {
         Self {
             time: reading.time.postgres_micros(),
             value: reading.value,
@@ -25,6 +25,11 @@ impl Row {
             record,
             place,
         }
+    }
+
+    /// Number of the chunk that the row falls into. The database counts chunks from the Unix epoch.
+    pub fn chunk(&self, chunk_micros: i64) -> i64 {
+        Timestamp::from_postgres_micros(self.time).micros().div_euclid(chunk_micros)
     }
 
     fn key(&self) -> (i32, i64) {
@@ -38,7 +43,13 @@ impl Row {
 /// readings overlap meet their keys in the same order, so they wait for each other and never deadlock. Without the
 /// chunk in front they would: COPY keeps a buffer for each chunk.
 pub fn sort_for_chunks(rows: &mut [Row], chunk_micros: i64) {
-    rows.sort_unstable_by_key(|row| (row.time.div_euclid(chunk_micros), row.sensor_id, row.time));
+    let chunks = rows.iter().map(|row| row.chunk(chunk_micros));
+    let is_one_chunk = chunks.clone().min() == chunks.max();
+    if is_one_chunk {
+        rows.sort_unstable_by_key(Row::key);
+    } else {
+        rows.sort_unstable_by_key(|row| (row.chunk(chunk_micros), row.key()));
+    }
 }
 
 /// Splits sorted rows into those to store, one for each key, and the duplicates that give way to them.

@@ -17,59 +17,13 @@ use super::{
     fault::Faults,
     path, reading_body,
     reading_field::FieldRules,
+    reading_schema::ReadingsBody,
 };
 use crate::{
     kafka::producer::{self, MAX_RECORD_BYTES},
     metrics::PUBLISHED_READINGS,
     reading::{Reading, Timestamp, Window, encode},
 };
-
-/// One reading. Other fields are ignored.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"value": 23.5, "timestamp": "2024-10-12T14:29:00"}))]
-pub(super) struct ReadingBody {
-    /// What was measured; finite.
-    value: Number,
-    /// When; the time of receipt where it is absent or null.
-    timestamp: Option<Time>,
-}
-
-/// Many readings of one sensor. Other fields are ignored.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"data": [{"value": 22.7, "timestamp": "2024-10-12T14:30:00"}, {"value": 22.5, "timestamp": "2024-10-12T14:31:00"}]}))]
-pub(super) struct BatchBody {
-    /// The readings.
-    #[schema(min_items = 1, max_items = 500_000)]
-    data: Vec<ReadingBody>,
-}
-
-/// One reading or many, never both.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only describes the body")]
-pub(super) enum ReadingsBody {
-    Reading(ReadingBody),
-    Batch(BatchBody),
-}
-
-/// A number, or a decimal number in quotes.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only describes the body")]
-pub(super) enum Number {
-    Number(f64),
-    Text(String),
-}
-
-/// A date-time (RFC 3339; `T` or a space; without an offset it is UTC; digits below a microsecond are cut off), or
-/// Unix time in seconds, or in milliseconds above 2e10, as a number or in quotes.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only describes the body")]
-pub(super) enum Time {
-    Text(String),
-    Number(f64),
-}
 
 /// Kafka has the readings, on all in-sync replicas.
 #[derive(Serialize, ToSchema)]

@@ -38,6 +38,11 @@ impl KnownSensors {
         Ok(exists)
     }
 
+    /// Whether the cache alone knows it.
+    pub fn is_cached(&self, sensor_id: i32) -> bool {
+        self.ids.contains_key(&sensor_id)
+    }
+
     /// Notes that there is such a sensor.
     pub fn insert(&self, sensor_id: i32) {
         self.ids.insert(sensor_id, ());

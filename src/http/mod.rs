@@ -19,6 +19,7 @@ mod middleware;
 mod path;
 mod reading_body;
 mod reading_field;
+mod reading_schema;
 mod receipt_clock;
 mod sensors;
 mod server;

@@ -29,7 +29,9 @@ pub(super) fn parse(
     rules: &FieldRules<'_>,
     faults: &mut Faults,
 ) -> Result<Vec<Reading>, serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    // Once for all: what is ignored would not be looked at otherwise.
+    let text = std::str::from_utf8(body).map_err(serde_json::Error::custom)?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     if body.trim_ascii_start().first() != Some(&b'{') {
         IgnoredAny::deserialize(&mut deserializer)?;
         deserializer.end()?;
@@ -51,7 +53,7 @@ struct Form<'a> {
 impl Form<'_> {
     fn into_readings(self, rules: &FieldRules<'_>, faults: &mut Faults) -> Vec<Reading> {
         match self.batch {
-            Some(_) if self.single.value.is_some() => {
+            Some(_) if self.single.value.is_some_and(|value| value != "null") => {
                 // Taking one of them would lose the other without a word.
                 let msg = "Input should have either `value` or `data`, not both";
                 faults.push(&[BODY], Refusal::new("value_error", msg));
@@ -231,6 +233,7 @@ mod tests {
         assert_eq!(readings(r#" {"extra":[{}],"value":"23.5"} "#), [(0, 23.5)]);
         assert_eq!(readings(r#"{"value":1,"timestamp":null,"data":null}"#), [(0, 1.0)]);
         assert_eq!(readings(r#"{"value":1,"value":2}"#), [(0, 2.0)]);
+        assert_eq!(readings(r#"{"value":null,"data":[{"value":1}]}"#), [(0, 1.0)]);
         assert_eq!(
             readings(
                 r#"{"data":[{"value":1,"timestamp":1728743341},{"value":"2","timestamp":"1728743342"}]}"#

@@ -50,7 +50,7 @@ impl DayBody {
             reading_count: day.reading_count,
             median_value: day.median_value,
             // The quartiles of the largest doubles are further apart than any double, and JSON has no infinity.
-            iqr_value: day.iqr_value.min(f64::MAX),
+            iqr_value: (day.upper_quartile - day.lower_quartile).min(f64::MAX),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Settings that every Kafka client of ours shares.
 
-use rdkafka::ClientConfig;
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
 use crate::config::{KafkaConfig, KafkaSettings};
 
@@ -19,4 +19,21 @@ pub(super) fn client_config(
         config.set(name, value);
     }
     config
+}
+
+/// librdkafka's own log lines: what it mends by itself is no error here.
+pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!("librdkafka: {facility}: {message}");
+        }
+        // One broker's connection, over and over while it is away.
+        _ if facility == "FAIL" => tracing::debug!("librdkafka: {facility}: {message}"),
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+            tracing::warn!("librdkafka: {facility}: {message}");
+        }
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
+            tracing::debug!("librdkafka: {facility}: {message}");
+        }
+    }
 }

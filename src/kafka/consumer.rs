@@ -5,24 +5,22 @@
 //! [`Consumer::unassign`], from its own loop and in its own time.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::Thread,
+    collections::{BTreeMap, BTreeSet},
+    sync::mpsc,
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
 use rdkafka::{
-    ClientContext, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext},
-    error::{KafkaError, RDKafkaErrorCode},
-    types::RDKafkaRespErr,
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, CommitMode, Consumer as _},
+    error::KafkaError,
 };
 
 use super::{
+    bootstrap::Bootstrap,
     client::client_config,
+    group::{GroupEvent, Notes},
     partition_queue::{PartitionQueue, known_end},
     topic::{TopicError, TopicIdentity, identify, partition_count, refuse_compacted},
 };
@@ -31,21 +29,6 @@ use crate::{
     config::{KafkaConfig, KafkaSettings},
     reading::Timestamp,
 };
-
-/// What happened in the group.
-#[derive(Debug)]
-pub enum GroupEvent {
-    /// These partitions are ours once [`Consumer::assign`] is called, which must happen.
-    Assigned(Vec<i32>),
-    /// These partitions go to somebody else once [`Consumer::unassign`] is called, which must happen.
-    Revoked(Vec<i32>),
-    /// These partitions are gone already; [`Consumer::unassign`] must still be called.
-    Lost(Vec<i32>),
-    /// The log does not have the offset that a partition was to be read from.
-    OffsetOutOfRange(i32),
-    /// A record of this partition came another way than its queue: it must be assigned anew where it stood.
-    Astray(i32),
-}
 
 /// The consumer cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +68,7 @@ pub struct Consumer {
     owner: Thread,
     /// Counts the turns, so that each partition has its own.
     turn: usize,
+    bootstrap: Bootstrap,
     /// Partitions whose position is of this assignment for sure, not left over from one before.
     settled: BTreeSet<i32>,
 }
@@ -118,7 +102,9 @@ const CLASSIC_SETTINGS: &[(&str, &str)] = &[
 
 impl Consumer {
     /// Joins the group. The current thread becomes the owner: it is unparked when there is something to do.
-    pub fn join(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, ConsumerError> {
+    ///
+    /// `index` tells the consumers of a process apart where `group.instance.id` makes members static.
+    pub fn join(kafka: &KafkaConfig, settings: &KafkaSettings, index: usize) -> Result<Self, ConsumerError> {
         if settings
             .0
             .get("partition.assignment.strategy")
@@ -132,10 +118,13 @@ impl Consumer {
         if is_classic {
             ours.extend(CLASSIC_SETTINGS);
         }
-        let owner = std::thread::current();
-        let mut client: BaseConsumer<Notes> = client_config(kafka, settings, &ours)
-            .create_with_context(Notes::default())
-            .map_err(ConsumerError::SetUp)?;
+        let owner = thread::current();
+        let mut config = client_config(kafka, settings, &ours);
+        if let Some(instance) = settings.0.get("group.instance.id") {
+            config.set("group.instance.id", format!("{instance}-{index}"));
+        }
+        let mut client: BaseConsumer<Notes> =
+            config.create_with_context(Notes::default()).map_err(ConsumerError::SetUp)?;
         let waking = owner.clone();
         client.set_nonempty_callback(move || waking.unpark());
         client.subscribe(&[&kafka.kafka_topic]).map_err(ConsumerError::SetUp)?;
@@ -145,6 +134,7 @@ impl Consumer {
             topic: kafka.kafka_topic.clone(),
             owner,
             turn: 0,
+            bootstrap: Bootstrap::new(&kafka.kafka_brokers),
             settled: BTreeSet::new(),
         })
     }
@@ -163,9 +153,7 @@ impl Consumer {
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
                     return Err(ConsumerError::Fatal(error));
                 }
-                Some(Err(error)) => {
-                    tracing::warn!(error = %error, "Kafka reports a problem; the client goes on trying");
-                }
+                Some(Err(error)) => self.client.context().complain(&error),
                 None => return Ok(self.client.context().take()),
             }
         }
@@ -262,6 +250,11 @@ impl Consumer {
         known
     }
 
+    /// Looks after the client's way to the brokers; to be called now and then.
+    pub fn mend(&mut self) {
+        self.bootstrap.mend(self.client.client());
+    }
+
     /// The log's end as of the last fetch; none before the first one.
     pub fn known_end(&self, partition: i32) -> Option<i64> {
         known_end(self.client.client(), &self.topic, partition)
@@ -300,76 +293,29 @@ impl Consumer {
         }
     }
 
-    /// Leaves the group and closes the client, within a bound where Kafka answers.
+    /// Leaves the group and closes the client; waits for that so long and then lets it end by itself.
     pub fn leave(mut self, timeout: Duration) {
-        let deadline = Instant::now() + timeout;
         self.queues.clear();
-        self.client.context().closing.store(true, Ordering::Relaxed);
-        self.client.unsubscribe();
-        while self.client.assignment().is_ok_and(|assigned| assigned.count() > 0) && Instant::now() < deadline
-        {
-            let _ = self.client.poll(Duration::from_millis(10));
-        }
-    }
-}
-
-/// Notes what librdkafka reports while the consumer polls.
-#[derive(Default)]
-struct Notes {
-    events: Mutex<VecDeque<GroupEvent>>,
-    /// Nobody answers any more: rebalances take effect at once.
-    closing: AtomicBool,
-}
-
-impl Notes {
-    fn take(&self) -> Option<GroupEvent> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
-
-    fn note(&self, event: GroupEvent) {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
-    }
-
-    fn note_record_error(&self, partition: i32, error: &KafkaError) {
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                self.note(GroupEvent::OffsetOutOfRange(partition));
+        self.client.context().close();
+        let (closed, closing) = mpsc::channel();
+        // Closing waits for the group's coordinator, and nothing bounds that wait.
+        let close = move || {
+            self.client.unsubscribe();
+            let deadline = Instant::now() + timeout;
+            while self.client.assignment().is_ok_and(|assigned| assigned.count() > 0)
+                && Instant::now() < deadline
+            {
+                let _ = self.client.poll(Duration::from_millis(10));
             }
-            _ => {
-                tracing::warn!(error = %error, kafka.partition = partition, "records cannot be fetched; trying on");
-            }
-        }
-    }
-}
-
-impl ClientContext for Notes {}
-
-impl ConsumerContext for Notes {
-    fn rebalance(&self, client: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        let is_assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        if self.closing.load(Ordering::Relaxed) {
-            let answer =
-                if is_assign { client.incremental_assign(list) } else { client.incremental_unassign(list) };
-            if let Err(error) = answer {
-                tracing::debug!(error = %error, "rebalance not answered while closing");
-            }
-            return;
-        }
-        let partitions = list
-            .elements()
-            .iter()
-            .map(rdkafka::topic_partition_list::TopicPartitionListElem::partition)
-            .collect();
-        self.note(match is_assign {
-            true => GroupEvent::Assigned(partitions),
-            false if client.assignment_lost() => GroupEvent::Lost(partitions),
-            false => GroupEvent::Revoked(partitions),
-        });
-    }
-
-    fn commit_callback(&self, result: Result<(), KafkaError>, _offsets: &TopicPartitionList) {
-        if let Err(error) = result {
-            tracing::debug!(error = %error, "Kafka did not take the committed offsets; the database has them");
+            drop(self);
+            // Nobody waits any more where closing took too long.
+            let _ = closed.send(());
+        };
+        let spawned = thread::Builder::new().name("closing".to_owned()).spawn(close);
+        if spawned.is_err() || closing.recv_timeout(timeout).is_err() {
+            tracing::warn!(
+                "the Kafka client did not close in time; the group finds out by its session timeout"
+            );
         }
     }
 }

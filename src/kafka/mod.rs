@@ -1,14 +1,20 @@
 //! Everything that speaks to Kafka; the only place that names `rdkafka`.
 
+mod bootstrap;
+mod bulk_producer;
 mod client;
 mod consumer;
 mod describe;
+mod group;
 mod partition_queue;
 pub mod producer;
 mod topic;
 
-pub use consumer::{Consumer, ConsumerError, GroupEvent, Watermarks};
+pub use bulk_producer::BulkProducer;
+pub use consumer::{Consumer, ConsumerError, Watermarks};
 pub use describe::DescribeError;
+pub use group::GroupEvent;
 pub use topic::{
-    Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, partition_count, refuse_compacted,
+    Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, log_ends, partition_count,
+    refuse_compacted,
 };

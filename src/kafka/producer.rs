@@ -1,6 +1,9 @@
 //! Publishes readings: each is acknowledged by all in-sync replicas, or it is an error within a bound.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use metrics::counter;
 use rdkafka::{
@@ -12,7 +15,10 @@ use rdkafka::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::client::client_config;
+use super::{
+    bootstrap::Bootstrap,
+    client::{client_config, log_line},
+};
 use crate::{
     config::{KafkaConfig, KafkaSettings},
     health::Component,
@@ -67,7 +73,7 @@ pub enum PublishError {
 /// The client cannot be made from its settings.
 #[derive(Debug, thiserror::Error)]
 #[error("the Kafka producer's settings are refused")]
-pub struct InvalidSettings(#[source] KafkaError);
+pub struct InvalidSettings(#[source] pub(super) KafkaError);
 
 /// Publishes to the topic of the readings; clones share one client.
 #[derive(Clone)]
@@ -76,6 +82,7 @@ pub struct Producer {
     topic: Arc<str>,
     publish_timeout: Duration,
     kafka: Component,
+    bootstrap: Arc<Mutex<Bootstrap>>,
 }
 
 impl Producer {
@@ -100,13 +107,16 @@ impl Producer {
             ("queue.buffering.max.messages", QUEUE_MAX_RECORDS),
             ("queue.buffering.max.kbytes", QUEUE_MAX_KIB),
             ("compression.type", "lz4"),
+            // The default of 10 s is how long the api would stay away from a broker that is back.
+            ("reconnect.backoff.max.ms", "2000"),
             // `migrate` makes the topic, with the partitions that were asked for.
             ("allow.auto.create.topics", "false"),
         ];
         let watcher = Watcher { kafka: kafka.clone(), failed };
         let client =
             client_config(config, settings, &ours).create_with_context(watcher).map_err(InvalidSettings)?;
-        Ok(Self { client, topic: config.kafka_topic.as_str().into(), publish_timeout, kafka })
+        let bootstrap = Arc::new(Mutex::new(Bootstrap::new(&config.kafka_brokers)));
+        Ok(Self { client, topic: config.kafka_topic.as_str().into(), publish_timeout, kafka, bootstrap })
     }
 
     /// The topic that everything goes to.
@@ -182,11 +192,10 @@ impl Producer {
     }
 
     fn probe(&self) -> Result<(), String> {
-        let metadata = self
-            .client
-            .client()
-            .fetch_metadata(Some(&self.topic), PROBE_TIMEOUT)
-            .map_err(|error| error.to_string())?;
+        let client = self.client.client();
+        self.bootstrap.lock().unwrap_or_else(PoisonError::into_inner).mend(client);
+        let metadata =
+            client.fetch_metadata(Some(&self.topic), PROBE_TIMEOUT).map_err(|error| error.to_string())?;
         match metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {
             Some(error) => Err(format!("topic {}: {:?}", self.topic, RDKafkaErrorCode::from(error))),
             None => Ok(()),
@@ -256,17 +265,7 @@ impl ClientContext for Watcher {
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
-                tracing::error!("librdkafka: {facility}: {message}");
-            }
-            RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
-                tracing::warn!("librdkafka: {facility}: {message}");
-            }
-            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
-                tracing::debug!("librdkafka: {facility}: {message}");
-            }
-        }
+        log_line(level, facility, message);
     }
 }
 

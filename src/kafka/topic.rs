@@ -87,6 +87,9 @@ pub enum TopicError {
         #[source]
         source: DescribeError,
     },
+    /// The ends of the partitions' logs are not known.
+    #[error("the ends of the log cannot be read")]
+    LogEnds(#[source] KafkaError),
     /// A broker so old that it has no cluster id, or none that answers.
     #[error("Kafka did not tell its cluster id")]
     NoClusterId,
@@ -98,7 +101,11 @@ impl TopicError {
         match self {
             Self::Unreachable { .. } | Self::NoClusterId => true,
             Self::Describe { source, .. } => is_passing(source.code),
-            Self::Client(_) | Self::Missing(_) | Self::Compacted(_) | Self::CreationRefused { .. } => false,
+            Self::Client(_)
+            | Self::Missing(_)
+            | Self::Compacted(_)
+            | Self::CreationRefused { .. }
+            | Self::LogEnds(_) => false,
         }
     }
 }
@@ -190,6 +197,24 @@ pub async fn find_topic(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result
             found => return found,
         }
     }
+}
+
+/// The offset that the next record of each partition will get, in partition order.
+pub async fn log_ends(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Vec<(i32, i64)>, TopicError> {
+    let admin = AdminSession::open(kafka, settings)?;
+    admin
+        .ask(|client, topic| {
+            let partitions = partition_count(client, topic, REQUEST_TIMEOUT)?;
+            (0..partitions as i32)
+                .map(|partition| {
+                    let (_, end) = client
+                        .fetch_watermarks(topic, partition, REQUEST_TIMEOUT)
+                        .map_err(TopicError::LogEnds)?;
+                    Ok((partition, end))
+                })
+                .collect()
+        })
+        .await
 }
 
 /// A short-lived client and the time that it has.

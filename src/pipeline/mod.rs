@@ -3,7 +3,7 @@
 //! Each consumer is a thread and a task:
 //!
 //! ```text
-//! thread `Member`: poll the group · drain the partitions' queues · decode into the filling batch
+//! thread `Session`: poll the group · drain the partitions' queues · decode into the filling batch
 //!        │ the filled batch, whenever the writer is free        ▲ what became of it
 //!        ▼                                                      │
 //! task `writer`:   one transaction · retried with backoff · lock holders that are frozen ended
@@ -14,7 +14,9 @@
 
 mod assignment;
 mod member;
+mod ownership;
 mod rebalance;
+mod session;
 mod starts;
 mod writer;
 

@@ -6,10 +6,25 @@ use super::Reading;
 
 /// `{"sensor_id":1,"value":21.5,"timestamp":"…"}`, readable by every consumer of the topic.
 pub fn single(reading: &Reading) -> String {
-    format!(
+    let mut record = String::with_capacity(80);
+    write_single(reading, &mut record);
+    record
+}
+
+/// Appends what [`single`] returns.
+pub fn write_single(reading: &Reading, record: &mut String) {
+    write!(
+        record,
         r#"{{"sensor_id":{},"value":{:?},"timestamp":"{}"}}"#,
         reading.sensor_id, reading.value, reading.time
     )
+    .expect("a String takes all");
+}
+
+/// Appends `{"value":21.5,"timestamp":"…"}`: a reading where its sensor is known, in a list or over HTTP.
+pub fn write_item(reading: &Reading, text: &mut String) {
+    write!(text, r#"{{"value":{:?},"timestamp":"{}"}}"#, reading.value, reading.time)
+        .expect("a String takes all");
 }
 
 /// `{"sensor_id":1,"data":[…]}` records of one sensor's readings, each at most `max_bytes` long.
@@ -23,8 +38,7 @@ pub fn batches(sensor_id: i32, readings: impl IntoIterator<Item = Reading>, max_
     let mut item = String::new();
     for reading in readings {
         item.clear();
-        write!(item, r#"{{"value":{:?},"timestamp":"{}"}}"#, reading.value, reading.time)
-            .expect("a String takes all");
+        write_item(&reading, &mut item);
         let is_first = record.len() == start.len();
         if !is_first && record.len() + 1 + item.len() + END.len() > max_bytes {
             records.push(std::mem::replace(&mut record, start.clone()) + END);

@@ -43,6 +43,11 @@ impl Timestamp {
         self.0 - POSTGRES_EPOCH_SECONDS * MICROS_PER_SECOND
     }
 
+    /// From microseconds since 2000-01-01.
+    pub const fn from_postgres_micros(micros: i64) -> Self {
+        Self(micros + POSTGRES_EPOCH_SECONDS * MICROS_PER_SECOND)
+    }
+
     /// The clock's time now.
     pub fn now() -> Self {
         Self(Utc::now().timestamp_micros())

@@ -2,16 +2,22 @@
 
 mod connection;
 mod error;
+mod load;
 mod offsets;
 mod pool;
+mod sample;
 mod schema;
 pub mod sensors;
+mod startup;
 pub mod stats;
 mod write;
 
 pub use connection::answers;
 pub use error::StoreError;
+pub use load::LoadStore;
 pub use offsets::{Offsets, StoredOffset};
 pub use pool::Pool;
+pub use sample::{SampleError, SampleStore};
 pub use schema::{Migrated, SchemaError, migrate, wait_for_schema};
-pub use write::{BatchWriter, Fence, Report, WriterConfig, Written};
+pub use startup::ConnectError;
+pub use write::{BatchWriter, Fence, Report, WriterConfig, Written, encode_rows};

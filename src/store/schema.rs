@@ -3,19 +3,16 @@
 use std::{collections::HashSet, time::Duration};
 
 use sqlx::{
-    ConnectOptions, Connection, PgConnection,
+    Connection, Executor, PgConnection,
     migrate::{Migrate, MigrateError, Migrator},
-    postgres::PgConnectOptions,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use super::StoreError;
+use super::{ConnectError, StoreError, startup::connect_within};
 use crate::config::{DatabaseConfig, SchemaConfig};
 
 /// How long `migrate` waits for Postgres to come up.
 const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
-/// How long one attempt to connect may take; a packet filter may swallow it.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a migration waits for a lock, while everybody else waits behind it.
 const LOCK_TIMEOUT: &str = "60s";
@@ -34,22 +31,16 @@ pub struct Migrated {
     pub adopted: bool,
     /// The database has migrations that this binary does not know: a newer one made them.
     pub is_newer: bool,
+    /// Indexes that were dropped because that was asked for.
+    pub dropped_indexes: Vec<String>,
 }
 
 /// Why the schema is not as it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// Postgres did not take a connection in time.
-    #[error("Postgres at {database} did not answer within {} s", waited.as_secs())]
-    Unreachable {
-        /// Where it was looked for, without secrets.
-        database: String,
-        /// For how long.
-        waited: Duration,
-        /// What the last attempt met; none where it got no answer at all.
-        #[source]
-        source: Option<StoreError>,
-    },
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// Tables of our names that hold something else; nothing was changed.
     #[error(
         "this database has tables named sensors or sensor_data that cannot be adopted, nothing was changed: {0}"
@@ -57,8 +48,8 @@ pub enum SchemaError {
     ForeignTables(String),
     /// The role may not do what a migration needs.
     #[error(
-        "the role that migrates must own the tables, and may create tables and the extension timescaledb \
-         (where it may not, a superuser runs CREATE EXTENSION timescaledb in this database first)"
+        "the role that migrates needs the right to create tables and the extension timescaledb, and owns the \
+         tables that are there (instead of the second, a superuser may run CREATE EXTENSION timescaledb first)"
     )]
     Privilege(#[source] StoreError),
     /// A migration that was applied is not the one that this binary carries.
@@ -81,8 +72,7 @@ pub enum SchemaError {
 ///
 /// Safe from many places at once: an advisory lock lets one migrate and shows the others that it is done.
 pub async fn migrate(database: &DatabaseConfig, schema: &SchemaConfig) -> Result<Migrated, SchemaError> {
-    let deadline = Instant::now() + STARTUP_PATIENCE;
-    let mut connection = connect(database, "sensorpipe migrate", STARTUP_PATIENCE, deadline).await?;
+    let mut connection = connect_within(STARTUP_PATIENCE, database, "sensorpipe migrate").await?;
     let migrated = migrate_on(&mut connection, schema).await;
     // Closing gives back the advisory lock after a failure, too.
     if let Err(error) = connection.close().await {
@@ -114,6 +104,7 @@ async fn migrate_on(connection: &mut PgConnection, schema: &SchemaConfig) -> Res
     .map_err(StoreError::new("looking for tables made by hand"))?;
     let migrator = migrator();
     migrator.run_direct(connection).await.map_err(schema_error)?;
+    let dropped_indexes = if schema.drop_time_index { drop_time_indexes(connection).await? } else { vec![] };
     connection.unlock().await.map_err(schema_error)?;
 
     let known: HashSet<i64> = migrator.iter().map(|migration| migration.version).collect();
@@ -121,7 +112,28 @@ async fn migrate_on(connection: &mut PgConnection, schema: &SchemaConfig) -> Res
         applied: names_missing_from(&before),
         adopted: had_tables && before.is_empty(),
         is_newer: before.iter().any(|version| !known.contains(version)),
+        dropped_indexes,
     })
+}
+
+/// Drops plain indexes on `time` and nothing else; returns their names.
+async fn drop_time_indexes(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    let doing = "dropping the index on time";
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT indexrelid::regclass::text FROM pg_index
+         JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+         WHERE indrelid = 'sensor_data'::regclass AND indnatts = 1 AND NOT indisunique AND indpred IS NULL
+           AND attname = 'time'",
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(StoreError::new(doing))?;
+    for name in &names {
+        // As the database itself quotes it.
+        let statement = format!("DROP INDEX {name}");
+        connection.execute(statement.as_str()).await.map_err(StoreError::new(doing))?;
+    }
+    Ok(names)
 }
 
 /// Waits until every migration that this binary carries is applied; a newer schema is fine.
@@ -129,7 +141,7 @@ async fn migrate_on(connection: &mut PgConnection, schema: &SchemaConfig) -> Res
 /// For the roles that do not migrate, so that they may start in any order.
 pub async fn wait_for_schema(database: &DatabaseConfig, patience: Duration) -> Result<(), SchemaError> {
     let deadline = Instant::now() + patience;
-    let mut connection = connect(database, "sensorpipe start", patience, deadline).await?;
+    let mut connection = connect_within(patience, database, "sensorpipe start").await?;
     let mut is_first_look = true;
     loop {
         let looked = applied_versions(&mut connection).await;
@@ -150,7 +162,8 @@ pub async fn wait_for_schema(database: &DatabaseConfig, patience: Duration) -> R
             }
             Err(error) if error.is_retriable() && !is_last_look => {
                 sleep(RETRY_INTERVAL).await;
-                connection = connect(database, "sensorpipe start", patience, deadline).await?;
+                let patience_left = deadline.saturating_duration_since(Instant::now());
+                connection = connect_within(patience_left, database, "sensorpipe start").await?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -184,56 +197,6 @@ async fn applied_versions(connection: &mut PgConnection) -> Result<HashSet<i64>,
         Ok(versions) => Ok(versions.into_iter().collect()),
         Err(error) if error.sqlstate().as_deref() == Some(UNDEFINED_TABLE) => Ok(HashSet::new()),
         Err(error) => Err(error),
-    }
-}
-
-/// Connects, again and again where the server is not up yet; the last attempt begins before `deadline`.
-async fn connect(
-    database: &DatabaseConfig,
-    application_name: &str,
-    patience: Duration,
-    deadline: Instant,
-) -> Result<PgConnection, SchemaError> {
-    let options: PgConnectOptions =
-        database.database_url.expose().parse().map_err(StoreError::new("reading DATABASE_URL"))?;
-    let options = options
-        .application_name(application_name)
-        // A migration's text is long and its run may be slow: no line of the log.
-        .disable_statement_logging();
-    let mut is_first_failure = true;
-    loop {
-        let source = match timeout(CONNECT_TIMEOUT, options.connect()).await {
-            Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) if may_come_up(&error) => Some(StoreError::new("connecting to Postgres")(error)),
-            Ok(Err(error)) => return Err(StoreError::new("connecting to Postgres")(error).into()),
-            Err(_elapsed) => None,
-        };
-        if Instant::now() + RETRY_INTERVAL > deadline {
-            let database = database.database_url.to_string();
-            return Err(SchemaError::Unreachable { database, waited: patience, source });
-        }
-        if std::mem::take(&mut is_first_failure) {
-            let cause = source.map_or_else(|| "no answer".to_owned(), |error| error.server_message());
-            tracing::info!(
-                database = %database.database_url,
-                cause,
-                "waiting up to {} s for Postgres",
-                patience.as_secs()
-            );
-        }
-        sleep(RETRY_INTERVAL).await;
-    }
-}
-
-/// Whether a failed connection is what a server that is starting, or its name server, gives.
-fn may_come_up(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) => true,
-        sqlx::Error::Database(error) => {
-            // Starting up, shutting down, out of connections for now.
-            error.code().is_some_and(|code| ["57P", "53"].iter().any(|class| code.starts_with(class)))
-        }
-        _ => false,
     }
 }
 

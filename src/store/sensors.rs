@@ -2,7 +2,10 @@
 
 use futures_util::TryStreamExt;
 
-use super::{StoreError, pool::Pool};
+use super::{
+    StoreError,
+    pool::{LOOK_UP_TIMEOUT, Pool},
+};
 
 /// A sensor that is to be made; lengths as the columns have them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +37,7 @@ pub async fn create(pool: &Pool, sensor: NewSensor) -> Result<i32, StoreError> {
 /// Whether there is a sensor of this id.
 pub async fn exists(pool: &Pool, sensor_id: i32) -> Result<bool, StoreError> {
     const SQL: &str = "SELECT EXISTS (SELECT FROM sensors WHERE sensor_id = $1)";
-    pool.run("looking up a sensor", move |connection| {
+    pool.run_within(LOOK_UP_TIMEOUT, "looking up a sensor", move |connection| {
         Box::pin(sqlx::query_scalar(SQL).bind(sensor_id).fetch_one(connection))
     })
     .await

@@ -23,7 +23,7 @@ pub(super) async fn copy(connection: &mut PgConnection, rows: &[Row]) -> Result<
     let mut message = Vec::with_capacity(HEADER.len() + ROWS_PER_MESSAGE * ROW_BYTES + TRAILER.len());
     message.extend_from_slice(HEADER);
     for some in rows.chunks(ROWS_PER_MESSAGE) {
-        encode(some, &mut message);
+        encode_rows(some, &mut message);
         // A refused row shows here or at the end; either way the end must be reached for the connection's sake.
         if stream.send(message.as_slice()).await.is_err() {
             break;
@@ -35,8 +35,8 @@ pub(super) async fn copy(connection: &mut PgConnection, rows: &[Row]) -> Result<
     Ok(())
 }
 
-/// Appends rows in the format.
-fn encode(rows: &[Row], message: &mut Vec<u8>) {
+/// Appends rows in the format, 34 bytes each, without its header and trailer.
+pub fn encode_rows(rows: &[Row], message: &mut Vec<u8>) {
     for row in rows {
         let mut bytes = [0; ROW_BYTES];
         bytes[..2].copy_from_slice(&3_i16.to_be_bytes());

@@ -1,6 +1,7 @@
 //! The transaction that stores a batch, or none of it.
 //!
 //! ```text
+//!   chunks        made ahead, each in a transaction of its own
 //! BEGIN
 //!   offsets       compare-and-set, in the order of partitions; one that fails stops everything
 //!   sensors       locked against deletion, once per batch; readings of unknown ones are set aside
@@ -12,6 +13,7 @@
 //!
 //! Everybody takes locks in this order, so nobody waits in a circle.
 
+mod chunks;
 mod copy;
 mod dead_letters;
 mod frozen;
@@ -20,6 +22,8 @@ mod readings;
 mod sensors;
 
 use std::{collections::BTreeMap, time::Duration};
+
+pub use copy::encode_rows;
 
 use sqlx::{Executor, PgConnection};
 use tokio::time::{Instant, interval_at, timeout};
@@ -31,6 +35,7 @@ use super::{
 use crate::{
     batch::{Batch, Rejected, Row, Tally, distinct, sort_for_chunks},
     config::{DatabaseConfig, FkCheck},
+    metrics::FK_CHECK_PER_BATCH,
     pipeline::Log,
     reading::{OnDuplicate, Reason},
 };
@@ -84,6 +89,8 @@ pub struct BatchWriter {
     open: Option<Open>,
     /// The last batch met readings that were there already: the next one likely does, too.
     expects_duplicates: bool,
+    /// How foreign keys were checked last.
+    fk_check_per_batch: Option<bool>,
 }
 
 /// A connection and what was asked of the server when it was made.
@@ -91,13 +98,14 @@ struct Open {
     connection: PgConnection,
     backend_pid: i32,
     chunk_micros: i64,
+    chunks: chunks::Chunks,
     may_skip_row_checks: bool,
 }
 
 impl BatchWriter {
     /// A writer that is not connected yet.
     pub fn new(config: WriterConfig) -> Self {
-        Self { config, open: None, expects_duplicates: false }
+        Self { config, open: None, expects_duplicates: false, fk_check_per_batch: None }
     }
 
     /// Writes a batch. After an error nothing of it is stored, or, where the answer to COMMIT was lost, all of it:
@@ -120,6 +128,9 @@ impl BatchWriter {
         log: &Log,
         batch: &Batch,
     ) -> Result<Written, StoreError> {
+        if open.may_skip_row_checks {
+            open.chunks.make_missing(&mut open.connection, batch.rows(), open.chunk_micros).await?;
+        }
         open.execute("BEGIN", "beginning").await?;
         let moved = offsets::compare_and_set(&mut open.connection, log, batch).await?;
         if moved.len() < batch.spans().len() {
@@ -167,8 +178,17 @@ impl BatchWriter {
         Ok(distinct(batch, &rows, self.config.on_duplicate))
     }
 
+    /// Logged once and whenever it changes, as when somebody adds a trigger.
+    fn note_fk_check(&mut self, is_per_batch: bool) {
+        if self.fk_check_per_batch.replace(is_per_batch) != Some(is_per_batch) {
+            let mode = if is_per_batch { "batch" } else { "row" };
+            tracing::info!(fk_check = mode, "foreign keys are checked once per {mode}");
+            metrics::gauge!(FK_CHECK_PER_BATCH).set(u8::from(is_per_batch));
+        }
+    }
+
     async fn store_rows(
-        &self,
+        &mut self,
         open: &mut Open,
         batch: &Batch,
         rows: &[Row],
@@ -177,9 +197,8 @@ impl BatchWriter {
         if rows.is_empty() {
             return Ok(readings::Stored::default());
         }
-        if open.may_skip_row_checks {
-            sensors::skip_row_checks(&mut open.connection).await?;
-        }
+        let is_per_batch = open.may_skip_row_checks && sensors::skip_row_checks(&mut open.connection).await?;
+        self.note_fk_check(is_per_batch);
         let storing = readings::Storing { batch, policy: self.config.on_duplicate };
         storing.store(&mut open.connection, rows, self.expects_duplicates, rejected).await
     }
@@ -199,12 +218,14 @@ impl Open {
         .await
         .map_err(StoreError::new("looking at the hypertable"))?;
         let may_skip_row_checks = has_privilege && config.fk_check == FkCheck::Auto;
-        tracing::info!(
-            db.backend_pid = backend_pid,
-            fk_check = if may_skip_row_checks { "batch" } else { "row" },
-            "writer connected"
-        );
-        Ok(Self { connection, backend_pid, chunk_micros, may_skip_row_checks })
+        tracing::info!(db.backend_pid = backend_pid, "writer connected");
+        Ok(Self {
+            connection,
+            backend_pid,
+            chunk_micros,
+            chunks: chunks::Chunks::default(),
+            may_skip_row_checks,
+        })
     }
 
     async fn execute(&mut self, statement: &str, doing: &'static str) -> Result<(), StoreError> {

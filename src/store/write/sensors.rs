@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sqlx::PgConnection;
+use sqlx::{Executor, PgConnection};
 
 use crate::{
     batch::{Batch, Rejected, Row},
@@ -52,10 +52,10 @@ pub(super) async fn lock_known(
 /// [`lock_known`] has done the check's work for the whole batch. The setting silences every ordinary trigger, so
 /// it is made only where the table and its chunks have none but the database's own; the lock, the one that writing
 /// takes anyway, keeps new triggers away until the transaction ends. The constraint itself stays in the schema.
-pub(super) async fn skip_row_checks(connection: &mut PgConnection) -> Result<(), StoreError> {
-    use sqlx::Executor;
-    connection
-        .execute(
+/// Returns whether it was switched off.
+pub(super) async fn skip_row_checks(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let switched = connection
+        .fetch_optional(
             "LOCK TABLE sensor_data IN ROW EXCLUSIVE MODE;
              SELECT set_config('session_replication_role', 'replica', true)
              WHERE NOT EXISTS (
@@ -66,5 +66,5 @@ pub(super) async fn skip_row_checks(connection: &mut PgConnection) -> Result<(),
         )
         .await
         .map_err(StoreError::new("switching to the check of a whole batch"))?;
-    Ok(())
+    Ok(switched.is_some())
 }

@@ -1,0 +1,41 @@
+ARG RUST_VERSION=1.95
+ARG DEBIAN_RELEASE=bookworm
+
+FROM rust:${RUST_VERSION}-${DEBIAN_RELEASE} AS build
+# librdkafka is compiled by cmake; its OAuth code includes curl's header.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends cmake libcurl4-openssl-dev libssl-dev zlib1g-dev \
+    && rm -rf /var/lib/apt/lists/*
+ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
+WORKDIR /src
+
+# The dependencies, with stand-ins for our own code: this layer is built anew only when they change.
+COPY Cargo.toml Cargo.lock build.rs ./
+COPY tests/support/Cargo.toml tests/support/
+RUN mkdir -p src tests/support/src \
+    && echo 'fn main() {}' > src/main.rs \
+    && touch src/lib.rs tests/support/src/lib.rs \
+    && cargo build --release --locked
+
+COPY migrations migrations
+COPY src src
+# Cargo goes by time, and a checkout may be older than the stand-ins.
+RUN touch src/main.rs src/lib.rs \
+    && cargo build --release --locked
+
+FROM debian:${DEBIAN_RELEASE}-slim
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates libssl3 zlib1g \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin sensorpipe
+COPY --from=build /src/target/release/sensorpipe /usr/local/bin/sensorpipe
+COPY --chmod=755 deploy/docker/healthcheck /usr/local/bin/sensorpipe-healthcheck
+# By number: Kubernetes' runAsNonRoot cannot look up a name.
+USER 10001:10001
+# Logs go to collectors, not to a terminal.
+ENV NO_COLOR=1
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 CMD ["sensorpipe-healthcheck"]
+# The binary is the container's first process, so SIGTERM reaches it: it drains and stops.
+ENTRYPOINT ["sensorpipe"]
+CMD ["--help"]

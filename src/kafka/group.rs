@@ -1,0 +1,118 @@
+//! What librdkafka reports of the group, noted for the loop that owns the consumer.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    ClientContext, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext},
+    error::{KafkaError, RDKafkaErrorCode},
+    types::RDKafkaRespErr,
+};
+
+use super::client::log_line;
+
+/// How often trouble that goes on is logged.
+const REMINDER: Duration = Duration::from_secs(30);
+
+/// What happened in the group.
+#[derive(Debug)]
+pub enum GroupEvent {
+    /// These partitions are ours once [`Consumer::assign`] is called, which must happen.
+    Assigned(Vec<i32>),
+    /// These partitions go to somebody else once [`Consumer::unassign`] is called, which must happen.
+    Revoked(Vec<i32>),
+    /// These partitions are gone already; [`Consumer::unassign`] must still be called.
+    Lost(Vec<i32>),
+    /// The log does not have the offset that a partition was to be read from.
+    OffsetOutOfRange(i32),
+    /// A record of this partition came another way than its queue: it must be assigned anew where it stood.
+    Astray(i32),
+}
+
+/// Notes what librdkafka reports while the consumer polls.
+#[derive(Default)]
+pub(super) struct Notes {
+    events: Mutex<VecDeque<GroupEvent>>,
+    /// Nobody answers any more: rebalances take effect at once.
+    closing: AtomicBool,
+    complained: Mutex<Option<Instant>>,
+}
+
+impl Notes {
+    /// From now on rebalances are answered at once, for nobody else will.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Says that Kafka is in trouble, now and then while it is.
+    pub(super) fn complain(&self, error: &KafkaError) {
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        if complained.is_none_or(|at| at.elapsed() >= REMINDER) {
+            *complained = Some(Instant::now());
+            tracing::warn!(error = %error, "Kafka reports a problem; the client goes on trying, nothing is lost");
+        }
+    }
+
+    pub(super) fn take(&self) -> Option<GroupEvent> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    fn note(&self, event: GroupEvent) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+    }
+
+    pub(super) fn note_record_error(&self, partition: i32, error: &KafkaError) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                self.note(GroupEvent::OffsetOutOfRange(partition));
+            }
+            _ => {
+                tracing::warn!(error = %error, kafka.partition = partition, "records cannot be fetched; trying on");
+            }
+        }
+    }
+}
+
+impl ClientContext for Notes {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(level, facility, message);
+    }
+}
+
+impl ConsumerContext for Notes {
+    fn rebalance(&self, client: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let is_assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        if self.closing.load(Ordering::Relaxed) {
+            let answer =
+                if is_assign { client.incremental_assign(list) } else { client.incremental_unassign(list) };
+            if let Err(error) = answer {
+                tracing::debug!(error = %error, "rebalance not answered while closing");
+            }
+            return;
+        }
+        let partitions = list
+            .elements()
+            .iter()
+            .map(rdkafka::topic_partition_list::TopicPartitionListElem::partition)
+            .collect();
+        self.note(match is_assign {
+            true => GroupEvent::Assigned(partitions),
+            false if client.assignment_lost() => GroupEvent::Lost(partitions),
+            false => GroupEvent::Revoked(partitions),
+        });
+    }
+
+    fn commit_callback(&self, result: Result<(), KafkaError>, _offsets: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::debug!(error = %error, "Kafka did not take the committed offsets; the database has them");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What became of each record that was sent.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use super::Latencies;
+use crate::{batch::offset_after, kafka::producer::Receipt};
+
+/// A record that was sent: when it was due, and whether its way into the database is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// When it was due, or where there is no schedule, sent; counted from the start.
+    pub due: Duration,
+    /// Whether it is one of the samples.
+    pub is_sample: bool,
+}
+
+impl Tag {
+    /// In one word, for clients that carry no more; microseconds are kept.
+    pub fn to_word(self) -> usize {
+        (self.due.as_micros() as usize) << 1 | usize::from(self.is_sample)
+    }
+
+    /// The tag in a word.
+    pub fn from_word(word: usize) -> Self {
+        Self { due: Duration::from_micros((word >> 1) as u64), is_sample: word & 1 == 1 }
+    }
+}
+
+/// A record whose way into the database is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Where it is in the log.
+    pub receipt: Receipt,
+    /// When it was due, counted from the start.
+    pub due: Duration,
+}
+
+/// Counts and latencies of a run; shared by those who send and those who watch.
+#[derive(Debug)]
+pub struct Ledger {
+    started: Instant,
+    acknowledged: AtomicU64,
+    pages: Mutex<Outcome>,
+}
+
+/// What came of a run as far as those who took the records tell.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// From the time that a record was due to its acknowledgement.
+    pub latencies: Latencies,
+    /// The offset after the last record, for each partition that got any.
+    pub goals: BTreeMap<i32, i64>,
+    /// Records to follow.
+    pub samples: Vec<Sent>,
+    /// Records that were not acknowledged, by reason.
+    pub failures: BTreeMap<String, u64>,
+    /// When the last answer came, counted from the start.
+    pub last_answer: Duration,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { started: Instant::now(), acknowledged: AtomicU64::new(0), pages: Mutex::default() }
+    }
+}
+
+impl Ledger {
+    /// Time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Records acknowledged so far.
+    pub fn acknowledged_records(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Notes what became of a record.
+    pub fn note(&self, tag: Tag, answer: Result<Receipt, String>) {
+        let now = self.elapsed();
+        let mut pages = self.pages();
+        pages.last_answer = now;
+        match answer {
+            Ok(receipt) => {
+                self.acknowledged.fetch_add(1, Ordering::Relaxed);
+                pages.latencies.record(now.saturating_sub(tag.due));
+                let goal = pages.goals.entry(receipt.partition).or_default();
+                *goal = offset_after(receipt.offset).max(*goal);
+                if tag.is_sample {
+                    pages.samples.push(Sent { receipt, due: tag.due });
+                }
+            }
+            Err(reason) => *pages.failures.entry(reason).or_default() += 1,
+        }
+    }
+
+    /// All that was noted so far.
+    pub fn outcome(&self) -> Outcome {
+        self.pages().clone()
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Outcome> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_fits_into_a_word() {
+        for is_sample in [true, false] {
+            let tag = Tag { due: Duration::from_micros(86_400_000_001), is_sample };
+            assert_eq!(Tag::from_word(tag.to_word()), tag);
+        }
+    }
+
+    #[test]
+    fn goals_are_the_furthest_offsets() {
+        let ledger = Ledger::default();
+        let tag = Tag { due: Duration::ZERO, is_sample: true };
+        for (partition, offset) in [(0, 4), (1, 9), (0, 3)] {
+            ledger.note(tag, Ok(Receipt { partition, offset }));
+        }
+        ledger.note(tag, Err("no".to_owned()));
+        let outcome = ledger.outcome();
+        assert_eq!(outcome.goals, BTreeMap::from([(0, 5), (1, 10)]));
+        assert_eq!((outcome.samples.len(), outcome.latencies.count()), (3, 3));
+        assert_eq!(outcome.failures, BTreeMap::from([("no".to_owned(), 1)]));
+        assert_eq!(ledger.acknowledged_records(), 3);
+    }
+}

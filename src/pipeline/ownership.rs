@@ -1,0 +1,217 @@
+//! What a session owns: partitions that come, go, are found moved or cannot be read.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Log,
+    member::{MemberError, Reply, send},
+    rebalance::Rebalance,
+    session::Session,
+    starts::{self, PartitionLog, PartitionStart, StartsWanted},
+};
+use crate::{
+    batch::Batch,
+    config::{KafkaConfig, Start},
+    kafka::{GroupEvent, TopicIdentity},
+    metrics::{ASSIGNED_PARTITIONS, LAG_RECORDS, REBALANCES},
+    store::Fence,
+};
+
+/// How long one question to Kafka may take.
+pub(super) const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Session<'_> {
+    pub(super) fn on_group_event(&mut self, event: GroupEvent) -> Result<(), MemberError> {
+        match event {
+            GroupEvent::Assigned(partitions) => {
+                count_rebalance("assigned");
+                self.ask_for_starts(partitions);
+            }
+            GroupEvent::Revoked(partitions) => {
+                count_rebalance("revoked");
+                tracing::info!(kafka.partitions = ?partitions, "partitions revoked");
+                self.consumer.hold(&partitions);
+                let deadline = Instant::now() + self.member.config.drain_timeout;
+                self.rebalance = Rebalance::Revoking { partitions, deadline };
+            }
+            GroupEvent::Lost(partitions) => {
+                count_rebalance("lost");
+                tracing::warn!(kafka.partitions = ?partitions, "partitions lost: others may have them already");
+                self.forget(&partitions);
+                self.rebalance = Rebalance::None;
+                self.consumer.unassign(&partitions)?;
+            }
+            GroupEvent::OffsetOutOfRange(partition) => self.on_offset_out_of_range(partition)?,
+            GroupEvent::Astray(partition) => {
+                if let Some(position) = self.assignment.position(partition) {
+                    self.consumer.unassign(&[partition])?;
+                    self.consumer.assign(&[(partition, position)])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the database where the partitions start, with what Kafka says of their logs.
+    fn ask_for_starts(&mut self, partitions: Vec<i32>) {
+        let config = &self.member.config;
+        let wanted = match self.starts_wanted(&partitions) {
+            Ok(wanted) => wanted,
+            Err(error) => {
+                tracing::warn!(error = &*error, "Kafka does not say what the assigned partitions hold");
+                self.must_leave = true;
+                return;
+            }
+        };
+        self.log = Arc::new(wanted.log.clone());
+        self.rebalance = Rebalance::Assigning(partitions);
+        let (database, timeout) = (config.database.clone(), config.assign_timeout);
+        let (answer, owner) = (self.link.answer.clone(), thread::current());
+        self.member.runtime.spawn(async move {
+            let starts = starts::resolve(&database, &wanted, timeout).await;
+            send(&answer, &owner, Reply::Starts(starts));
+        });
+    }
+
+    fn starts_wanted(&self, assigned: &[i32]) -> Result<StartsWanted, Box<dyn std::error::Error>> {
+        let config = &self.member.config;
+        let log = log_of(&config.kafka, self.consumer.identify(KAFKA_TIMEOUT)?);
+        let looked_at = match config.start {
+            Start::Earliest => assigned.to_vec(),
+            Start::Latest => (0..self.consumer.topic_partition_count(KAFKA_TIMEOUT)? as i32).collect(),
+        };
+        let mut logs = Vec::with_capacity(looked_at.len());
+        for partition in looked_at {
+            let watermarks = self.consumer.watermarks(partition, KAFKA_TIMEOUT)?;
+            logs.push(PartitionLog { partition, watermarks });
+        }
+        Ok(StartsWanted { log, start: config.start, assigned: assigned.to_vec(), logs })
+    }
+
+    pub(super) fn on_starts(&mut self, starts: &[PartitionStart]) -> Result<(), MemberError> {
+        // The partitions may have been lost, or be asked back, while the database was looked at.
+        let Rebalance::Assigning(wanted) = &self.rebalance else { return Ok(()) };
+        if !starts.iter().all(|start| wanted.contains(&start.partition)) {
+            return Ok(());
+        }
+        self.rebalance = Rebalance::None;
+        let mut good = Vec::with_capacity(starts.len());
+        for start in starts {
+            match start.start {
+                Ok(offset) => good.push((start.partition, offset)),
+                Err(gap) => starts::report_gap(&self.log, start.partition, gap),
+            }
+        }
+        for &(partition, offset) in &good {
+            self.assignment.start(partition, offset);
+        }
+        tracing::info!(kafka.starts = ?good, "partitions assigned at their stored offsets");
+        metrics::gauge!(ASSIGNED_PARTITIONS).increment(good.len() as f64);
+        self.consumer.assign(&good)?;
+        if self.drain_deadline.is_some() {
+            self.consumer.hold(&self.assignment.partitions());
+        }
+        Ok(())
+    }
+
+    /// Nothing of the batch was written. What is somebody else's is dropped, the rest goes again.
+    pub(super) fn on_fenced(&mut self, mut batch: Batch, fences: &[Fence]) -> Result<(), MemberError> {
+        self.link.in_flight.clear();
+        let (mut settled, mut moved) = (BTreeSet::new(), Vec::new());
+        for fence in fences {
+            let Some(span) = batch.spans().iter().find(|span| span.partition == fence.partition) else {
+                continue;
+            };
+            settled.insert(span.partition);
+            match &fence.stored {
+                Some(stored) if stored.topic_id == self.log.topic_id => match stored.next_offset {
+                    // The answer to an earlier COMMIT was lost; the batch is there.
+                    next if next == span.next => _ = self.assignment.committed(span.partition, next),
+                    // Seen in the middle of somebody's change that came to nothing: not settled.
+                    next if next == span.expected => _ = settled.remove(&span.partition),
+                    next => moved.push((span.partition, next)),
+                },
+                // Its row is gone or of another topic, as after a restore: it needs a new start.
+                _ => self.must_leave = true,
+            }
+        }
+        batch.discard(&settled);
+        self.move_to(&moved)?;
+        if batch.is_empty() || self.must_leave {
+            self.keep_for_reuse(batch);
+        } else {
+            self.send_to_writer(batch);
+        }
+        Ok(())
+    }
+
+    /// Continues partitions at stored offsets that others, or a restore, have moved.
+    fn move_to(&mut self, moved: &[(i32, i64)]) -> Result<(), MemberError> {
+        let discarded: BTreeSet<i32> = moved.iter().map(|&(partition, _)| partition).collect();
+        self.filling.discard(&discarded);
+        for &(partition, offset) in moved {
+            let is_kept = self.assignment.owns(partition) && !self.rebalance.is_revoking(partition);
+            tracing::warn!(
+                kafka.partition = partition,
+                offset,
+                is_kept,
+                "the stored offset was moved by somebody else; what was held of the partition is dropped"
+            );
+            self.assignment.remove(&[partition]);
+            if is_kept {
+                self.consumer.unassign(&[partition])?;
+                self.consumer.assign(&[(partition, offset)])?;
+                self.assignment.start(partition, offset);
+            }
+        }
+        Ok(())
+    }
+
+    fn on_offset_out_of_range(&mut self, partition: i32) -> Result<(), MemberError> {
+        let Some(position) = self.assignment.position(partition) else { return Ok(()) };
+        let gap = match self.consumer.watermarks(partition, KAFKA_TIMEOUT) {
+            Ok(watermarks) if position < watermarks.low => starts::Gap::RecordsExpired,
+            Ok(_) => starts::Gap::OffsetPastEnd,
+            Err(error) => return Err(error.into()),
+        };
+        starts::report_gap(&self.log, partition, gap);
+        self.consumer.unassign(&[partition])?;
+        Ok(())
+    }
+
+    pub(super) fn give_up_revoked(&mut self) -> Result<(), MemberError> {
+        let (filling, in_flight) = (&self.filling, &self.link.in_flight);
+        let is_pending = |partition| filling.has(partition) || in_flight.contains(&partition);
+        if let Some(partitions) = self.rebalance.take_revoked(Instant::now(), is_pending) {
+            self.commit_to_kafka();
+            self.forget(&partitions);
+            self.consumer.unassign(&partitions)?;
+            tracing::info!(kafka.partitions = ?partitions, "partitions given up");
+        }
+        Ok(())
+    }
+
+    pub(super) fn forget(&mut self, partitions: &[i32]) {
+        for &partition in partitions {
+            if self.assignment.owns(partition) {
+                metrics::gauge!(LAG_RECORDS, "partition" => partition.to_string()).set(0);
+                metrics::gauge!(ASSIGNED_PARTITIONS).decrement(1);
+            }
+        }
+        self.filling.discard(&partitions.iter().copied().collect());
+        self.assignment.remove(partitions);
+    }
+}
+
+pub(super) fn log_of(kafka: &KafkaConfig, identity: TopicIdentity) -> Log {
+    Log { cluster_id: identity.cluster_id, topic: kafka.kafka_topic.clone(), topic_id: identity.topic_id }
+}
+
+fn count_rebalance(event: &'static str) {
+    metrics::counter!(REBALANCES, "event" => event).increment(1);
+}

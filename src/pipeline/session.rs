@@ -1,0 +1,279 @@
+//! One membership in the group: the loop that takes records, hands batches over and stops.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Log,
+    assignment::{Admission, Assignment},
+    member::{Link, Member, MemberError, Reply},
+    ownership::{KAFKA_TIMEOUT, log_of},
+    rebalance::Rebalance,
+    writer::{Job, Outcome},
+};
+use crate::{
+    batch::{Batch, offset_after},
+    config::IngestConfig,
+    kafka::Consumer,
+    metrics::LAG_RECORDS,
+    reading::{Timestamp, Window},
+};
+
+/// The loop turns at least this often, so that the group is served whatever happens.
+const TURN: Duration = Duration::from_millis(50);
+/// How often offsets go to Kafka and lag is measured.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// How often Kafka is asked while it does not answer.
+const KAFKA_PAUSE: Duration = Duration::from_secs(1);
+/// Bound on leaving the group.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Most records taken out of one partition's queue before it is the next one's turn.
+const MAX_DRAIN: usize = 1_024;
+/// Most records taken at first. Then as many as were taken before: what they hold tells how many more fit.
+const FIRST_DRAIN: usize = 16;
+
+/// How a session in the group ended.
+pub(super) enum Ended {
+    /// The process stops.
+    Stopped,
+    /// The group was left, to be joined again once the database answers.
+    Left,
+}
+
+/// One membership in the group.
+pub(super) struct Session<'a> {
+    pub(super) member: &'a Member,
+    pub(super) link: &'a mut Link,
+    pub(super) consumer: Consumer,
+    pub(super) log: Arc<Log>,
+    pub(super) window: Window,
+    pub(super) assignment: Assignment,
+    pub(super) rebalance: Rebalance,
+    pub(super) filling: Batch,
+    pub(super) filling_since: Option<Instant>,
+    pub(super) last_housekeeping: Instant,
+    /// Set once the process stops: when to give up what is still in flight.
+    pub(super) drain_deadline: Option<Instant>,
+    /// Set when the group has to be left.
+    pub(super) must_leave: bool,
+}
+
+impl<'a> Session<'a> {
+    /// Joins the group once Kafka says which topic it is about; none where the process stops before.
+    pub(super) fn join(member: &'a Member, link: &'a mut Link) -> Result<Option<Self>, MemberError> {
+        let config = &member.config;
+        let consumer = Consumer::join(&config.kafka, &config.settings, member.index)?;
+        let log = loop {
+            match consumer.identify(KAFKA_TIMEOUT) {
+                Ok(identity) => break log_of(&config.kafka, identity),
+                Err(error) if !error.is_retriable() => return Err(error.into()),
+                Err(error) => tracing::warn!(error = %error, "waiting for Kafka"),
+            }
+            thread::park_timeout(KAFKA_PAUSE);
+            if member.stop.is_cancelled() {
+                return Ok(None);
+            }
+        };
+        let filling = link.spare.take().unwrap_or_else(|| Batch::new(config.limits));
+        Ok(Some(Self {
+            member,
+            link,
+            consumer,
+            log: Arc::new(log),
+            window: window(&config.ingest),
+            assignment: Assignment::default(),
+            rebalance: Rebalance::None,
+            filling,
+            filling_since: None,
+            last_housekeeping: Instant::now(),
+            drain_deadline: None,
+            must_leave: false,
+        }))
+    }
+
+    /// The loop. Nothing in it waits but the park at its end, which ends when there is something to do.
+    pub(super) fn run(mut self) -> Result<Ended, MemberError> {
+        loop {
+            while let Some(event) = self.consumer.poll_group()? {
+                self.on_group_event(event)?;
+            }
+            while let Ok(reply) = self.link.answers.try_recv() {
+                self.on_reply(reply)?;
+            }
+            self.stop_intake_when_asked();
+            let taken = self.take_records();
+            self.housekeeping(taken == 0);
+            self.submit();
+            self.give_up_revoked()?;
+            if self.must_leave || self.is_drained() {
+                return Ok(self.leave());
+            }
+            if taken == 0 || self.filling.is_full() {
+                thread::park_timeout(self.pause());
+            }
+        }
+    }
+
+    fn on_reply(&mut self, reply: Reply) -> Result<(), MemberError> {
+        match reply {
+            Reply::Starts(Ok(starts)) => self.on_starts(&starts),
+            Reply::Starts(Err(error)) => {
+                tracing::warn!(error = %error, cause = error.cause(), "the stored offsets cannot be read");
+                self.must_leave = true;
+                Ok(())
+            }
+            Reply::Wrote(Outcome::Committed(batch)) => {
+                self.link.in_flight.clear();
+                for span in batch.spans() {
+                    self.assignment.committed(span.partition, span.next);
+                }
+                self.keep_for_reuse(batch);
+                Ok(())
+            }
+            Reply::Wrote(Outcome::Fenced(batch, fences)) => self.on_fenced(batch, &fences),
+        }
+    }
+
+    /// Fills the batch from the partitions' queues, in turns. Returns how many records were taken.
+    fn take_records(&mut self) -> usize {
+        let (mut taken, mut empty) = (0, 0);
+        self.window = window(&self.member.config.ingest);
+        let Self { consumer, filling, assignment, window, .. } = self;
+        while !filling.is_full() && empty < consumer.partition_count() {
+            let most = filling.room_in_records().min(taken.clamp(FIRST_DRAIN, MAX_DRAIN));
+            let count = consumer.drain_next(most, |record| {
+                if let Admission::Take { position } = assignment.admit(record.partition, record.offset) {
+                    filling.push(record, position, window);
+                    assignment.advance(record.partition, offset_after(record.offset));
+                }
+            });
+            taken += count;
+            empty = if count == 0 { empty + 1 } else { 0 };
+        }
+        if !self.filling.is_empty() {
+            self.filling_since.get_or_insert_with(Instant::now);
+        }
+        taken
+    }
+
+    /// Hands the batch over when the writer is free, and the batch is full or has lingered.
+    fn submit(&mut self) {
+        let is_due = self.filling.is_full()
+            || self.filling_since.is_some_and(|since| since.elapsed() >= self.member.config.linger)
+            || self.drain_deadline.is_some();
+        if self.filling.is_empty() || !is_due || !self.link.in_flight.is_empty() {
+            return;
+        }
+        let next = self.link.spare.take().unwrap_or_else(|| Batch::new(self.member.config.limits));
+        let batch = std::mem::replace(&mut self.filling, next);
+        self.filling_since = None;
+        self.send_to_writer(batch);
+    }
+
+    pub(super) fn send_to_writer(&mut self, batch: Batch) {
+        self.link.in_flight = batch.spans().iter().map(|span| span.partition).collect();
+        let job = Job { log: Arc::clone(&self.log), batch };
+        if self.link.jobs.try_send(job).is_err() {
+            // One job at a time fits always; only a writer that is gone refuses.
+            tracing::error!("the writer has ended unasked");
+            self.must_leave = true;
+        }
+    }
+
+    /// Now and then: offsets to Kafka, lag, and past control records where there is nothing else.
+    fn housekeeping(&mut self, is_idle: bool) {
+        if self.last_housekeeping.elapsed() < HOUSEKEEPING {
+            return;
+        }
+        self.last_housekeeping = Instant::now();
+        self.consumer.mend();
+        if is_idle {
+            for (partition, position) in self.consumer.positions() {
+                if let Some(before) = self.assignment.position(partition).filter(|before| *before < position)
+                {
+                    self.filling.advance(partition, before, position);
+                    self.assignment.advance(partition, position);
+                    self.filling_since.get_or_insert_with(Instant::now);
+                }
+            }
+        }
+        self.commit_to_kafka();
+        for (partition, stored) in self.assignment.stored() {
+            if let Some(end) = self.consumer.known_end(partition) {
+                metrics::gauge!(LAG_RECORDS, "partition" => partition.to_string())
+                    .set((end - stored).max(0) as f64);
+            }
+        }
+    }
+
+    pub(super) fn commit_to_kafka(&mut self) {
+        let offsets = self.assignment.take_uncommitted();
+        if !offsets.is_empty() {
+            self.consumer.commit(&offsets);
+        }
+    }
+
+    fn stop_intake_when_asked(&mut self) {
+        if self.member.stop.is_cancelled() && self.drain_deadline.is_none() {
+            self.drain_deadline = Some(Instant::now() + self.member.config.drain_timeout);
+            self.consumer.hold(&self.assignment.partitions());
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        let is_empty = self.filling.is_empty() && self.link.in_flight.is_empty();
+        self.drain_deadline.is_some_and(|deadline| is_empty || Instant::now() >= deadline)
+    }
+
+    fn leave(mut self) -> Ended {
+        self.commit_to_kafka();
+        let partitions = self.assignment.partitions();
+        self.forget(&partitions);
+        // librdkafka waits for an answer to every rebalance, also before it lets a member go.
+        let answer = match &self.rebalance {
+            Rebalance::None => Ok(()),
+            Rebalance::Assigning(partitions) => {
+                let starts: Vec<(i32, i64)> = partitions.iter().map(|&partition| (partition, 0)).collect();
+                self.consumer.assign(&starts)
+            }
+            Rebalance::Revoking { partitions, .. } => self.consumer.unassign(partitions),
+        };
+        if let Err(error) = answer {
+            tracing::debug!(error = %error, "rebalance not answered before leaving");
+        }
+        self.consumer.leave(LEAVE_TIMEOUT);
+        match self.drain_deadline {
+            Some(_) if self.link.in_flight.is_empty() => Ended::Stopped,
+            Some(_) => {
+                tracing::warn!(
+                    "stopped with a batch in flight; Kafka has it, and it is done again from there"
+                );
+                Ended::Stopped
+            }
+            None => Ended::Left,
+        }
+    }
+
+    pub(super) fn keep_for_reuse(&mut self, mut batch: Batch) {
+        batch.clear();
+        self.link.spare = Some(batch);
+    }
+
+    /// How long there is nothing to do, unless somebody unparks the thread.
+    fn pause(&self) -> Duration {
+        match self.filling_since {
+            Some(since) if self.link.in_flight.is_empty() => {
+                self.member.config.linger.saturating_sub(since.elapsed()).min(TURN)
+            }
+            _ => TURN,
+        }
+    }
+}
+
+fn window(ingest: &IngestConfig) -> Window {
+    let ahead = i64::try_from(ingest.accept_ahead.as_micros()).unwrap_or(i64::MAX);
+    Window { since: ingest.accept_since, until: Timestamp::now().plus_micros(ahead) }
+}

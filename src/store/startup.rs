@@ -1,0 +1,70 @@
+//! Connecting while the server may still be starting.
+
+use std::{error::Error as _, time::Duration};
+
+use sqlx::PgConnection;
+use tokio::time::{Instant, sleep};
+
+use super::{StoreError, connection::connect};
+use crate::config::DatabaseConfig;
+
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Postgres did not take a connection in time.
+    #[error("Postgres at {database} did not answer within {} s", waited.as_secs())]
+    Unreachable {
+        /// Where it was looked for, without secrets.
+        database: String,
+        /// For how long.
+        waited: Duration,
+        /// What the last attempt met.
+        #[source]
+        source: StoreError,
+    },
+    /// Postgres said no, or the URL is not usable.
+    #[error(transparent)]
+    Refused(#[from] StoreError),
+}
+
+/// Connects, again and again where the server is not up yet; the last attempt begins within `patience`.
+pub(super) async fn connect_within(
+    patience: Duration,
+    database: &DatabaseConfig,
+    application_name: &str,
+) -> Result<PgConnection, ConnectError> {
+    let deadline = Instant::now() + patience;
+    let mut is_first_failure = true;
+    loop {
+        let source = match connect(database, application_name).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) if may_come_up(&error) => error,
+            Err(error) => return Err(error.into()),
+        };
+        if Instant::now() + RETRY_INTERVAL > deadline {
+            let database = database.database_url.to_string();
+            return Err(ConnectError::Unreachable { database, waited: patience, source });
+        }
+        if std::mem::take(&mut is_first_failure) {
+            tracing::info!(
+                database = %database.database_url,
+                cause = source.server_message(),
+                "waiting up to {} s for Postgres",
+                patience.as_secs()
+            );
+        }
+        sleep(RETRY_INTERVAL).await;
+    }
+}
+
+/// Whether a failed connection is what a server that is starting, or its name server, gives.
+fn may_come_up(error: &StoreError) -> bool {
+    let code = error.sqlstate();
+    match code.as_deref() {
+        // Starting up, shutting down, out of connections for now.
+        Some(code) => code.starts_with("57P") || code.starts_with("53"),
+        None => matches!(error.source().and_then(|source| source.downcast_ref()), Some(sqlx::Error::Io(_))),
+    }
+}

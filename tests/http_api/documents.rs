@@ -1,0 +1,77 @@
+use std::collections::BTreeSet;
+
+use crate::site::{Answer, Site};
+
+/// Every address that a page or a style sheet makes a browser load.
+fn loaded(html: &str) -> BTreeSet<&str> {
+    ["src=\"", "href=\"", "spec-url=\"", "url("]
+        .iter()
+        .flat_map(|start| html.split(start).skip(1))
+        .map(|rest| rest.split(['"', ')']).next().unwrap())
+        .collect()
+}
+
+fn is_ours(answer: &Answer) {
+    let policy = answer.header("content-security-policy");
+    assert!(policy.contains("default-src 'self'") && !policy.contains("http"), "{policy}");
+    assert!(!policy.contains("script-src 'self' 'unsafe-inline'"), "{policy}");
+}
+
+#[tokio::test]
+async fn the_pages_load_from_this_server_alone() {
+    let site = Site::start().await;
+    for page in ["/docs", "/redoc"] {
+        let answer = site.server.get(page).await.expect(200);
+        assert!(answer.header("content-type").starts_with("text/html"));
+        is_ours(&answer);
+        let addresses = loaded(&answer.text);
+        assert!(addresses.len() >= 4, "{addresses:?}");
+        for address in addresses {
+            assert!(!address.contains("//"), "{page} loads {address}");
+            let asset = site.server.get(&format!("/{address}")).await.expect(200);
+            assert!(!asset.text.is_empty(), "{address}");
+        }
+        assert!(
+            !answer.text.contains("<style") && !answer.text.contains("<script>"),
+            "{page}: nothing inline"
+        );
+    }
+    let bundle = site.server.get("/redoc/redoc.standalone.js").await.expect(200);
+    assert!(bundle.text.contains("ReDoc") && !bundle.text.contains("cdn."));
+    let start = site.server.get("/docs/swagger-initializer.js").await.expect(200).text;
+    assert!(start.contains(r#""url": "openapi.json""#), "{start}");
+    assert!(start.contains(r#""validatorUrl": "none""#) && !start.contains("http"), "{start}");
+    assert_eq!(site.server.get("/").await.expect(307).header("location"), "/docs");
+    site.server.get("/docs/nothing.js").await.expect(404);
+}
+
+#[tokio::test]
+async fn the_document_has_every_route_and_status() {
+    let site = Site::start().await;
+    let document = site.server.get("/openapi.json").await.expect(200).json();
+    assert_eq!(document["openapi"], "3.1.0");
+    for (path, method, statuses) in [
+        ("/sensors", "post", &["200", "400", "408", "413", "415", "422", "503"][..]),
+        ("/sensor_data/{sensor_id}", "post", &["200", "400", "404", "408", "413", "415", "422", "503"]),
+        ("/daily_avg/{sensor_id}", "get", &["200", "404", "422", "503"]),
+    ] {
+        let responses = &document["paths"][path][method]["responses"];
+        for status in statuses {
+            let content = &responses[status]["content"]["application/json"];
+            assert!(content["schema"].is_object(), "{path} {status}");
+        }
+    }
+    let text = document.to_string();
+    for reference in text.split(r##""$ref":"#/components/schemas/"##).skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(document["components"]["schemas"][name].is_object(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_and_health_answer() {
+    let site = Site::start().await;
+    let answer = site.server.get("/metrics").await.expect(200);
+    assert!(answer.header("content-type").starts_with("text/plain"));
+    site.server.get("/healthz").await.expect(200);
+}

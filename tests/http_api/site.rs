@@ -1,0 +1,170 @@
+//! An api of the test's own, in this process.
+
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+};
+use reqwest::{Client, Response, StatusCode, redirect::Policy};
+use sensorpipe::{
+    config::{DatabaseConfig, KafkaConfig, KafkaSettings},
+    health::{Health, Need},
+    http::{self, Api, KnownSensors, Limits},
+    kafka::producer::Producer,
+    store::Pool,
+};
+use serde_json::Value;
+use testbed::{TestDatabase, TestTopic, config};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+/// Longest wait for anything that has to come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An api that listens.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) known_sensors: KnownSensors,
+    pub(crate) health: Health,
+    pub(crate) stop: CancellationToken,
+    pub(crate) serving: JoinHandle<()>,
+    client: Client,
+}
+
+impl Server {
+    /// Starts one with these flags of the HTTP configuration, whether or not there is something behind it.
+    pub(crate) async fn start(database: &DatabaseConfig, kafka: &KafkaConfig, flags: &[&str]) -> Self {
+        let http = config::<sensorpipe::config::HttpConfig>(flags);
+        let (health, stop) = (Health::default(), CancellationToken::new());
+        let producer = Producer::new(
+            kafka,
+            &KafkaSettings::default(),
+            http.publish_timeout,
+            health.component("kafka", Need::Required),
+            CancellationToken::new(),
+        )
+        .unwrap();
+        let pool = Pool::new(database).unwrap();
+        let known_sensors = KnownSensors::new(pool.clone(), http.known_sensors_max);
+        tokio::spawn(producer.clone().watch(stop.clone()));
+        tokio::spawn(pool.clone().watch(health.component("postgres", Need::Optional), stop.clone()));
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let api = Api::new(producer, pool, known_sensors.clone(), Limits::new(&http, &config(&[])));
+        // The process has one recorder, and no test may be the one that installs it.
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let router = http::router(api, health.clone(), metrics);
+        let serving = tokio::spawn(http::serve(listener, router, stop.clone(), DRAIN_TIMEOUT));
+        let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
+        Self { url, known_sensors, health, stop, serving, client }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.client.get(format!("{}{path}", self.url)).send().await.unwrap()).await
+    }
+
+    /// Posts a body that says it is JSON.
+    pub(crate) async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        self.post_as(Some("application/json"), path, body).await
+    }
+
+    pub(crate) async fn post_as(
+        &self,
+        content_type: Option<&str>,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        let mut request = self.client.post(format!("{}{path}", self.url)).body(body);
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        Answer::of(self.client.delete(format!("{}{path}", self.url)).send().await.unwrap()).await
+    }
+
+    /// Stops it and waits until it has.
+    pub(crate) async fn stopped(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.serving).await.expect("it stops").unwrap();
+    }
+}
+
+/// What the api said.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    async fn of(response: Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        Self { status, headers, text: response.text().await.unwrap() }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self
+    }
+}
+
+/// An api with a database and a topic of its own.
+pub(crate) struct Site {
+    pub(crate) server: Server,
+    pub(crate) database: TestDatabase,
+    pub(crate) topic: TestTopic,
+}
+
+impl Site {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub(crate) async fn start_with(flags: &[&str]) -> Self {
+        let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(3));
+        let server = Server::start(&database.config(), &topic.config(), flags).await;
+        Self { server, database, topic }
+    }
+
+    /// The key and the value of the record that a receipt leads to.
+    pub(crate) async fn record(&self, receipt: &Value) -> (String, Value) {
+        assert_eq!(receipt["topic"], *self.topic.name);
+        let partition = i32::try_from(receipt["partition"].as_i64().unwrap()).unwrap();
+        let offset = receipt["offset"].as_i64().unwrap();
+        let consumer: BaseConsumer =
+            self.topic.client_config().set("group.id", &self.topic.name).create().unwrap();
+        let mut place = TopicPartitionList::new();
+        place.add_partition_offset(&self.topic.name, partition, Offset::Offset(offset)).unwrap();
+        consumer.assign(&place).unwrap();
+        tokio::task::spawn_blocking(move || {
+            let record = consumer.poll(PATIENCE).expect("there is a record").unwrap();
+            assert_eq!(record.offset(), offset);
+            let key = String::from_utf8(record.key().unwrap().to_vec()).unwrap();
+            (key, serde_json::from_slice(record.payload().unwrap()).unwrap())
+        })
+        .await
+        .unwrap()
+    }
+
+    /// How many records the topic has.
+    pub(crate) async fn records(&self) -> i64 {
+        self.topic.watermarks().await.iter().map(|(first, next)| next - first).sum()
+    }
+}

@@ -1,0 +1,127 @@
+//! `load` through real Kafka, real workers and a real database.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use testbed::{Role, Sensorpipe, TestDatabase, TestTopic, free_address};
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+const FROM: &str = "2026-03-05T12:00:00Z";
+
+fn start(role: &[&str], database: &TestDatabase, topic: &TestTopic) -> Sensorpipe {
+    Role::new(env!("CARGO_BIN_EXE_sensorpipe"), role).database(database).topic(topic).start()
+}
+
+/// Runs `load --verify --json` to its end; whether it is content, and what it printed.
+async fn load(flags: &[&str], database: &TestDatabase, topic: &TestTopic) -> (bool, Value) {
+    let flags = [&["load", "--verify", "--json"], flags].concat();
+    let mut load = start(&flags, database, topic);
+    let is_content = load.ended(TIMEOUT).await.success();
+    let answer = serde_json::from_str(&load.stdout());
+    (is_content, answer.unwrap_or_else(|_| panic!("{}", load.stderr())))
+}
+
+#[tokio::test]
+async fn records_are_verified_and_the_same_again_are_all_duplicates() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(3).await);
+    database.execute("INSERT INTO sensors (sensor_type) VALUES ('somebody''s own')").await;
+    let _worker = start(&["worker", "--consumers", "2"], &database, &topic);
+
+    let flags = ["--count", "3000", "--sensors", "7", "--from", FROM, "--seed", "3"];
+    for (stored, duplicates) in [(3_000, 0), (0, 3_000)] {
+        let (is_content, answer) = load(&flags, &database, &topic).await;
+        assert!(is_content, "{answer}");
+        assert_eq!(answer["records"], 3_000);
+        assert_eq!(answer["ack_ms"]["samples"], 3_000);
+        let verified = &answer["verified"];
+        assert_eq!(verified["visible_ms"]["samples"], 3_000);
+        assert_eq!((&verified["stored"], &verified["duplicates"]), (&stored.into(), &duplicates.into()));
+        assert_eq!(verified["found"], 3_000);
+    }
+    // Other readings of the same sensors in between do no harm; in larger records, neither.
+    let others = ["--count", "3000", "--sensors", "9", "--from", FROM, "--readings-per-record", "50"];
+    let (is_content, answer) = load(&others, &database, &topic).await;
+    assert!(is_content, "{answer}");
+    assert_eq!((&answer["records"], &answer["verified"]["stored"]), (&60.into(), &3_000.into()));
+
+    assert_eq!(database.row_count().await, 6_000);
+    assert_eq!(database.number("SELECT count(*) FROM sensors WHERE sensor_type = 'load'").await, 9);
+    assert_eq!(database.number("SELECT count(*) FROM sensor_data WHERE sensor_id = 1").await, 0);
+}
+
+#[tokio::test]
+async fn requests_are_verified() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(3).await);
+    let address = free_address().to_string();
+    let _all = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["all", "--http-addr", &address])
+        .database(&database)
+        .topic(&topic)
+        .start();
+    let connects = || async { tokio::net::TcpStream::connect(&address).await.is_ok() };
+    testbed::eventually(TIMEOUT, async || connects().await).await;
+
+    let url = format!("http://{address}");
+    let http = ["--target", "http", "--url", &url, "--sensors", "5"];
+    let (is_content, answer) = load(&[&http[..], &["--count", "500"]].concat(), &database, &topic).await;
+    assert!(is_content, "{answer}");
+    assert_eq!(answer["verified"]["stored"], 500);
+
+    let paced = ["--rate", "1000", "--duration", "1s", "--readings-per-record", "10", "--seed", "2"];
+    let (is_content, answer) = load(&[&http[..], &paced].concat(), &database, &topic).await;
+    assert!(is_content, "{answer}");
+    assert_eq!((&answer["records"], &answer["verified"]["stored"]), (&100.into(), &1_000.into()));
+    assert!(answer["seconds"].as_f64().unwrap() > 0.9, "{answer}");
+    assert_eq!(database.row_count().await, 1_500);
+}
+
+#[tokio::test]
+async fn a_reading_that_is_gone_or_changed_is_told() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
+    let _worker = start(&["worker", "--consumers", "1"], &database, &topic);
+    // The database takes back what it has said it stored.
+    database
+        .execute(
+            "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+             CREATE TRIGGER forget BEFORE INSERT ON sensor_data FOR EACH ROW
+             WHEN (NEW.time = '2026-03-05T12:00:05Z') EXECUTE FUNCTION forget();
+             CREATE FUNCTION change() RETURNS trigger LANGUAGE plpgsql
+             AS 'BEGIN NEW.value := NEW.value + 0.01; RETURN NEW; END';
+             CREATE TRIGGER change BEFORE INSERT ON sensor_data FOR EACH ROW
+             WHEN (NEW.time = '2026-03-06T12:00:05Z') EXECUTE FUNCTION change();",
+        )
+        .await;
+    let problem = async |from: &str| {
+        // With a step of a millisecond the seed moves no times.
+        let flags = ["--count", "20000", "--sensors", "2", "--step", "1ms", "--from", from];
+        let (is_content, answer) = load(&flags, &database, &topic).await;
+        let problems = answer["verified"]["problems"].clone();
+        assert_eq!(is_content, problems.as_array().unwrap().is_empty());
+        problems
+    };
+    assert_eq!(problem("2026-03-05T12:00:00Z").await, serde_json::json!(["2 readings are missing"]));
+    let changed = serde_json::json!(["the values are not those that were sent"]);
+    assert_eq!(problem("2026-03-06T12:00:00Z").await, changed);
+    assert_eq!(problem("2026-03-07T12:00:00Z").await, serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_early_with_a_result() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
+    let _worker = start(&["worker", "--consumers", "1"], &database, &topic);
+    let flags = ["load", "--verify", "--json", "--rate", "500", "--duration", "1h", "--sensors", "3"];
+    let mut load = start(&flags, &database, &topic);
+    testbed::eventually(TIMEOUT, async || database.row_count().await > 100).await;
+    load.terminate();
+    assert!(load.ended(TIMEOUT).await.success(), "{}", load.stderr());
+    let answer: Value = serde_json::from_str(&load.stdout()).unwrap();
+    assert_eq!(answer["verified"]["stored"], database.row_count().await);
+}
+
+#[tokio::test]
+async fn without_a_worker_it_says_so() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
+    let mut load = start(&["load", "--verify", "--verify-timeout", "1s"], &database, &topic);
+    assert!(!load.ended(TIMEOUT).await.success());
+    assert!(load.stderr().contains("is `sensorpipe worker` running"), "{}", load.stderr());
+    assert_eq!(topic.watermarks().await, [(0, 0)], "nothing was sent");
+}
