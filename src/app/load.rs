@@ -22,6 +22,8 @@ const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
 /// requests to the broker.
 const LINGER_ON_SCHEDULE: Duration = Duration::from_millis(2);
 const LINGER_AT_FULL_SPEED: Duration = Duration::from_millis(20);
+/// How long to wait for the brokers, which have just answered another question.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait for the last acknowledgements; longer than the producer itself does.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -104,11 +106,12 @@ impl Load {
         let (plan, pace, ledger, stop) =
             (Arc::clone(&self.plan), self.pace, Arc::clone(&self.ledger), self.stop.clone());
         let sending = tokio::task::spawn_blocking(move || {
+            producer.connect(CONNECT_TIMEOUT)?;
             let records = send_to_kafka(&producer, &plan, &pace, &ledger, &stop);
             producer.flush(FLUSH_TIMEOUT);
-            records
+            Ok(records)
         });
-        Ok(sending.await?)
+        sending.await?
     }
 
     async fn to_http(&self, config: &LoadConfig, kafka: &KafkaConfig) -> anyhow::Result<u64> {

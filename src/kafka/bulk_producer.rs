@@ -58,6 +58,12 @@ impl BulkProducer {
         Ok(Self { client, topic: config.kafka_topic.clone() })
     }
 
+    /// Waits until the brokers are there and have told about the topic; blocks the thread.
+    pub fn connect(&self, timeout: Duration) -> Result<(), PublishError> {
+        self.client.client().fetch_metadata(Some(&self.topic), timeout)?;
+        Ok(())
+    }
+
     /// Takes a record to send; never waits. `word` comes back with what became of it.
     pub fn send(&self, key: &str, payload: &str, word: usize) -> Result<(), PublishError> {
         let record = BaseRecord::with_opaque_to(&self.topic, word).key(key).payload(payload);

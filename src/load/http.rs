@@ -79,6 +79,7 @@ pub struct HttpSender {
 impl HttpSender {
     /// Sends until it is enough, over so many connections; returns how many records.
     pub async fn send(self, connections: u16) -> u64 {
+        self.ledger.start();
         let next = Arc::new(Mutex::new(0));
         let mut clients = JoinSet::new();
         for _ in 0..connections {

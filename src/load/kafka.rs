@@ -25,6 +25,7 @@ pub fn send_to_kafka(
     stop: &CancellationToken,
 ) -> u64 {
     let sample_every = pace.sample_every();
+    ledger.start();
     let (mut key, mut payload) = (String::new(), String::new());
     for number in 0.. {
         let Some(elapsed) = wait_until_due(number, pace, ledger, stop) else { return number };

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -43,9 +43,9 @@ pub struct Sent {
 }
 
 /// Counts and latencies of a run; shared by those who send and those who watch.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Ledger {
-    started: Instant,
+    started: OnceLock<Instant>,
     acknowledged: AtomicU64,
     pages: Mutex<Outcome>,
 }
@@ -65,16 +65,15 @@ pub struct Outcome {
     pub last_answer: Duration,
 }
 
-impl Default for Ledger {
-    fn default() -> Self {
-        Self { started: Instant::now(), acknowledged: AtomicU64::new(0), pages: Mutex::default() }
-    }
-}
-
 impl Ledger {
-    /// Time since the start.
+    /// Starts the clock; what happens before, such as connecting, is nobody's latency.
+    pub fn start(&self) {
+        self.started.get_or_init(Instant::now);
+    }
+
+    /// Time since the start; none has passed before it.
     pub fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+        self.started.get().map_or(Duration::ZERO, Instant::elapsed)
     }
 
     /// Records acknowledged so far.

@@ -1,0 +1,295 @@
+"""What is measured. Each scenario makes one run and returns its figures."""
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from servers import Failed, Worker, copy_floor, environment, sensorpipe
+
+# A chunk of the default seven days begins on 2024-10-10; everything lies in it.
+FROM = "2024-10-11T00:00:00+00:00"
+FROM_LARGE = "2024-10-10T00:00:00+00:00"
+LARGE_DRAINS_APART = timedelta(hours=6)
+SENSORS = 1_000
+MANY_SENSORS = 100_000
+# Seconds between two looks at how far a drain is.
+WATCH_INTERVAL_S = 0.05
+STALL_S = 120
+WARM_UP = "3s"
+
+
+@dataclass
+class Sizes:
+    readings: int = int(os.environ.get("BENCH_READINGS", "2000000"))
+    large_rows: int = int(os.environ.get("BENCH_LARGE_ROWS", "30000000"))
+    latency_seconds: int = int(os.environ.get("BENCH_LATENCY_SECONDS", "30"))
+
+    def __post_init__(self):
+        # The same number for each sensor, in records of 100 and for 100,000 sensors.
+        self.readings = max(1, round(self.readings / 100_000)) * 100_000
+        self.memory_readings = self.readings * 5 // 2
+
+
+SIZES = Sizes()
+
+USERS_TABLES = """
+    CREATE TABLE sensors (sensor_id SERIAL PRIMARY KEY, sensor_type VARCHAR(50) NOT NULL,
+                          description VARCHAR(255), location VARCHAR(255));
+    CREATE TABLE sensor_data (sensor_id INT REFERENCES sensors (sensor_id), value FLOAT NOT NULL,
+                              time TIMESTAMPTZ NOT NULL DEFAULT now(), PRIMARY KEY (sensor_id, time))"""
+ADD_SENSORS = "INSERT INTO sensors (sensor_type) SELECT 'load' FROM generate_series(1, {})"
+
+
+def floor_plain(servers):
+    """COPY by one connection into the schema as users make it"""
+    with servers.database("floor") as database:
+        with database.session() as session:
+            session.run(USERS_TABLES)
+            session.run("SELECT create_hypertable('sensor_data', 'time')")
+            session.run(ADD_SENSORS.format(SENSORS))
+        servers.settle()
+        return copy_floor(database, "plain", SENSORS, SIZES.readings, **{"from": FROM})
+
+
+def floor_limit(servers):
+    """COPY by two connections, sorted, no foreign key check, no time index, the chunk there"""
+    with servers.database("floor") as database:
+        with database.session() as session:
+            session.run(USERS_TABLES)
+            session.run("SELECT create_hypertable('sensor_data', 'time', create_default_indexes => false)")
+            session.run(ADD_SENSORS.format(SENSORS))
+            make_chunk(session)
+        servers.settle()
+        return copy_floor(database, "limit", SENSORS, SIZES.readings, **{"from": FROM})
+
+
+def drain_1(servers):
+    """drain, 1 reading per record"""
+    return drain_new(servers, preloaded(servers, per_record=1))
+
+
+def drain_100(servers):
+    """drain, 100 readings per record"""
+    return drain_new(servers, preloaded(servers, per_record=100))
+
+
+def drain_row(servers):
+    """drain, 1 per record, the foreign key checked row by row"""
+    return drain_new(servers, preloaded(servers, per_record=1), WRITE_FK_CHECK="row")
+
+
+def duplicates(servers):
+    """drain, 1 per record, and the same again: all there already"""
+    topic = preloaded(servers, per_record=1)
+    with migrated(servers, topic, SENSORS) as database:
+        first = drain(servers, database, topic, SIZES.readings)
+        with database.session() as session:
+            session.run("DELETE FROM ingest_offsets")
+        again = drain(servers, database, topic, SIZES.readings, all_there=True)
+        return again | {"first_readings_per_second": first["readings_per_second"]}
+
+
+def many_sensors(servers):
+    """drain, 1 per record, 100,000 sensors"""
+    return drain_new(servers, preloaded(servers, per_record=1, sensors=MANY_SENSORS), sensors=MANY_SENSORS)
+
+
+def large_chunk(servers):
+    """drain, 1 per record, into a chunk that has rows already"""
+    if servers.large is None:
+        servers.large = Large(servers)
+    return servers.large.drain(servers)
+
+
+def memory(servers):
+    """peak memory of a worker that drains 2.5 times as many, 4 partitions"""
+    topic = preloaded(servers, per_record=1, count=SIZES.memory_readings)
+    return drain_new(servers, topic, count=SIZES.memory_readings)
+
+
+def latency_20000(servers):
+    """produce → visible at 20,000 readings/s, 1 per record"""
+    return latency(servers, 20_000)
+
+
+def latency_100(servers):
+    """produce → visible at 100 readings/s, 1 per record"""
+    return latency(servers, 100)
+
+
+ALL = {
+    "floor-plain": floor_plain,
+    "drain-1": drain_1,
+    "drain-100": drain_100,
+    "floor-limit": floor_limit,
+    "drain-row": drain_row,
+    "duplicates": duplicates,
+    "many-sensors": many_sensors,
+    "large-chunk": large_chunk,
+    "memory": memory,
+    "latency-20000": latency_20000,
+    "latency-100": latency_100,
+}
+
+# What a scenario's ratios are held against.
+NEEDS = {
+    "drain-1": ["floor-plain"],
+    "drain-100": ["floor-plain", "floor-limit"],
+    "drain-row": ["floor-plain"],
+    "many-sensors": ["drain-1"],
+    "large-chunk": ["drain-1"],
+}
+
+
+def with_what_they_need(names):
+    wanted = set()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name not in wanted:
+            wanted.add(name)
+            pending += NEEDS.get(name, [])
+    return [name for name in ALL if name in wanted]
+
+
+def make_chunk(session):
+    """As the worker does it: a row that no reading can be, inserted and deleted again."""
+    session.run(
+        f"""BEGIN;
+            SET LOCAL session_replication_role = replica;
+            INSERT INTO sensor_data (sensor_id, value, time) VALUES (-1, 0, '{FROM}');
+            DELETE FROM sensor_data WHERE sensor_id = -1;
+            COMMIT"""
+    )
+
+
+class migrated:
+    """A database as `migrate` makes it, with sensors; the topic as well."""
+
+    def __init__(self, servers, topic, sensors):
+        self.topic, self.sensors = topic, sensors
+        self.empty = servers.database("drain")
+
+    def __enter__(self):
+        database = self.empty.__enter__()
+        sensorpipe("migrate", env=environment(database, self.topic))
+        with database.session() as session:
+            session.run(ADD_SENSORS.format(self.sensors))
+        return database
+
+    def __exit__(self, *error):
+        return self.empty.__exit__(*error)
+
+
+class Large:
+    """A database with many rows in one chunk. Each drain adds later readings to the same chunk."""
+
+    def __init__(self, servers):
+        self.topic = servers.new_topic("large")
+        self.database = servers.kept.enter_context(migrated(servers, self.topic, SENSORS))
+        self.drains = 0
+        with self.database.session() as session:
+            make_chunk(session)
+            copy_floor(self.database, "limit", SENSORS, SIZES.large_rows, **{"from": FROM_LARGE})
+            session.run("VACUUM ANALYZE sensor_data")
+
+    def drain(self, servers):
+        """The worker goes on where the last one stopped."""
+        first = datetime.fromisoformat(FROM) + self.drains * LARGE_DRAINS_APART
+        self.drains += 1
+        load(self.database, self.topic, 1, SENSORS, SIZES.readings, first.isoformat())
+        return drain(servers, self.database, self.topic, SIZES.readings)
+
+
+def load(database, topic, per_record, sensors, count, first):
+    flags = ["--target=kafka", f"--count={count}", f"--sensors={sensors}", f"--readings-per-record={per_record}"]
+    sensorpipe("load", *flags, f"--from={first}", env=environment(database, topic))
+
+
+def preloaded(servers, per_record, sensors=SENSORS, count=SIZES.readings):
+    """A topic with the readings in it; the same one for every run that wants these."""
+    key = (per_record, sensors, count)
+    if key not in servers.preloaded:
+        topic = servers.new_topic(f"per_record_{per_record}")
+        with migrated(servers, topic, sensors) as database:
+            load(database, topic, per_record, sensors, count, FROM)
+        servers.preloaded[key] = topic
+    return servers.preloaded[key]
+
+
+def drain_new(servers, topic, sensors=SENSORS, count=SIZES.readings, **settings):
+    with migrated(servers, topic, sensors) as database:
+        return drain(servers, database, topic, count, **settings)
+
+
+def drain(servers, database, topic, count, all_there=False, **settings):
+    """Runs a worker until it has stored the topic's readings.
+
+    The speed is that from the first look that shows readings to the first that shows all; those of the first look
+    do not count. One session looks, 20 times a second.
+    """
+    servers.settle()
+    # Of a topic that is drained on and on, what was there before is in here already.
+    progress = "SELECT coalesce(sum(stored + duplicates), 0) FROM ingest_offsets"
+    with database.session() as session:
+        before = int(session.ask(progress))
+        goal = before + count
+        first = last = None
+        with Worker(database, topic, **settings) as worker:
+            seen, moved = before, time.monotonic()
+            while seen < goal:
+                time.sleep(WATCH_INTERVAL_S)
+                now_seen, now = int(session.ask(progress)), time.monotonic()
+                if now_seen > seen:
+                    seen, moved, last = now_seen, now, (now, now_seen)
+                    first = first or last
+                elif now - moved > STALL_S:
+                    raise Failed(f"{goal - seen} readings are not stored after {STALL_S} s of nothing")
+                worker.check()
+            figures = {
+                "readings_per_second": speed(worker.started, first, last, before),
+                "seconds": last[0] - first[0],
+                "seconds_from_start": last[0] - worker.started,
+                "first_reading_seconds": first[0] - worker.started,
+                "worker_peak_mib": worker.peak_mib(),
+                "worker_cpu_seconds": worker.cpu_seconds(),
+            }
+        check_fates(session, seen, goal, all_there)
+    return figures
+
+
+def speed(started, first, last, before):
+    if last[0] == first[0]:
+        # So few that one look showed them all: only the whole time is known.
+        return (last[1] - before) / (last[0] - started)
+    return (last[1] - first[1]) / (last[0] - first[0])
+
+
+def check_fates(session, seen, goal, all_there):
+    fate = "duplicates" if all_there else "stored"
+    counts = session.ask(
+        f"SELECT sum({fate}) || ' ' || sum(dead_lettered) || ' ' || (SELECT count(*) FROM dead_letters) FROM ingest_offsets"
+    )
+    if counts != f"{goal} 0 0" or seen != goal:
+        raise Failed(f"{fate}, dead-lettered, dead letters: {counts}; expected {goal} 0 0")
+
+
+def latency(servers, rate):
+    """Percentiles from the time that a record was due to be sent until queries show it, in milliseconds."""
+    topic = servers.new_topic("latency")
+    with migrated(servers, topic, SENSORS) as database, Worker(database, topic):
+        servers.settle()
+        flags = ["--target=kafka", f"--rate={rate}", f"--sensors={SENSORS}", "--verify", "--json"]
+        own = environment(database, topic)
+        sensorpipe("load", *flags, f"--duration={WARM_UP}", "--seed=2", env=own)
+        report = json.loads(sensorpipe("load", *flags, f"--duration={SIZES.latency_seconds}s", env=own))
+    visible, ack = report["verified"]["visible_ms"], report["ack_ms"]
+    return {
+        "readings_per_second": report["readings_per_second"],
+        "visible_p50_ms": visible["p50"],
+        "visible_p99_ms": visible["p99"],
+        "visible_max_ms": visible["max"],
+        "ack_p99_ms": ack["p99"],
+    }

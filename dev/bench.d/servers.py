@@ -1,0 +1,212 @@
+"""Databases, topics and processes of the benchmark's own; all gone when it ends."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release"
+PARTITIONS = 4
+STOP_WITHIN_S = 60
+
+
+def say(message):
+    print(f"bench: {message}", file=sys.stderr, flush=True)
+
+
+class Failed(Exception):
+    """A run did not do what it should; its figures would mean nothing."""
+
+
+class Servers:
+    """Kafka and Postgres, and what the benchmark has there."""
+
+    def __init__(self):
+        self.prefix = f"sensorpipe_bench_{os.getpid()}"
+        self.count = 0
+        self.topics = []
+        # Topics by what is in them, and a database that takes minutes to fill.
+        self.preloaded = {}
+        self.large = None
+        self.kept = contextlib.ExitStack()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kept.close()
+        if self.topics:
+            subprocess.run([TARGET / "examples/delete_topics", *self.topics], check=False)
+
+    def name(self, what):
+        self.count += 1
+        return f"{self.prefix}_{self.count}_{what}"
+
+    @contextlib.contextmanager
+    def database(self, what):
+        """An empty database with TimescaleDB."""
+        name = self.name(what).replace("-", "_")
+        with Session(os.environ["DATABASE_URL"]) as session:
+            session.run(f"CREATE DATABASE {name}")
+            try:
+                url = os.environ["DATABASE_URL"].rsplit("/", 1)[0] + "/" + name
+                with Session(url) as own:
+                    own.run("CREATE EXTENSION IF NOT EXISTS timescaledb")
+                yield Database(url)
+            finally:
+                session.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def new_topic(self, what):
+        name = self.name(what)
+        self.topics.append(name)
+        return name
+
+    def settle(self):
+        """Writes out what earlier runs left, so that the next one does not pay for it."""
+        os.sync()
+        host = os.environ["DATABASE_URL"].split("@")[-1].rsplit("/", 1)[0]
+        with Session(f"postgres://postgres@{host}/postgres") as session:
+            session.run("CHECKPOINT")
+
+
+class Database:
+    def __init__(self, url):
+        self.url = url
+
+    def session(self):
+        return Session(self.url)
+
+
+class Session:
+    """One psql for many questions."""
+
+    def __init__(self, url):
+        self.psql = subprocess.Popen(
+            ["psql", "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1", url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PGOPTIONS": "-c client_min_messages=error"},
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.psql.stdin.close()
+        self.psql.wait(STOP_WITHIN_S)
+        self.psql.stdout.close()
+        self.psql.stderr.close()
+
+    def run(self, sql):
+        """Statements that answer nothing anybody wants."""
+        self._send(f"{sql};\n\\echo done\n")
+        while self._line() != "done":
+            pass
+
+    def ask(self, sql):
+        """The one line that a query answers."""
+        self._send(f"{sql};\n")
+        return self._line()
+
+    def _send(self, text):
+        try:
+            self.psql.stdin.write(text)
+            self.psql.stdin.flush()
+        except BrokenPipeError:
+            self._fail()
+
+    def _line(self):
+        line = self.psql.stdout.readline()
+        if not line:
+            self._fail()
+        return line.rstrip("\n")
+
+    def _fail(self):
+        raise Failed(f"psql: {self.psql.stderr.read().strip()}")
+
+
+def environment(database, topic=None, **more):
+    """What sensorpipe needs to know, and nothing of the caller's own settings."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_CONFIG_")}
+    own |= {"DATABASE_URL": database.url, "LOG_LEVEL": "warn"}
+    if topic:
+        # A group of its own: nothing is left of another run.
+        group = f"{topic}_{time.monotonic_ns()}"
+        own |= {"KAFKA_TOPIC": topic, "KAFKA_GROUP": group, "KAFKA_PARTITIONS": str(PARTITIONS)}
+    return own | more
+
+
+def sensorpipe(role, *flags, **more):
+    """Runs a command to its end."""
+    command = [TARGET / "sensorpipe", role, *map(str, flags)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **more)
+    if done.returncode != 0:
+        raise Failed(f"sensorpipe {role}: {done.stderr.strip()[-2000:]}")
+    return done.stdout
+
+
+def copy_floor(database, way, sensors, count, **flags):
+    """What COPY alone takes; its figures."""
+    options = [f"--{name}={value}" for name, value in flags.items()]
+    command = [TARGET / "examples/copy_floor", "--way", way, f"--sensors={sensors}", f"--count={count}", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(database))
+    if done.returncode != 0:
+        raise Failed(f"copy_floor: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+class Worker:
+    """`sensorpipe worker` as a process; stopped at the end of the block."""
+
+    def __init__(self, database, topic, **settings):
+        self.log = tempfile.TemporaryFile(mode="w+")
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            [TARGET / "sensorpipe", "worker"],
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            env=environment(database, topic, **settings),
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.log.seek(0)
+        log = self.log.read().strip()
+        self.log.close()
+        if log:
+            say(f"the worker said:\n{log[-2000:]}")
+        if kind is None and self.process.returncode != 0:
+            raise Failed(f"the worker ended with status {self.process.returncode}")
+
+    def check(self):
+        if self.process.poll() is not None:
+            raise Failed("the worker ended unasked")
+
+    def peak_mib(self):
+        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as status:
+            for line in status:
+                if line.startswith("VmHWM"):
+                    return int(line.split()[1]) / 1024
+        raise Failed("no VmHWM")
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.process.pid}/stat", encoding="utf-8") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
