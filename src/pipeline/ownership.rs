@@ -12,7 +12,7 @@ use super::{
     member::{MemberError, Reply, send},
     rebalance::Rebalance,
     session::Session,
-    starts::{self, PartitionLog, PartitionStart, StartsWanted},
+    starts::{self, Gap, PartitionLog, PartitionStart, StartsWanted},
 };
 use crate::{
     batch::Batch,
@@ -174,14 +174,27 @@ impl Session<'_> {
 
     fn on_offset_out_of_range(&mut self, partition: i32) -> Result<(), MemberError> {
         let Some(position) = self.assignment.position(partition) else { return Ok(()) };
-        let gap = match self.consumer.watermarks(partition, KAFKA_TIMEOUT) {
-            Ok(watermarks) if position < watermarks.low => starts::Gap::RecordsExpired,
-            Ok(_) => starts::Gap::OffsetPastEnd,
-            Err(error) => return Err(error.into()),
-        };
-        starts::report_gap(&self.log, partition, gap);
-        self.consumer.unassign(&[partition])?;
+        match self.gap_at(partition, position) {
+            Ok(gap) => {
+                starts::report_gap(&self.log, partition, gap);
+                self.consumer.unassign(&[partition])?;
+            }
+            Err(error) => {
+                // The assignment that follows finds out.
+                tracing::warn!(error = &*error, "Kafka does not say what an assigned partition holds");
+                self.must_leave = true;
+            }
+        }
         Ok(())
+    }
+
+    /// Why a partition cannot be read on from where it stands.
+    fn gap_at(&self, partition: i32, position: i64) -> Result<Gap, Box<dyn std::error::Error>> {
+        if self.consumer.identify(KAFKA_TIMEOUT)?.topic_id != self.log.topic_id {
+            return Ok(Gap::TopicRecreated);
+        }
+        let watermarks = self.consumer.watermarks(partition, KAFKA_TIMEOUT)?;
+        Ok(if position < watermarks.low { Gap::RecordsExpired } else { Gap::OffsetPastEnd })
     }
 
     pub(super) fn give_up_revoked(&mut self) -> Result<(), MemberError> {

@@ -190,6 +190,10 @@ impl<'a> Session<'a> {
         }
         self.last_housekeeping = Instant::now();
         self.consumer.mend();
+        if self.consumer.latest_topic_id().is_some_and(|topic_id| topic_id != self.log.topic_id) {
+            tracing::warn!("the topic was deleted and made anew: what is read is not what was read before");
+            self.must_leave = true;
+        }
         if is_idle {
             for (partition, position) in self.consumer.positions() {
                 if let Some(before) = self.assignment.position(partition).filter(|before| *before < position)
