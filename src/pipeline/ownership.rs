@@ -46,6 +46,7 @@ impl Session<'_> {
                 self.rebalance = Rebalance::None;
                 self.consumer.unassign(&partitions)?;
             }
+            GroupEvent::CommitRefused => self.assignment.forget_told(),
             GroupEvent::OffsetOutOfRange(partition) => self.on_offset_out_of_range(partition)?,
             GroupEvent::Astray(partition) => {
                 if let Some(position) = self.assignment.position(partition) {
