@@ -30,7 +30,12 @@ impl Session<'_> {
         match event {
             GroupEvent::Assigned(partitions) => {
                 count_rebalance("assigned");
-                self.ask_for_starts(partitions);
+                if partitions.is_empty() {
+                    // Most rebalances of the group bring this one nothing.
+                    self.consumer.assign(&[])?;
+                } else {
+                    self.ask_for_starts(partitions);
+                }
             }
             GroupEvent::Revoked(partitions) => {
                 count_rebalance("revoked");
@@ -61,7 +66,10 @@ impl Session<'_> {
     /// Asks the database where the partitions start, with what Kafka says of their logs.
     fn ask_for_starts(&mut self, partitions: Vec<i32>) {
         let config = &self.member.config;
-        let wanted = match self.starts_wanted(&partitions) {
+        let wanted = self.starts_wanted(&partitions);
+        // An assignment that is not answered keeps the client from closing, so it is noted whatever comes next.
+        self.rebalance = Rebalance::Assigning(partitions.clone());
+        let wanted = match wanted {
             Ok(wanted) => wanted,
             Err(error) => {
                 tracing::warn!(error = &*error, "Kafka does not say what the assigned partitions hold");
@@ -70,12 +78,11 @@ impl Session<'_> {
             }
         };
         self.log = Arc::new(wanted.log.clone());
-        self.rebalance = Rebalance::Assigning(partitions);
         let (database, timeout) = (config.database.clone(), config.assign_timeout);
         let (answer, owner) = (self.link.answer.clone(), thread::current());
         self.member.runtime.spawn(async move {
             let starts = starts::resolve(&database, &wanted, timeout).await;
-            send(&answer, &owner, Reply::Starts(starts));
+            send(&answer, &owner, Reply::Starts(partitions, starts));
         });
     }
 
@@ -95,11 +102,6 @@ impl Session<'_> {
     }
 
     pub(super) fn on_starts(&mut self, starts: &[PartitionStart]) -> Result<(), MemberError> {
-        // The partitions may have been lost, or be asked back, while the database was looked at.
-        let Rebalance::Assigning(wanted) = &self.rebalance else { return Ok(()) };
-        if !starts.iter().all(|start| wanted.contains(&start.partition)) {
-            return Ok(());
-        }
         self.rebalance = Rebalance::None;
         let mut good = Vec::with_capacity(starts.len());
         for start in starts {

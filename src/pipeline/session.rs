@@ -119,8 +119,10 @@ impl<'a> Session<'a> {
 
     fn on_reply(&mut self, reply: Reply) -> Result<(), MemberError> {
         match reply {
-            Reply::Starts(Ok(starts)) => self.on_starts(&starts),
-            Reply::Starts(Err(error)) => {
+            // The partitions may have been lost, or be asked back, while the database was looked at.
+            Reply::Starts(asked, _) if !self.rebalance.is_assigning(&asked) => Ok(()),
+            Reply::Starts(_, Ok(starts)) => self.on_starts(&starts),
+            Reply::Starts(_, Err(error)) => {
                 tracing::warn!(error = %error, cause = error.cause(), "the stored offsets cannot be read");
                 self.must_leave = true;
                 Ok(())
