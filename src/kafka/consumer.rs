@@ -198,6 +198,13 @@ impl Consumer {
     /// Starts reading these partitions at these offsets; an answer to [`GroupEvent::Assigned`], or a move of
     /// partitions that are unassigned for the moment.
     pub fn assign(&mut self, starts: &[(i32, i64)]) -> Result<(), ConsumerError> {
+        // librdkafka refuses the whole list for one partition that it has already, and the group may assign it twice.
+        let assigned = self.client.assignment().map_err(ConsumerError::Assign)?;
+        let has = |partition: &i32| assigned.find_partition(&self.topic, *partition).is_some();
+        let again: Vec<i32> = starts.iter().map(|&(partition, _)| partition).filter(has).collect();
+        if !again.is_empty() {
+            self.unassign(&again)?;
+        }
         let mut list = TopicPartitionList::with_capacity(starts.len());
         for &(partition, offset) in starts {
             list.add_partition_offset(&self.topic, partition, Offset::Offset(offset))

@@ -165,11 +165,12 @@ impl Session<'_> {
                 is_kept,
                 "the stored offset was moved by somebody else; what was held of the partition is dropped"
             );
-            self.assignment.remove(&[partition]);
             if is_kept {
                 self.consumer.unassign(&[partition])?;
                 self.consumer.assign(&[(partition, offset)])?;
                 self.assignment.start(partition, offset);
+            } else {
+                self.forget(&[partition]);
             }
         }
         Ok(())
