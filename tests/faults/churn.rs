@@ -21,6 +21,7 @@ async fn three_workers_restarted_in_turn_under_load() {
         leaving.terminate();
         let status = leaving.ended(Duration::from_secs(30)).await;
         assert_eq!(status.code(), Some(0), "{}", leaving.stderr());
+        assert!(!leaving.stderr().contains("ERROR"), "{}", leaving.stderr());
         workers[restart % 3] = worker(&database, &topic).start();
     }
     load.stop().await;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rand::Rng;
+use rand::{Rng, rngs::StdRng};
 use testbed::{Sensorpipe, TestDatabase, TestTopic, comes_to, eventually};
 
 use crate::{PATIENCE, dice, setting, work::Work, worker};
@@ -19,18 +19,14 @@ async fn one_of_three_frozen_until_its_partitions_have_moved() {
     let mut dice = dice("frozen");
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(12).await);
     let work = Work::new(&database).await;
-    let start = || worker(&database, &topic).env("BATCH_MAX_READINGS", "2000").start();
+    let start = || worker(&database, &topic).env("BATCH_MAX_READINGS", "1000").start();
     let mut workers = [start(), start(), start()];
     eventually(PATIENCE, async || workers.iter().all(|worker| count(worker, ASSIGNED) > 0)).await;
     for round in 1..=3 {
-        let before = database.tally().await.stored;
-        work.add(&topic, setting("FAULTS_READINGS", 300_000) / 3).await;
-        eventually(PATIENCE, async || database.tally().await.stored > before).await;
-        tokio::time::sleep(Duration::from_micros(dice.random_range(0..50_000))).await;
         let frozen = &workers[2];
-        frozen.freeze();
+        let stored = freeze_in_the_middle(&database, &topic, &work, frozen, &mut dice).await;
+        println!("round {round}: frozen at {stored} of {}", work.readings());
         let assigned = count(frozen, ASSIGNED);
-        println!("round {round}: frozen at {} of {}", database.tally().await.stored, work.readings());
         comes_to("members while it is frozen", PATIENCE, 4, async || topic.group_member_count().await).await;
         work.is_done(&database, &topic).await;
         frozen.thaw();
@@ -43,6 +39,34 @@ async fn one_of_three_frozen_until_its_partitions_have_moved() {
         assert_eq!(worker.exit_status(), None, "a worker ended:\n{}", worker.stderr());
         assert_eq!(count(worker, "ERROR"), 0, "{}", worker.stderr());
     }
+}
+
+/// Adds work and freezes a worker at a moment when some of it is stored and some is not. Returns how much is.
+async fn freeze_in_the_middle(
+    database: &TestDatabase,
+    topic: &TestTopic,
+    work: &Work,
+    worker: &Sensorpipe,
+    dice: &mut StdRng,
+) -> i64 {
+    for _ in 0..10 {
+        let before = database.tally().await.stored;
+        work.add(topic, setting("FAULTS_READINGS", 300_000) / 3).await;
+        let moment = Duration::from_micros(dice.random_range(0..30_000));
+        let started = Instant::now();
+        while database.tally().await.stored == before {
+            assert!(started.elapsed() < PATIENCE, "nothing is stored");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tokio::time::sleep(moment).await;
+        worker.freeze();
+        let stored = database.tally().await.stored;
+        if stored < work.readings() {
+            return stored;
+        }
+        worker.thaw();
+    }
+    panic!("everything was stored before the worker was frozen, ten times: more FAULTS_READINGS are needed");
 }
 
 /// Freezes a worker while a backend of its is inside COPY and waits for more of it.

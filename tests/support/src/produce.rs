@@ -1,12 +1,16 @@
 //! Records, as any producer would write them.
 
+#![expect(unsafe_code, reason = "rdkafka has no safe call that adds brokers")]
+
 use std::{
+    ffi::CString,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{
     ClientContext, Message,
+    bindings::rd_kafka_brokers_add,
     error::{KafkaError, RDKafkaErrorCode},
     message::{DeliveryResult, Header, OwnedHeaders},
     producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
@@ -116,7 +120,9 @@ impl TestTopic {
         for (name, value) in settings {
             config.set(*name, *value);
         }
-        config.create_with_context(Deliveries::default()).expect("a producer can be made")
+        config
+            .create_with_context(Deliveries { brokers: self.brokers.clone(), ..Deliveries::default() })
+            .expect("a producer can be made")
     }
 }
 
@@ -150,12 +156,30 @@ fn send_all(
         send(producer, topic, &record, count);
         count += 1;
     }
-    producer.flush(FLUSH_TIMEOUT).expect("Kafka takes the records");
+    flush(producer);
     let mut delivered =
         std::mem::take(&mut *producer.context().delivered.lock().expect("no thread panicked"));
     assert_eq!(delivered.len(), count, "records were not delivered");
     delivered.sort_unstable_by_key(|(index, _)| *index);
     delivered.into_iter().map(|(_, place)| place).collect()
+}
+
+/// Waits until every record is delivered, also where Kafka is away for a while.
+fn flush(producer: &ThreadedProducer<Deliveries>) {
+    const LOOK_AGAIN: Duration = Duration::from_secs(5);
+    let started = Instant::now();
+    while let Err(error) = producer.flush(LOOK_AGAIN) {
+        assert!(started.elapsed() < FLUSH_TIMEOUT, "Kafka does not take the records: {error}");
+        add_brokers(producer);
+    }
+}
+
+/// Tells a client where the brokers are, again: one that came back from a crash answers for a moment that there are
+/// none, and librdkafka (issue 5301) then forgets all of them for ever.
+fn add_brokers(producer: &ThreadedProducer<Deliveries>) {
+    let brokers = CString::new(producer.context().brokers.as_str()).expect("no NUL in it");
+    // SAFETY: the client is alive, and librdkafka copies the text.
+    unsafe { rd_kafka_brokers_add(producer.client().native_ptr(), brokers.as_ptr()) };
 }
 
 fn send(producer: &ThreadedProducer<Deliveries>, topic: &str, record: &Record, index: usize) {
@@ -185,6 +209,7 @@ fn send(producer: &ThreadedProducer<Deliveries>, topic: &str, record: &Record, i
 /// Notes where each record went.
 #[derive(Clone, Default)]
 struct Deliveries {
+    brokers: String,
     delivered: Arc<Mutex<Vec<(usize, Delivered)>>>,
 }
 
