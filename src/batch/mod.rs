@@ -143,6 +143,10 @@ impl Batch {
         self.rows.retain(|row| stays(row.record));
         self.rejected.retain(|rejected| stays(rejected.record));
         self.spans.retain(|span| !partitions.contains(&span.partition));
+        if self.spans.is_empty() {
+            // Else the bytes of what is gone could keep a batch full for ever that has nothing to commit.
+            self.clear();
+        }
     }
 
     /// Empties the batch and keeps its memory for the next one.

@@ -140,3 +140,15 @@ proptest! {
         prop_assert!(chunks.is_sorted());
     }
 }
+
+#[test]
+fn a_batch_that_lost_all_its_partitions_takes_records_again() {
+    let mut batch = Batch::new(limits());
+    let mut offset = 0;
+    while !batch.is_full() {
+        batch.push(&record(3, offset, &" ".repeat(900)), offset, &window());
+        offset += 1;
+    }
+    batch.discard(&BTreeSet::from([3]));
+    assert!(batch.is_empty() && !batch.is_full());
+}

@@ -20,6 +20,7 @@ use rdkafka::{
 use super::{
     bootstrap::Bootstrap,
     client::client_config,
+    describe::TopicQuestion,
     group::{GroupEvent, Notes},
     partition_queue::{PartitionQueue, known_end},
     topic::{TopicError, TopicIdentity, identify, partition_count, refuse_compacted},
@@ -63,15 +64,20 @@ pub struct Watermarks {
 pub struct Consumer {
     // Declared before the client, so that they are dropped before it.
     queues: BTreeMap<i32, PartitionQueue>,
+    topic_question: Option<TopicQuestion>,
     client: BaseConsumer<Notes>,
     topic: String,
     owner: Thread,
     /// Counts the turns, so that each partition has its own.
     turn: usize,
     bootstrap: Bootstrap,
+    topic_asked: Instant,
     /// Partitions whose position is of this assignment for sure, not left over from one before.
     settled: BTreeSet<i32>,
 }
+
+/// How often the cluster is asked whether the topic is still the same.
+const TOPIC_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Settings that differ from librdkafka's defaults, and why.
 const SETTINGS: &[(&str, &str)] = &[
@@ -130,11 +136,13 @@ impl Consumer {
         client.subscribe(&[&kafka.kafka_topic]).map_err(ConsumerError::SetUp)?;
         Ok(Self {
             queues: BTreeMap::new(),
+            topic_question: None,
             client,
             topic: kafka.kafka_topic.clone(),
             owner,
             turn: 0,
             bootstrap: Bootstrap::new(&kafka.kafka_brokers),
+            topic_asked: Instant::now(),
             settled: BTreeSet::new(),
         })
     }
@@ -190,6 +198,13 @@ impl Consumer {
     /// Starts reading these partitions at these offsets; an answer to [`GroupEvent::Assigned`], or a move of
     /// partitions that are unassigned for the moment.
     pub fn assign(&mut self, starts: &[(i32, i64)]) -> Result<(), ConsumerError> {
+        // librdkafka refuses the whole list for one partition that it has already, and the group may assign it twice.
+        let assigned = self.client.assignment().map_err(ConsumerError::Assign)?;
+        let has = |partition: &i32| assigned.find_partition(&self.topic, *partition).is_some();
+        let again: Vec<i32> = starts.iter().map(|&(partition, _)| partition).filter(has).collect();
+        if !again.is_empty() {
+            self.unassign(&again)?;
+        }
         let mut list = TopicPartitionList::with_capacity(starts.len());
         for &(partition, offset) in starts {
             list.add_partition_offset(&self.topic, partition, Offset::Offset(offset))
@@ -273,6 +288,26 @@ impl Consumer {
     pub fn identify(&self, timeout: Duration) -> Result<TopicIdentity, TopicError> {
         refuse_compacted(self.client.client(), &self.topic, timeout)?;
         identify(self.client.client(), &self.topic, timeout)
+    }
+
+    /// The topic's id, whenever the cluster has answered; asks every few seconds and never waits.
+    ///
+    /// A topic that was deleted and made anew goes by the same name, and its records look like the old one's.
+    pub fn latest_topic_id(&mut self) -> Option<String> {
+        let Some(question) = self.topic_question.take() else {
+            if self.topic_asked.elapsed() >= TOPIC_INTERVAL {
+                self.topic_asked = Instant::now();
+                self.topic_question =
+                    TopicQuestion::ask(self.client.client(), &self.topic, TOPIC_INTERVAL).ok();
+            }
+            return None;
+        };
+        let Some(answer) = question.poll() else {
+            self.topic_question = Some(question);
+            return None;
+        };
+        // A cluster that does not answer, or has no such topic, is noticed by the group.
+        answer.ok().map(|topic| topic.topic_id)
     }
 
     /// How many partitions the topic has.

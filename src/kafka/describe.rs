@@ -44,37 +44,64 @@ pub(super) fn describe_topic<C: ClientContext>(
     topic: &str,
     timeout: Duration,
 ) -> Result<TopicDescription, DescribeError> {
-    let name = c_name(topic)?;
-    let mut names = [name.as_ptr()];
-    // SAFETY: one valid C string, which librdkafka copies; the guard owns the collection.
-    let topics = unsafe {
-        Owned::new(
-            native::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()),
-            native::rd_kafka_TopicCollection_destroy,
-        )?
-    };
-    let question =
-        Question::new(client, native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout)?;
-    // SAFETY: client, collection, options and queue are alive; librdkafka copies what it keeps.
-    unsafe {
-        native::rd_kafka_DescribeTopics(
-            client.native_ptr(),
-            topics.as_ptr(),
-            question.options.as_ptr(),
-            question.queue.as_ptr(),
-        );
+    let question = TopicQuestion::ask(client, topic, timeout)?;
+    TopicQuestion::read(&question.0.answer(native::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT)?)
+}
+
+/// The same question, its answer taken whenever it is there. To be dropped before the client.
+pub(super) struct TopicQuestion(Question);
+
+// SAFETY: librdkafka's queues and options are bound to no thread, and only one thread at a time has these.
+unsafe impl Send for TopicQuestion {}
+
+impl TopicQuestion {
+    /// Asks; the answer, or that there is none, is due after `timeout`.
+    pub(super) fn ask<C: ClientContext>(
+        client: &Client<C>,
+        topic: &str,
+        timeout: Duration,
+    ) -> Result<Self, DescribeError> {
+        let name = c_name(topic)?;
+        let mut names = [name.as_ptr()];
+        // SAFETY: one valid C string, which librdkafka copies; the guard owns the collection.
+        let topics = unsafe {
+            Owned::new(
+                native::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len()),
+                native::rd_kafka_TopicCollection_destroy,
+            )?
+        };
+        let question =
+            Question::new(client, native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout)?;
+        // SAFETY: client, collection, options and queue are alive; librdkafka copies what it keeps.
+        unsafe {
+            native::rd_kafka_DescribeTopics(
+                client.native_ptr(),
+                topics.as_ptr(),
+                question.options.as_ptr(),
+                question.queue.as_ptr(),
+            );
+        }
+        Ok(Self(question))
     }
-    let answer = question.answer(native::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT)?;
-    // SAFETY: the event is of this type, and everything read from it is copied before `answer` is dropped.
-    unsafe {
-        let result = native::rd_kafka_event_DescribeTopics_result(answer.as_ptr());
-        let descriptions = array(|count| native::rd_kafka_DescribeTopics_result_topics(result, count));
-        let description = *descriptions.first().ok_or_else(no_answer)?;
-        let error = native::rd_kafka_TopicDescription_error(description);
-        check(native::rd_kafka_error_code(error), native::rd_kafka_error_string(error))?;
-        let id = native::rd_kafka_Uuid_base64str(native::rd_kafka_TopicDescription_topic_id(description));
-        let partitions = array(|count| native::rd_kafka_TopicDescription_partitions(description, count));
-        Ok(TopicDescription { topic_id: text(id).ok_or_else(no_answer)?, partitions: partitions.len() })
+
+    /// The answer, if it is there; never waits.
+    pub(super) fn poll(&self) -> Option<Result<TopicDescription, DescribeError>> {
+        let event = self.0.answer_within(0, native::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT)?;
+        Some(event.and_then(|event| Self::read(&event)))
+    }
+
+    fn read(answer: &Owned<native::rd_kafka_event_t>) -> Result<TopicDescription, DescribeError> {
+        // SAFETY: the event is of this type, and everything read from it is copied before `answer` is dropped.
+        unsafe {
+            let result = native::rd_kafka_event_DescribeTopics_result(answer.as_ptr());
+            let descriptions = array(|count| native::rd_kafka_DescribeTopics_result_topics(result, count));
+            let description = *descriptions.first().ok_or_else(no_answer)?;
+            let error = native::rd_kafka_TopicDescription_error(description);
+            check(native::rd_kafka_error_code(error), native::rd_kafka_error_string(error))?;
+            let id = native::rd_kafka_Uuid_base64str(native::rd_kafka_TopicDescription_topic_id(description));
+            let partitions = array(|count| native::rd_kafka_TopicDescription_partitions(description, count));
+            Ok(TopicDescription { topic_id: text(id).ok_or_else(no_answer)?, partitions: partitions.len() })
+        }
     }
 }
 
@@ -226,12 +253,27 @@ impl Question {
 
     /// Waits for the event of this type.
     fn answer(&self, event_type: c_int) -> Result<Owned<native::rd_kafka_event_t>, DescribeError> {
+        self.answer_within(millis(self.timeout + ANSWER_GRACE), event_type)
+            .unwrap_or_else(|| Err(no_answer()))
+    }
+
+    /// The event of this type; none where nothing has come in time.
+    fn answer_within(
+        &self,
+        timeout_ms: c_int,
+        event_type: c_int,
+    ) -> Option<Result<Owned<native::rd_kafka_event_t>, DescribeError>> {
         // SAFETY: the queue is alive and the event, where there is one, is ours.
+        let event = unsafe { native::rd_kafka_queue_poll(self.queue.as_ptr(), timeout_ms) };
+        (!event.is_null()).then(|| Self::checked(event, event_type))
+    }
+
+    fn checked(
+        event: *mut native::rd_kafka_event_t,
+        event_type: c_int,
+    ) -> Result<Owned<native::rd_kafka_event_t>, DescribeError> {
+        // SAFETY: the event is ours, and checked not to be null.
         unsafe {
-            let event = native::rd_kafka_queue_poll(self.queue.as_ptr(), millis(self.timeout + ANSWER_GRACE));
-            if event.is_null() {
-                return Err(no_answer());
-            }
             let event = Owned::new(event, native::rd_kafka_event_destroy)?;
             check(
                 native::rd_kafka_event_error(event.as_ptr()),

@@ -31,6 +31,8 @@ pub enum GroupEvent {
     Revoked(Vec<i32>),
     /// These partitions are gone already; [`Consumer::unassign`] must still be called.
     Lost(Vec<i32>),
+    /// Kafka did not take offsets that it was told, as in the middle of a rebalance.
+    CommitRefused,
     /// The log does not have the offset that a partition was to be read from.
     OffsetOutOfRange(i32),
     /// A record of this partition came another way than its queue: it must be assigned anew where it stood.
@@ -113,6 +115,7 @@ impl ConsumerContext for Notes {
     fn commit_callback(&self, result: Result<(), KafkaError>, _offsets: &TopicPartitionList) {
         if let Err(error) = result {
             tracing::debug!(error = %error, "Kafka did not take the committed offsets; the database has them");
+            self.note(GroupEvent::CommitRefused);
         }
     }
 }

@@ -89,6 +89,13 @@ impl Assignment {
             .collect()
     }
 
+    /// Has Kafka told again: it did not take what it was told last.
+    pub(super) fn forget_told(&mut self) {
+        for progress in self.partitions.values_mut() {
+            progress.told = -1;
+        }
+    }
+
     /// The stored offset of each partition.
     pub(super) fn stored(&self) -> impl Iterator<Item = (i32, i64)> {
         self.partitions.iter().map(|(&partition, progress)| (partition, progress.stored))
@@ -120,6 +127,16 @@ mod tests {
         assignment.start(4, 120);
         assert_eq!(assignment.admit(4, 120), Admission::Take { position: 120 });
         assert_eq!(assignment.stored().collect::<Vec<_>>(), [(4, 120)]);
+    }
+
+    #[test]
+    fn kafka_is_told_once_and_again_where_it_did_not_listen() {
+        let mut assignment = Assignment::default();
+        assignment.start(1, 7);
+        assert_eq!(assignment.take_uncommitted(), [(1, 7)]);
+        assert_eq!(assignment.take_uncommitted(), []);
+        assignment.forget_told();
+        assert_eq!(assignment.take_uncommitted(), [(1, 7)]);
     }
 
     #[test]

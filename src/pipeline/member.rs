@@ -74,7 +74,8 @@ pub struct Member {
 /// What others answer to the loop.
 pub(super) enum Reply {
     Wrote(Outcome),
-    Starts(Result<Vec<PartitionStart>, StoreError>),
+    /// For these partitions.
+    Starts(Vec<i32>, Result<Vec<PartitionStart>, StoreError>),
 }
 
 /// The loop's end of its channels. At most one job is under way, so the channels are short.

@@ -12,7 +12,7 @@ use super::{
     member::{MemberError, Reply, send},
     rebalance::Rebalance,
     session::Session,
-    starts::{self, PartitionLog, PartitionStart, StartsWanted},
+    starts::{self, Gap, PartitionLog, PartitionStart, StartsWanted},
 };
 use crate::{
     batch::Batch,
@@ -30,7 +30,12 @@ impl Session<'_> {
         match event {
             GroupEvent::Assigned(partitions) => {
                 count_rebalance("assigned");
-                self.ask_for_starts(partitions);
+                if partitions.is_empty() {
+                    // Most rebalances of the group bring this one nothing.
+                    self.consumer.assign(&[])?;
+                } else {
+                    self.ask_for_starts(partitions);
+                }
             }
             GroupEvent::Revoked(partitions) => {
                 count_rebalance("revoked");
@@ -46,6 +51,7 @@ impl Session<'_> {
                 self.rebalance = Rebalance::None;
                 self.consumer.unassign(&partitions)?;
             }
+            GroupEvent::CommitRefused => self.assignment.forget_told(),
             GroupEvent::OffsetOutOfRange(partition) => self.on_offset_out_of_range(partition)?,
             GroupEvent::Astray(partition) => {
                 if let Some(position) = self.assignment.position(partition) {
@@ -60,7 +66,10 @@ impl Session<'_> {
     /// Asks the database where the partitions start, with what Kafka says of their logs.
     fn ask_for_starts(&mut self, partitions: Vec<i32>) {
         let config = &self.member.config;
-        let wanted = match self.starts_wanted(&partitions) {
+        let wanted = self.starts_wanted(&partitions);
+        // An assignment that is not answered keeps the client from closing, so it is noted whatever comes next.
+        self.rebalance = Rebalance::Assigning(partitions.clone());
+        let wanted = match wanted {
             Ok(wanted) => wanted,
             Err(error) => {
                 tracing::warn!(error = &*error, "Kafka does not say what the assigned partitions hold");
@@ -69,12 +78,11 @@ impl Session<'_> {
             }
         };
         self.log = Arc::new(wanted.log.clone());
-        self.rebalance = Rebalance::Assigning(partitions);
         let (database, timeout) = (config.database.clone(), config.assign_timeout);
         let (answer, owner) = (self.link.answer.clone(), thread::current());
         self.member.runtime.spawn(async move {
             let starts = starts::resolve(&database, &wanted, timeout).await;
-            send(&answer, &owner, Reply::Starts(starts));
+            send(&answer, &owner, Reply::Starts(partitions, starts));
         });
     }
 
@@ -94,11 +102,6 @@ impl Session<'_> {
     }
 
     pub(super) fn on_starts(&mut self, starts: &[PartitionStart]) -> Result<(), MemberError> {
-        // The partitions may have been lost, or be asked back, while the database was looked at.
-        let Rebalance::Assigning(wanted) = &self.rebalance else { return Ok(()) };
-        if !starts.iter().all(|start| wanted.contains(&start.partition)) {
-            return Ok(());
-        }
         self.rebalance = Rebalance::None;
         let mut good = Vec::with_capacity(starts.len());
         for start in starts {
@@ -162,11 +165,12 @@ impl Session<'_> {
                 is_kept,
                 "the stored offset was moved by somebody else; what was held of the partition is dropped"
             );
-            self.assignment.remove(&[partition]);
             if is_kept {
                 self.consumer.unassign(&[partition])?;
                 self.consumer.assign(&[(partition, offset)])?;
                 self.assignment.start(partition, offset);
+            } else {
+                self.forget(&[partition]);
             }
         }
         Ok(())
@@ -174,14 +178,27 @@ impl Session<'_> {
 
     fn on_offset_out_of_range(&mut self, partition: i32) -> Result<(), MemberError> {
         let Some(position) = self.assignment.position(partition) else { return Ok(()) };
-        let gap = match self.consumer.watermarks(partition, KAFKA_TIMEOUT) {
-            Ok(watermarks) if position < watermarks.low => starts::Gap::RecordsExpired,
-            Ok(_) => starts::Gap::OffsetPastEnd,
-            Err(error) => return Err(error.into()),
-        };
-        starts::report_gap(&self.log, partition, gap);
-        self.consumer.unassign(&[partition])?;
+        match self.gap_at(partition, position) {
+            Ok(gap) => {
+                starts::report_gap(&self.log, partition, gap);
+                self.consumer.unassign(&[partition])?;
+            }
+            Err(error) => {
+                // The assignment that follows finds out.
+                tracing::warn!(error = &*error, "Kafka does not say what an assigned partition holds");
+                self.must_leave = true;
+            }
+        }
         Ok(())
+    }
+
+    /// Why a partition cannot be read on from where it stands.
+    fn gap_at(&self, partition: i32, position: i64) -> Result<Gap, Box<dyn std::error::Error>> {
+        if self.consumer.identify(KAFKA_TIMEOUT)?.topic_id != self.log.topic_id {
+            return Ok(Gap::TopicRecreated);
+        }
+        let watermarks = self.consumer.watermarks(partition, KAFKA_TIMEOUT)?;
+        Ok(if position < watermarks.low { Gap::RecordsExpired } else { Gap::OffsetPastEnd })
     }
 
     pub(super) fn give_up_revoked(&mut self) -> Result<(), MemberError> {

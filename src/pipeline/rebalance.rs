@@ -38,6 +38,11 @@ impl Rebalance {
         }
     }
 
+    /// Whether exactly these partitions are to be ours once their offsets are known.
+    pub(super) fn is_assigning(&self, asked: &[i32]) -> bool {
+        matches!(self, Self::Assigning(partitions) if partitions == asked)
+    }
+
     /// Whether records of this partition are no longer taken.
     pub(super) fn is_revoking(&self, partition: i32) -> bool {
         matches!(self, Self::Revoking { partitions, .. } if partitions.contains(&partition))

@@ -65,13 +65,14 @@ impl<'a> Session<'a> {
     /// Joins the group once Kafka says which topic it is about; none where the process stops before.
     pub(super) fn join(member: &'a Member, link: &'a mut Link) -> Result<Option<Self>, MemberError> {
         let config = &member.config;
-        let consumer = Consumer::join(&config.kafka, &config.settings, member.index)?;
+        let mut consumer = Consumer::join(&config.kafka, &config.settings, member.index)?;
         let log = loop {
             match consumer.identify(KAFKA_TIMEOUT) {
                 Ok(identity) => break log_of(&config.kafka, identity),
                 Err(error) if !error.is_retriable() => return Err(error.into()),
                 Err(error) => tracing::warn!(error = %error, "waiting for Kafka"),
             }
+            consumer.mend();
             thread::park_timeout(KAFKA_PAUSE);
             if member.stop.is_cancelled() {
                 return Ok(None);
@@ -119,8 +120,10 @@ impl<'a> Session<'a> {
 
     fn on_reply(&mut self, reply: Reply) -> Result<(), MemberError> {
         match reply {
-            Reply::Starts(Ok(starts)) => self.on_starts(&starts),
-            Reply::Starts(Err(error)) => {
+            // The partitions may have been lost, or be asked back, while the database was looked at.
+            Reply::Starts(asked, _) if !self.rebalance.is_assigning(&asked) => Ok(()),
+            Reply::Starts(_, Ok(starts)) => self.on_starts(&starts),
+            Reply::Starts(_, Err(error)) => {
                 tracing::warn!(error = %error, cause = error.cause(), "the stored offsets cannot be read");
                 self.must_leave = true;
                 Ok(())
@@ -139,6 +142,9 @@ impl<'a> Session<'a> {
 
     /// Fills the batch from the partitions' queues, in turns. Returns how many records were taken.
     fn take_records(&mut self) -> usize {
+        if self.drain_deadline.is_some() {
+            return 0;
+        }
         let (mut taken, mut empty) = (0, 0);
         self.window = window(&self.member.config.ingest);
         let Self { consumer, filling, assignment, window, .. } = self;
@@ -190,6 +196,10 @@ impl<'a> Session<'a> {
         }
         self.last_housekeeping = Instant::now();
         self.consumer.mend();
+        if self.consumer.latest_topic_id().is_some_and(|topic_id| topic_id != self.log.topic_id) {
+            tracing::warn!("the topic was deleted and made anew: what is read is not what was read before");
+            self.must_leave = true;
+        }
         if is_idle {
             for (partition, position) in self.consumer.positions() {
                 if let Some(before) = self.assignment.position(partition).filter(|before| *before < position)
@@ -265,7 +275,7 @@ impl<'a> Session<'a> {
     /// How long there is nothing to do, unless somebody unparks the thread.
     fn pause(&self) -> Duration {
         match self.filling_since {
-            Some(since) if self.link.in_flight.is_empty() => {
+            Some(since) if !self.filling.is_empty() && self.link.in_flight.is_empty() => {
                 self.member.config.linger.saturating_sub(since.elapsed()).min(TURN)
             }
             _ => TURN,

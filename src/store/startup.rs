@@ -65,6 +65,10 @@ fn may_come_up(error: &StoreError) -> bool {
     match code.as_deref() {
         // Starting up, shutting down, out of connections for now.
         Some(code) => code.starts_with("57P") || code.starts_with("53"),
-        None => matches!(error.source().and_then(|source| source.downcast_ref()), Some(sqlx::Error::Io(_))),
+        // A proxy before a server that is down takes a connection and ends it: no answer where one was due.
+        None => matches!(
+            error.source().and_then(|source| source.downcast_ref()),
+            Some(sqlx::Error::Io(_) | sqlx::Error::Protocol(_))
+        ),
     }
 }

@@ -47,6 +47,34 @@ async fn a_topic_made_anew_under_the_same_name_is_not_read() {
 }
 
 #[tokio::test]
+async fn a_topic_made_anew_under_a_running_worker_is_not_read() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(2).await);
+    database.add_sensors(1).await;
+    topic.produce((0..40).map(|n| reading(1, 1.0, n).partition(n as i32 % 2))).await;
+    let mut worker = worker(&database, &topic).start();
+    database.stores_all_of(&topic, PATIENCE).await;
+    assert_eq!(database.tally().await, STORED);
+    // It finds the new topic with more in it than it has stored: by the name alone it would read on in the middle.
+    worker.freeze();
+    topic.delete().await;
+    // Until it is quite gone, the new one is refused.
+    eventually(PATIENCE, async || topic.try_ensure().await).await;
+    topic.produce((100..300).map(|n| reading(1, 1.0, n).partition(n as i32 % 2))).await;
+    worker.thaw();
+    says(&worker, "topic_recreated", &[0, 1]).await;
+    worker.terminate();
+    assert_eq!(worker.ended(PATIENCE).await.code(), Some(0), "{}", worker.stderr());
+
+    // What was read before it was noticed is read again: nothing of the new topic is missed in the end.
+    let topic_id = topic.id().await;
+    let moved = format!("UPDATE ingest_offsets SET topic_id = '{topic_id}', next_offset = 0");
+    database.execute(&moved).await;
+    let _second = crate::worker(&database, &topic).start();
+    database.stores_all_of(&topic, PATIENCE).await;
+    assert_eq!((database.row_count().await, database.tally().await.stored), (240, 240));
+}
+
+#[tokio::test]
 async fn an_offset_past_the_end_of_the_log_is_not_taken_for_its_end() {
     let (database, topic) = stored_once().await;
     database.execute("UPDATE ingest_offsets SET next_offset = 1000 WHERE partition = 1").await;

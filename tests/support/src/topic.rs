@@ -10,7 +10,7 @@ use rdkafka::{
 };
 use sensorpipe::{
     config::{KafkaConfig, KafkaSettings},
-    kafka::ensure_topic,
+    kafka::{ensure_topic, find_topic},
 };
 
 use crate::{block_on, config, server, unique_name};
@@ -56,6 +56,20 @@ impl TestTopic {
     /// A name for a topic that the test makes, or has made, by itself; deleted as well.
     pub fn name_only(partitions: i32) -> Self {
         Self { name: unique_name("topic"), brokers: server("KAFKA_BROKERS"), partitions }
+    }
+
+    /// The topic's id.
+    pub async fn id(&self) -> String {
+        let found = find_topic(&self.config(), &KafkaSettings::default()).await;
+        found.expect("the topic is there").identity.topic_id
+    }
+
+    /// Makes the topic unless it is there; whether it is a new one now.
+    pub async fn try_ensure(&self) -> bool {
+        let settings = config(&["--kafka-partitions", &self.partitions.to_string()]);
+        ensure_topic(&self.config(), &KafkaSettings::default(), &settings)
+            .await
+            .is_ok_and(|topic| topic.is_new)
     }
 
     /// The configuration that leads here.
