@@ -11,10 +11,11 @@ WORKDIR /src
 
 # The dependencies, with stand-ins for our own code: this layer is built anew only when they change.
 COPY Cargo.toml Cargo.lock build.rs ./
+COPY benches/floors/Cargo.toml benches/floors/
 COPY tests/support/Cargo.toml tests/support/
-RUN mkdir -p src tests/support/src \
+RUN mkdir -p src benches/floors/src tests/support/src \
     && echo 'fn main() {}' > src/main.rs \
-    && touch src/lib.rs tests/support/src/lib.rs \
+    && touch src/lib.rs benches/floors/src/lib.rs tests/support/src/lib.rs \
     && cargo build --release --locked
 
 COPY migrations migrations

@@ -10,7 +10,7 @@ from pathlib import Path
 import scenarios
 import table
 from machine import describe_machine, warn_if_busy
-from servers import Servers, say
+from servers import Failed, Servers, say
 
 
 def parse_arguments():
@@ -62,5 +62,8 @@ def main():
 if __name__ == "__main__":
     try:
         main()
+    except Failed as failure:
+        say(f"FAILED: {failure}")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -41,7 +41,7 @@ class Servers:
     def __exit__(self, *_):
         self.kept.close()
         if self.topics:
-            subprocess.run([TARGET / "examples/delete_topics", *self.topics], check=False)
+            subprocess.run([TARGET / "delete_topics", *self.topics], check=False)
 
     def name(self, what):
         self.count += 1
@@ -51,14 +51,17 @@ class Servers:
     def database(self, what):
         """An empty database with TimescaleDB."""
         name = self.name(what).replace("-", "_")
-        with Session(os.environ["DATABASE_URL"]) as session:
+        url = os.environ["DATABASE_URL"]
+        with Session(url) as session:
             session.run(f"CREATE DATABASE {name}")
-            try:
-                url = os.environ["DATABASE_URL"].rsplit("/", 1)[0] + "/" + name
-                with Session(url) as own:
-                    own.run("CREATE EXTENSION IF NOT EXISTS timescaledb")
-                yield Database(url)
-            finally:
+        database = Database(url.rsplit("/", 1)[0] + "/" + name)
+        try:
+            with database.session() as session:
+                session.run("CREATE EXTENSION IF NOT EXISTS timescaledb")
+            yield database
+        finally:
+            with superuser() as session:
+                # Nobody else may end autovacuum and TimescaleDB's own processes.
                 session.run(f"DROP DATABASE {name} WITH (FORCE)")
 
     def new_topic(self, what):
@@ -69,8 +72,7 @@ class Servers:
     def settle(self):
         """Writes out what earlier runs left, so that the next one does not pay for it."""
         os.sync()
-        host = os.environ["DATABASE_URL"].split("@")[-1].rsplit("/", 1)[0]
-        with Session(f"postgres://postgres@{host}/postgres") as session:
+        with superuser() as session:
             session.run("CHECKPOINT")
 
 
@@ -132,6 +134,12 @@ class Session:
         raise Failed(f"psql: {self.psql.stderr.read().strip()}")
 
 
+def superuser():
+    """As dev/services has it."""
+    host = os.environ["DATABASE_URL"].split("@")[-1].rsplit("/", 1)[0]
+    return Session(f"postgres://postgres@{host}/postgres")
+
+
 def environment(database, topic=None, **more):
     """What sensorpipe needs to know, and nothing of the caller's own settings."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_CONFIG_")}
@@ -155,7 +163,7 @@ def sensorpipe(role, *flags, **more):
 def copy_floor(database, way, sensors, count, **flags):
     """What COPY alone takes; its figures."""
     options = [f"--{name}={value}" for name, value in flags.items()]
-    command = [TARGET / "examples/copy_floor", "--way", way, f"--sensors={sensors}", f"--count={count}", *options]
+    command = [TARGET / "copy_floor", "--way", way, f"--sensors={sensors}", f"--count={count}", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(database))
     if done.returncode != 0:
         raise Failed(f"copy_floor: {done.stderr.strip()}")

@@ -46,11 +46,11 @@ def markdown(runs, machine, sizes):
     for what, target, scenario, figure, divisor, divisor_figure in RATIOS:
         below = {run["round"]: run[divisor_figure] for run in of(runs, divisor)}
         values = [run[figure] / below[run["round"]] for run in of(runs, scenario) if run["round"] in below]
-        lines += row(what.format(**sizes), f"≥ {target}", values, "{:.2f}", all_good(values, target))
+        lines += row(what.format(**sizes), f"≥ {target}", values, "{:.2f}", "", all_good(values, target))
     for what, target, scenario, figure, unit in BOUNDS:
         values = [run[figure] for run in of(runs, scenario)]
         is_good = not values or statistics.median(values) <= target
-        lines += row(what.format(**sizes), f"≤ {target} {unit}", values, f"{{:.0f}} {unit}", is_good)
+        lines += row(what.format(**sizes), f"≤ {target} {unit}", values, "{:.0f}", f" {unit}", is_good)
     lines += ["", "| what | readings/s (min–max) | from the worker's start, s | runs |", "|---|---|---|---|"]
     for what, scenario in SPEEDS:
         chosen = of(runs, scenario)
@@ -63,11 +63,11 @@ def markdown(runs, machine, sizes):
     return "\n".join(lines)
 
 
-def row(what, target, values, form, is_good):
+def row(what, target, values, form, unit, is_good):
     if not values:
         return []
     mark = "" if is_good else " **missed**"
-    return [f"| {what} | {target} | {spread_of(values, form)}{mark} | {len(values)} |"]
+    return [f"| {what} | {target} | {spread_of(values, form)}{unit}{mark} | {len(values)} |"]
 
 
 def all_good(values, target):

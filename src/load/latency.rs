@@ -45,6 +45,9 @@ impl Latencies {
 
 impl fmt::Display for Latencies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.count() == 0 {
+            return f.write_str("none measured");
+        }
         for (name, share) in SHOWN {
             write!(f, "{name} {:.1} ms, ", self.quantile_ms(share))?;
         }
@@ -79,6 +82,7 @@ mod tests {
         let json = serde_json::to_value(&latencies).unwrap();
         assert_eq!(json["samples"], 1_000);
         assert!((json["p50"].as_f64().unwrap() - 500.0).abs() < 1.0);
+        assert_eq!(Latencies::default().to_string(), "none measured");
         assert!(latencies.to_string().starts_with("p50 500."), "{latencies}");
     }
 }

@@ -1,8 +1,8 @@
 //! A progress bar, where somebody looks at one.
 
-use std::{io::IsTerminal, sync::Arc, time::Duration};
+use std::{fmt::Write, io::IsTerminal, sync::Arc, time::Duration};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use tokio::task::JoinHandle;
 
 use super::{Ledger, Pace};
@@ -22,11 +22,12 @@ impl Progress {
             _ if !std::io::stderr().is_terminal() => (ProgressBar::hidden(), ""),
             Some(records) => (
                 ProgressBar::new(records * per_record),
-                "{wide_bar} {human_pos}/{human_len} readings, {per_sec}, {eta} left",
+                "{wide_bar} {human_pos}/{human_len} readings, {speed}, {eta} left",
             ),
-            None => (ProgressBar::no_length(), "{elapsed} {human_pos} readings, {per_sec}"),
+            None => (ProgressBar::no_length(), "{elapsed} {human_pos} readings, {speed}"),
         };
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style.with_key("speed", write_speed));
         let drawn = bar.clone();
         let drawing = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(REDRAW_INTERVAL);
@@ -37,6 +38,11 @@ impl Progress {
         });
         Self { bar, drawing }
     }
+}
+
+fn write_speed(state: &ProgressState, out: &mut dyn Write) {
+    // What cannot be drawn is left out.
+    let _ = write!(out, "{}/s", HumanCount(state.per_sec() as u64));
 }
 
 impl Drop for Progress {
