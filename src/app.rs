@@ -3,7 +3,9 @@
 mod api;
 mod load;
 mod migrate;
+mod retention;
 mod seed;
+mod stats;
 mod worker;
 
 use std::{io::IsTerminal, time::Duration};
@@ -15,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{
     DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, LoadConfig, LogConfig, LogFormat,
-    MetricsConfig, SchemaConfig, TopicConfig, WorkerConfig,
+    MetricsConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::health::Health;
 
@@ -93,6 +95,13 @@ pub enum Command {
         kafka: KafkaConfig,
         #[command(flatten)]
         load: LoadConfig,
+    },
+    /// Look after the daily statistics that are kept
+    Stats {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(subcommand)]
+        command: StatsCommand,
     },
     /// Print the OpenAPI document
     Openapi,
@@ -180,6 +189,7 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
         }
         Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings, stop).await,
         Command::Load { database, kafka, load } => load::run(&database, &kafka, &settings, &load, stop).await,
+        Command::Stats { database, command } => stats::run(&database, &command).await,
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
             Ok(())

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     kafka::producer::{self, MAX_RECORD_BYTES},
     metrics::PUBLISHED_READINGS,
-    reading::{Reading, Timestamp, Window, encode},
+    reading::{Reading, Timestamp, encode},
 };
 
 /// Kafka has the readings, on all in-sync replicas.
@@ -101,8 +101,7 @@ fn validated(api: &Api, sensor_id: &str, body: &[u8]) -> Result<(i32, Vec<Readin
     let mut faults = Faults::default();
     let sensor_id = faults.check(&path::SENSOR_ID, path::sensor_id(sensor_id));
     let now = Timestamp::now();
-    let window =
-        Window { since: api.limits.accept_since, until: now.plus_micros(api.limits.accept_ahead_micros) };
+    let window = api.limits.acceptance.window(now);
     let rules =
         FieldRules { sensor_id: sensor_id.unwrap_or_default(), window, now, clock: &api.receipt_clock };
     let readings = reading_body::parse(body, &rules, &mut faults)

@@ -38,10 +38,10 @@ pub use server::serve;
 
 use self::{body::BodyLimits, error::ApiError, receipt_clock::ReceiptClock};
 use crate::{
-    config::{HttpConfig, IngestConfig},
+    config::{HttpConfig, IngestConfig, Rollups},
     health::Health,
     kafka::producer::Producer,
-    reading::Timestamp,
+    reading::Acceptance,
     store::Pool,
 };
 
@@ -67,8 +67,8 @@ pub struct Parts {
 pub struct Limits {
     body: BodyLimits,
     request_timeout: Duration,
-    accept_since: Timestamp,
-    accept_ahead_micros: i64,
+    acceptance: Acceptance,
+    rollups: Rollups,
 }
 
 impl Limits {
@@ -80,8 +80,8 @@ impl Limits {
         Self {
             body: BodyLimits { max_bytes: http.http_max_body_bytes, timeout: body_timeout },
             request_timeout,
-            accept_since: ingest.accept_since,
-            accept_ahead_micros: i64::try_from(ingest.accept_ahead.as_micros()).unwrap_or(i64::MAX),
+            acceptance: ingest.acceptance(),
+            rollups: ingest.rollups,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Everything that speaks to Postgres; the only place that names `sqlx`.
 
 mod connection;
+mod day_locks;
 mod error;
 mod load;
 mod offsets;
 mod pool;
+mod retention;
 mod sample;
 mod schema;
 pub mod sensors;
@@ -17,6 +19,7 @@ pub use error::StoreError;
 pub use load::LoadStore;
 pub use offsets::{Offsets, StoredOffset};
 pub use pool::Pool;
+pub use retention::{Dropped, drop_expired};
 pub use sample::{SampleError, SampleStore};
 pub use schema::{Migrated, SchemaError, migrate, wait_for_schema};
 pub use startup::ConnectError;
