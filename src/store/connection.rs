@@ -24,8 +24,9 @@ const SESSION: [(&str, &str); 7] = [
     ("tcp_keepalives_count", "3"),
     ("tcp_user_timeout", "30s"),
     ("TimeZone", "UTC"),
-    // A statement must see what was committed before it took its locks, whatever the database's own default is.
-    ("default_transaction_isolation", "read committed"),
+    // A statement must see what was committed before it took its locks, whatever the database's own default is. The
+    // option's text is split at spaces.
+    ("default_transaction_isolation", r"read\ committed"),
 ];
 
 /// Connects as `application_name`, within a bound.

@@ -121,13 +121,13 @@ impl Bench {
             rollups,
             lock_timeout: std::time::Duration::from_secs(3),
         };
-        Writer { writer: BatchWriter::new(config), log: Arc::new(log), partition, next: 0 }
+        Writer { store: BatchWriter::new(config), log: Arc::new(log), partition, next: 0 }
     }
 }
 
 /// Writes batches as a worker does.
 pub(crate) struct Writer {
-    writer: BatchWriter,
+    store: BatchWriter,
     log: Arc<Log>,
     partition: i32,
     next: i64,
@@ -157,7 +157,7 @@ impl Writer {
             self.next += 1;
         }
         loop {
-            match self.writer.write(&self.log, &batch).await {
+            match self.store.write(&self.log, &batch).await {
                 Ok(Written::Committed(_)) => return,
                 Ok(Written::Fenced(fences)) => panic!("{fences:?}"),
                 Err(error) if error.is_retriable() => println!("tried again: {}", error.cause()),

@@ -74,9 +74,12 @@ async fn a_history(on_duplicate: OnDuplicate) {
                 bench
                     .database
                     .execute(
-                        "UPDATE sensor_data SET time = time + interval '1 day 1 microsecond'
-                         WHERE (sensor_id, time) IN (SELECT sensor_id, time FROM sensor_data
-                                                     ORDER BY random() LIMIT 2)",
+                        "WITH moved AS (
+                             DELETE FROM sensor_data WHERE (sensor_id, time) IN (
+                                 SELECT sensor_id, time FROM sensor_data ORDER BY random() LIMIT 2)
+                             RETURNING *)
+                         INSERT INTO sensor_data SELECT sensor_id, value, time - interval '1 day 1 microsecond'
+                         FROM moved ON CONFLICT (sensor_id, time) DO UPDATE SET value = 7",
                     )
                     .await;
             }

@@ -61,8 +61,10 @@ async fn statistics_stay_where_they_are_to_be_kept() {
     assert_eq!(bench.daily_avg(3).await, []);
 
     // Such a day is final: neither a rebuild nor a reading that should not come any more changes it.
-    let last_final =
-        bench.database.number("SELECT current_date - max(day) FROM daily_stats WHERE is_final").await;
+    let last_final = bench
+        .database
+        .number("SELECT (current_date - max(day))::bigint FROM daily_stats WHERE is_final")
+        .await;
     let mut writer = bench.writer(1, OnDuplicate::Ignore, Rollups::On).await;
     writer.write(&[(1, at(last_final.cast_unsigned(), 7_200), 1e6)]).await;
     let mut stats = sensorpipe::store::stats::StatsStore::connect(&bench.database.config()).await.unwrap();

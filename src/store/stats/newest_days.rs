@@ -31,7 +31,7 @@ const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// A probe of the primary key in each chunk, the newest first, until one has an answer.
 pub const NEWEST_DAY: &str = "
     SELECT greatest(
-        (SELECT time::date FROM sensor_data
+        (SELECT time::date AS day FROM sensor_data
          WHERE sensor_id = (SELECT $1::int) AND time < coalesce($2::timestamptz, 'infinity')
          ORDER BY time DESC LIMIT 1),
         (SELECT day FROM daily_stats
