@@ -151,6 +151,10 @@ pub struct SchemaConfig {
     /// Drop an adopted hypertable's index on time alone: no query here needs it, and each row pays for it
     #[arg(long, env = "DROP_TIME_INDEX")]
     pub drop_time_index: bool,
+
+    /// Have chunks compressed that are older than this, where TimescaleDB's edition can; not at all where not set
+    #[arg(long, env = "COMPRESS_AFTER", value_parser = humantime::parse_duration)]
+    pub compress_after: Option<Duration>,
 }
 
 /// The HTTP front end.

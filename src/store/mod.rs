@@ -1,5 +1,6 @@
 //! Everything that speaks to Postgres; the only place that names `sqlx`.
 
+mod compression;
 mod connection;
 mod day_locks;
 mod error;
@@ -14,6 +15,7 @@ mod startup;
 pub mod stats;
 mod write;
 
+pub use compression::{Compression, compress_after};
 pub use connection::answers;
 pub use error::StoreError;
 pub use load::LoadStore;

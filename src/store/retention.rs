@@ -126,7 +126,8 @@ async fn not_kept(
 /// Drops one chunk, unless readings have come meanwhile whose statistics are to be kept.
 ///
 /// Dropping a table that refers to `sensors` locks `sensors` against everybody. Taken first, as everybody does, that
-/// lock also keeps away all who write readings or statistics until the transaction ends.
+/// lock also keeps away all who write readings or statistics until the transaction ends; so it is waited for, and held
+/// by a process that is frozen, for two seconds at most.
 async fn drop_one(
     connection: &mut PgConnection,
     chunk: &Dropped,
@@ -134,7 +135,10 @@ async fn drop_one(
 ) -> Result<bool, StoreError> {
     let mut transaction = connection.begin().await.map_err(StoreError::new(DOING))?;
     transaction
-        .execute("SET LOCAL lock_timeout = '2s'; LOCK TABLE sensors IN ACCESS EXCLUSIVE MODE")
+        .execute(
+            "SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '2s';
+             LOCK TABLE sensors IN ACCESS EXCLUSIVE MODE",
+        )
         .await
         .map_err(StoreError::new(DOING))?;
     if stats == RetentionStats::Keep && !not_kept(&mut transaction, chunk).await?.is_empty() {

@@ -3,7 +3,7 @@
 use sensorpipe::{
     config::{RetentionStats, Rollups, SchemaConfig},
     reading::{OnDuplicate, Timestamp},
-    store::{Pool, drop_expired, stats::DayStats},
+    store::{Compression, Pool, compress_after, drop_expired, stats::DayStats},
 };
 use testbed::{Record, Role, TestDatabase, TestTopic, comes_to, config, eventually};
 
@@ -160,4 +160,21 @@ async fn a_worker_drops_and_refuses_what_is_too_old() {
     database.execute(&insert(50)).await;
     comes_to("readings left", PATIENCE, 2, async || database.row_count().await).await;
     worker.terminate();
+}
+
+/// What can be compressed is what the edition can; the Apache edition, which tests run on, says so and goes on.
+#[tokio::test]
+async fn compression_is_what_the_edition_can() {
+    let bench = twenty_days("7days").await;
+    let license: String =
+        sqlx::query_scalar("SHOW timescaledb.license").fetch_one(&bench.database.pool).await.unwrap();
+    let expected =
+        if license == "timescale" { Compression::Scheduled } else { Compression::NotInThisEdition };
+    for days in [30, 60] {
+        let after = std::time::Duration::from_secs(days * 86_400);
+        assert_eq!(compress_after(&bench.database.config(), after).await.unwrap(), expected);
+    }
+    let jobs = "SELECT count(*) FROM timescaledb_information.jobs WHERE hypertable_name = 'sensor_data'";
+    assert_eq!(bench.database.number(jobs).await, i64::from(expected == Compression::Scheduled));
+    bench.agrees("afterwards").await;
 }

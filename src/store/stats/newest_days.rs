@@ -23,7 +23,9 @@ pub(super) enum Kept {
 }
 
 /// All that is told of a day comes from one snapshot: a day that is not kept in it was not written since.
-const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// A process that is frozen inside it holds up nobody but retention, and that not for long.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+    SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
 /// The newest day that has readings or is kept; `$1` the sensor, `$2` and `$3` the midnight and the day that it is
 /// before, or null; `$4` whether kept days count.
