@@ -4,6 +4,7 @@
 
 mod documents;
 mod ingest;
+mod kept_days;
 mod outages;
 mod refusals;
 mod sensors;

@@ -1,6 +1,7 @@
 //! Readings that others' SQL changes: by a trigger, or told afterwards.
 
 use sensorpipe::{config::Rollups, reading::OnDuplicate};
+use sqlx::{Connection, PgConnection};
 use testbed::{Record, Role, TestTopic};
 
 use crate::{
@@ -66,10 +67,20 @@ async fn followed_by_a_trigger() {
     bench.agrees("copied again").await;
 
     // A snapshot from before the lock would not see what is kept meanwhile.
+    let mut connection = PgConnection::connect(&bench.database.url).await.unwrap();
     let refused = sqlx::raw_sql("BEGIN ISOLATION LEVEL REPEATABLE READ; DELETE FROM sensor_data; COMMIT")
-        .execute(&bench.database.pool)
+        .execute(&mut connection)
         .await;
     assert!(refused.unwrap_err().to_string().contains("READ COMMITTED"));
+
+    // What is not committed yet keeps its days from being kept.
+    bench.database.execute("DELETE FROM daily_stats").await;
+    let changing = bench.database.hold("UPDATE sensor_data SET value = 12").await;
+    assert_eq!(bench.daily_avg(1).await.len(), 2);
+    assert_eq!(bench.kept().await, 0);
+    drop(changing);
+    bench.agrees("rolled back").await;
+    assert_eq!(bench.kept().await, 2);
 
     stats(&bench, &["remove-trigger"]).await;
     bench.database.execute("DELETE FROM sensor_data").await;

@@ -30,14 +30,16 @@ const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 /// The newest day that has readings or is kept; `$1` the sensor, `$2` and `$3` the midnight and the day that it is
 /// before, or null; `$4` whether kept days count.
 ///
-/// A probe of the primary key in each chunk, the newest first, until one has an answer.
+/// A probe of the primary key in each chunk, the newest first, until one has an answer. The parameters stand where the
+/// planner does not look at them: the plan, of every chunk there is, is made once and kept.
 pub const NEWEST_DAY: &str = "
     SELECT greatest(
         (SELECT time::date AS day FROM sensor_data
-         WHERE sensor_id = (SELECT $1::int) AND time < coalesce($2::timestamptz, 'infinity')
+         WHERE sensor_id = (SELECT $1::int) AND time < (SELECT coalesce($2::timestamptz, 'infinity'))
          ORDER BY time DESC LIMIT 1),
         (SELECT day FROM daily_stats
-         WHERE sensor_id = (SELECT $1::int) AND day < coalesce($3::date, 'infinity') AND $4::bool
+         WHERE sensor_id = (SELECT $1::int) AND day < (SELECT coalesce($3::date, 'infinity'))
+           AND (SELECT $4::bool)
          ORDER BY day DESC LIMIT 1))";
 
 /// The days from midnight `$2` to midnight `$3` on which the sensor `$1` has readings, newest first, with what is

@@ -6,8 +6,8 @@ use sqlx::PgConnection;
 use super::{DAYS_MAX, DayStats, KEPT, Mean, SUMMED_UP, is_out_of_range};
 use crate::store::{StoreError, pool::Pool};
 
-/// A sensor's newest days where the last seven before today are kept, or without readings, or there is today to make
-/// up for one; none where there may be more to say: a day is not kept, there are days in the future, or too few.
+/// A sensor's newest days where those of the last week are kept, or without readings, and there are enough of them;
+/// none where there may be more to say: one of them is not kept, there are days in the future, or too few.
 pub(super) async fn week(
     pool: &Pool,
     sensor_id: i32,
@@ -41,7 +41,8 @@ async fn read(
 /// Its times are constants, so that the plan that Postgres keeps has the chunks of this week and no others: planning
 /// costs more than the work, and a kept plan with times as parameters opens every chunk there is. The sensor stands
 /// behind a `SELECT`, where the planner does not look at it, so plans are equally good for all and one is kept.
-/// Readings are looked at in today's range, in the future's, and in those of days that are not kept.
+/// Readings are looked at in today's range, in the future's, and in those of days that are not kept. Where there is a
+/// today, the day a week ago is one too many.
 pub fn statement(today: NaiveDate) -> String {
     let (week_ago, tomorrow) = (today - Days::new(DAYS_MAX as u64), today + Days::new(1));
     let yesterday = today - Days::new(1);
@@ -58,6 +59,9 @@ pub fn statement(today: NaiveDate) -> String {
                 AND NOT EXISTS (
                     SELECT FROM generate_series(timestamptz '{week_ago}', '{yesterday}', '24 hours') AS start
                     WHERE NOT EXISTS (SELECT FROM kept WHERE kept.day = start::date)
+                      AND (start > '{week_ago}'
+                           OR NOT EXISTS (SELECT FROM sensor_data WHERE sensor_id = (SELECT $1::int)
+                                            AND time >= '{today}' AND time < '{tomorrow}'))
                       AND EXISTS (SELECT FROM sensor_data
                                   WHERE sensor_id = (SELECT $1::int) AND time >= '{week_ago}' AND time < '{today}'
                                     AND time >= start AND time < start + interval '24 hours')) AS is_settled
