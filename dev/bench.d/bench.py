@@ -17,13 +17,15 @@ def parse_arguments():
     lines = [f"  {name:16} {run.__doc__.splitlines()[0]}" for name, run in scenarios.ALL.items()]
     parser = argparse.ArgumentParser(
         prog="dev/bench",
-        description="How fast sensorpipe is, beside what the database takes at most. Alone on the machine.",
+        description="How fast sensorpipe is, beside what the database takes at most and what it replaces. Alone on the machine.",
         epilog="scenarios:\n" + "\n".join(lines) + """
 
 environment (default):
   BENCH_READINGS (2000000)         readings of a drain
   BENCH_LARGE_ROWS (30000000)      rows in the chunk that large-chunk drains into
   BENCH_LATENCY_SECONDS (30)       how long latency is measured
+  BENCH_HTTP_SECONDS (12)          how long requests are measured
+  BENCH_STATS_ROWS (30000000)      rows of the table that statistics are asked of
   BENCH_ROUNDS (3)                 runs of each scenario; the table has the median
   BENCH_RESULTS (.dev/bench)       where the raw runs go""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
