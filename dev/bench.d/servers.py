@@ -172,7 +172,8 @@ def copy_floor(database, way, sensors, count, **flags):
 def readings_in(topic):
     """How many readings a topic holds: each has one field of this name, whatever the record's form."""
     field = b'"value"'
-    command = ["kcat", "-b", os.environ["KAFKA_BROKERS"], "-C", "-q", "-e", "-o", "beginning", "-t", topic, "-f", "%s\\n"]
+    brokers = os.environ["KAFKA_BROKERS"]
+    command = ["kcat", "-b", brokers, "-C", "-q", "-e", "-o", "beginning", "-t", topic, "-f", "%s\\n"]
     count, kept = 0, b""
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as kcat:
         while block := kcat.stdout.read(1 << 20):

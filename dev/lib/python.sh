@@ -21,7 +21,7 @@ python_venv() {
     exec 8>>"$CACHE/$name.lock" || fail "cannot write to $CACHE"
     flock 8
     [[ -e $folder/complete ]] || python_venv_fill "$folder" "$requirements" "$LOGS/$name.log"
-  )
+  ) || return
   printf '%s\n' "$folder"
 }
 
