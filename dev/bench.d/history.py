@@ -76,16 +76,14 @@ def chunks(first, last):
 def fill(session, series, first, last):
     if first >= last:
         return
-    sensors = f"{series.first_sensor}, {series.first_sensor + series.sensors - 1}"
-    step = series.step.total_seconds()
+    readings = (last - first) // series.step
     session.run(
         f"""INSERT INTO sensor_data (sensor_id, value, time)
-            SELECT sensor_id, round((15 + 15 * random())::numeric, 2), time
-              FROM generate_series({sensors}) AS sensor_id
-             CROSS JOIN generate_series(timestamptz '{first.isoformat()}',
-                                        timestamptz '{last.isoformat()}' - interval '{step} seconds',
-                                        interval '{step} seconds') AS time
-             ORDER BY sensor_id, time"""
+            SELECT {series.first_sensor} + number / {readings},
+                   (1500 + floor(1500 * random())) / 100,
+                   timestamptz '{first.isoformat()}'
+                       + number % {readings} * interval '{series.step.total_seconds()} seconds'
+              FROM (SELECT generate_series(0, {series.sensors * readings - 1}) AS number) AS numbers"""
     )
 
 
