@@ -142,7 +142,8 @@ def superuser():
 def environment(database, topic=None, **more):
     """What sensorpipe needs to know, and nothing of the caller's own settings."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_CONFIG_")}
-    own |= {"DATABASE_URL": database.url, "LOG_LEVEL": "warn"}
+    # Of what goes wrong the message is shown, not the stack.
+    own |= {"DATABASE_URL": database.url, "LOG_LEVEL": "warn", "RUST_BACKTRACE": "0"}
     if topic:
         # A group of its own: nothing is left of another run.
         group = f"{topic}_{time.monotonic_ns()}"
