@@ -143,7 +143,7 @@ def batches(target):
     """Each request has a sensor of its own: the reference inserts no reading twice."""
     with bodies(batch) as prefix:
         form = [prefix, BODIES, "application/json", "identity", "/sensor_data/"]
-        warm_up, measured = [[*form, first, THREADS] for first in (1, MANY_SENSORS // 4)]
+        warm_up, measured = [[*form, first, MANY_SENSORS, THREADS] for first in (1, MANY_SENSORS // 4)]
         return warm_and_run(target, "bodies.lua", warm_up, measured, BATCH_CONNECTIONS, BATCH)
 
 

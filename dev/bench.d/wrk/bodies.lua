@@ -1,10 +1,10 @@
 -- Bodies from files, by turns. Arguments: prefix of the files' names, which a number from 1 follows; how many; their
 -- type; their encoding or `identity`; path, with a trailing slash if a sensor's id goes there; then also the first
--- sensor and how many of wrk's threads share them.
+-- sensor, how many there are, and how many of wrk's threads share them.
 dofile(debug.getinfo(1, "S").source:match("@(.*/)") .. "report.lua")
 
 local bodies = {}
-local content_type, encoding, path, sensor, threads
+local content_type, encoding, path, sensor, sensors, threads
 local number = 0
 
 local function read(name)
@@ -21,7 +21,7 @@ function init(args)
   content_type, path = args[3], args[5]
   encoding = args[4] ~= "identity" and "Content-Encoding: " .. args[4] .. "\r\n" or ""
   sensor = tonumber(args[6] or 0) + thread_number
-  threads = tonumber(args[7] or 1)
+  sensors, threads = tonumber(args[7] or 0), tonumber(args[8] or 0)
 end
 
 function request()
@@ -29,9 +29,9 @@ function request()
   number = number + 1
   local target = path
   if path:sub(-1) == "/" then
-    -- Another sensor each time: no two requests have a reading in common, though the bodies come again.
+    -- Another sensor each time: requests have no reading in common, though the bodies come again.
     target = path .. sensor
-    sensor = sensor + threads
+    sensor = (sensor + threads - 1) % sensors + 1
   end
   return post_head(target, content_type, #body, encoding) .. body
 end
