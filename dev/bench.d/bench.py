@@ -46,19 +46,27 @@ def main():
     file = results / time.strftime("%Y-%m-%dT%H%M%SZ.json", time.gmtime())
     warn_if_busy()
 
-    runs = []
+    runs, failures = [], []
     with Servers() as servers:
         record = {"machine": describe_machine(servers), "sizes": vars(scenarios.SIZES), "runs": runs}
         # One round after the other, so that a machine that slows down does so to floors and drains alike.
         for number in range(1, rounds + 1):
             for name in wanted:
                 say(f"round {number} of {rounds}: {name}")
-                figures = scenarios.ALL[name](servers)
+                try:
+                    figures = scenarios.ALL[name](servers)
+                except Failed as failure:
+                    # The others' figures are good all the same.
+                    say(f"  FAILED: {failure}")
+                    failures.append(f"{name} in round {number}")
+                    continue
                 say("  " + ", ".join(f"{key} {table.short(value)}" for key, value in figures.items()))
                 runs.append({"round": number, "scenario": name, **figures})
                 file.write_text(json.dumps(record, indent=1) + "\n")
     print(table.markdown(runs, record["machine"], record["sizes"]))
     say(f"the raw runs are in {file}")
+    if failures:
+        raise Failed(", ".join(failures))
 
 
 if __name__ == "__main__":
