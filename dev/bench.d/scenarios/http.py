@@ -29,6 +29,8 @@ WARM_UP_S = 3
 RATE_BOUND = 4_000
 IDLE_CONNECTIONS = 2_000
 BUSY_CONNECTIONS = 500
+# The api closes a connection that has been idle for 30 s.
+BUSY_AT_MOST_S = 15
 DAY, DAY_BEFORE = "2024-10-12", "2024-10-11"
 
 
@@ -79,7 +81,8 @@ def http_overload(servers):
 def http_memory(servers):
     """api: peak memory with 500 busy connections and 2,000 idle ones"""
     with api(servers, SENSORS) as (own, accepted), idle_connections(own, IDLE_CONNECTIONS) as idle:
-        figures = accepted.add(*singles(own, BUSY_CONNECTIONS))
+        seconds = min(SIZES.http_seconds, BUSY_AT_MOST_S)
+        figures = accepted.add(*singles(own, BUSY_CONNECTIONS, seconds))
         closed = sum(is_closed(connection) for connection in idle)
         if closed:
             raise Failed(f"{closed} of {len(idle)} idle connections were closed")
@@ -134,9 +137,9 @@ def api(servers, sensors, **settings):
         accepted.check()
 
 
-def singles(target, connections):
+def singles(target, connections, seconds=SIZES.http_seconds):
     warm_up, measured = [[day, SENSORS] for day in (DAY_BEFORE, DAY)]
-    return warm_and_run(target, "singles.lua", warm_up, measured, connections, 1)
+    return warm_and_run(target, "singles.lua", warm_up, measured, connections, 1, seconds)
 
 
 def batches(target):
@@ -162,11 +165,11 @@ def on_schedule(own, accepted, rate, seconds):
     }
 
 
-def warm_and_run(target, script, warm_up, measured, connections, readings):
+def warm_and_run(target, script, warm_up, measured, connections, readings, seconds=SIZES.http_seconds):
     """Figures of the second run; readings accepted in both, and those of requests that wrk left at the end of each."""
     runs = [
-        wrk(target.url, script, *arguments, connections=connections, seconds=seconds)
-        for arguments, seconds in [(warm_up, WARM_UP_S), (measured, SIZES.http_seconds)]
+        wrk(target.url, script, *arguments, connections=connections, seconds=duration)
+        for arguments, duration in [(warm_up, WARM_UP_S), (measured, seconds)]
     ]
     figures = runs[-1] | {"readings_per_second": runs[-1]["requests_per_second"] * readings}
     return figures, sum(run["requests"] for run in runs) * readings, len(runs) * connections * readings
