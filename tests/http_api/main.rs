@@ -2,10 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "what is unwrapped is what the test is about")]
 
+mod access;
+mod cors;
 mod documents;
 mod ingest;
+mod keys;
+mod known_sensors;
 mod outages;
 mod refusals;
+mod sensor_deletion;
 mod sensors;
 mod site;
 mod statistics;
