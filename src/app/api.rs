@@ -36,6 +36,7 @@ pub(super) async fn run(
     let kafka_health = health.component("kafka", Need::Required);
     let producer = Producer::new(kafka, settings, http.publish_timeout, kafka_health, failed.clone())?;
     let pool = Pool::new(database)?;
+    let reads = Pool::for_reads(database, &http.queries)?;
     let known_sensors = KnownSensors::new(pool.clone(), http.known_sensors_max);
     let listener = TcpListener::bind(http.http_addr)
         .await
@@ -46,10 +47,15 @@ pub(super) async fn run(
     background.spawn(producer.clone().watch(background_stop.clone()));
     background
         .spawn(pool.clone().watch(health.component("postgres", Need::Optional), background_stop.clone()));
+    if http.queries.read_database_url.is_some() {
+        let replica = health.component("postgres_reads", Need::Optional);
+        background.spawn(reads.clone().watch(replica, background_stop.clone()));
+    }
     background.spawn(known_sensors.clone().warm_up(background_stop.clone()));
     background.close();
 
-    let api = Api::new(producer.clone(), pool.clone(), known_sensors, Limits::new(http, ingest));
+    let api =
+        Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors, Limits::new(http, ingest));
     let serve_stop = CancellationToken::new();
     let router = http::router(api, health.clone(), metrics);
     tracing::info!("listening on http://{}", listener.local_addr()?);
@@ -71,6 +77,7 @@ pub(super) async fn run(
     let closed = async {
         background.wait().await;
         pool.close().await;
+        reads.close().await;
     };
     if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
         tracing::warn!("the database connections did not close in time");

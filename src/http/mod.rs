@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! server ── middleware ──> ingest  ── reading_body, reading_field ──> kafka::producer
-//!                      ──> sensors, stats ──────────────────────────> store
+//!                      ──> sensors, stats, queries/ ────────────────> store
 //!                      ──> docs, health
 //! ```
 //!
@@ -17,6 +17,8 @@ mod ingest;
 mod known_sensors;
 mod middleware;
 mod path;
+mod queries;
+mod query;
 mod reading_body;
 mod reading_field;
 mod reading_schema;
@@ -36,7 +38,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub use known_sensors::KnownSensors;
 pub use server::serve;
 
-use self::{body::BodyLimits, error::ApiError, receipt_clock::ReceiptClock};
+use self::{
+    body::BodyLimits,
+    error::ApiError,
+    queries::{ExportLimits, Exports, QueryLimits},
+    receipt_clock::ReceiptClock,
+};
 use crate::{
     config::{HttpConfig, IngestConfig},
     health::Health,
@@ -53,12 +60,15 @@ pub struct Api(Arc<Parts>);
 pub struct Parts {
     /// Takes the readings.
     pub producer: Producer,
-    /// Answers the queries.
+    /// Answers what has to be true now, and writes.
     pub pool: Pool,
+    /// Answers the queries over readings; maybe a replica.
+    pub reads: Pool,
     /// Says which sensors there are.
     pub known_sensors: KnownSensors,
     /// What may be asked for.
     pub limits: Limits,
+    exports: Exports,
     receipt_clock: ReceiptClock,
 }
 
@@ -69,6 +79,8 @@ pub struct Limits {
     request_timeout: Duration,
     accept_since: Timestamp,
     accept_ahead_micros: i64,
+    queries: QueryLimits,
+    exports: ExportLimits,
 }
 
 impl Limits {
@@ -82,15 +94,24 @@ impl Limits {
             request_timeout,
             accept_since: ingest.accept_since,
             accept_ahead_micros: i64::try_from(ingest.accept_ahead.as_micros()).unwrap_or(i64::MAX),
+            queries: QueryLimits::new(&http.queries),
+            exports: ExportLimits::new(&http.queries),
         }
     }
 }
 
 impl Api {
     /// Puts the parts together.
-    pub fn new(producer: Producer, pool: Pool, known_sensors: KnownSensors, limits: Limits) -> Self {
+    pub fn new(
+        producer: Producer,
+        pool: Pool,
+        reads: Pool,
+        known_sensors: KnownSensors,
+        limits: Limits,
+    ) -> Self {
+        let exports = Exports::new(limits.exports);
         let receipt_clock = ReceiptClock::default();
-        Self(Arc::new(Parts { producer, pool, known_sensors, limits, receipt_clock }))
+        Self(Arc::new(Parts { producer, pool, reads, known_sensors, limits, exports, receipt_clock }))
     }
 }
 
@@ -121,6 +142,11 @@ fn documented_routes() -> OpenApiRouter<Api> {
         .routes(routes!(sensors::create))
         .routes(routes!(ingest::send))
         .routes(routes!(stats::daily_avg))
+        .routes(routes!(queries::stats::of_one))
+        .routes(routes!(queries::stats::of_many))
+        .routes(routes!(queries::readings::list))
+        .routes(routes!(queries::latest::of_one))
+        .routes(routes!(queries::latest::of_many))
 }
 
 /// The OpenAPI document as JSON.

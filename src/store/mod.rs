@@ -5,6 +5,7 @@ mod error;
 mod load;
 mod offsets;
 mod pool;
+pub mod queries;
 mod sample;
 mod schema;
 pub mod sensors;

@@ -54,6 +54,11 @@ async fn the_document_has_every_route_and_status() {
         ("/sensors", "post", &["200", "400", "408", "413", "415", "422", "503"][..]),
         ("/sensor_data/{sensor_id}", "post", &["200", "400", "404", "408", "413", "415", "422", "503"]),
         ("/daily_avg/{sensor_id}", "get", &["200", "404", "422", "503"]),
+        ("/sensors/{sensor_id}/stats", "get", &["200", "404", "422", "503"]),
+        ("/sensors/stats", "get", &["200", "422", "503"]),
+        ("/sensors/{sensor_id}/readings", "get", &["200", "404", "422", "503"]),
+        ("/sensors/{sensor_id}/latest", "get", &["200", "404", "422", "503"]),
+        ("/sensors/latest", "get", &["200", "422", "503"]),
     ] {
         let responses = &document["paths"][path][method]["responses"];
         for status in statuses {

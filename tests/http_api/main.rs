@@ -2,11 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "what is unwrapped is what the test is about")]
 
+mod chunks;
 mod documents;
+mod exports;
 mod ingest;
+mod latest;
 mod outages;
+mod readings;
 mod refusals;
 mod sensors;
 mod site;
 mod statistics;
+mod stats;
+mod stats_of_many;
 mod stopping;
