@@ -182,7 +182,7 @@ async fn half_a_million_readings_take_no_memory() {
         let (mut bytes, mut lines) = (0, 0);
         while let Some(chunk) = answer.chunk().await.unwrap() {
             bytes += chunk.len() as i64;
-            lines += chunk.iter().filter(|&&byte| byte == b'\n').count() as i64;
+            lines += chunk.split(|&byte| byte == b'\n').count() as i64 - 1;
         }
         assert_eq!(lines, COUNT + i64::from(accept == "text/csv"));
         assert!(bytes > COUNT * line_bytes, "{bytes}");

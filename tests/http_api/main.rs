@@ -8,6 +8,7 @@ mod exports;
 mod ingest;
 mod latest;
 mod outages;
+mod read_pool;
 mod readings;
 mod refusals;
 mod sensors;

@@ -77,7 +77,7 @@ pub(in crate::http) async fn of_one(
 #[utoipa::path(
     get, path = "/sensors/latest", tag = "readings", operation_id = "latest_readings",
     params(
-        ("ids" = Option<String>, Query, description = "Ids, separated by commas", example = "1,2,3"),
+        ("ids" = Option<String>, Query, description = "Ids, separated by commas", pattern = "^[0-9]{1,9}(,[0-9]{1,9}){0,99}$", example = "1,2,3"),
         ("type" = Option<String>, Query, description = "Only sensors of this type", pattern = "^[^\\u0000]*$", example = "temperature"),
         ("location" = Option<String>, Query, description = "Only sensors in this place", pattern = "^[^\\u0000]*$", example = "Backyard"),
     ),

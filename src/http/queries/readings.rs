@@ -64,9 +64,9 @@ pub(in crate::http) struct ReadingBody {
         ("start" = Option<String>, Query, description = "Readings from then on, in any form that a reading's timestamp has; without an offset by the clock of `timezone`. From the first one where absent", example = "2024-10-12"),
         ("end" = Option<String>, Query, description = "Readings before then; to the last one where absent", example = "2024-10-13"),
         ("timezone" = Option<String>, Query, description = "Name of the zone of `start` and `end`; `UTC` where absent", example = "Europe/Berlin"),
-        ("order" = Option<String>, Query, description = "`desc` for the newest first, `asc` for the oldest; `desc` where absent", example = "asc"),
+        ("order" = Option<String>, Query, description = "`desc` for the newest first, `asc` for the oldest; `desc` where absent", pattern = "^(asc|desc)$", example = "asc"),
         ("limit" = Option<u64>, Query, description = "Most readings of a page, to 10000; 1000 where absent. Without an end and a default for CSV and NDJSON", minimum = 1, example = 1000),
-        ("after" = Option<String>, Query, description = "`next` of the page before this one, whose other parameters stay as they were", example = "AAYkSHPXUQA"),
+        ("after" = Option<String>, Query, description = "`next` of the page before this one, whose other parameters stay as they were", pattern = "^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$", example = "AAYkSHPXUQA"),
     ),
     responses(
         (status = 200, description = "Readings; maybe none.", content((ReadingsBody = "application/json"), (String = "text/csv", example = "sensor_id,timestamp,value\n3,2024-10-12T14:31:00Z,22.5\n"), (String = "application/x-ndjson", example = "{\"sensor_id\":3,\"value\":22.5,\"timestamp\":\"2024-10-12T14:31:00Z\"}\n"))),
