@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use sqlx::{
-    PgConnection, PgPool,
+    ConnectOptions, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::sync::Semaphore;
@@ -77,7 +77,9 @@ impl Pool {
                 // A plan over many chunks looks costly enough to be compiled: 600 ms before a query of 10 ms.
                 ("jit", "off"),
             ])
-            .options(options.iter().copied());
+            .options(options.iter().copied())
+            // A query over many readings may well take a second.
+            .disable_statement_logging();
         Ok(Self {
             connections: PgPoolOptions::new()
                 .max_connections(size)

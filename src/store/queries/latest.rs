@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sqlx::{Acquire, PgConnection};
+use sqlx::{Connection, PgConnection};
 
 use super::{Row, parameter, reading, windows};
 use crate::{
@@ -21,6 +21,8 @@ pub const LATEST_SQL: &str = "SELECT latest.sensor_id, latest.time, latest.value
         WHERE sensor_id = wanted AND time >= $2 AND time < $3
         ORDER BY time DESC LIMIT 1) AS latest";
 
+const ONE_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
 /// The latest reading of each of these sensors, in their order; sensors without readings are left out.
 ///
 /// Newest first, a window of time after the other; a sensor that is found drops out. One snapshot, so that a reading
@@ -28,10 +30,7 @@ pub const LATEST_SQL: &str = "SELECT latest.sensor_id, latest.time, latest.value
 pub async fn latest(pool: &Pool, sensor_ids: Vec<i32>) -> Result<Vec<Reading>, StoreError> {
     pool.run("reading the latest readings", move |connection| {
         Box::pin(async move {
-            let mut transaction = connection.begin().await?;
-            sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                .execute(&mut *transaction)
-                .await?;
+            let mut transaction = connection.begin_with(ONE_SNAPSHOT).await?;
             let latest = window_by_window(&mut transaction, sensor_ids).await?;
             transaction.commit().await?;
             Ok(latest)
