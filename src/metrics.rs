@@ -38,6 +38,8 @@ pub const HTTP_SECONDS: &str = "sensorpipe_http_request_duration_seconds";
 pub const PUBLISHED_READINGS: &str = "sensorpipe_published_readings_total";
 /// Records that Kafka has not acknowledged in time; labels: `cause` = `queue_full`, `timed_out` or `refused`.
 pub const PUBLISH_FAILURES: &str = "sensorpipe_publish_failures_total";
+/// Exports of readings that have ended; labels: `outcome` = `complete`, `client_gone` or `cut_off`.
+pub const EXPORTS: &str = "sensorpipe_exports_total";
 
 /// Installs the recorder; the handle renders what `/metrics` answers.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
@@ -83,5 +85,6 @@ fn describe() {
     describe_counter!(HTTP_REQUESTS, Unit::Count, "HTTP requests answered.");
     describe_histogram!(HTTP_SECONDS, Unit::Seconds, "Time until the head of an HTTP answer.");
     describe_counter!(PUBLISHED_READINGS, Unit::Count, "Readings that Kafka acknowledged.");
+    describe_counter!(EXPORTS, Unit::Count, "Exports of readings that have ended, by outcome.");
     describe_counter!(PUBLISH_FAILURES, Unit::Count, "Records that Kafka did not acknowledge in time.");
 }

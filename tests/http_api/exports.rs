@@ -190,6 +190,8 @@ async fn half_a_million_readings_take_no_memory() {
     let grown = peak_kib(api.id()) - before;
     println!("the export took {grown} KiB on top of {before} KiB");
     assert!(grown < 12_000, "{grown} KiB, where the answer has more than 30,000");
+    let metrics = reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains(r#"sensorpipe_exports_total{outcome="complete"}"#), "{metrics}");
     api.terminate();
     api.ended(PATIENCE).await;
 }

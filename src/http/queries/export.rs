@@ -15,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
+use metrics::counter;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, sleep, timeout, timeout_at},
@@ -24,6 +25,7 @@ use super::{format::Format, refused};
 use crate::{
     config::QueryConfig,
     http::error::ApiError,
+    metrics::EXPORTS,
     reading::Reading,
     store::{
         Pool, StoreError,
@@ -77,7 +79,7 @@ enum CutOff {
     ClientStalled,
     #[error("the export took longer than it may")]
     TooLong,
-    #[error("{0}")]
+    #[error("{}: {}", .0, .0.server_message())]
     Store(#[from] StoreError),
 }
 
@@ -151,11 +153,18 @@ impl Export {
         let deadline = Instant::now() + self.limits.timeout;
         let sensor_id = self.rest.sensor_id;
         let sent = timeout_at(deadline, self.send_pages(first, &sender)).await;
-        match sent.unwrap_or(Err(CutOff::TooLong)) {
-            Ok(()) => {}
-            Err(CutOff::ClientGone) => tracing::debug!(sensor.id = sensor_id, "an export's client is gone"),
-            Err(error) => tracing::warn!(sensor.id = sensor_id, "an export is cut off: {error}"),
-        }
+        let outcome = match sent.unwrap_or(Err(CutOff::TooLong)) {
+            Ok(()) => "complete",
+            Err(CutOff::ClientGone) => {
+                tracing::debug!(sensor.id = sensor_id, "an export's client is gone");
+                "client_gone"
+            }
+            Err(error) => {
+                tracing::warn!(sensor.id = sensor_id, "an export is cut off: {error}");
+                "cut_off"
+            }
+        };
+        counter!(EXPORTS, "outcome" => outcome).increment(1);
         drop(permit);
     }
 
