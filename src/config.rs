@@ -3,6 +3,7 @@
 mod cors;
 mod keys;
 mod load;
+mod queries;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
@@ -12,6 +13,7 @@ pub use self::{
     cors::CorsOrigin,
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
     load::{ApiKey, LoadConfig, LoadTarget},
+    queries::QueryConfig,
 };
 use crate::reading::{OnDuplicate, Timestamp};
 
@@ -183,6 +185,10 @@ pub struct HttpConfig {
     /// Most sensor ids that the api remembers as known
     #[arg(long, env = "KNOWN_SENSORS_MAX", default_value_t = 1_000_000)]
     pub known_sensors_max: u64,
+
+    /// What may be asked of the readings
+    #[command(flatten)]
+    pub queries: QueryConfig,
 }
 
 /// Which readings are accepted, and what becomes of a second one for the same sensor and time.

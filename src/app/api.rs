@@ -35,6 +35,7 @@ pub(super) async fn run(
     let kafka_health = health.component("kafka", Need::Required);
     let producer = Producer::new(kafka, settings, http.publish_timeout, kafka_health, failed.clone())?;
     let pool = Pool::new(database)?;
+    let reads = Pool::for_reads(database, &http.queries)?;
     let known_sensors = KnownSensors::new(pool.clone(), http.known_sensors_max);
     let keys = KeyRing::default();
     // What went wrong is logged; until it goes well nobody is let in.
@@ -61,9 +62,14 @@ pub(super) async fn run(
         }
     };
     background.spawn(keys.clone().follow(pool.clone(), background_stop.clone(), note_keys));
+    if http.queries.read_database_url.is_some() {
+        let replica = health.component("postgres_reads", Need::Optional);
+        background.spawn(reads.clone().watch(replica, background_stop.clone()));
+    }
     background.close();
 
-    let api = Api::new(producer.clone(), pool.clone(), known_sensors, Limits::new(http, ingest));
+    let api =
+        Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors, Limits::new(http, ingest));
     let serve_stop = CancellationToken::new();
     let router = http::router(api, keys.clone(), &http.cors_allow_origins, health.clone(), metrics);
     tracing::info!("listening on http://{}", listener.local_addr()?);
@@ -86,6 +92,7 @@ pub(super) async fn run(
     let closed = async {
         background.wait().await;
         pool.close().await;
+        reads.close().await;
     };
     if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
         tracing::warn!("the database connections did not close in time");

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! server ── middleware ──> ingest  ── reading_body, reading_field ──> kafka::producer
-//!                      ──> sensors, stats ──────────────────────────> store
+//!                      ──> sensors, stats, queries/ ────────────────> store
 //!                      ──> docs, health
 //! ```
 //!
@@ -21,6 +21,7 @@ mod ingest;
 mod known_sensors;
 mod middleware;
 mod path;
+mod queries;
 mod query;
 mod reading_body;
 mod reading_field;
@@ -44,7 +45,13 @@ pub use access::KeyRing;
 pub use known_sensors::KnownSensors;
 pub use server::serve;
 
-use self::{body::BodyLimits, error::ApiError, middleware::Rules, receipt_clock::ReceiptClock};
+use self::{
+    body::BodyLimits,
+    error::ApiError,
+    middleware::Rules,
+    queries::{ExportLimits, Exports, QueryLimits},
+    receipt_clock::ReceiptClock,
+};
 use crate::{
     config::{CorsOrigin, HttpConfig, IngestConfig},
     health::Health,
@@ -61,12 +68,15 @@ pub struct Api(Arc<Parts>);
 pub struct Parts {
     /// Takes the readings.
     pub producer: Producer,
-    /// Answers the queries.
+    /// Answers what has to be true now, and writes.
     pub pool: Pool,
+    /// Answers the queries over readings; maybe a replica.
+    pub reads: Pool,
     /// Says which sensors there are.
     pub known_sensors: KnownSensors,
     /// What may be asked for.
     pub limits: Limits,
+    exports: Exports,
     receipt_clock: ReceiptClock,
 }
 
@@ -77,6 +87,8 @@ pub struct Limits {
     request_timeout: Duration,
     accept_since: Timestamp,
     accept_ahead_micros: i64,
+    queries: QueryLimits,
+    exports: ExportLimits,
 }
 
 impl Limits {
@@ -90,15 +102,24 @@ impl Limits {
             request_timeout,
             accept_since: ingest.accept_since,
             accept_ahead_micros: i64::try_from(ingest.accept_ahead.as_micros()).unwrap_or(i64::MAX),
+            queries: QueryLimits::new(&http.queries),
+            exports: ExportLimits::new(&http.queries),
         }
     }
 }
 
 impl Api {
     /// Puts the parts together.
-    pub fn new(producer: Producer, pool: Pool, known_sensors: KnownSensors, limits: Limits) -> Self {
+    pub fn new(
+        producer: Producer,
+        pool: Pool,
+        reads: Pool,
+        known_sensors: KnownSensors,
+        limits: Limits,
+    ) -> Self {
+        let exports = Exports::new(limits.exports);
         let receipt_clock = ReceiptClock::default();
-        Self(Arc::new(Parts { producer, pool, known_sensors, limits, receipt_clock }))
+        Self(Arc::new(Parts { producer, pool, reads, known_sensors, limits, exports, receipt_clock }))
     }
 }
 
@@ -133,6 +154,11 @@ fn documented_routes() -> OpenApiRouter<Api> {
         .routes(routes!(sensors::one::show, sensors::one::change, sensors::one::delete))
         .routes(routes!(ingest::send))
         .routes(routes!(stats::daily_avg))
+        .routes(routes!(queries::stats::of_one))
+        .routes(routes!(queries::stats::of_many))
+        .routes(routes!(queries::readings::list))
+        .routes(routes!(queries::latest::of_one))
+        .routes(routes!(queries::latest::of_many))
 }
 
 /// The OpenAPI document as JSON.

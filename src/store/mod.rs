@@ -6,6 +6,7 @@ pub mod keys;
 mod load;
 mod offsets;
 mod pool;
+pub mod queries;
 mod sample;
 mod schema;
 mod sensor_changes;
