@@ -1,6 +1,7 @@
 //! The only wiring: which tasks a role runs, and in which order they stop.
 
 mod api;
+mod keys;
 mod load;
 mod migrate;
 mod retention;
@@ -16,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{
-    DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, LoadConfig, LogConfig, LogFormat,
-    MetricsConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
+    DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig, LogConfig,
+    LogFormat, MetricsConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::health::Health;
 
@@ -102,6 +103,11 @@ pub enum Command {
         database: DatabaseConfig,
         #[command(subcommand)]
         command: StatsCommand,
+    },
+    /// Make, show and revoke the API keys
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
     },
     /// Print the OpenAPI document
     Openapi,
@@ -190,6 +196,7 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
         Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings, stop).await,
         Command::Load { database, kafka, load } => load::run(&database, &kafka, &settings, &load, stop).await,
         Command::Stats { database, command } => stats::run(&database, &command).await,
+        Command::Keys { command } => keys::run(command).await,
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
             Ok(())

@@ -1,6 +1,9 @@
 //! Configuration: one struct per component, each field a flag, an environment variable and a default.
 
+mod cors;
+mod keys;
 mod load;
+mod queries;
 mod rollups;
 mod stats;
 
@@ -9,7 +12,10 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Durat
 use clap::Args;
 
 pub use self::{
-    load::{LoadConfig, LoadTarget},
+    cors::CorsOrigin,
+    keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
+    load::{ApiKey, LoadConfig, LoadTarget},
+    queries::QueryConfig,
     rollups::{RetentionStats, Rollups},
     stats::{RebuildConfig, StatsCommand},
 };
@@ -164,9 +170,13 @@ pub struct HttpConfig {
     #[arg(long, env = "HTTP_ADDR", default_value = "127.0.0.1:8080")]
     pub http_addr: SocketAddr,
 
-    /// Listen on an address that others can reach although no access control is configured
+    /// Listen on an address that others can reach even while there are no API keys
     #[arg(long, env = "ALLOW_ANONYMOUS")]
     pub allow_anonymous: bool,
+
+    /// Origins whose pages may call the api from a browser, comma-separated, or `*`; none where not set
+    #[arg(long, env = "CORS_ALLOW_ORIGINS", value_delimiter = ',')]
+    pub cors_allow_origins: Vec<CorsOrigin>,
 
     /// Largest request body, in bytes
     #[arg(long, env = "HTTP_MAX_BODY_BYTES", default_value_t = 16 << 20)]
@@ -183,6 +193,10 @@ pub struct HttpConfig {
     /// Most sensor ids that the api remembers as known
     #[arg(long, env = "KNOWN_SENSORS_MAX", default_value_t = 1_000_000)]
     pub known_sensors_max: u64,
+
+    /// What may be asked of the readings
+    #[command(flatten)]
+    pub queries: QueryConfig,
 }
 
 /// Which readings are accepted, what becomes of a second one for the same sensor and time, and what is kept.

@@ -12,11 +12,13 @@
 //! |---|---|---|
 //! | [`reading`] | a reading, its limits, its fates; decode and encode | I/O, the clock |
 //! | [`batch`] | what one transaction will hold: rows, rejects, offsets | I/O, the clock |
+//! | [`buckets`] | time in buckets: where they begin in a zone's calendar, what fills gaps | I/O, the clock |
 //! | [`http`] | routes, validation, documents | SQL, librdkafka |
 //! | [`kafka`] | producer, consumer, rebalance events, the topic | SQL, HTTP |
 //! | [`pipeline`] | batch, assignment, the consumer's loop and its writer | the names `rdkafka`, `sqlx`, `axum` |
 //! | [`store`] | every line of SQL; the exactly-once transaction | Kafka, HTTP |
 //! | [`load`] | what the load generator sends, when, and what came of it | SQL, librdkafka |
+//! | [`access`] | tokens and what a key allows | I/O |
 //! | [`health`] | what `/readyz` shows, said by the parts themselves | I/O |
 //! | [`app`] | which tasks a role runs and in which order they stop | everything else |
 //!
@@ -27,8 +29,10 @@
 //! - Every reading meets exactly one fate: stored, duplicate, or dead-lettered with a [`reading::Reason`].
 //! - The loop that owns a consumer's state is the only one that changes it.
 
+pub mod access;
 pub mod app;
 pub mod batch;
+pub mod buckets;
 pub mod config;
 pub mod health;
 pub mod http;

@@ -4,14 +4,17 @@ use std::borrow::Cow;
 
 use axum::{
     Json,
-    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    http::{
+        HeaderName, HeaderValue, StatusCode,
+        header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    },
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::fault::{Fault, Faults};
-use crate::{kafka::producer::PublishError, store::StoreError};
+use crate::{access::Scopes, kafka::producer::PublishError, store::StoreError};
 
 /// Why a request has no better answer.
 #[derive(Debug)]
@@ -20,18 +23,26 @@ pub(super) enum ApiError {
     BadJson(String),
     /// 400: the body broke off.
     BadBody,
+    /// 401: no key, or none that holds.
+    Unauthorized { has_key: bool },
+    /// 403: the key does not allow this.
+    Forbidden { needed: Scopes },
     /// 404.
     NotFound(&'static str),
     /// 405.
     MethodNotAllowed,
     /// 408: the body did not arrive in time.
     BodyTimedOut,
+    /// 409: what is there stands against it.
+    Conflict(&'static str),
     /// 413.
     BodyTooLarge { max_bytes: usize },
     /// 415.
     UnsupportedMediaType,
     /// 422.
     Invalid(Faults),
+    /// 429: the key's rate is used up.
+    TooManyRequests { retry_after_s: u64 },
     /// 500: only an operator can help, and the log says how.
     Internal,
     /// 503: the same request may succeed later.
@@ -60,12 +71,16 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::BadJson(_) | Self::BadBody => StatusCode::BAD_REQUEST,
+            Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -75,29 +90,53 @@ impl ApiError {
         match self {
             Self::BadJson(error) => format!("The body is not valid JSON: {error}.").into(),
             Self::BadBody => "The body broke off.".into(),
-            Self::NotFound(what) => (*what).into(),
+            Self::Unauthorized { has_key: false } => "An API key is needed.".into(),
+            Self::Unauthorized { has_key: true } => "This API key does not hold.".into(),
+            Self::Forbidden { needed } => format!("This API key lacks the scope {needed}.").into(),
+            Self::NotFound(what) | Self::Conflict(what) => (*what).into(),
             Self::MethodNotAllowed => "Method not allowed.".into(),
             Self::BodyTimedOut => "The body did not arrive in time.".into(),
             Self::BodyTooLarge { max_bytes } => format!("The body is larger than {max_bytes} bytes.").into(),
             Self::UnsupportedMediaType => "The body should be application/json.".into(),
             Self::Invalid(_) => "The request does not validate.".into(),
+            Self::TooManyRequests { .. } => "This API key's rate is used up.".into(),
             Self::Internal => "Internal error.".into(),
             Self::Unavailable(detail) => detail.clone(),
+        }
+    }
+
+    /// The one header that some statuses call for. The challenges are RFC 6750's.
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Unavailable(_) => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::TooManyRequests { retry_after_s } => Some((RETRY_AFTER, (*retry_after_s).into())),
+            Self::Unauthorized { has_key: false } => {
+                Some((WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="sensorpipe""#)))
+            }
+            Self::Unauthorized { has_key: true } => Some((
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static(r#"Bearer realm="sensorpipe", error="invalid_token""#),
+            )),
+            Self::Forbidden { .. } => Some((
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static(r#"Bearer realm="sensorpipe", error="insufficient_scope""#),
+            )),
+            _ => None,
         }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = self.status();
+        let (status, header) = (self.status(), self.header());
         let mut response = match self {
             Self::Invalid(faults) => {
                 (status, Json(InvalidBody { detail: faults.into_vec() })).into_response()
             }
             other => (status, Json(ErrorBody { detail: other.detail() })).into_response(),
         };
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, value);
         }
         response
     }

@@ -2,14 +2,18 @@
 //!
 //! ```text
 //! server ── middleware ──> ingest  ── reading_body, reading_field ──> kafka::producer
-//!                      ──> sensors, stats ──────────────────────────> store
+//!                      ──> sensors, stats, queries/ ────────────────> store
 //!                      ──> docs, health
 //! ```
 //!
+//! `middleware` asks `access` whether a request may pass before any route sees it.
 //! Every answer that is not a success is an [`error::ApiError`].
 
+mod access;
 mod body;
+mod cors;
 mod docs;
+mod document;
 mod error;
 mod fault;
 mod health;
@@ -17,10 +21,14 @@ mod ingest;
 mod known_sensors;
 mod middleware;
 mod path;
+mod queries;
+mod query;
 mod reading_body;
 mod reading_field;
 mod reading_schema;
 mod receipt_clock;
+mod request_id;
+mod request_metrics;
 mod sensors;
 mod server;
 mod stats;
@@ -33,12 +41,19 @@ use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use access::KeyRing;
 pub use known_sensors::KnownSensors;
 pub use server::serve;
 
-use self::{body::BodyLimits, error::ApiError, receipt_clock::ReceiptClock};
+use self::{
+    body::BodyLimits,
+    error::ApiError,
+    middleware::Rules,
+    queries::{ExportLimits, Exports, QueryLimits},
+    receipt_clock::ReceiptClock,
+};
 use crate::{
-    config::{HttpConfig, IngestConfig, Rollups},
+    config::{CorsOrigin, HttpConfig, IngestConfig, Rollups},
     health::Health,
     kafka::producer::Producer,
     reading::Acceptance,
@@ -53,12 +68,15 @@ pub struct Api(Arc<Parts>);
 pub struct Parts {
     /// Takes the readings.
     pub producer: Producer,
-    /// Answers the queries.
+    /// Answers what has to be true now, and writes.
     pub pool: Pool,
+    /// Answers the queries over readings; maybe a replica.
+    pub reads: Pool,
     /// Says which sensors there are.
     pub known_sensors: KnownSensors,
     /// What may be asked for.
     pub limits: Limits,
+    exports: Exports,
     receipt_clock: ReceiptClock,
 }
 
@@ -69,6 +87,8 @@ pub struct Limits {
     request_timeout: Duration,
     acceptance: Acceptance,
     rollups: Rollups,
+    queries: QueryLimits,
+    exports: ExportLimits,
 }
 
 impl Limits {
@@ -82,15 +102,24 @@ impl Limits {
             request_timeout,
             acceptance: ingest.acceptance(),
             rollups: ingest.rollups,
+            queries: QueryLimits::new(&http.queries),
+            exports: ExportLimits::new(&http.queries),
         }
     }
 }
 
 impl Api {
     /// Puts the parts together.
-    pub fn new(producer: Producer, pool: Pool, known_sensors: KnownSensors, limits: Limits) -> Self {
+    pub fn new(
+        producer: Producer,
+        pool: Pool,
+        reads: Pool,
+        known_sensors: KnownSensors,
+        limits: Limits,
+    ) -> Self {
+        let exports = Exports::new(limits.exports);
         let receipt_clock = ReceiptClock::default();
-        Self(Arc::new(Parts { producer, pool, known_sensors, limits, receipt_clock }))
+        Self(Arc::new(Parts { producer, pool, reads, known_sensors, limits, exports, receipt_clock }))
     }
 }
 
@@ -112,30 +141,49 @@ impl Deref for Api {
         (name = "sensors", description = "What measures."),
         (name = "readings", description = "What was measured."),
         (name = "statistics", description = "What it comes to."),
-    )
+        (name = "operations", description = "What Kubernetes and Prometheus ask; open to all."),
+    ),
+    paths(health::alive, health::ready, health::render)
 )]
 struct Document;
 
 fn documented_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(sensors::create))
+        .routes(routes!(sensors::list::list, sensors::create))
+        .routes(routes!(sensors::bulk::create_all))
+        .routes(routes!(sensors::one::show, sensors::one::change, sensors::one::delete))
         .routes(routes!(ingest::send))
         .routes(routes!(stats::daily_avg))
+        .routes(routes!(queries::stats::of_one))
+        .routes(routes!(queries::stats::of_many))
+        .routes(routes!(queries::readings::list))
+        .routes(routes!(queries::latest::of_one))
+        .routes(routes!(queries::latest::of_many))
 }
 
 /// The OpenAPI document as JSON.
 pub fn openapi_document() -> String {
-    let document = documented_routes().into_openapi();
-    document.to_pretty_json().expect("the document has string keys and finite numbers only")
+    document::text(documented_routes().into_openapi())
 }
 
-/// Every route of the api.
-pub fn router(api: Api, health: Health, metrics: PrometheusHandle) -> Router {
-    let request_timeout = api.limits.request_timeout;
+/// Every route of the api; `keys` says who may use them, `origins` whose pages may.
+pub fn router(
+    api: Api,
+    keys: KeyRing,
+    origins: &[CorsOrigin],
+    health: Health,
+    metrics: PrometheusHandle,
+) -> Router {
+    let rules = Rules { timeout: api.limits.request_timeout, keys };
     let (routes, _) = documented_routes().split_for_parts();
     let routes =
         routes.with_state(api).merge(docs::routes(openapi_document())).merge(health::routes(health, metrics));
-    finished(routes, request_timeout)
+    let routes = finished(routes, rules);
+    match cors::layer(origins) {
+        // Outermost: a browser's question beforehand shows no key.
+        Some(layer) => routes.layer(layer),
+        None => routes,
+    }
 }
 
 /// Serves a worker's `/metrics`, `/healthz` and `/readyz` until `stop`.
@@ -148,14 +196,16 @@ pub async fn serve_operations(
     /// None of the three waits for anything.
     const TIMEOUT: Duration = Duration::from_secs(5);
     let listener = tokio::net::TcpListener::bind(address).await?;
-    serve(listener, finished(health::routes(health, metrics), TIMEOUT), stop, TIMEOUT).await;
+    // They are open to all: a ring without keys lets nobody in anywhere else.
+    let rules = Rules { timeout: TIMEOUT, keys: KeyRing::default() };
+    serve(listener, finished(health::routes(health, metrics), rules), stop, TIMEOUT).await;
     Ok(())
 }
 
 /// With an answer for what no route takes, and what every request passes.
-fn finished(routes: Router, request_timeout: Duration) -> Router {
+fn finished(routes: Router, rules: Rules) -> Router {
     routes
         .fallback(async || ApiError::NotFound("Not found."))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(axum::middleware::from_fn_with_state(request_timeout, middleware::every_request))
+        .layer(axum::middleware::from_fn_with_state(rules, middleware::every_request))
 }

@@ -12,6 +12,9 @@
 //! deletes it. Neither half does without the later statement: one that began before the lock was granted looks at
 //! what was there then. Today is a day like any other; that it is not worth keeping is for the reader to decide.
 //!
+//! A filler also locks its sensor, as everybody does, so whoever deletes a sensor needs no lock but that one. Retention
+//! locks all sensors; see there.
+//!
 //! Days share a bounded number of locks. Everybody takes locks in the order offsets, sensors, days, rows of
 //! `daily_stats`, readings; the days' and the rows' in ascending order.
 

@@ -2,12 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "what is unwrapped is what the test is about")]
 
+mod access;
+mod chunks;
+mod cors;
 mod documents;
+mod exports;
 mod ingest;
 mod kept_days;
+mod keys;
+mod known_sensors;
+mod latest;
 mod outages;
+mod read_pool;
+mod readings;
 mod refusals;
+mod sensor_deletion;
 mod sensors;
 mod site;
 mod statistics;
+mod stats;
+mod stats_of_many;
 mod stopping;
