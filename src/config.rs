@@ -1,12 +1,16 @@
 //! Configuration: one struct per component, each field a flag, an environment variable and a default.
 
+mod admission;
 mod load;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::Args;
 
-pub use self::load::{LoadConfig, LoadTarget};
+pub use self::{
+    admission::AdmissionConfig,
+    load::{LoadConfig, LoadTarget},
+};
 use crate::reading::{OnDuplicate, Timestamp};
 
 /// Where the database is.
@@ -173,6 +177,10 @@ pub struct HttpConfig {
     /// Most sensor ids that the api remembers as known
     #[arg(long, env = "KNOWN_SENSORS_MAX", default_value_t = 1_000_000)]
     pub known_sensors_max: u64,
+
+    /// How much is taken on at a time
+    #[command(flatten)]
+    pub admission: AdmissionConfig,
 }
 
 /// Which readings are accepted, and what becomes of a second one for the same sensor and time.

@@ -36,7 +36,8 @@ pub const HTTP_REQUESTS: &str = "sensorpipe_http_requests_total";
 pub const HTTP_SECONDS: &str = "sensorpipe_http_request_duration_seconds";
 /// Readings that Kafka has acknowledged to the api.
 pub const PUBLISHED_READINGS: &str = "sensorpipe_published_readings_total";
-/// Records that Kafka has not acknowledged in time; labels: `cause` = `queue_full`, `timed_out` or `refused`.
+/// Records that Kafka has not acknowledged in time; labels: `cause` = `queue_full`, `down`, `timed_out` or
+/// `refused`.
 pub const PUBLISH_FAILURES: &str = "sensorpipe_publish_failures_total";
 
 /// Installs the recorder; the handle renders what `/metrics` answers.

@@ -47,9 +47,10 @@ pub(super) async fn run(
     background
         .spawn(pool.clone().watch(health.component("postgres", Need::Optional), background_stop.clone()));
     background.spawn(known_sensors.clone().warm_up(background_stop.clone()));
+    let api = Api::new(producer.clone(), pool.clone(), known_sensors, Limits::new(http, ingest));
+    background.spawn(api.watch_visibility(background_stop.clone()));
     background.close();
 
-    let api = Api::new(producer.clone(), pool.clone(), known_sensors, Limits::new(http, ingest));
     let serve_stop = CancellationToken::new();
     let router = http::router(api, health.clone(), metrics);
     tracing::info!("listening on http://{}", listener.local_addr()?);

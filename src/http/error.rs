@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use axum::{
     Json,
-    http::{HeaderValue, StatusCode, header::RETRY_AFTER},
+    http::{
+        HeaderValue, StatusCode,
+        header::{ACCEPT_ENCODING, RETRY_AFTER},
+    },
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -20,6 +23,8 @@ pub(super) enum ApiError {
     BadJson(String),
     /// 400: the body broke off.
     BadBody,
+    /// 400: the body cannot be unpacked.
+    BadEncoding(String),
     /// 404.
     NotFound(&'static str),
     /// 405.
@@ -28,12 +33,16 @@ pub(super) enum ApiError {
     BodyTimedOut,
     /// 413.
     BodyTooLarge { max_bytes: usize },
-    /// 415.
-    UnsupportedMediaType,
+    /// 415: what the body should be.
+    UnsupportedMediaType(&'static str),
+    /// 415: packed in a way that is not known.
+    UnsupportedEncoding,
     /// 422.
     Invalid(Faults),
     /// 500: only an operator can help, and the log says how.
     Internal,
+    /// 503: there is no room for the request now.
+    Overloaded(&'static str),
     /// 503: the same request may succeed later.
     Unavailable(Cow<'static, str>),
 }
@@ -54,34 +63,37 @@ pub(super) struct InvalidBody {
 }
 
 const MAYBE_STORED: &str = "The readings may or may not have been stored. Sending them again is safe: \
-                            one that is there already is not stored twice.";
+                            one that has a timestamp is not stored twice.";
 
 impl ApiError {
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::BadJson(_) | Self::BadBody => StatusCode::BAD_REQUEST,
+            Self::BadJson(_) | Self::BadBody | Self::BadEncoding(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
-    fn detail(&self) -> Cow<'static, str> {
+    pub(super) fn detail(&self) -> Cow<'static, str> {
         match self {
             Self::BadJson(error) => format!("The body is not valid JSON: {error}.").into(),
             Self::BadBody => "The body broke off.".into(),
+            Self::BadEncoding(error) => format!("The body cannot be unpacked: {error}.").into(),
             Self::NotFound(what) => (*what).into(),
             Self::MethodNotAllowed => "Method not allowed.".into(),
             Self::BodyTimedOut => "The body did not arrive in time.".into(),
             Self::BodyTooLarge { max_bytes } => format!("The body is larger than {max_bytes} bytes.").into(),
-            Self::UnsupportedMediaType => "The body should be application/json.".into(),
+            Self::UnsupportedMediaType(wanted) => format!("The body should be {wanted}.").into(),
+            Self::UnsupportedEncoding => "The body should be packed with gzip or zstd, or not at all.".into(),
             Self::Invalid(_) => "The request does not validate.".into(),
             Self::Internal => "Internal error.".into(),
+            Self::Overloaded(detail) => (*detail).into(),
             Self::Unavailable(detail) => detail.clone(),
         }
     }
@@ -90,6 +102,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = self.status();
+        let is_encoding = matches!(self, Self::UnsupportedEncoding);
         let mut response = match self {
             Self::Invalid(faults) => {
                 (status, Json(InvalidBody { detail: faults.into_vec() })).into_response()
@@ -98,6 +111,9 @@ impl IntoResponse for ApiError {
         };
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if is_encoding {
+            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
         }
         response
     }
@@ -113,10 +129,15 @@ impl From<PublishError> for ApiError {
                 tracing::warn!("{error}");
                 Self::Unavailable(format!("Kafka refused the readings. {MAYBE_STORED}").into())
             }
-            // The batches are split below every default, so the topic is set up otherwise.
+            PublishError::Down => {
+                Self::Unavailable("Kafka does not answer now. Nothing was stored.".into())
+            }
+            // A reading alone: it shared the client's batch with others, and the topic takes less than that.
             PublishError::TooLarge => {
-                tracing::error!("{error}: raise it to at least 1000000");
-                Self::Internal
+                tracing::error!(
+                    "{error}: raise it to 1000000, or set KAFKA_CONFIG_batch_size to half of what it is"
+                );
+                Self::Unavailable(format!("Kafka refused the readings. {MAYBE_STORED}").into())
             }
         }
     }
@@ -140,14 +161,12 @@ mod tests {
 
     #[test]
     fn what_may_succeed_later_says_when() {
-        for error in [PublishError::QueueFull, PublishError::TimedOut, PublishError::Refused("x".to_owned())]
-        {
+        for error in [PublishError::QueueFull, PublishError::TimedOut, PublishError::Refused("x".to_owned()), PublishError::Down, PublishError::TooLarge] {
             let response = ApiError::from(error).into_response();
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()[RETRY_AFTER], "1");
         }
-        let response = ApiError::from(PublishError::TooLarge).into_response();
-        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let response = ApiError::Internal.into_response();
         assert!(!response.headers().contains_key(RETRY_AFTER));
     }
 }

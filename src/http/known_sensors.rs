@@ -38,6 +38,15 @@ impl KnownSensors {
         Ok(exists)
     }
 
+    /// Which of these are sensors; asks Postgres once, whatever the cache knows.
+    pub(super) async fn among(&self, sensor_ids: &[i32]) -> Result<Vec<i32>, StoreError> {
+        let there = sensors::existing(&self.pool, sensor_ids.to_vec()).await?;
+        for sensor_id in &there {
+            self.insert(*sensor_id);
+        }
+        Ok(there)
+    }
+
     /// Whether the cache alone knows it.
     pub fn is_cached(&self, sensor_id: i32) -> bool {
         self.ids.contains_key(&sensor_id)

@@ -11,10 +11,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use metrics::{counter, histogram};
 
-use super::error::ApiError;
-use crate::metrics::{HTTP_REQUESTS, HTTP_SECONDS};
+use super::{error::ApiError, request_metrics};
 
 /// The headers of every answer that does not set its own.
 const HEADERS: [(HeaderName, HeaderValue); 4] = [
@@ -38,9 +36,7 @@ pub(super) async fn every_request(State(timeout): State<Duration>, request: Requ
         response.headers_mut().entry(name).or_insert(value);
     }
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let status = response.status().as_str().to_owned();
-    counter!(HTTP_REQUESTS, "method" => method, "route" => route.to_owned(), "status" => status).increment(1);
-    histogram!(HTTP_SECONDS, "route" => route.to_owned()).record(start.elapsed().as_secs_f64());
+    request_metrics::record(method, route, response.status(), start.elapsed());
     response
 }
 

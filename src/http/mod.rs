@@ -1,13 +1,15 @@
 //! The HTTP front end; the only place that names `axum`.
 //!
 //! ```text
-//! server ── middleware ──> ingest  ── reading_body, reading_field ──> kafka::producer
-//!                      ──> sensors, stats ──────────────────────────> store
+//! server ── middleware ──> ingest   ── reading_body, reading_field ──> publish ──> kafka::producer
+//!                      ──> readings ── split, intake ────────────────> publish
+//!                      ──> sensors, stats, receipts ─────────────────> store
 //!                      ──> docs, health
 //! ```
 //!
 //! Every answer that is not a success is an [`error::ApiError`].
 
+mod admission;
 mod body;
 mod docs;
 mod error;
@@ -17,18 +19,26 @@ mod ingest;
 mod known_sensors;
 mod middleware;
 mod path;
+mod prefer;
+mod publish;
 mod reading_body;
 mod reading_field;
 mod reading_schema;
+mod readings;
 mod receipt_clock;
+mod receipts;
+mod request_metrics;
 mod sensors;
 mod server;
 mod stats;
+mod trace;
+mod visibility;
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -36,12 +46,15 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub use known_sensors::KnownSensors;
 pub use server::serve;
 
-use self::{body::BodyLimits, error::ApiError, receipt_clock::ReceiptClock};
+use self::{
+    admission::Admission, body::BodyLimits, error::ApiError, prefer::Wait, receipt_clock::ReceiptClock,
+    visibility::Visibility,
+};
 use crate::{
-    config::{HttpConfig, IngestConfig},
+    config::{AdmissionConfig, HttpConfig, IngestConfig},
     health::Health,
     kafka::producer::Producer,
-    reading::Timestamp,
+    reading::{Timestamp, Window},
     store::Pool,
 };
 
@@ -60,12 +73,16 @@ pub struct Parts {
     /// What may be asked for.
     pub limits: Limits,
     receipt_clock: ReceiptClock,
+    admission: Admission,
+    visibility: Visibility,
 }
 
 /// What a request may ask for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     body: BodyLimits,
+    admission: AdmissionConfig,
+    max_wait: Duration,
     request_timeout: Duration,
     accept_since: Timestamp,
     accept_ahead_micros: i64,
@@ -79,18 +96,44 @@ impl Limits {
         let body_timeout = request_timeout.saturating_sub(http.publish_timeout).max(request_timeout / 2);
         Self {
             body: BodyLimits { max_bytes: http.http_max_body_bytes, timeout: body_timeout },
+            admission: http.admission.clone(),
+            max_wait: http.admission.http_max_wait,
             request_timeout,
             accept_since: ingest.accept_since,
             accept_ahead_micros: i64::try_from(ingest.accept_ahead.as_micros()).unwrap_or(i64::MAX),
         }
+    }
+
+    /// The times that are accepted now.
+    fn window(&self, now: Timestamp) -> Window {
+        Window { since: self.accept_since, until: now.plus_micros(self.accept_ahead_micros) }
+    }
+
+    /// When to answer a request that wants to wait: before its own time is up, or the answer would be lost.
+    fn until(&self, started: Instant, wait: Wait) -> Instant {
+        (Instant::now() + wait.duration()).min(started + self.request_timeout * 9 / 10)
     }
 }
 
 impl Api {
     /// Puts the parts together.
     pub fn new(producer: Producer, pool: Pool, known_sensors: KnownSensors, limits: Limits) -> Self {
-        let receipt_clock = ReceiptClock::default();
-        Self(Arc::new(Parts { producer, pool, known_sensors, limits, receipt_clock }))
+        let admission = Admission::new(&limits.admission, limits.body.max_bytes);
+        Self(Arc::new(Parts {
+            producer,
+            pool,
+            known_sensors,
+            limits,
+            receipt_clock: ReceiptClock::default(),
+            admission,
+            visibility: Visibility::default(),
+        }))
+    }
+
+    /// Finds out for those who wait whether their readings are stored, until `stop`.
+    pub fn watch_visibility(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        let Parts { visibility, pool, producer, .. } = &**self;
+        visibility.clone().watch(pool.clone(), producer.clone(), stop)
     }
 }
 
@@ -120,6 +163,8 @@ fn documented_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(sensors::create))
         .routes(routes!(ingest::send))
+        .routes(routes!(readings::send_many))
+        .routes(routes!(receipts::read))
         .routes(routes!(stats::daily_avg))
 }
 

@@ -5,6 +5,7 @@ mod error;
 mod load;
 mod offsets;
 mod pool;
+pub mod receipts;
 mod sample;
 mod schema;
 pub mod sensors;

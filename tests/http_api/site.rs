@@ -55,6 +55,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let api = Api::new(producer, pool, known_sensors.clone(), Limits::new(&http, &config(&[])));
+        tokio::spawn(api.watch_visibility(stop.clone()));
         // The process has one recorder, and no test may be the one that installs it.
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let router = http::router(api, health.clone(), metrics);
