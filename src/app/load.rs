@@ -73,12 +73,8 @@ pub(super) async fn run(
         }
         None => None,
     };
-    let report = Report {
-        run,
-        acknowledgement: outcome.latencies,
-        refusal: outcome.refusal_latencies,
-        verified,
-    };
+    let report =
+        Report { run, acknowledgement: outcome.latencies, refusal: outcome.refusal_latencies, verified };
     conclude(&report, config.json)
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::{
     Json,
     http::{
-        HeaderValue, StatusCode,
+        HeaderName, HeaderValue, StatusCode,
         header::{ACCEPT_ENCODING, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
@@ -97,23 +97,30 @@ impl ApiError {
             Self::Unavailable(detail) => detail.clone(),
         }
     }
+
+    /// The one header that some statuses call for.
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::Overloaded(_) | Self::Unavailable(_) => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::UnsupportedEncoding => {
+                Some((ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd, identity")))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = self.status();
-        let is_encoding = matches!(self, Self::UnsupportedEncoding);
+        let (status, header) = (self.status(), self.header());
         let mut response = match self {
             Self::Invalid(faults) => {
                 (status, Json(InvalidBody { detail: faults.into_vec() })).into_response()
             }
             other => (status, Json(ErrorBody { detail: other.detail() })).into_response(),
         };
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        if is_encoding {
-            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
+        if let Some((name, value)) = header {
+            response.headers_mut().insert(name, value);
         }
         response
     }
@@ -129,9 +136,7 @@ impl From<PublishError> for ApiError {
                 tracing::warn!("{error}");
                 Self::Unavailable(format!("Kafka refused the readings. {MAYBE_STORED}").into())
             }
-            PublishError::Down => {
-                Self::Unavailable("Kafka does not answer now. Nothing was stored.".into())
-            }
+            PublishError::Down => Self::Unavailable("Kafka does not answer now. Nothing was stored.".into()),
             // A reading alone: it shared the client's batch with others, and the topic takes less than that.
             PublishError::TooLarge => {
                 tracing::error!(
@@ -161,7 +166,13 @@ mod tests {
 
     #[test]
     fn what_may_succeed_later_says_when() {
-        for error in [PublishError::QueueFull, PublishError::TimedOut, PublishError::Refused("x".to_owned()), PublishError::Down, PublishError::TooLarge] {
+        for error in [
+            PublishError::QueueFull,
+            PublishError::TimedOut,
+            PublishError::Refused("x".to_owned()),
+            PublishError::Down,
+            PublishError::TooLarge,
+        ] {
             let response = ApiError::from(error).into_response();
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()[RETRY_AFTER], "1");

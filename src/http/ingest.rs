@@ -47,13 +47,13 @@ pub(super) struct AcceptedBody {
 ///
 /// Answered when Kafka has them on all in-sync replicas; queries show them milliseconds later, and `Prefer: wait=5`
 /// answers then. Of two readings for the same sensor and time one is kept, so sending a request again never stores a
-/// reading twice that has a timestamp. The body may be packed with gzip or zstd.
+/// reading twice that has a timestamp. The body may be packed with gzip or zstd
+/// (`Content-Encoding`).
 #[utoipa::path(
     post, path = "/sensor_data/{sensor_id}", tag = "readings", operation_id = "send_readings",
     params(
         ("sensor_id" = i32, Path, description = "The sensor", example = 3),
         ("Prefer" = Option<String>, Header, description = "`wait=5`: answer when queries show the readings, or after so many seconds (RFC 7240)."),
-        ("Content-Encoding" = Option<String>, Header, description = "`gzip` or `zstd`; limits hold for what comes out."),
     ),
     request_body(content = ReadingsBody, content_type = "application/json", examples(
         ("one reading" = (value = json!({"value": 23.5, "timestamp": "2024-10-12T14:29:00"}))),

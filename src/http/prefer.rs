@@ -67,7 +67,9 @@ mod tests {
         assert_eq!(asked(&["respond-async, Wait = \"7\"; x=y"]), Some(7));
         assert_eq!(asked(&["return=minimal", "wait=3", "wait=9"]), Some(3));
         assert_eq!(asked(&["wait=100000"]), Some(20));
-        for nothing in ["", "wait", "wait=", "wait=0", "wait=-1", "wait=+1", "wait=1.5", "waiting=5", "wait=5s"] {
+        for nothing in
+            ["", "wait", "wait=", "wait=0", "wait=-1", "wait=+1", "wait=1.5", "waiting=5", "wait=5s"]
+        {
             assert_eq!(asked(&[nothing]), None, "{nothing}");
         }
         assert_eq!(asked(&[]), None);

@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn each_partition_has_one_last_receipt() {
-        let receipts = [(1, 5), (0, 7), (1, 3), (0, 9)].map(|(partition, offset)| Receipt { partition, offset });
+        let receipts =
+            [(1, 5), (0, 7), (1, 3), (0, 9)].map(|(partition, offset)| Receipt { partition, offset });
         let last = last_of_each_partition(&receipts);
         assert_eq!(last, [Receipt { partition: 0, offset: 9 }, Receipt { partition: 1, offset: 5 }]);
     }

@@ -149,9 +149,8 @@ async fn is_stored(api: &Api, receipt: producer::Receipt) -> Result<bool, ApiErr
 
 fn receipt(partition: &str, offset: &str) -> Result<producer::Receipt, ApiError> {
     let mut faults = Faults::default();
-    let not_one = |max: i64| {
-        Refusal::new("int_parsing", format!("Input should be a valid integer from 0 to {max}"))
-    };
+    let not_one =
+        |max: i64| Refusal::new("int_parsing", format!("Input should be a valid integer from 0 to {max}"));
     let of = |text: &str, max: i64| {
         let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
         let number = text.parse().ok().filter(|number| is_digits && (0..=max).contains(number));
@@ -174,9 +173,13 @@ mod tests {
     fn a_receipt_is_two_numbers() {
         let found = receipt("4", "9223372036854775807").ok().unwrap();
         assert_eq!(found, producer::Receipt { partition: 4, offset: i64::MAX });
-        for (partition, offset, faults) in
-            [("-1", "0", 1), ("+1", "0", 1), ("2147483648", "0", 1), ("0", "9223372036854775808", 1), ("a", "", 2)]
-        {
+        for (partition, offset, faults) in [
+            ("-1", "0", 1),
+            ("+1", "0", 1),
+            ("2147483648", "0", 1),
+            ("0", "9223372036854775808", 1),
+            ("a", "", 2),
+        ] {
             let Err(ApiError::Invalid(found)) = receipt(partition, offset) else {
                 panic!("{partition}/{offset} is taken")
             };

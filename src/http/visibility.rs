@@ -167,10 +167,10 @@ mod tests {
         Receipt { partition, offset }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn only_those_who_are_served_are_woken() {
         let visibility = Visibility::default();
-        let soon = Instant::now() + Duration::from_secs(1);
+        let soon = Instant::now() + Duration::from_millis(300);
         let waits = |receipts: Vec<Receipt>| {
             let visibility = visibility.clone();
             tokio::spawn(async move { visibility.stored_within(&receipts, soon).await })

@@ -270,13 +270,11 @@ impl Producer {
         self.bootstrap.lock().unwrap_or_else(PoisonError::into_inner).mend(client);
         let metadata =
             client.fetch_metadata(Some(&self.topic), PROBE_TIMEOUT).map_err(|error| error.to_string())?;
-        match metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {
-            Some(error) => Err(format!("topic {}: {:?}", self.topic, RDKafkaErrorCode::from(error))),
-            None => {
-                self.describe(client).unwrap_or_else(|error| tracing::debug!("{error}"));
-                Ok(())
-            }
+        if let Some(error) = metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {
+            return Err(format!("topic {}: {:?}", self.topic, RDKafkaErrorCode::from(error)));
         }
+        self.describe(client).unwrap_or_else(|error| tracing::debug!("{error}"));
+        Ok(())
     }
 
     fn describe(&self, client: &Client<impl ClientContext>) -> Result<(), TopicError> {

@@ -66,12 +66,9 @@ pub fn decode(
 }
 
 /// Reads one reading, `{"sensor_id":…,"value":…,"timestamp":…}`; `received` is asked where it has no timestamp.
-pub fn single(
-    text: &[u8],
-    received: impl FnOnce() -> Timestamp,
-    window: &Window,
-) -> Result<Reading, Reject> {
-    let mut decoder = Decoder { scanner: Scanner::new(utf8(text)?), received: Timestamp::from_micros(0), window };
+pub fn single(text: &[u8], received: impl FnOnce() -> Timestamp, window: &Window) -> Result<Reading, Reject> {
+    let mut decoder =
+        Decoder { scanner: Scanner::new(utf8(text)?), received: Timestamp::from_micros(0), window };
     let mut members = || -> Result<Members, Reject> {
         let token = decoder.scanner.token()?;
         if token != Token::Object {
@@ -136,8 +133,8 @@ fn decode_with_text(
     if payload.is_empty() {
         return Err(Reject::new(Reason::EmptyRecord, "the record has no value"));
     }
-    let decoded = utf8(payload)
-        .and_then(|text| Decoder { scanner: Scanner::new(text), received, window }.record(each));
+    let decoded =
+        utf8(payload).and_then(|text| Decoder { scanner: Scanner::new(text), received, window }.record(each));
     decoded.map_err(|reject| naming_nul(reject, payload))
 }
 

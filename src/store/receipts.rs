@@ -25,11 +25,7 @@ pub async fn progress(pool: &Pool, log: Log) -> Result<Vec<Progress>, StoreError
         WHERE cluster_id = $1 AND topic = $2 AND topic_id = $3";
     pool.run_within(LOOK_UP_TIMEOUT, "looking at the stored offsets", move |connection| {
         Box::pin(
-            sqlx::query_as(SQL)
-                .bind(log.cluster_id)
-                .bind(log.topic)
-                .bind(log.topic_id)
-                .fetch_all(connection),
+            sqlx::query_as(SQL).bind(log.cluster_id).bind(log.topic).bind(log.topic_id).fetch_all(connection),
         )
     })
     .await

@@ -4,8 +4,13 @@
 
 mod documents;
 mod ingest;
+mod many;
 mod outages;
+mod overload;
+mod packed;
+mod receipts;
 mod refusals;
+mod retries;
 mod sensors;
 mod site;
 mod statistics;

@@ -69,9 +69,8 @@ pub(super) fn answer(
     state: Option<State>,
 ) -> Response {
     let status = match (&broken, tally.accepted, tally.failed) {
-        (Some(_), 0, _) => None,
+        (_, 0, _) => None,
         (Some(error), ..) => Some(error.status()),
-        (None, 0, _) => None,
         (None, _, 0) => Some(StatusCode::ACCEPTED),
         (None, ..) => Some(StatusCode::MULTI_STATUS),
     };

@@ -140,7 +140,8 @@ impl<'a> Intake<'a> {
                 }
                 Some(Sensor::Unanswered) => {
                     self.tally.is_unavailable = true;
-                    let message = "the database does not say now whether there is such a sensor; send it again";
+                    let message =
+                        "the database does not say now whether there is such a sensor; send it again";
                     self.tally.fail(index, UNAVAILABLE, message);
                 }
                 Some(Sensor::Unknown) | None => {

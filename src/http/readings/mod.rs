@@ -25,7 +25,7 @@ use super::{
 };
 use answer::{ReadingsReport, answer};
 use intake::Intake;
-use schema::SensorReading;
+use schema::SensorReadings;
 use split::{Broken, Splitter};
 
 /// What NDJSON is called.
@@ -34,18 +34,15 @@ const NDJSON_TYPES: [&str; 4] =
 
 /// Send readings of many sensors
 ///
-/// A JSON array, or NDJSON with a reading on each line; packed with gzip or zstd, or not at all. Each item is judged
+/// A JSON array, or NDJSON with a reading on each line; packed with gzip or zstd (`Content-Encoding`), or not at all. Each item is judged
 /// by itself: the good ones are accepted, the others named. It is read as it arrives, so what came before a fault of
 /// the body itself is accepted, and the answer says so. Sending a request again never stores a reading twice that has
 /// a timestamp.
 #[utoipa::path(
     post, path = "/readings", tag = "readings", operation_id = "send_many_readings",
-    params(
-        ("Prefer" = Option<String>, Header, description = "`wait=5`: answer when queries show the readings, or after so many seconds (RFC 7240)."),
-        ("Content-Encoding" = Option<String>, Header, description = "`gzip` or `zstd`; limits hold for what comes out."),
-    ),
+    params(("Prefer" = Option<String>, Header, description = "`wait=5`: answer when queries show the readings, or after so many seconds (RFC 7240).")),
     request_body(content(
-        (Vec<SensorReading> = "application/json", example = json!([{"sensor_id": 1, "value": 21.5, "timestamp": "2024-10-12T14:30:00Z"}, {"sensor_id": 2, "value": "48", "timestamp": 1_728_743_400}])),
+        (SensorReadings = "application/json", example = json!([{"sensor_id": 1, "value": 21.5, "timestamp": "2024-10-12T14:30:00Z"}, {"sensor_id": 2, "value": "48", "timestamp": 1_728_743_400}])),
         (String = "application/x-ndjson", example = json!("{\"sensor_id\":1,\"value\":21.5,\"timestamp\":\"2024-10-12T14:30:00Z\"}\n{\"sensor_id\":2,\"value\":48.0}\n")),
     )),
     responses(
@@ -59,10 +56,7 @@ const NDJSON_TYPES: [&str; 4] =
         (status = 503, description = "Kafka does not take readings now, or there are too many requests; send it again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "Kafka does not answer now. Nothing was stored."})),
     ),
 )]
-pub(super) async fn send_many(
-    State(api): State<Api>,
-    request: Request<Body>,
-) -> Result<Response, ApiError> {
+pub(super) async fn send_many(State(api): State<Api>, request: Request<Body>) -> Result<Response, ApiError> {
     let started = Instant::now();
     let mut admitted = api.admission.admit()?;
     api.producer.ready()?;

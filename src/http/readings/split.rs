@@ -123,8 +123,8 @@ impl Splitter {
                     }
                     at += length + 1;
                     let is_item = self.hand_out(item, each)?;
-                    // `[]` alone has nothing before its end.
-                    if !is_item && !(is_first && end == b']') {
+                    let is_empty_list = is_first && end == b']';
+                    if !(is_item || is_empty_list) {
                         return Err(Broken::Expected("a value"));
                     }
                     continue;
