@@ -10,6 +10,7 @@ mod live_topic;
 mod partition_queue;
 mod partitioner;
 pub mod producer;
+mod publish_error;
 mod record_headers;
 mod topic;
 

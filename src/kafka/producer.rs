@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use metrics::counter;
 use rdkafka::{
     ClientContext,
     client::Client,
@@ -19,17 +18,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use super::publish_error::PublishError;
 use super::{
     RecordHeaders, TopicError,
     bootstrap::Bootstrap,
     client::{client_config, log_line},
     live_topic::LiveTopic,
     partitioner::Partitioner,
+    publish_error::recorded,
 };
 use crate::{
     config::{KafkaConfig, KafkaSettings},
     health::Component,
-    metrics::PUBLISH_FAILURES,
 };
 
 /// A batch is split into records of at most this many bytes.
@@ -58,26 +58,6 @@ pub struct Receipt {
     pub partition: i32,
     /// The record's offset there.
     pub offset: i64,
-}
-
-/// Why a record is not known to be in the log.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PublishError {
-    /// Too many records wait for Kafka already; this one was not sent.
-    #[error("too many records wait for Kafka")]
-    QueueFull,
-    /// Kafka is known to be away; nothing was sent.
-    #[error("Kafka does not answer now")]
-    Down,
-    /// No acknowledgement in time; the record may be in the log or not.
-    #[error("Kafka did not acknowledge in time")]
-    TimedOut,
-    /// Larger than the topic takes.
-    #[error("the record is larger than the topic's max.message.bytes")]
-    TooLarge,
-    /// Kafka said no.
-    #[error("Kafka refused the record: {0}")]
-    Refused(String),
 }
 
 /// The client cannot be made from its settings.
@@ -303,35 +283,6 @@ impl Producer {
     }
 }
 
-impl From<KafkaError> for PublishError {
-    fn from(error: KafkaError) -> Self {
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::QueueFull) => Self::QueueFull,
-            Some(
-                RDKafkaErrorCode::MessageTimedOut
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::RequestTimedOut
-                | RDKafkaErrorCode::PurgeQueue
-                | RDKafkaErrorCode::PurgeInflight,
-            ) => Self::TimedOut,
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Self::TooLarge,
-            Some(code) => Self::Refused(format!("{code:?}")),
-            None => Self::Refused(error.to_string()),
-        }
-    }
-}
-
-fn recorded(error: PublishError) -> PublishError {
-    let cause = match &error {
-        PublishError::QueueFull => "queue_full",
-        PublishError::Down => "down",
-        PublishError::TimedOut => "timed_out",
-        PublishError::TooLarge | PublishError::Refused(_) => "refused",
-    };
-    counter!(PUBLISH_FAILURES, "cause" => cause).increment(1);
-    error
-}
-
 /// What librdkafka says between the records.
 struct Watcher {
     kafka: Component,
@@ -398,20 +349,5 @@ mod tests {
         assert_eq!(producer.publish_all(1, &records).await, Err(PublishError::QueueFull));
         assert!(start.elapsed() < Duration::from_secs(1));
         assert_eq!(producer.close(Duration::from_millis(10)).await, 1);
-    }
-
-    #[test]
-    fn librdkafkas_codes_are_told_apart() {
-        for (code, error) in [
-            (RDKafkaErrorCode::QueueFull, PublishError::QueueFull),
-            (RDKafkaErrorCode::MessageTimedOut, PublishError::TimedOut),
-            (RDKafkaErrorCode::MessageSizeTooLarge, PublishError::TooLarge),
-            (
-                RDKafkaErrorCode::UnknownTopicOrPartition,
-                PublishError::Refused("UnknownTopicOrPartition".to_owned()),
-            ),
-        ] {
-            assert_eq!(PublishError::from(KafkaError::MessageProduction(code)), error);
-        }
     }
 }
