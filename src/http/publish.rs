@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, mem, ops::Range};
 
 use metrics::counter;
 
+use super::error::ApiError;
 use crate::{
     kafka::{
         RecordHeaders,
@@ -35,7 +36,7 @@ impl<'p> Outbox<'p> {
     }
 
     /// Sends readings that belong into one partition, in their order, under the first one's sensor as key.
-    pub(super) fn send(&mut self, readings: Vec<Reading>) -> Result<(), PublishError> {
+    pub(super) fn send(&mut self, readings: Vec<Reading>) -> Result<(), ApiError> {
         let (mut records, mut start, mut max_bytes) = (Vec::new(), 0, MAX_RECORD_BYTES);
         while let Some(first) = readings.get(start) {
             self.record.clear();
@@ -46,7 +47,10 @@ impl<'p> Outbox<'p> {
                     max_bytes = self.record.len() / 2;
                     continue;
                 }
-                Err(error) => return Err(error),
+                Err(PublishError::QueueFull) if start == 0 && self.groups.is_empty() => {
+                    return Err(ApiError::Overloaded("Too many records wait for Kafka. Nothing was stored."));
+                }
+                Err(error) => return Err(error.into()),
             }
             start += taken;
         }
@@ -114,7 +118,36 @@ pub(super) fn last_of_each_partition(receipts: &[Receipt]) -> Vec<Receipt> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::{
+        config::{KafkaConfig, KafkaSettings},
+        health::{Health, Need},
+        reading::Timestamp,
+    };
+
+    #[tokio::test]
+    async fn a_full_queue_turns_away_who_comes_next() {
+        let nowhere = KafkaConfig {
+            kafka_brokers: "127.0.0.1:1".to_owned(),
+            kafka_topic: "nowhere".to_owned(),
+            kafka_group: "none".to_owned(),
+        };
+        let settings = KafkaSettings([("queue.buffering.max.messages".to_owned(), "1".to_owned())].into());
+        let kafka = Health::default().component("kafka", Need::Required);
+        let timeout = Duration::from_secs(60);
+        let producer = Producer::new(&nowhere, &settings, timeout, kafka, CancellationToken::new()).unwrap();
+        let reading = Reading { sensor_id: 1, time: Timestamp::from_micros(0), value: 1.0 };
+        let mut first = Outbox::new(&producer, RecordHeaders::default());
+        first.send(vec![reading]).unwrap();
+        // Of this request something is on its way; of the other one nothing is.
+        assert!(matches!(first.send(vec![reading]), Err(ApiError::Unavailable(_))));
+        let mut second = Outbox::new(&producer, RecordHeaders::default());
+        assert!(matches!(second.send(vec![reading]), Err(ApiError::Overloaded(_))));
+    }
 
     #[test]
     fn each_partition_has_one_last_receipt() {

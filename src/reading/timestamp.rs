@@ -1,9 +1,6 @@
 //! Times in microseconds, and every form in which clients write them.
 
-use std::{
-    fmt::{self, Write as _},
-    str::FromStr,
-};
+use std::{fmt, fmt::Write as _, str::FromStr};
 
 use chrono::{DateTime, Utc};
 
@@ -83,12 +80,11 @@ impl Timestamp {
                 number /= 10;
             }
         };
-        put(0, 4, year as usize);
-        put(5, 7, month as usize);
-        put(8, 10, day as usize);
-        put(11, 13, second / 3_600);
-        put(14, 16, second / 60 % 60);
-        put(17, 19, second % 60);
+        let [year, month, day] = [year, month, day].map(|number| number as usize);
+        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+        let numbers =
+            [(0, 4, year), (5, 7, month), (8, 10, day), (11, 13, hour), (14, 16, minute), (17, 19, second)];
+        numbers.into_iter().for_each(|(from, to, number)| put(from, to, number));
         put(20, 26, micros);
         // No fraction, milliseconds, or microseconds.
         let length = match micros {

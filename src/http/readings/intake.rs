@@ -4,8 +4,7 @@ use std::{borrow::Cow, collections::HashMap, mem};
 
 use super::split::{Broken, ITEM_MAX_BYTES, Item};
 use crate::{
-    http::{Api, fault::FAULTS_MAX, publish::Outbox},
-    kafka::producer::PublishError,
+    http::{Api, error::ApiError, fault::FAULTS_MAX, publish::Outbox},
     reading::{
         Reading, Reason, Timestamp, Window,
         decode::{self, Reject},
@@ -129,7 +128,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Looks at the sensors of the readings taken so far, and sends what is enough for records.
-    pub(super) async fn settle(&mut self, outbox: &mut Outbox<'_>) -> Result<(), PublishError> {
+    pub(super) async fn settle(&mut self, outbox: &mut Outbox<'_>) -> Result<(), ApiError> {
         self.look_at_sensors().await;
         for (index, reading) in mem::take(&mut self.fresh) {
             let Reading { sensor_id, .. } = reading;
@@ -157,7 +156,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Sends what is left; what came of the items once Kafka has all of it.
-    pub(super) fn finish(mut self, outbox: &mut Outbox<'_>) -> Result<Tally, PublishError> {
+    pub(super) fn finish(mut self, outbox: &mut Outbox<'_>) -> Result<Tally, ApiError> {
         self.send(outbox)?;
         let mut tally = self.tally;
         tally.failures.sort_unstable_by_key(|failure| failure.index);
@@ -192,7 +191,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    fn send(&mut self, outbox: &mut Outbox<'_>) -> Result<(), PublishError> {
+    fn send(&mut self, outbox: &mut Outbox<'_>) -> Result<(), ApiError> {
         self.tally.accepted += mem::take(&mut self.grouped) as u64;
         self.groups
             .iter_mut()
