@@ -58,6 +58,11 @@ impl<'p> Outbox<'p> {
         Ok(())
     }
 
+    /// What is kept of the readings until Kafka has taken them.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.groups.iter().map(|group| size_of_val(group.readings.as_slice())).sum()
+    }
+
     /// Waits until Kafka has everything; the places of all records, in the order in which they were sent.
     ///
     /// After an error some of them may be in the log.

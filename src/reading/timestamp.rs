@@ -74,18 +74,20 @@ impl Timestamp {
         }
         let second = second.rem_euclid(SECONDS_PER_DAY) as usize;
         let mut digits = *b"0000-00-00T00:00:00.000000Z";
-        let mut put = |from: usize, to: usize, mut number: usize| {
-            for digit in digits[from..to].iter_mut().rev() {
+        for (start, length, mut number) in [
+            (0, 4, year as usize),
+            (5, 2, month as usize),
+            (8, 2, day as usize),
+            (11, 2, second / 3_600),
+            (14, 2, second / 60 % 60),
+            (17, 2, second % 60),
+            (20, 6, micros),
+        ] {
+            for digit in digits[start..start + length].iter_mut().rev() {
                 *digit = b'0' + (number % 10) as u8;
                 number /= 10;
             }
-        };
-        let [year, month, day] = [year, month, day].map(|number| number as usize);
-        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-        let numbers =
-            [(0, 4, year), (5, 7, month), (8, 10, day), (11, 13, hour), (14, 16, minute), (17, 19, second)];
-        numbers.into_iter().for_each(|(from, to, number)| put(from, to, number));
-        put(20, 26, micros);
+        }
         // No fraction, milliseconds, or microseconds.
         let length = match micros {
             0 => 19,
@@ -226,8 +228,8 @@ fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
 /// The reverse of [`days_since_epoch`]: year, month and day.
 fn date_of(days: i64) -> (i64, i64, i64) {
     const DAYS_IN_ERA: i64 = 146_097; // 400 years
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(DAYS_IN_ERA), days.rem_euclid(DAYS_IN_ERA));
+    let (era, day_of_era) =
+        ((days + 719_468).div_euclid(DAYS_IN_ERA), (days + 719_468).rem_euclid(DAYS_IN_ERA));
     let year_of_era =
         (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / (DAYS_IN_ERA - 1)) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);

@@ -22,10 +22,6 @@ use super::{
 /// What came of the readings of a request.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct ReadingsReport {
-    /// Why the rest of the body was not read; absent where all of it was.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = "The body broke off.")]
-    detail: Option<Cow<'static, str>>,
     /// Readings that are in Kafka, on all in-sync replicas.
     #[schema(example = 998)]
     accepted: u64,
@@ -36,6 +32,31 @@ pub(in crate::http) struct ReadingsReport {
     errors: Vec<ItemError>,
     /// The last record of each partition that got any: once it is stored, so are the others.
     receipts: Vec<Receipt>,
+    /// Whether queries show the readings; only where `Prefer: wait` asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<State>,
+}
+
+/// The body could not be read to its end. Where something of it was accepted before, the rest is said, too.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct BrokenReport {
+    /// Why, for people.
+    #[schema(example = "The body broke off. Of the items after the first 1000 none was taken.")]
+    detail: Cow<'static, str>,
+    /// Readings that are in Kafka, on all in-sync replicas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 998)]
+    accepted: Option<u64>,
+    /// Items before the break that are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 2)]
+    failed: Option<u64>,
+    /// What is wrong with them, item by item: the first 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<ItemError>>,
+    /// The last record of each partition that got any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipts: Option<Vec<Receipt>>,
     /// Whether queries show the readings; only where `Prefer: wait` asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<State>,
@@ -68,22 +89,25 @@ pub(super) fn answer(
     receipts: Vec<Receipt>,
     state: Option<State>,
 ) -> Response {
-    let status = match (&broken, tally.accepted, tally.failed) {
-        (_, 0, _) => None,
-        (Some(error), ..) => Some(error.status()),
-        (None, _, 0) => Some(StatusCode::ACCEPTED),
-        (None, ..) => Some(StatusCode::MULTI_STATUS),
-    };
-    let Some(status) = status else {
-        return broken.unwrap_or_else(|| nothing_accepted(tally)).into_response();
-    };
-    let detail = broken.map(|error| {
-        let read = tally.accepted + tally.failed;
-        format!("{} Of the items after the first {read} none was taken.", error.detail()).into()
-    });
-    let errors = tally.failures.into_iter().map(ItemError::from).collect();
     let Tally { accepted, failed, .. } = tally;
-    (status, Json(ReadingsReport { detail, accepted, failed, errors, receipts, state })).into_response()
+    if accepted == 0 {
+        return broken.unwrap_or_else(|| nothing_accepted(tally)).into_response();
+    }
+    let errors = tally.failures.into_iter().map(ItemError::from).collect();
+    let Some(broken) = broken else {
+        let status = if failed == 0 { StatusCode::ACCEPTED } else { StatusCode::MULTI_STATUS };
+        return (status, Json(ReadingsReport { accepted, failed, errors, receipts, state })).into_response();
+    };
+    let read = accepted + failed;
+    let report = BrokenReport {
+        detail: format!("{} Of the items after the first {read} none was taken.", broken.detail()).into(),
+        accepted: Some(accepted),
+        failed: Some(failed),
+        errors: Some(errors),
+        receipts: Some(receipts),
+        state,
+    };
+    (broken.status(), Json(report)).into_response()
 }
 
 fn nothing_accepted(tally: Tally) -> ApiError {

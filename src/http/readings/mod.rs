@@ -23,7 +23,7 @@ use super::{
     receipts::{Receipt, State as StoredState},
     trace,
 };
-use answer::{ReadingsReport, answer};
+use answer::{BrokenReport, ReadingsReport, answer};
 use intake::Intake;
 use schema::SensorReadings;
 use split::{Broken, Splitter};
@@ -48,9 +48,9 @@ const NDJSON_TYPES: [&str; 4] =
     responses(
         (status = 202, description = "Every reading is in Kafka.", body = ReadingsReport, headers(("Preference-Applied" = String, description = "Where `Prefer: wait` was")), example = json!({"accepted": 2, "failed": 0, "errors": [], "receipts": [{"topic": "sensor-readings", "partition": 4, "offset": 1042}, {"topic": "sensor-readings", "partition": 7, "offset": 986}]})),
         (status = 207, description = "Some are, some are not.", body = ReadingsReport, headers(("Preference-Applied" = String, description = "Where `Prefer: wait` was")), example = json!({"accepted": 1, "failed": 1, "errors": [{"index": 1, "code": "invalid_value", "message": "`value` is not a number"}], "receipts": [{"topic": "sensor-readings", "partition": 4, "offset": 1043}]})),
-        (status = 400, description = "The body broke off, cannot be unpacked, or is no JSON from some place on. With `accepted`, where what came before was accepted.", body = BrokenBody, example = json!({"detail": "The body broke off."})),
-        (status = 408, description = "The body did not arrive in time; as with 400, what came before may be accepted.", body = BrokenBody, example = json!({"detail": "The body did not arrive in time."})),
-        (status = 413, description = "The body is too large; as with 400, what came before may be accepted.", body = BrokenBody, example = json!({"detail": "The body is larger than 16777216 bytes. Of the items after the first 230000 none was taken.", "accepted": 230_000, "failed": 0, "errors": [], "receipts": [{"topic": "sensor-readings", "partition": 4, "offset": 1044}]})),
+        (status = 400, description = "The body broke off, cannot be unpacked, or is no JSON from some place on. With `accepted`, where what came before was accepted.", body = BrokenReport, example = json!({"detail": "The body broke off."})),
+        (status = 408, description = "The body did not arrive in time; as with 400, what came before may be accepted.", body = BrokenReport, example = json!({"detail": "The body did not arrive in time."})),
+        (status = 413, description = "The body is too large; as with 400, what came before may be accepted.", body = BrokenReport, example = json!({"detail": "The body is larger than 16777216 bytes. Of the items after the first 230000 none was taken.", "accepted": 230_000, "failed": 0, "errors": [], "receipts": [{"topic": "sensor-readings", "partition": 4, "offset": 1044}]})),
         (status = 415, description = "The body is called neither JSON nor NDJSON, or packed in an unknown way.", body = ErrorBody, example = json!({"detail": "The body should be application/json or application/x-ndjson."})),
         (status = 422, description = "No item was accepted, or the body is no list.", body = InvalidBody, example = json!({"detail": [{"loc": ["body", 0], "msg": "there is no sensor 77", "type": "unknown_sensor"}]})),
         (status = 503, description = "Kafka does not take readings now, or there are too many requests; send it again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "Kafka does not answer now. Nothing was stored."})),
@@ -70,7 +70,8 @@ pub(super) async fn send_many(State(api): State<Api>, request: Request<Body>) ->
     let broken = loop {
         match body.chunk().await {
             Ok(Some(chunk)) => {
-                admitted.hold(chunk.len() + body.held_bytes() + intake.held_bytes())?;
+                let kept = intake.held_bytes() + outbox.held_bytes();
+                admitted.hold(chunk.len() + body.held_bytes() + kept)?;
                 if let Err(broken) = splitter.feed(&chunk, &mut |item| intake.take(item)) {
                     break Some(broken.into_error(intake.items()));
                 }
@@ -99,17 +100,6 @@ pub(super) async fn send_many(State(api): State<Api>, request: Request<Body>) ->
         wait.note(&mut response);
     }
     Ok(response)
-}
-
-/// A body that could not be read to its end: what came before may be accepted.
-#[derive(serde::Serialize, utoipa::ToSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only describes the answer")]
-enum BrokenBody {
-    /// Nothing was accepted.
-    Nothing(ErrorBody),
-    /// Something was.
-    Something(ReadingsReport),
 }
 
 /// What cuts the body, and whether it is one JSON document.
