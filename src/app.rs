@@ -1,6 +1,7 @@
 //! The only wiring: which tasks a role runs, and in which order they stop.
 
 mod api;
+mod keys;
 mod load;
 mod migrate;
 mod seed;
@@ -14,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{
-    DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, LoadConfig, LogConfig, LogFormat,
-    MetricsConfig, SchemaConfig, TopicConfig, WorkerConfig,
+    DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig, LogConfig,
+    LogFormat, MetricsConfig, SchemaConfig, TopicConfig, WorkerConfig,
 };
 use crate::health::Health;
 
@@ -93,6 +94,11 @@ pub enum Command {
         kafka: KafkaConfig,
         #[command(flatten)]
         load: LoadConfig,
+    },
+    /// Make, show and revoke the API keys
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
     },
     /// Print the OpenAPI document
     Openapi,
@@ -180,6 +186,7 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
         }
         Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings, stop).await,
         Command::Load { database, kafka, load } => load::run(&database, &kafka, &settings, &load, stop).await,
+        Command::Keys { command } => keys::run(command).await,
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
             Ok(())

@@ -1,6 +1,8 @@
 //! Configuration: one struct per component, each field a flag, an environment variable and a default.
 
 mod admission;
+mod cors;
+mod keys;
 mod load;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
@@ -9,7 +11,9 @@ use clap::Args;
 
 pub use self::{
     admission::AdmissionConfig,
-    load::{LoadConfig, LoadTarget},
+    cors::CorsOrigin,
+    keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
+    load::{ApiKey, LoadConfig, LoadTarget},
 };
 use crate::reading::{OnDuplicate, Timestamp};
 
@@ -158,9 +162,13 @@ pub struct HttpConfig {
     #[arg(long, env = "HTTP_ADDR", default_value = "127.0.0.1:8080")]
     pub http_addr: SocketAddr,
 
-    /// Listen on an address that others can reach although no access control is configured
+    /// Listen on an address that others can reach even while there are no API keys
     #[arg(long, env = "ALLOW_ANONYMOUS")]
     pub allow_anonymous: bool,
+
+    /// Origins whose pages may call the api from a browser, comma-separated, or `*`; none where not set
+    #[arg(long, env = "CORS_ALLOW_ORIGINS", value_delimiter = ',')]
+    pub cors_allow_origins: Vec<CorsOrigin>,
 
     /// Largest request body, in bytes
     #[arg(long, env = "HTTP_MAX_BODY_BYTES", default_value_t = 16 << 20)]

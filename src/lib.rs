@@ -17,6 +17,7 @@
 //! | [`pipeline`] | batch, assignment, the consumer's loop and its writer | the names `rdkafka`, `sqlx`, `axum` |
 //! | [`store`] | every line of SQL; the exactly-once transaction | Kafka, HTTP |
 //! | [`load`] | what the load generator sends, when, and what came of it | SQL, librdkafka |
+//! | [`access`] | tokens and what a key allows | I/O |
 //! | [`health`] | what `/readyz` shows, said by the parts themselves | I/O |
 //! | [`app`] | which tasks a role runs and in which order they stop | everything else |
 //!
@@ -27,6 +28,7 @@
 //! - Every reading meets exactly one fate: stored, duplicate, or dead-lettered with a [`reading::Reason`].
 //! - The loop that owns a consumer's state is the only one that changes it.
 
+pub mod access;
 pub mod app;
 pub mod batch;
 pub mod config;

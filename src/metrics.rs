@@ -34,6 +34,10 @@ pub const GAPS: &str = "sensorpipe_gaps_total";
 pub const HTTP_REQUESTS: &str = "sensorpipe_http_requests_total";
 /// Seconds until the answer's head; labels: `route`.
 pub const HTTP_SECONDS: &str = "sensorpipe_http_request_duration_seconds";
+/// Requests that showed a key; labels: `key` = its name, `outcome` = `allowed`, `limited` or `forbidden`.
+pub const HTTP_KEY_REQUESTS: &str = "sensorpipe_http_key_requests_total";
+/// Requests turned away because they showed no key that holds.
+pub const HTTP_UNAUTHORIZED: &str = "sensorpipe_http_unauthorized_total";
 /// Readings that Kafka has acknowledged to the api.
 pub const PUBLISHED_READINGS: &str = "sensorpipe_published_readings_total";
 /// Records that Kafka has not acknowledged in time; labels: `cause` = `queue_full`, `down`, `timed_out` or
@@ -83,6 +87,8 @@ fn describe() {
     describe_counter!(GAPS, Unit::Count, "Contradictions found between the log and the stored offset.");
     describe_counter!(HTTP_REQUESTS, Unit::Count, "HTTP requests answered.");
     describe_histogram!(HTTP_SECONDS, Unit::Seconds, "Time until the head of an HTTP answer.");
+    describe_counter!(HTTP_KEY_REQUESTS, Unit::Count, "Requests by API key and what became of them.");
+    describe_counter!(HTTP_UNAUTHORIZED, Unit::Count, "Requests turned away for want of a key that holds.");
     describe_counter!(PUBLISHED_READINGS, Unit::Count, "Readings that Kafka acknowledged.");
     describe_counter!(PUBLISH_FAILURES, Unit::Count, "Records that Kafka did not acknowledge in time.");
 }

@@ -102,6 +102,26 @@ async fn what_is_turned_away_is_told_apart_and_nothing_accepted_is_lost() {
 }
 
 #[tokio::test]
+async fn a_key_is_shown_where_one_is_demanded() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
+    let mut keys = start(&["keys", "create", "--name", "load", "--scope", "ingest"], &database, &topic);
+    assert!(keys.ended(TIMEOUT).await.success(), "{}", keys.stderr());
+    let address = free_address().to_string();
+    let _all = start(&["all", "--http-addr", &address], &database, &topic);
+    testbed::eventually(TIMEOUT, async || tokio::net::TcpStream::connect(&address).await.is_ok()).await;
+
+    let url = format!("http://{address}");
+    let flags = ["--target", "http", "--url", &url, "--sensors", "2", "--count", "20"];
+    let (is_content, answer) = load(&flags, &database, &topic).await;
+    assert!(!is_content && answer.to_string().contains("401"), "{answer}");
+    let token = keys.stdout();
+    let with_key = [&flags[..], &["--api-key", token.trim()]].concat();
+    let (is_content, answer) = load(&with_key, &database, &topic).await;
+    assert!(is_content, "{answer}");
+    assert_eq!(answer["verified"]["stored"], 20);
+}
+
+#[tokio::test]
 async fn a_reading_that_is_gone_or_changed_is_told() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
     let _worker = start(&["worker", "--consumers", "1"], &database, &topic);

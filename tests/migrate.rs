@@ -131,6 +131,29 @@ async fn the_guides_tables_are_adopted() {
 }
 
 #[tokio::test]
+async fn adopted_sensors_get_triggers_and_readings_none() {
+    let own = "CREATE FUNCTION own() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        CREATE TRIGGER own BEFORE INSERT ON sensors FOR EACH ROW EXECUTE FUNCTION own()";
+    let database = hand_made(&[GUIDE_TABLES, CREATE_HYPERTABLE, GUIDE_DATA, own]).await;
+    assert!(migrate(&database).await.unwrap().adopted);
+    let triggers = |table: &str| {
+        format!(
+            "SELECT count(*) FROM pg_trigger
+             WHERE tgrelid = '{table}'::regclass AND NOT tgisinternal AND tgname <> 'ts_insert_blocker'"
+        )
+    };
+    assert_eq!(database.number(&triggers("sensors")).await, 5);
+    // One there would cost each row its own check of the foreign key.
+    assert_eq!(database.number(&triggers("sensor_data")).await, 0);
+    database
+        .execute(
+            "INSERT INTO sensors (sensor_type) VALUES ('a'), ('b'); DELETE FROM sensors WHERE sensor_id > 1",
+        )
+        .await;
+    database.execute("UPDATE sensors SET location = 'Attic'; TRUNCATE sensors CASCADE").await;
+}
+
+#[tokio::test]
 async fn the_index_on_time_goes_only_when_asked() {
     let database = hand_made(&[GUIDE_TABLES, CREATE_HYPERTABLE, GUIDE_DATA]).await;
     migrate(&database).await.unwrap();

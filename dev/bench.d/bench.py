@@ -17,13 +17,15 @@ def parse_arguments():
     lines = [f"  {name:16} {run.__doc__.splitlines()[0]}" for name, run in scenarios.ALL.items()]
     parser = argparse.ArgumentParser(
         prog="dev/bench",
-        description="How fast sensorpipe is, beside what the database takes at most. Alone on the machine.",
+        description="How fast sensorpipe is, beside what the database takes at most and what it replaces. Alone on the machine.",
         epilog="scenarios:\n" + "\n".join(lines) + """
 
 environment (default):
   BENCH_READINGS (2000000)         readings of a drain
   BENCH_LARGE_ROWS (30000000)      rows in the chunk that large-chunk drains into
   BENCH_LATENCY_SECONDS (30)       how long latency is measured
+  BENCH_HTTP_SECONDS (12)          how long requests are measured
+  BENCH_STATS_ROWS (30000000)      rows of the table that statistics are asked of
   BENCH_ROUNDS (3)                 runs of each scenario; the table has the median
   BENCH_RESULTS (.dev/bench)       where the raw runs go""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -44,19 +46,27 @@ def main():
     file = results / time.strftime("%Y-%m-%dT%H%M%SZ.json", time.gmtime())
     warn_if_busy()
 
-    runs = []
+    runs, failures = [], []
     with Servers() as servers:
         record = {"machine": describe_machine(servers), "sizes": vars(scenarios.SIZES), "runs": runs}
         # One round after the other, so that a machine that slows down does so to floors and drains alike.
         for number in range(1, rounds + 1):
             for name in wanted:
                 say(f"round {number} of {rounds}: {name}")
-                figures = scenarios.ALL[name](servers)
+                try:
+                    figures = scenarios.ALL[name](servers)
+                except Failed as failure:
+                    # The others' figures are good all the same.
+                    say(f"  FAILED: {failure}")
+                    failures.append(f"{name} in round {number}")
+                    continue
                 say("  " + ", ".join(f"{key} {table.short(value)}" for key, value in figures.items()))
                 runs.append({"round": number, "scenario": name, **figures})
                 file.write_text(json.dumps(record, indent=1) + "\n")
     print(table.markdown(runs, record["machine"], record["sizes"]))
     say(f"the raw runs are in {file}")
+    if failures:
+        raise Failed(", ".join(failures))
 
 
 if __name__ == "__main__":

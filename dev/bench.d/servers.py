@@ -3,16 +3,14 @@
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "release"
 PARTITIONS = 4
-STOP_WITHIN_S = 60
+PSQL_ENDS_WITHIN_S = 60
 
 
 def say(message):
@@ -30,9 +28,10 @@ class Servers:
         self.prefix = f"sensorpipe_bench_{os.getpid()}"
         self.count = 0
         self.topics = []
-        # Topics by what is in them, and a database that takes minutes to fill.
+        # Topics by what is in them, and databases that take minutes to fill.
         self.preloaded = {}
         self.large = None
+        self.histories = {}
         self.kept = contextlib.ExitStack()
 
     def __enter__(self):
@@ -102,7 +101,7 @@ class Session:
 
     def __exit__(self, *_):
         self.psql.stdin.close()
-        self.psql.wait(STOP_WITHIN_S)
+        self.psql.wait(PSQL_ENDS_WITHIN_S)
         self.psql.stdout.close()
         self.psql.stderr.close()
 
@@ -143,7 +142,8 @@ def superuser():
 def environment(database, topic=None, **more):
     """What sensorpipe needs to know, and nothing of the caller's own settings."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_CONFIG_")}
-    own |= {"DATABASE_URL": database.url, "LOG_LEVEL": "warn"}
+    # Of what goes wrong the message is shown, not the stack.
+    own |= {"DATABASE_URL": database.url, "LOG_LEVEL": "warn", "RUST_BACKTRACE": "0"}
     if topic:
         # A group of its own: nothing is left of another run.
         group = f"{topic}_{time.monotonic_ns()}"
@@ -170,51 +170,19 @@ def copy_floor(database, way, sensors, count, **flags):
     return json.loads(done.stdout)
 
 
-class Worker:
-    """`sensorpipe worker` as a process; stopped at the end of the block."""
-
-    def __init__(self, database, topic, **settings):
-        self.log = tempfile.TemporaryFile(mode="w+")
-        self.started = time.monotonic()
-        self.process = subprocess.Popen(
-            [TARGET / "sensorpipe", "worker"],
-            stdin=subprocess.DEVNULL,
-            stdout=self.log,
-            stderr=self.log,
-            env=environment(database, topic, **settings),
-        )
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, *_):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(STOP_WITHIN_S)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-        self.log.seek(0)
-        log = self.log.read().strip()
-        self.log.close()
-        if log:
-            say(f"the worker said:\n{log[-2000:]}")
-        if kind is None and self.process.returncode != 0:
-            raise Failed(f"the worker ended with status {self.process.returncode}")
-
-    def check(self):
-        if self.process.poll() is not None:
-            raise Failed("the worker ended unasked")
-
-    def peak_mib(self):
-        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as status:
-            for line in status:
-                if line.startswith("VmHWM"):
-                    return int(line.split()[1]) / 1024
-        raise Failed("no VmHWM")
-
-    def cpu_seconds(self):
-        with open(f"/proc/{self.process.pid}/stat", encoding="utf-8") as stat:
-            fields = stat.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def readings_in(topic):
+    """How many readings a topic holds: each has one field of this name, whatever the record's form."""
+    field = b'"value"'
+    brokers = os.environ["KAFKA_BROKERS"]
+    command = ["kcat", "-b", brokers, "-C", "-q", "-e", "-o", "beginning", "-t", topic, "-f", "%s\\n"]
+    count, kept = 0, b""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as kcat:
+        while block := kcat.stdout.read(1 << 20):
+            text = kept + block
+            count += text.count(field)
+            # What may be the start of one; too short to be counted twice.
+            kept = text[1 - len(field) :]
+        problem = kcat.stderr.read().decode(errors="replace").strip()
+    if kcat.returncode != 0:
+        raise Failed(f"kcat: {problem[-2000:]}")
+    return count

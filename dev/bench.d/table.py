@@ -3,20 +3,46 @@
 import statistics
 
 SPEED = "readings_per_second"
+REQUESTS = "requests_per_second"
 
-# what, target, scenario, its figure, scenario that it is divided by, that one's figure
+AT_LEAST, AT_MOST = "≥", "≤"
+
+# what, bound, target, scenario, its figure, scenario that it is divided by, that one's figure
 RATIOS = [
     ("drain, 1 reading per record ÷ plain `COPY` by one connection into the users' schema",
-     5.0, "drain-1", SPEED, "floor-plain", SPEED),
-    ("drain, 100 readings per record ÷ the same", 6.5, "drain-100", SPEED, "floor-plain", SPEED),
+     AT_LEAST, 5.0, "drain-1", SPEED, "floor-plain", SPEED),
+    ("drain, 100 readings per record ÷ the same", AT_LEAST, 6.5, "drain-100", SPEED, "floor-plain", SPEED),
     ("drain, 100 per record ÷ two-connection sorted `COPY` without FK check and time index (the limit)",
-     0.6, "drain-100", SPEED, "floor-limit", SPEED),
-    ("drain with the per-row FK check left on ÷ plain `COPY`", 1.7, "drain-row", SPEED, "floor-plain", SPEED),
+     AT_LEAST, 0.6, "drain-100", SPEED, "floor-limit", SPEED),
+    ("drain with the per-row FK check left on ÷ plain `COPY`",
+     AT_LEAST, 1.7, "drain-row", SPEED, "floor-plain", SPEED),
     ("drain of a topic whose readings are all there already ÷ its first drain",
-     0.5, "duplicates", SPEED, "duplicates", "first_readings_per_second"),
+     AT_LEAST, 0.5, "duplicates", SPEED, "duplicates", "first_readings_per_second"),
     ("the same drain into a chunk of {large_rows:,} rows ÷ into an empty one",
-     0.85, "large-chunk", SPEED, "drain-1", SPEED),
-    ("100,000 sensors ÷ 1,000 sensors", 0.5, "many-sensors", SPEED, "drain-1", SPEED),
+     AT_LEAST, 0.85, "large-chunk", SPEED, "drain-1", SPEED),
+    ("100,000 sensors ÷ 1,000 sensors", AT_LEAST, 0.5, "many-sensors", SPEED, "drain-1", SPEED),
+    ("single-reading POSTs/s at 512 connections ÷ the reference",
+     AT_LEAST, 20, "http-single", REQUESTS, "reference-single", REQUESTS),
+    ("readings/s accepted in batches of 1,000 ÷ the reference",
+     AT_LEAST, 15, "http-batch", SPEED, "reference-batch", SPEED),
+    ("readings/s accepted through `POST /readings`, NDJSON of 1,000, gzip ÷ the reference in batches of 1,000",
+     AT_LEAST, 12, "http-ndjson", SPEED, "reference-batch", SPEED),
+    ("p99 of accepted requests at 3 × the bound on requests a second ÷ at 0.8 × of it",
+     AT_MOST, 5, "http-overload", "over_p99_ms", "http-overload", "under_p99_ms"),
+    ("`/daily_avg`, 30 days of 1 Hz, half of today, rollup warm: reference ÷ ours, p50",
+     AT_LEAST, 25, "reference-daily", "today_p50_ms", "daily-30", "p50_ms"),
+    ("the same, the day closed hours ago, nothing today",
+     AT_LEAST, 300, "reference-daily", "closed_p50_ms", "daily-closed", "p50_ms"),
+    ("`/daily_avg`, ours at 365 days of history ÷ at 8 days, p50",
+     AT_MOST, 1.2, "daily-365", "p50_ms", "daily-365", "short_p50_ms"),
+    ("`/daily_avg`, 30 days of 1 Hz, half of today: first call on a cold rollup ÷ the reference",
+     AT_MOST, 0.4, "daily-cold", "p50_ms", "reference-daily", "today_p50_ms"),
+    ("drain rate with rollups on ÷ off, readings of today",
+     AT_LEAST, 0.97, "rollup-today", SPEED, "rollup-today", "off_readings_per_second"),
+    ("drain rate of a 14-day backfill with rollups on ÷ off",
+     AT_LEAST, 0.85, "rollup-backfill", SPEED, "rollup-backfill", "off_readings_per_second"),
+    ("requests/s of `/daily_avg` over 1,000 sensors of 1-minute data, 64 connections ÷ the reference",
+     AT_LEAST, 15, "daily-many", REQUESTS, "reference-many", REQUESTS),
 ]
 
 # what, target, scenario, figure, unit
@@ -26,6 +52,8 @@ BOUNDS = [
     ("produce → visible, p99, at 100 readings/s", 30, "latency-100", "visible_p99_ms", "ms"),
     ("worker's peak resident memory while draining {memory_readings:,} records, 4 partitions",
      256, "memory", "worker_peak_mib", "MiB"),
+    ("single-reading POSTs at 512 connections, p99", 40, "http-single", "p99_ms", "ms"),
+    ("api's peak resident memory with 2,000 idle and 500 busy connections", 150, "http-memory", "api_peak_mib", "MiB"),
 ]
 
 SPEEDS = [
@@ -38,20 +66,45 @@ SPEEDS = [
     ("drain, 1 per record, 100,000 sensors", "many-sensors"),
     ("drain, 1 per record, into a chunk of {large_rows:,} rows", "large-chunk"),
     ("drain, {memory_readings:,} readings, 1 per record", "memory"),
+    ("drain, 1 per record, readings of today, rollups on", "rollup-today"),
+    ("drain, 1 per record, 14 days of backfill, rollups on", "rollup-backfill"),
 ]
+
+# What came of requests.
+ANSWERS = [
+    ("POSTs of one reading, 512 connections, the reference", "reference-single"),
+    ("POSTs of one reading, 512 connections", "http-single"),
+    ("POSTs of 1,000 readings of a sensor, 64 connections, the reference", "reference-batch"),
+    ("POSTs of 1,000 readings of a sensor, 64 connections", "http-batch"),
+    ("POSTs of 1,000 readings of as many sensors, NDJSON, gzip, 64 connections", "http-ndjson"),
+    ("POSTs of one reading, 500 connections, 2,000 idle ones besides", "http-memory"),
+    ("`/daily_avg`, 30 days of 1 Hz, half of today, 1 connection", "daily-30"),
+    ("`/daily_avg`, 30 days of 1 Hz, nothing today, 1 connection", "daily-closed"),
+    ("`/daily_avg` of 1,000 sensors, 64 connections, the reference", "reference-many"),
+    ("`/daily_avg` of 1,000 sensors, 64 connections", "daily-many"),
+]
+ANSWERS_FIGURES = [(REQUESTS, "{:,.0f}"), (SPEED, "{:,.0f}"), ("p50_ms", "{:.1f}"), ("p99_ms", "{:.1f}")]
 
 
 def markdown(runs, machine, sizes):
+    tables = [targets(runs, sizes), speeds(runs, sizes), answers(runs)]
+    return "\n\n".join("\n".join(lines) for lines in [*filter(None, tables), [about(machine, sizes)]])
+
+
+def targets(runs, sizes):
     lines = ["| what | target | measured (min–max) | runs |", "|---|---|---|---|"]
-    for what, target, scenario, figure, divisor, divisor_figure in RATIOS:
+    for what, bound, target, scenario, figure, divisor, divisor_figure in RATIOS:
         below = {run["round"]: run[divisor_figure] for run in of(runs, divisor)}
         values = [run[figure] / below[run["round"]] for run in of(runs, scenario) if run["round"] in below]
-        lines += row(what.format(**sizes), f"≥ {target}", values, "{:.2f}", "", all_good(values, target))
+        lines += row(what.format(**sizes), bound, target, values, "{:.2f}", "")
     for what, target, scenario, figure, unit in BOUNDS:
         values = [run[figure] for run in of(runs, scenario)]
-        is_good = not values or statistics.median(values) <= target
-        lines += row(what.format(**sizes), f"≤ {target} {unit}", values, "{:.0f}", f" {unit}", is_good)
-    lines += ["", "| what | readings/s (min–max) | from the worker's start, s | runs |", "|---|---|---|---|"]
+        lines += row(what.format(**sizes), AT_MOST, target, values, "{:.0f}", f" {unit}")
+    return lines
+
+
+def speeds(runs, sizes):
+    lines = []
     for what, scenario in SPEEDS:
         chosen = of(runs, scenario)
         if chosen:
@@ -59,19 +112,34 @@ def markdown(runs, machine, sizes):
             whole = [run["seconds_from_start"] for run in chosen if "seconds_from_start" in run]
             seconds = spread_of(whole, "{:.1f}") if whole else ""
             lines.append(f"| {what.format(**sizes)} | {spread} | {seconds} | {len(chosen)} |")
-    lines += ["", about(machine, sizes)]
-    return "\n".join(lines)
+    head = ["| what | readings/s (min–max) | from the worker's start, s | runs |", "|---|---|---|---|"]
+    return lines and head + lines
 
 
-def row(what, target, values, form, unit, is_good):
+def answers(runs):
+    lines = []
+    for what, scenario in ANSWERS:
+        chosen = of(runs, scenario)
+        if chosen:
+            cells = [
+                spread_of([run[figure] for run in chosen], form) if figure in chosen[0] else ""
+                for figure, form in ANSWERS_FIGURES
+            ]
+            lines.append(f"| {what} | {' | '.join(cells)} | {len(chosen)} |")
+    head = ["| what | requests/s (min–max) | readings/s | p50, ms | p99, ms | runs |", "|---|---|---|---|---|---|"]
+    return lines and head + lines
+
+
+def row(what, bound, target, values, form, unit):
     if not values:
         return []
-    mark = "" if is_good else " **missed**"
-    return [f"| {what} | {target} | {spread_of(values, form)}{unit}{mark} | {len(values)} |"]
+    mark = "" if is_good(values, bound, target) else " **missed**"
+    return [f"| {what} | {bound} {target}{unit} | {spread_of(values, form)}{unit}{mark} | {len(values)} |"]
 
 
-def all_good(values, target):
-    return not values or statistics.median(values) >= target
+def is_good(values, bound, target):
+    median = statistics.median(values)
+    return median >= target if bound == AT_LEAST else median <= target
 
 
 def of(runs, scenario):

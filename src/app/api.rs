@@ -10,7 +10,7 @@ use super::Operations;
 use crate::{
     config::{DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings},
     health::Need,
-    http::{self, Api, KnownSensors, Limits},
+    http::{self, Api, KeyRing, KnownSensors, Limits},
     kafka::producer::Producer,
     store::Pool,
 };
@@ -30,13 +30,16 @@ pub(super) async fn run(
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    refuse_exposure(http)?;
     let Operations { health, metrics } = operations;
     let failed = CancellationToken::new();
     let kafka_health = health.component("kafka", Need::Required);
     let producer = Producer::new(kafka, settings, http.publish_timeout, kafka_health, failed.clone())?;
     let pool = Pool::new(database)?;
     let known_sensors = KnownSensors::new(pool.clone(), http.known_sensors_max);
+    let keys = KeyRing::default();
+    // What went wrong is logged; until it goes well nobody is let in.
+    keys.read(&pool).await.ok();
+    refuse_exposure(http, &keys)?;
     let listener = TcpListener::bind(http.http_addr)
         .await
         .with_context(|| format!("listening on {}", http.http_addr))?;
@@ -46,18 +49,30 @@ pub(super) async fn run(
     background.spawn(producer.clone().watch(background_stop.clone()));
     background
         .spawn(pool.clone().watch(health.component("postgres", Need::Optional), background_stop.clone()));
-    background.spawn(known_sensors.clone().warm_up(background_stop.clone()));
+    background.spawn(known_sensors.clone().follow(database.clone(), background_stop.clone()));
+    let (exposed, keys_health) = (CancellationToken::new(), health.component("api_keys", Need::Required));
+    let note_keys = {
+        let (http, exposed) = (http.clone(), exposed.clone());
+        move |keys: &KeyRing| {
+            keys_health.up();
+            if refuse_exposure(&http, keys).is_err() {
+                exposed.cancel();
+            }
+        }
+    };
+    background.spawn(keys.clone().follow(pool.clone(), background_stop.clone(), note_keys));
     let api = Api::new(producer.clone(), pool.clone(), known_sensors, Limits::new(http, ingest));
     background.spawn(api.watch_visibility(background_stop.clone()));
     background.close();
 
     let serve_stop = CancellationToken::new();
-    let router = http::router(api, health.clone(), metrics);
+    let router = http::router(api, keys.clone(), &http.cors_allow_origins, health.clone(), metrics);
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let server = tokio::spawn(http::serve(listener, router, serve_stop.clone(), http.http_request_timeout));
     tokio::select! {
         () = stop.cancelled() => {}
         () = failed.cancelled() => {}
+        () = exposed.cancelled() => {}
     }
 
     // Not ready, then no new requests, then the requests under way, then what they left in the producer.
@@ -77,15 +92,19 @@ pub(super) async fn run(
         tracing::warn!("the database connections did not close in time");
     }
     anyhow::ensure!(!failed.is_cancelled(), "the Kafka producer failed beyond repair");
+    if exposed.is_cancelled() {
+        refuse_exposure(http, &keys)?;
+    }
     Ok(())
 }
 
-/// There is no access control yet, so whoever reaches the address may do everything.
-fn refuse_exposure(http: &HttpConfig) -> anyhow::Result<()> {
+/// Without keys whoever reaches the address may do everything. Where the keys could not be read yet, the api may
+/// start: it lets nobody in, and stops once it learns that there are none.
+fn refuse_exposure(http: &HttpConfig, keys: &KeyRing) -> anyhow::Result<()> {
     anyhow::ensure!(
-        http.http_addr.ip().is_loopback() || http.allow_anonymous,
-        "HTTP_ADDR={} lets anybody who reaches it write and read, for no access control is configured; listen on a \
-         loopback address, or say --allow-anonymous",
+        http.http_addr.ip().is_loopback() || http.allow_anonymous || keys.are_demanded() != Some(false),
+        "HTTP_ADDR={} lets anybody who reaches it write and read, for there are no API keys; make one with \
+         `sensorpipe keys create`, listen on a loopback address, or say --allow-anonymous",
         http.http_addr
     );
     Ok(())
@@ -96,6 +115,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::store::keys::StoredKeys;
 
     #[derive(Parser)]
     struct Flags {
@@ -108,11 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn an_open_address_has_to_be_asked_for() {
-        assert!(refuse_exposure(&http(&["--http-addr", "127.0.0.1:0"])).is_ok());
-        assert!(refuse_exposure(&http(&["--http-addr", "[::1]:0"])).is_ok());
-        assert!(refuse_exposure(&http(&["--http-addr", "0.0.0.0:0", "--allow-anonymous"])).is_ok());
-        let error = refuse_exposure(&http(&["--http-addr", "0.0.0.0:0"])).unwrap_err();
+    fn an_open_address_needs_keys_or_has_to_be_asked_for() {
+        let keys = KeyRing::default();
+        let open = http(&["--http-addr", "0.0.0.0:0"]);
+        assert!(refuse_exposure(&open, &keys).is_ok(), "nobody is let in yet");
+        keys.learn(StoredKeys::default());
+        assert!(refuse_exposure(&http(&["--http-addr", "127.0.0.1:0"]), &keys).is_ok());
+        assert!(refuse_exposure(&http(&["--http-addr", "[::1]:0"]), &keys).is_ok());
+        assert!(refuse_exposure(&http(&["--http-addr", "0.0.0.0:0", "--allow-anonymous"]), &keys).is_ok());
+        let error = refuse_exposure(&open, &keys).unwrap_err();
         assert!(error.to_string().contains("--allow-anonymous"), "{error}");
+        keys.learn(StoredKeys { were_made: true, keys: vec![] });
+        assert!(refuse_exposure(&open, &keys).is_ok());
     }
 }

@@ -123,6 +123,7 @@ impl Load {
     async fn to_http(&self, config: &LoadConfig, kafka: &KafkaConfig) -> anyhow::Result<u64> {
         let sender = http::HttpSender {
             api: http::ApiAddress::parse(&config.url)?,
+            key: config.api_key.clone(),
             topic: config.verify.then(|| kafka.kafka_topic.clone()),
             plan: Arc::clone(&self.plan),
             pace: self.pace,

@@ -1,6 +1,6 @@
 //! What the load generator sends, where to and how fast.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use clap::{Args, value_parser};
 
@@ -16,6 +16,10 @@ pub struct LoadConfig {
     /// Where the api is, for `--target http`
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub url: String,
+
+    /// API key with the scope `ingest`, for `--target http`; where not set, none is shown
+    #[arg(long, env = "API_KEY", hide_env_values = true)]
+    pub api_key: Option<ApiKey>,
 
     /// Most requests under way at a time, for `--target http`
     #[arg(long, default_value_t = 64, value_parser = value_parser!(u16).range(1..))]
@@ -66,6 +70,32 @@ pub struct LoadConfig {
     pub json: bool,
 }
 
+/// A token that never shows in `Debug`.
+#[derive(Clone)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// What goes into `Authorization`, for the request alone.
+    pub fn bearer(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+}
+
+impl FromStr for ApiKey {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_plain.then(|| Self(text.to_owned())).ok_or("it is no token")
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(***)")
+    }
+}
+
 /// Which way readings go in.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadTarget {
@@ -82,4 +112,17 @@ fn parse_step(text: &str) -> Result<Duration, String> {
         return Err("from 1us to 1day".to_owned());
     }
     Ok(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_key_does_not_show_itself() {
+        let key: ApiKey = "sp_secret".parse().unwrap();
+        assert_eq!(key.bearer(), "Bearer sp_secret");
+        assert!(!format!("{key:?}").contains("secret"));
+        assert!("two words".parse::<ApiKey>().is_err());
+    }
 }

@@ -6,7 +6,7 @@ use axum::{
     Json,
     http::{
         HeaderName, HeaderValue, StatusCode,
-        header::{ACCEPT_ENCODING, RETRY_AFTER},
+        header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
 };
@@ -14,7 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::fault::{Fault, Faults};
-use crate::{kafka::producer::PublishError, store::StoreError};
+use crate::{access::Scopes, kafka::producer::PublishError, store::StoreError};
 
 /// Why a request has no better answer.
 #[derive(Debug)]
@@ -25,12 +25,18 @@ pub(super) enum ApiError {
     BadBody,
     /// 400: the body cannot be unpacked.
     BadEncoding(String),
+    /// 401: no key, or none that holds.
+    Unauthorized { has_key: bool },
+    /// 403: the key does not allow this.
+    Forbidden { needed: Scopes },
     /// 404.
     NotFound(&'static str),
     /// 405.
     MethodNotAllowed,
     /// 408: the body did not arrive in time.
     BodyTimedOut,
+    /// 409: what is there stands against it.
+    Conflict(&'static str),
     /// 413.
     BodyTooLarge { max_bytes: usize },
     /// 415: what the body should be.
@@ -39,6 +45,8 @@ pub(super) enum ApiError {
     UnsupportedEncoding,
     /// 422.
     Invalid(Faults),
+    /// 429: the key's rate is used up.
+    TooManyRequests { retry_after_s: u64 },
     /// 500: only an operator can help, and the log says how.
     Internal,
     /// 503: there is no room for the request now.
@@ -69,12 +77,16 @@ impl ApiError {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadJson(_) | Self::BadBody | Self::BadEncoding(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::Conflict(_) => StatusCode::CONFLICT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -85,23 +97,39 @@ impl ApiError {
             Self::BadJson(error) => format!("The body is not valid JSON: {error}.").into(),
             Self::BadBody => "The body broke off.".into(),
             Self::BadEncoding(error) => format!("The body cannot be unpacked: {error}.").into(),
-            Self::NotFound(what) => (*what).into(),
+            Self::Unauthorized { has_key: false } => "An API key is needed.".into(),
+            Self::Unauthorized { has_key: true } => "This API key does not hold.".into(),
+            Self::Forbidden { needed } => format!("This API key lacks the scope {needed}.").into(),
+            Self::NotFound(what) | Self::Conflict(what) => (*what).into(),
             Self::MethodNotAllowed => "Method not allowed.".into(),
             Self::BodyTimedOut => "The body did not arrive in time.".into(),
             Self::BodyTooLarge { max_bytes } => format!("The body is larger than {max_bytes} bytes.").into(),
             Self::UnsupportedMediaType(wanted) => format!("The body should be {wanted}.").into(),
             Self::UnsupportedEncoding => "The body should be packed with gzip or zstd, or not at all.".into(),
             Self::Invalid(_) => "The request does not validate.".into(),
+            Self::TooManyRequests { .. } => "This API key's rate is used up.".into(),
             Self::Internal => "Internal error.".into(),
             Self::Overloaded(detail) => (*detail).into(),
             Self::Unavailable(detail) => detail.clone(),
         }
     }
 
-    /// The one header that some statuses call for.
+    /// The one header that some statuses call for. The challenges are RFC 6750's.
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Overloaded(_) | Self::Unavailable(_) => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::TooManyRequests { retry_after_s } => Some((RETRY_AFTER, (*retry_after_s).into())),
+            Self::Unauthorized { has_key: false } => {
+                Some((WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="sensorpipe""#)))
+            }
+            Self::Unauthorized { has_key: true } => Some((
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static(r#"Bearer realm="sensorpipe", error="invalid_token""#),
+            )),
+            Self::Forbidden { .. } => Some((
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static(r#"Bearer realm="sensorpipe", error="insufficient_scope""#),
+            )),
             Self::UnsupportedEncoding => {
                 Some((ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd, identity")))
             }

@@ -11,22 +11,39 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::health::{Health, State as ComponentState};
 
 /// Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-#[derive(Serialize)]
-struct ReadyBody {
+/// The process answers.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AliveBody {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// Whether work should be sent here.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ReadyBody {
+    /// No component that is needed is down, and the process goes on.
     ready: bool,
+    /// The process is on its way out.
     stopping: bool,
+    /// What it works with, by name.
+    #[schema(value_type = BTreeMap<String, ComponentBody>)]
     components: BTreeMap<&'static str, ComponentBody>,
 }
 
-#[derive(Serialize)]
-struct ComponentBody {
+/// How a component is.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ComponentBody {
+    /// `up` or `down`.
+    #[schema(example = "up")]
     state: &'static str,
+    /// Why it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -48,17 +65,35 @@ pub(super) fn routes(health: Health, metrics: PrometheusHandle) -> Router {
         .route("/metrics", get(render).with_state(metrics))
 }
 
-async fn alive() -> impl IntoResponse {
-    Json(serde_json::json!({"status": "ok"}))
+/// Is the process alive?
+#[utoipa::path(
+    get, path = "/healthz", tag = "operations", operation_id = "alive",
+    responses((status = 200, description = "It is.", body = AliveBody)),
+)]
+pub(super) async fn alive() -> impl IntoResponse {
+    Json(AliveBody { status: "ok" })
 }
 
-async fn ready(State(health): State<Health>) -> impl IntoResponse {
+/// Should work be sent here?
+#[utoipa::path(
+    get, path = "/readyz", tag = "operations", operation_id = "ready",
+    responses(
+        (status = 200, description = "Yes.", body = ReadyBody, example = json!({"ready": true, "stopping": false, "components": {"api_keys": {"state": "up"}, "kafka": {"state": "up"}, "postgres": {"state": "up"}}})),
+        (status = 503, description = "Not now.", body = ReadyBody, example = json!({"ready": false, "stopping": false, "components": {"api_keys": {"state": "up"}, "kafka": {"state": "down", "reason": "no broker answers"}, "postgres": {"state": "up"}}})),
+    ),
+)]
+pub(super) async fn ready(State(health): State<Health>) -> impl IntoResponse {
     let report = health.report();
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let components = report.components.into_iter().map(|(name, state)| (name, state.into())).collect();
     (status, Json(ReadyBody { ready: report.ready, stopping: report.stopping, components }))
 }
 
-async fn render(State(metrics): State<PrometheusHandle>) -> impl IntoResponse {
+/// Metrics for Prometheus
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations", operation_id = "metrics",
+    responses((status = 200, description = "Prometheus' text format.", body = String, content_type = "text/plain", example = "# TYPE sensorpipe_published_readings_total counter\nsensorpipe_published_readings_total 42\n")),
+)]
+pub(super) async fn render(State(metrics): State<PrometheusHandle>) -> impl IntoResponse {
     ([(CONTENT_TYPE, METRICS_TYPE)], metrics.render())
 }

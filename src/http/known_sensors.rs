@@ -1,80 +1,222 @@
-//! Which sensors exist, as far as this process has seen: ingestion asks Postgres once a sensor, not once a reading.
+//! Which sensors exist, as far as this process has heard: ingestion asks Postgres once a sensor, not once a reading.
 
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    ops::RangeInclusive,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use moka::sync::Cache;
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Pool, StoreError, sensors};
+use crate::{
+    config::DatabaseConfig,
+    store::{Pool, SensorChange, SensorChanges, StoreError, sensors},
+};
 
-/// Pause between attempts to fill the cache while Postgres does not answer.
-const WARM_UP_INTERVAL: Duration = Duration::from_secs(2);
+/// Pause between attempts to listen while Postgres does not answer.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// How long an id that is unknown is not asked for again, should the message that it was made be late.
+const UNKNOWN_FOR: Duration = Duration::from_millis(800);
+/// Most ids that are remembered as unknown.
+const UNKNOWN_MAX: u64 = 10_000;
+/// Most connections that look-ups of ids that nobody has heard of take at a time, however many requests want one.
+const LOOK_UPS_MAX: usize = 2;
+/// Longest wait for a look-up to begin.
+const LOOK_UP_WAIT: Duration = Duration::from_secs(2);
 
 /// A bounded cache of ids that exist; when it is full, the least used one makes room and is asked for again.
 ///
-/// Only what exists is kept: an id that is unknown today may be made by the next request.
+/// It is filled when it begins to listen to what the database says of new and deleted sensors, and again after
+/// each time that it could not listen.
 #[derive(Clone, Debug)]
 pub struct KnownSensors {
-    ids: Cache<i32, ()>,
+    /// Each with the round in which it was heard of.
+    ids: Cache<i32, u32>,
+    unknown: Cache<i32, ()>,
+    shared: Arc<Shared>,
     pool: Pool,
     max: u64,
 }
 
+#[derive(Debug)]
+struct Shared {
+    /// Counts the fillings. What was heard of before the last finished one counts no more.
+    round: AtomicU32,
+    oldest_round: AtomicU32,
+    /// Counts deletions: an answer from before one is not to be kept.
+    deletions: AtomicU64,
+    look_ups: Semaphore,
+}
+
+/// A moment, to note later what was true then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment(u64);
+
 impl KnownSensors {
     /// An empty cache of at most `max` ids.
     pub fn new(pool: Pool, max: u64) -> Self {
-        Self { ids: Cache::new(max), pool, max }
+        let shared = Shared {
+            round: AtomicU32::new(0),
+            oldest_round: AtomicU32::new(0),
+            deletions: AtomicU64::new(0),
+            look_ups: Semaphore::new(LOOK_UPS_MAX),
+        };
+        let unknown = Cache::builder().max_capacity(UNKNOWN_MAX).time_to_live(UNKNOWN_FOR).build();
+        Self { ids: Cache::new(max), unknown, shared: Arc::new(shared), pool, max }
     }
 
     /// Whether there is such a sensor; asks Postgres where the cache does not know.
     pub(super) async fn contains(&self, sensor_id: i32) -> Result<bool, StoreError> {
-        if self.ids.get(&sensor_id).is_some() {
-            return Ok(true);
+        if let Some(answer) = self.heard(sensor_id) {
+            return Ok(answer);
         }
+        let permit = timeout(LOOK_UP_WAIT, self.shared.look_ups.acquire())
+            .await
+            .map_err(StoreError::timed_out("waiting to look up a sensor"))?;
+        // Others may have asked for the same one meanwhile.
+        if let Some(answer) = self.heard(sensor_id) {
+            return Ok(answer);
+        }
+        let now = self.now();
         let exists = sensors::exists(&self.pool, sensor_id).await?;
+        drop(permit);
         if exists {
-            self.insert(sensor_id);
+            self.insert_as_of(now, sensor_id);
+        } else {
+            self.unknown.insert(sensor_id, ());
         }
         Ok(exists)
     }
 
-    /// Which of these are sensors; asks Postgres once, whatever the cache knows.
+    /// Which of these are sensors; asks Postgres once for all that the cache does not know.
     pub(super) async fn among(&self, sensor_ids: &[i32]) -> Result<Vec<i32>, StoreError> {
-        let there = sensors::existing(&self.pool, sensor_ids.to_vec()).await?;
-        for sensor_id in &there {
-            self.insert(*sensor_id);
+        let (mut there, mut unheard) = (Vec::new(), Vec::new());
+        for &sensor_id in sensor_ids {
+            match self.heard(sensor_id) {
+                Some(true) => there.push(sensor_id),
+                Some(false) => {}
+                None => unheard.push(sensor_id),
+            }
+        }
+        if unheard.is_empty() {
+            return Ok(there);
+        }
+        let _permit = timeout(LOOK_UP_WAIT, self.shared.look_ups.acquire())
+            .await
+            .map_err(StoreError::timed_out("waiting to look up sensors"))?;
+        let now = self.now();
+        let found = sensors::existing(&self.pool, unheard.clone()).await?;
+        for &sensor_id in &found {
+            self.insert_as_of(now, sensor_id);
+        }
+        let found: HashSet<i32> = found.into_iter().collect();
+        for sensor_id in unheard {
+            if found.contains(&sensor_id) {
+                there.push(sensor_id);
+            } else {
+                self.unknown.insert(sensor_id, ());
+            }
         }
         Ok(there)
     }
 
     /// Whether the cache alone knows it.
     pub fn is_cached(&self, sensor_id: i32) -> bool {
-        self.ids.contains_key(&sensor_id)
+        let oldest = self.shared.oldest_round.load(Ordering::Acquire);
+        self.ids.get(&sensor_id).is_some_and(|round| round >= oldest)
+    }
+
+    /// What is known of it; that it was made outweighs that it was unknown a moment ago.
+    fn heard(&self, sensor_id: i32) -> Option<bool> {
+        if self.is_cached(sensor_id) {
+            Some(true)
+        } else if self.unknown.contains_key(&sensor_id) {
+            Some(false)
+        } else {
+            None
+        }
+    }
+
+    /// Before a question is asked or a sensor made.
+    pub(super) fn now(&self) -> Moment {
+        Moment(self.shared.deletions.load(Ordering::Acquire))
+    }
+
+    /// Notes that there was such a sensor then, unless one was deleted since: it may have been this one.
+    pub(super) fn insert_as_of(&self, moment: Moment, sensor_id: i32) {
+        self.insert(sensor_id);
+        if self.shared.deletions.load(Ordering::Acquire) != moment.0 {
+            self.ids.invalidate(&sensor_id);
+        }
     }
 
     /// Notes that there is such a sensor.
     pub fn insert(&self, sensor_id: i32) {
-        self.ids.insert(sensor_id, ());
+        self.ids.insert(sensor_id, self.shared.round.load(Ordering::Acquire));
+        self.unknown.invalidate(&sensor_id);
     }
 
-    /// Fills the cache with the newest sensors, as soon as Postgres answers.
+    /// Notes that there is no such sensor any more.
+    pub(super) fn remove(&self, sensor_id: i32) {
+        self.shared.deletions.fetch_add(1, Ordering::AcqRel);
+        self.ids.invalidate(&sensor_id);
+    }
+
+    /// Keeps the cache in step with the database until `stop`.
     ///
-    /// Without it, a Postgres that goes away after a restart would take ingestion with it.
-    pub async fn warm_up(self, stop: CancellationToken) {
+    /// Without Postgres it stays as it is: ingestion goes on for the sensors that are known.
+    pub async fn follow(self, database: DatabaseConfig, stop: CancellationToken) {
+        let following = async {
+            loop {
+                let Err(error) = self.follow_until_lost(&database).await;
+                tracing::debug!("{error}: {}", error.server_message());
+                tokio::time::sleep(RETRY_INTERVAL).await;
+            }
+        };
+        tokio::select! {
+            () = following => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn follow_until_lost(&self, database: &DatabaseConfig) -> Result<Infallible, StoreError> {
+        // First listen, then read: what changes in between is told afterwards, and in its order.
+        let mut changes = SensorChanges::listen(database).await?;
+        let count = self.fill().await?;
+        tracing::info!(sensors.count = count, "{count} sensors are known");
         loop {
-            let ids = self.ids.clone();
-            let error = match sensors::for_each_id(&self.pool, self.max, move |id| ids.insert(id, ())).await {
-                Ok(count) => {
-                    tracing::info!(sensors.count = count, "{count} sensors are known");
-                    return;
+            match changes.next().await? {
+                SensorChange::Made(ids) => each(ids, |id| self.insert(id)),
+                SensorChange::Deleted(ids) => each(ids, |id| self.remove(id)),
+                SensorChange::Unknown => {
+                    self.fill().await?;
                 }
-                Err(error) => error,
-            };
-            tracing::debug!("{error}: {}", error.server_message());
-            tokio::select! {
-                () = tokio::time::sleep(WARM_UP_INTERVAL) => {}
-                () = stop.cancelled() => return,
+                SensorChange::Nothing => {}
             }
         }
+    }
+
+    /// Reads the newest sensors; what is not among them counts no more once that is done.
+    async fn fill(&self) -> Result<u64, StoreError> {
+        let round = self.shared.round.fetch_add(1, Ordering::AcqRel) + 1;
+        let ids = self.ids.clone();
+        let count = sensors::for_each_id(&self.pool, self.max, move |id| ids.insert(id, round)).await?;
+        self.shared.deletions.fetch_add(1, Ordering::AcqRel);
+        self.shared.oldest_round.store(round, Ordering::Release);
+        self.unknown.invalidate_all();
+        Ok(count)
+    }
+}
+
+fn each(ranges: Vec<RangeInclusive<i32>>, mut note: impl FnMut(i32)) {
+    for id in ranges.into_iter().flatten() {
+        note(id);
     }
 }

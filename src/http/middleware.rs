@@ -1,4 +1,4 @@
-//! What every request passes: the time it may take, its metrics, the headers of its answer.
+//! What every request passes: its id, whether it may, the time it may take, its metrics, the headers of its answer.
 
 use std::time::{Duration, Instant};
 
@@ -6,38 +6,72 @@ use axum::{
     extract::{MatchedPath, Request, State},
     http::{
         HeaderName, HeaderValue, Method,
-        header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS},
+        header::{
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+        },
     },
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use tracing::Instrument as _;
 
-use super::{error::ApiError, request_metrics};
+use super::{
+    access::{self, KeyRing},
+    error::ApiError,
+    request_id::{self, X_REQUEST_ID},
+    request_metrics,
+};
 
 /// The headers of every answer that does not set its own.
-const HEADERS: [(HeaderName, HeaderValue); 4] = [
+const HEADERS: [(HeaderName, HeaderValue); 6] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    // What a key opens is not for the shelf.
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
-/// Bounds, counts and finishes a request.
-pub(super) async fn every_request(State(timeout): State<Duration>, request: Request, next: Next) -> Response {
+/// What a request is held to.
+#[derive(Clone)]
+pub(super) struct Rules {
+    /// Longest time that it may take.
+    pub(super) timeout: Duration,
+    /// Who may do what.
+    pub(super) keys: KeyRing,
+}
+
+/// Names, admits, bounds, counts and finishes a request.
+pub(super) async fn every_request(State(rules): State<Rules>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
+    let id = request_id::settle(request.headers_mut());
+    let span = tracing::info_span!("request", request.id = id.to_str().unwrap_or_default());
     let method = method_label(request.method());
     // The route, never the address: labels have to stay few.
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = match tokio::time::timeout(timeout, next.run(request)).await {
-        Ok(response) => response,
-        Err(_elapsed) => ApiError::Unavailable("The request took too long.".into()).into_response(),
-    };
+    let mut response = answer(&rules, route.as_ref(), request, next).instrument(span).await;
+    let headers = response.headers_mut();
     for (name, value) in HEADERS {
-        response.headers_mut().entry(name).or_insert(value);
+        headers.entry(name).or_insert(value);
     }
+    headers.insert(X_REQUEST_ID, id);
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     request_metrics::record(method, route, response.status(), start.elapsed());
     response
+}
+
+async fn answer(rules: &Rules, route: Option<&MatchedPath>, request: Request, next: Next) -> Response {
+    // No route, nothing to guard.
+    let needed = route.and_then(|route| access::needed(request.method(), route.as_str()));
+    let admitted = needed.map_or(Ok(()), |needed| rules.keys.admit(request.headers(), needed));
+    if let Err(error) = admitted {
+        return error.into_response();
+    }
+    match tokio::time::timeout(rules.timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_elapsed) => ApiError::Unavailable("The request took too long.".into()).into_response(),
+    }
 }
 
 /// A client can make up methods without end.

@@ -7,11 +7,15 @@
 //!                      ──> docs, health
 //! ```
 //!
+//! `middleware` asks `access` whether a request may pass before any route sees it.
 //! Every answer that is not a success is an [`error::ApiError`].
 
+mod access;
 mod admission;
 mod body;
+mod cors;
 mod docs;
+mod document;
 mod error;
 mod fault;
 mod health;
@@ -21,12 +25,14 @@ mod middleware;
 mod path;
 mod prefer;
 mod publish;
+mod query;
 mod reading_body;
 mod reading_field;
 mod reading_schema;
 mod readings;
 mod receipt_clock;
 mod receipts;
+mod request_id;
 mod request_metrics;
 mod sensors;
 mod server;
@@ -43,15 +49,16 @@ use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use access::KeyRing;
 pub use known_sensors::KnownSensors;
 pub use server::serve;
 
 use self::{
-    admission::Admission, body::BodyLimits, error::ApiError, prefer::Wait, receipt_clock::ReceiptClock,
-    visibility::Visibility,
+    admission::Admission, body::BodyLimits, error::ApiError, middleware::Rules, prefer::Wait,
+    receipt_clock::ReceiptClock, visibility::Visibility,
 };
 use crate::{
-    config::{AdmissionConfig, HttpConfig, IngestConfig},
+    config::{AdmissionConfig, CorsOrigin, HttpConfig, IngestConfig},
     health::Health,
     kafka::producer::Producer,
     reading::{Timestamp, Window},
@@ -155,13 +162,17 @@ impl Deref for Api {
         (name = "sensors", description = "What measures."),
         (name = "readings", description = "What was measured."),
         (name = "statistics", description = "What it comes to."),
-    )
+        (name = "operations", description = "What Kubernetes and Prometheus ask; open to all."),
+    ),
+    paths(health::alive, health::ready, health::render)
 )]
 struct Document;
 
 fn documented_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(sensors::create))
+        .routes(routes!(sensors::list::list, sensors::create))
+        .routes(routes!(sensors::bulk::create_all))
+        .routes(routes!(sensors::one::show, sensors::one::change, sensors::one::delete))
         .routes(routes!(ingest::send))
         .routes(routes!(readings::send_many))
         .routes(routes!(receipts::read))
@@ -170,17 +181,27 @@ fn documented_routes() -> OpenApiRouter<Api> {
 
 /// The OpenAPI document as JSON.
 pub fn openapi_document() -> String {
-    let document = documented_routes().into_openapi();
-    document.to_pretty_json().expect("the document has string keys and finite numbers only")
+    document::text(documented_routes().into_openapi())
 }
 
-/// Every route of the api.
-pub fn router(api: Api, health: Health, metrics: PrometheusHandle) -> Router {
-    let request_timeout = api.limits.request_timeout;
+/// Every route of the api; `keys` says who may use them, `origins` whose pages may.
+pub fn router(
+    api: Api,
+    keys: KeyRing,
+    origins: &[CorsOrigin],
+    health: Health,
+    metrics: PrometheusHandle,
+) -> Router {
+    let rules = Rules { timeout: api.limits.request_timeout, keys };
     let (routes, _) = documented_routes().split_for_parts();
     let routes =
         routes.with_state(api).merge(docs::routes(openapi_document())).merge(health::routes(health, metrics));
-    finished(routes, request_timeout)
+    let routes = finished(routes, rules);
+    match cors::layer(origins) {
+        // Outermost: a browser's question beforehand shows no key.
+        Some(layer) => routes.layer(layer),
+        None => routes,
+    }
 }
 
 /// Serves a worker's `/metrics`, `/healthz` and `/readyz` until `stop`.
@@ -193,14 +214,16 @@ pub async fn serve_operations(
     /// None of the three waits for anything.
     const TIMEOUT: Duration = Duration::from_secs(5);
     let listener = tokio::net::TcpListener::bind(address).await?;
-    serve(listener, finished(health::routes(health, metrics), TIMEOUT), stop, TIMEOUT).await;
+    // They are open to all: a ring without keys lets nobody in anywhere else.
+    let rules = Rules { timeout: TIMEOUT, keys: KeyRing::default() };
+    serve(listener, finished(health::routes(health, metrics), rules), stop, TIMEOUT).await;
     Ok(())
 }
 
 /// With an answer for what no route takes, and what every request passes.
-fn finished(routes: Router, request_timeout: Duration) -> Router {
+fn finished(routes: Router, rules: Rules) -> Router {
     routes
         .fallback(async || ApiError::NotFound("Not found."))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(axum::middleware::from_fn_with_state(request_timeout, middleware::every_request))
+        .layer(axum::middleware::from_fn_with_state(rules, middleware::every_request))
 }

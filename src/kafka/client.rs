@@ -27,8 +27,10 @@ pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!("librdkafka: {facility}: {message}");
         }
-        // One broker's connection, over and over while it is away.
-        _ if facility == "FAIL" => tracing::debug!("librdkafka: {facility}: {message}"),
+        // One broker's connection, over and over while it is away; offsets refused, which their callback hears of.
+        _ if matches!(facility, "FAIL" | "COMMITFAIL") => {
+            tracing::debug!("librdkafka: {facility}: {message}");
+        }
         RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
             tracing::warn!("librdkafka: {facility}: {message}");
         }

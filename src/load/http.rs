@@ -7,7 +7,7 @@ use hyper::{
     Method, Request, StatusCode, Uri,
     body::Bytes,
     client::conn::http1::{self, SendRequest},
-    header::{CONTENT_TYPE, HOST},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{Ledger, Pace, Plan, Tag};
-use crate::{kafka::producer::Receipt, reading::encode};
+use crate::{config::ApiKey, kafka::producer::Receipt, reading::encode};
 
 /// Longest wait for an answer, and for a connection.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -67,6 +67,8 @@ impl ApiAddress {
 pub struct HttpSender {
     /// Where to.
     pub api: ApiAddress,
+    /// What lets the requests in, where that takes a key.
+    pub key: Option<ApiKey>,
     /// The topic that the api has to publish to, if that matters.
     pub topic: Option<String>,
     /// What is sent.
@@ -147,13 +149,15 @@ impl HttpSender {
             Some(sender) if !sender.is_closed() => sender,
             _ => connection.insert(connect(&self.api).await?),
         };
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(Method::POST)
             .uri(format!("{}/sensor_data/{}", self.api.path, self.plan.sensor_id(number)))
             .header(HOST, &self.api.authority)
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::from(body(&self.plan, number)))
-            .map_err(describe)?;
+            .header(CONTENT_TYPE, "application/json");
+        if let Some(key) = &self.key {
+            request = request.header(AUTHORIZATION, key.bearer());
+        }
+        let request = request.body(Full::from(body(&self.plan, number))).map_err(describe)?;
         sender.ready().await.map_err(describe)?;
         let response = sender.send_request(request).await.map_err(describe)?;
         let status = response.status();

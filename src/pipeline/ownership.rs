@@ -34,6 +34,10 @@ impl Session<'_> {
                     // Most rebalances of the group bring this one nothing.
                     self.consumer.assign(&[])?;
                 } else {
+                    // Reported again, a partition starts over at its stored offset. What was taken of it would be
+                    // in the batch twice.
+                    self.consumer.hold(&partitions);
+                    self.forget(&partitions);
                     self.ask_for_starts(partitions);
                 }
             }

@@ -2,12 +2,14 @@
 
 mod connection;
 mod error;
+pub mod keys;
 mod load;
 mod offsets;
 mod pool;
 pub mod receipts;
 mod sample;
 mod schema;
+mod sensor_changes;
 pub mod sensors;
 mod startup;
 pub mod stats;
@@ -20,5 +22,6 @@ pub use offsets::{Offsets, StoredOffset};
 pub use pool::Pool;
 pub use sample::{SampleError, SampleStore};
 pub use schema::{Migrated, SchemaError, migrate, wait_for_schema};
+pub use sensor_changes::{SensorChange, SensorChanges};
 pub use startup::ConnectError;
 pub use write::{BatchWriter, Fence, Report, WriterConfig, Written, encode_rows};

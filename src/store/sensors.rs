@@ -1,11 +1,30 @@
 //! The table of sensors.
 
+mod change;
+mod list;
+
 use futures_util::TryStreamExt;
+
+pub use change::{Change, Deletion, ReadingsOf, delete, update};
+pub use list::{Filter, Page, page};
 
 use super::{
     StoreError,
     pool::{LOOK_UP_TIMEOUT, Pool},
 };
+
+/// A sensor as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Sensor {
+    /// Its id.
+    pub sensor_id: i32,
+    /// What it measures.
+    pub sensor_type: String,
+    /// What it is.
+    pub description: Option<String>,
+    /// Where it is.
+    pub location: Option<String>,
+}
 
 /// A sensor that is to be made; lengths as the columns have them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +49,36 @@ pub async fn create(pool: &Pool, sensor: NewSensor) -> Result<i32, StoreError> {
                 .bind(sensor.location)
                 .fetch_one(connection),
         )
+    })
+    .await
+}
+
+/// Makes all of them or none; their ids are in the order of the sensors.
+pub async fn create_all(pool: &Pool, new: Vec<NewSensor>) -> Result<Vec<i32>, StoreError> {
+    const SQL: &str = "INSERT INTO sensors (sensor_type, description, location)
+        SELECT sensor_type, description, location
+        FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
+             AS new (sensor_type, description, location, place)
+        ORDER BY place
+        RETURNING sensor_id";
+    let (mut types, mut descriptions, mut locations) = (Vec::new(), Vec::new(), Vec::new());
+    for sensor in new {
+        types.push(sensor.sensor_type);
+        descriptions.push(sensor.description);
+        locations.push(sensor.location);
+    }
+    pool.run("creating sensors", move |connection| {
+        Box::pin(sqlx::query_scalar(SQL).bind(types).bind(descriptions).bind(locations).fetch_all(connection))
+    })
+    .await
+}
+
+/// The sensor of this id.
+pub async fn find(pool: &Pool, sensor_id: i32) -> Result<Option<Sensor>, StoreError> {
+    const SQL: &str =
+        "SELECT sensor_id, sensor_type, description, location FROM sensors WHERE sensor_id = $1";
+    pool.run("reading a sensor", move |connection| {
+        Box::pin(sqlx::query_as(SQL).bind(sensor_id).fetch_optional(connection))
     })
     .await
 }

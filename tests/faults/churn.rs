@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rand::Rng;
-use testbed::{TestDatabase, TestTopic, eventually};
+use testbed::{Sensorpipe, TestDatabase, TestTopic, eventually};
 
 use crate::{PATIENCE, dice, setting, work::Work, worker};
 
@@ -58,4 +58,43 @@ async fn the_brokers_own_group_protocol_drains_and_rebalances() {
     load.stop().await;
     work.is_done(&database, &topic).await;
     assert!(!second.stderr().contains("ERROR"), "{}", second.stderr());
+}
+
+#[tokio::test]
+async fn a_static_member_comes_back_to_its_partitions_and_moves_nobody_elses() {
+    const ASSIGNED: &str = "partitions assigned at their stored offsets kafka.starts=[(";
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(6).await);
+    let work = Work::new(&database).await;
+    let start = |instance: &str| {
+        worker(&database, &topic)
+            .env("KAFKA_CONFIG_group_instance_id", instance)
+            .env("KAFKA_CONFIG_session_timeout_ms", "20000")
+            .start()
+    };
+    let assignments = |of: &Sensorpipe| of.stderr().matches(ASSIGNED).count();
+    let (mut one, other) = (start("one"), start("other"));
+    work.add(&topic, 10_000).await;
+    work.is_done(&database, &topic).await;
+    // Both consumers of both workers have some, and the group has come to rest.
+    eventually(PATIENCE, async || {
+        let before = (assignments(&one), assignments(&other));
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        before.0 >= 2 && before.1 >= 2 && before == (assignments(&one), assignments(&other))
+    })
+    .await;
+    let before = other.stderr();
+    let load = work.keep_adding(&topic);
+    for kill in [false, true] {
+        if kill {
+            one.kill();
+        } else {
+            one.terminate();
+            assert_eq!(one.ended(Duration::from_secs(30)).await.code(), Some(0), "{}", one.stderr());
+        }
+        one = start("one");
+        eventually(PATIENCE, async || assignments(&one) == 2).await;
+    }
+    load.stop().await;
+    work.is_done(&database, &topic).await;
+    assert_eq!(other.stderr(), before, "the other worker was not to notice");
 }

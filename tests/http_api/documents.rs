@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
+
 use crate::site::{Answer, Site};
 
 /// Every address that a page or a style sheet makes a browser load.
@@ -56,6 +58,13 @@ async fn the_document_has_every_route_and_status() {
         ("/readings", "post", &["202", "207", "400", "408", "413", "415", "422", "503"]),
         ("/receipts/{partition}/{offset}", "get", &["200", "404", "422", "503"]),
         ("/daily_avg/{sensor_id}", "get", &["200", "404", "422", "503"]),
+        ("/sensors", "get", &["200", "422", "503"]),
+        ("/sensors/bulk", "post", &["201", "400", "408", "413", "415", "422", "503"]),
+        ("/sensors/{sensor_id}", "get", &["200", "404", "422", "503"]),
+        ("/sensors/{sensor_id}", "patch", &["200", "400", "404", "408", "413", "415", "422", "503"]),
+        ("/sensors/{sensor_id}", "delete", &["200", "404", "409", "422", "503"]),
+        ("/healthz", "get", &["200"]),
+        ("/readyz", "get", &["200", "503"]),
     ] {
         let responses = &document["paths"][path][method]["responses"];
         for status in statuses {
@@ -68,6 +77,61 @@ async fn the_document_has_every_route_and_status() {
         let name = reference.split('"').next().unwrap();
         assert!(document["components"]["schemas"][name].is_object(), "{name}");
     }
+}
+
+/// Everything that a schema, or the one that it refers to, shows as an example.
+fn has_example(document: &Value, content: &Value) -> bool {
+    let name = content["schema"]["$ref"].as_str().and_then(|reference| reference.rsplit('/').next());
+    let schema = name.map_or(&content["schema"], |name| &document["components"]["schemas"][name]);
+    let in_properties = || {
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        properties.into_iter().any(|(_, property)| property.get("example").is_some())
+    };
+    content.get("example").or(content.get("examples")).or(schema.get("example")).is_some()
+        || schema["items"].is_object()
+        || in_properties()
+}
+
+#[tokio::test]
+async fn every_operation_says_which_key_it_needs_and_shows_examples() {
+    let site = Site::start().await;
+    let document = site.server.get("/openapi.json").await.expect(200).json();
+    for scheme in ["bearer", "header"] {
+        assert!(document["components"]["securitySchemes"][scheme].is_object());
+    }
+    let mut open = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let responses = &operation["responses"];
+            for (status, response) in responses.as_object().unwrap() {
+                assert!(response["headers"]["x-request-id"].is_object(), "{method} {path} {status}");
+                for (_, content) in response["content"].as_object().unwrap() {
+                    assert!(has_example(&document, content), "{method} {path} {status}");
+                }
+            }
+            match operation["security"].as_array() {
+                Some(choice) => {
+                    assert!(choice.contains(&json!({"bearer": ["admin"]})), "{method} {path}");
+                    assert!(!choice.contains(&json!({})), "{method} {path}");
+                    for status in ["401", "403", "429"] {
+                        assert!(
+                            responses[status]["headers"].as_object().unwrap().len() == 2,
+                            "{method} {path}"
+                        );
+                    }
+                }
+                None => {
+                    open.insert(path.as_str());
+                }
+            }
+        }
+    }
+    assert_eq!(open, BTreeSet::from(["/healthz", "/metrics", "/readyz"]));
+    let choice = &document["paths"]["/sensor_data/{sensor_id}"]["post"]["security"];
+    assert_eq!(
+        *choice,
+        json!([{"bearer": ["ingest"]}, {"bearer": ["admin"]}, {"header": ["ingest"]}, {"header": ["admin"]}])
+    );
 }
 
 #[tokio::test]

@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what is unwrapped is what the test is about")]
 
+mod access;
+mod cors;
 mod documents;
 mod ingest;
+mod keys;
+mod known_sensors;
 mod many;
 mod outages;
 mod overload;
@@ -11,6 +15,7 @@ mod packed;
 mod receipts;
 mod refusals;
 mod retries;
+mod sensor_deletion;
 mod sensors;
 mod site;
 mod statistics;

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use testbed::{TestDatabase, TestTopic, config, eventually};
 
-use crate::site::{PATIENCE, Server, Site};
+use crate::site::{PATIENCE, Server};
 
 /// Nobody listens there.
 const CLOSED: &str = "127.0.0.1:1";
@@ -75,18 +75,4 @@ async fn without_postgres_ingestion_goes_on_for_known_sensors() {
     let readiness = server.get("/readyz").await.expect(200).json();
     assert_eq!(readiness["components"]["postgres"]["state"], "down");
     server.stopped().await;
-}
-
-#[tokio::test]
-async fn the_cache_warms_up_by_itself() {
-    let site = Site::start().await;
-    site.database.add_sensors(3).await;
-    // From the database that is there into the cache of an api whose database is away.
-    let pool = sensorpipe::store::Pool::new(&site.database.config()).unwrap();
-    let known = sensorpipe::http::KnownSensors::new(pool, 100);
-    known.clone().warm_up(site.server.stop.clone()).await;
-    for sensor_id in [1, 2, 3] {
-        assert!(known.is_cached(sensor_id));
-    }
-    assert!(!known.is_cached(4));
 }

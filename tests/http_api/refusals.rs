@@ -96,7 +96,7 @@ async fn every_refusal_is_json_with_its_status() {
         assert_eq!(answer.header("content-type"), "application/json");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
     }
-    assert_eq!(server.delete("/sensors").await.header("allow"), "POST");
+    assert_eq!(server.delete("/sensor_data/1").await.header("allow"), "POST");
     assert_eq!(site.records().await, 0);
 }
 

@@ -8,13 +8,13 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     message::OwnedMessage,
 };
-use reqwest::{Client, Response, StatusCode, redirect::Policy};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect::Policy};
 use sensorpipe::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings},
     health::{Health, Need},
-    http::{self, Api, KnownSensors, Limits},
+    http::{self, Api, KeyRing, KnownSensors, Limits},
     kafka::producer::Producer,
-    store::Pool,
+    store::{Pool, keys::StoredKeys},
 };
 use serde_json::Value;
 use testbed::{Role, Sensorpipe, TestDatabase, TestTopic, config};
@@ -29,6 +29,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) known_sensors: KnownSensors,
+    pub(crate) keys: KeyRing,
     pub(crate) health: Health,
     pub(crate) stop: CancellationToken,
     pub(crate) serving: JoinHandle<()>,
@@ -50,6 +51,9 @@ impl Server {
         .unwrap();
         let pool = Pool::new(database).unwrap();
         let known_sensors = KnownSensors::new(pool.clone(), http.known_sensors_max);
+        tokio::spawn(known_sensors.clone().follow(database.clone(), stop.clone()));
+        let keys = KeyRing::default();
+        keys.learn(StoredKeys::default());
         tokio::spawn(producer.clone().watch(stop.clone()));
         tokio::spawn(pool.clone().watch(health.component("postgres", Need::Optional), stop.clone()));
 
@@ -59,10 +63,10 @@ impl Server {
         tokio::spawn(api.watch_visibility(stop.clone()));
         // The process has one recorder, and no test may be the one that installs it.
         let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let router = http::router(api, health.clone(), metrics);
+        let router = http::router(api, keys.clone(), &http.cors_allow_origins, health.clone(), metrics);
         let serving = tokio::spawn(http::serve(listener, router, stop.clone(), DRAIN_TIMEOUT));
         let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
-        Self { url, known_sensors, health, stop, serving, client }
+        Self { url, known_sensors, keys, health, stop, serving, client }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -107,7 +111,23 @@ impl Server {
     }
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
-        Answer::of(self.client.delete(format!("{}{path}", self.url)).send().await.unwrap()).await
+        self.request(Method::DELETE, path, |request| request).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let is_json = |request: RequestBuilder| request.header("content-type", "application/json");
+        self.request(Method::PATCH, path, |request| is_json(request).body(body)).await
+    }
+
+    /// Any request, with what `build` adds to it.
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        build: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Answer {
+        let request = self.client.request(method, format!("{}{path}", self.url));
+        Answer::of(build(request).send().await.unwrap()).await
     }
 
     /// Stops it and waits until it has.

@@ -60,10 +60,3 @@ async fn the_role_counts_by_route_and_ends_well_on_sigterm() {
     let status = api.ended(PATIENCE).await;
     assert!(status.success(), "{status}: {}", api.stderr());
 }
-
-#[tokio::test]
-async fn an_address_that_others_reach_has_to_be_asked_for() {
-    let mut api = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["api", "--http-addr", "0.0.0.0:0"]).start();
-    assert!(!api.ended(PATIENCE).await.success());
-    assert!(api.stderr().contains("--allow-anonymous"), "{}", api.stderr());
-}

@@ -1,66 +1,39 @@
-"""What is measured. Each scenario makes one run and returns its figures."""
+"""From the topic into the table, beside what the database takes at most."""
 
 import json
-import os
 import time
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from servers import Failed, Worker, copy_floor, environment, sensorpipe
+from processes import Worker
+from servers import Failed, copy_floor, environment, sensorpipe
+
+from .sizes import MANY_SENSORS, SENSORS, SIZES
+from .tables import make_chunk, migrated, users_tables
 
 # A chunk of the default seven days begins on 2024-10-10; everything lies in it.
 FROM = "2024-10-11T00:00:00+00:00"
 FROM_LARGE = "2024-10-10T00:00:00+00:00"
 LARGE_DRAINS_APART = timedelta(hours=6)
-SENSORS = 1_000
-MANY_SENSORS = 100_000
+# Time from one reading of a sensor to its next.
+STEP = "1s"
 # Seconds between two looks at how far a drain is.
 WATCH_INTERVAL_S = 0.05
 STALL_S = 120
 WARM_UP = "3s"
 
 
-@dataclass
-class Sizes:
-    readings: int = int(os.environ.get("BENCH_READINGS", "2000000"))
-    large_rows: int = int(os.environ.get("BENCH_LARGE_ROWS", "30000000"))
-    latency_seconds: int = int(os.environ.get("BENCH_LATENCY_SECONDS", "30"))
-
-    def __post_init__(self):
-        # The same number for each sensor, in records of 100 and for 100,000 sensors.
-        self.readings = max(1, round(self.readings / 100_000)) * 100_000
-        self.memory_readings = self.readings * 5 // 2
-
-
-SIZES = Sizes()
-
-USERS_TABLES = """
-    CREATE TABLE sensors (sensor_id SERIAL PRIMARY KEY, sensor_type VARCHAR(50) NOT NULL,
-                          description VARCHAR(255), location VARCHAR(255));
-    CREATE TABLE sensor_data (sensor_id INT REFERENCES sensors (sensor_id), value FLOAT NOT NULL,
-                              time TIMESTAMPTZ NOT NULL DEFAULT now(), PRIMARY KEY (sensor_id, time))"""
-ADD_SENSORS = "INSERT INTO sensors (sensor_type) SELECT 'load' FROM generate_series(1, {})"
-
-
 def floor_plain(servers):
     """COPY by one connection into the schema as users make it"""
-    with servers.database("floor") as database:
-        with database.session() as session:
-            session.run(USERS_TABLES)
-            session.run("SELECT create_hypertable('sensor_data', 'time')")
-            session.run(ADD_SENSORS.format(SENSORS))
+    with users_tables(servers, SENSORS) as database:
         servers.settle()
         return copy_floor(database, "plain", SENSORS, SIZES.readings, **{"from": FROM})
 
 
 def floor_limit(servers):
     """COPY by two connections, sorted, no foreign key check, no time index, the chunk there"""
-    with servers.database("floor") as database:
+    with users_tables(servers, SENSORS, ", create_default_indexes => false") as database:
         with database.session() as session:
-            session.run(USERS_TABLES)
-            session.run("SELECT create_hypertable('sensor_data', 'time', create_default_indexes => false)")
-            session.run(ADD_SENSORS.format(SENSORS))
-            make_chunk(session)
+            make_chunk(session, FROM)
         servers.settle()
         return copy_floor(database, "limit", SENSORS, SIZES.readings, **{"from": FROM})
 
@@ -119,70 +92,6 @@ def latency_100(servers):
     return latency(servers, 100)
 
 
-ALL = {
-    "floor-plain": floor_plain,
-    "drain-1": drain_1,
-    "drain-100": drain_100,
-    "floor-limit": floor_limit,
-    "drain-row": drain_row,
-    "duplicates": duplicates,
-    "many-sensors": many_sensors,
-    "large-chunk": large_chunk,
-    "memory": memory,
-    "latency-20000": latency_20000,
-    "latency-100": latency_100,
-}
-
-# What a scenario's ratios are held against.
-NEEDS = {
-    "drain-1": ["floor-plain"],
-    "drain-100": ["floor-plain", "floor-limit"],
-    "drain-row": ["floor-plain"],
-    "many-sensors": ["drain-1"],
-    "large-chunk": ["drain-1"],
-}
-
-
-def with_what_they_need(names):
-    wanted = set()
-    pending = list(names)
-    while pending:
-        name = pending.pop()
-        if name not in wanted:
-            wanted.add(name)
-            pending += NEEDS.get(name, [])
-    return [name for name in ALL if name in wanted]
-
-
-def make_chunk(session):
-    """As the worker does it: a row that no reading can be, inserted and deleted again."""
-    session.run(
-        f"""BEGIN;
-            SET LOCAL session_replication_role = replica;
-            INSERT INTO sensor_data (sensor_id, value, time) VALUES (-1, 0, '{FROM}');
-            DELETE FROM sensor_data WHERE sensor_id = -1;
-            COMMIT"""
-    )
-
-
-class migrated:
-    """A database as `migrate` makes it, with sensors; the topic as well."""
-
-    def __init__(self, servers, topic, sensors):
-        self.topic, self.sensors = topic, sensors
-        self.empty = servers.database("drain")
-
-    def __enter__(self):
-        database = self.empty.__enter__()
-        sensorpipe("migrate", env=environment(database, self.topic))
-        with database.session() as session:
-            session.run(ADD_SENSORS.format(self.sensors))
-        return database
-
-    def __exit__(self, *error):
-        return self.empty.__exit__(*error)
-
-
 class Large:
     """A database with many rows in one chunk. Each drain adds later readings to the same chunk."""
 
@@ -191,7 +100,7 @@ class Large:
         self.database = servers.kept.enter_context(migrated(servers, self.topic, SENSORS))
         self.drains = 0
         with self.database.session() as session:
-            make_chunk(session)
+            make_chunk(session, FROM)
             copy_floor(self.database, "limit", SENSORS, SIZES.large_rows, **{"from": FROM_LARGE})
             session.run("VACUUM ANALYZE sensor_data")
 
@@ -203,18 +112,18 @@ class Large:
         return drain(servers, self.database, self.topic, SIZES.readings)
 
 
-def load(database, topic, per_record, sensors, count, first):
+def load(database, topic, per_record, sensors, count, first, step=STEP):
     flags = ["--target=kafka", f"--count={count}", f"--sensors={sensors}", f"--readings-per-record={per_record}"]
-    sensorpipe("load", *flags, f"--from={first}", env=environment(database, topic))
+    sensorpipe("load", *flags, f"--from={first}", f"--step={step}", env=environment(database, topic))
 
 
-def preloaded(servers, per_record, sensors=SENSORS, count=SIZES.readings):
+def preloaded(servers, per_record, sensors=SENSORS, count=SIZES.readings, first=FROM, step=STEP):
     """A topic with the readings in it; the same one for every run that wants these."""
-    key = (per_record, sensors, count)
+    key = (per_record, sensors, count, first, step)
     if key not in servers.preloaded:
         topic = servers.new_topic(f"per_record_{per_record}")
         with migrated(servers, topic, sensors) as database:
-            load(database, topic, per_record, sensors, count, FROM)
+            load(database, topic, per_record, sensors, count, first, step)
         servers.preloaded[key] = topic
     return servers.preloaded[key]
 
@@ -293,3 +202,26 @@ def latency(servers, rate):
         "visible_max_ms": visible["max"],
         "ack_p99_ms": ack["p99"],
     }
+
+
+ALL = {
+    "floor-plain": floor_plain,
+    "drain-1": drain_1,
+    "drain-100": drain_100,
+    "floor-limit": floor_limit,
+    "drain-row": drain_row,
+    "duplicates": duplicates,
+    "many-sensors": many_sensors,
+    "large-chunk": large_chunk,
+    "memory": memory,
+    "latency-20000": latency_20000,
+    "latency-100": latency_100,
+}
+
+NEEDS = {
+    "drain-1": ["floor-plain"],
+    "drain-100": ["floor-plain", "floor-limit"],
+    "drain-row": ["floor-plain"],
+    "many-sensors": ["drain-1"],
+    "large-chunk": ["drain-1"],
+}

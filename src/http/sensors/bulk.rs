@@ -1,0 +1,151 @@
+//! `POST /sensors/bulk`.
+
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{Request, StatusCode},
+};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{SensorBody, fields};
+use crate::{
+    http::{
+        Api,
+        body::{BodyLimits, read_json},
+        error::{ApiError, ErrorBody, InvalidBody},
+        fault::{Faults, Refusal, Step},
+    },
+    store::sensors::{self, NewSensor},
+};
+
+/// Most sensors of one request, and the most bytes that these may take with room to spare.
+const SENSORS_MAX: usize = 1_000;
+const BODY_MAX_BYTES: usize = 4 << 20;
+
+/// Sensors to be made. Other fields are ignored.
+#[derive(ToSchema)]
+#[schema(example = json!({"sensors": [{"sensor_type": "temperature", "location": "Backyard"}, {"sensor_type": "humidity", "location": "Living Room"}]}))]
+#[expect(dead_code, reason = "only describes the body, which is checked field by field")]
+pub(in crate::http) struct SensorsBody {
+    /// All of them are made, or none.
+    #[schema(min_items = 1, max_items = 1000)]
+    sensors: Vec<SensorBody>,
+}
+
+/// The sensors that were made.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct CreatedAllBody {
+    /// Their ids, in the order of the sensors.
+    #[schema(example = json!([3, 4]))]
+    sensor_ids: Vec<i32>,
+    /// For people.
+    #[schema(example = "Sensors created successfully.")]
+    message: &'static str,
+}
+
+/// Create many sensors
+///
+/// All of them in one transaction; readings can be sent for them at once.
+#[utoipa::path(
+    post, path = "/sensors/bulk", tag = "sensors", operation_id = "create_sensors",
+    request_body(content = SensorsBody, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The sensors exist.", body = CreatedAllBody),
+        (status = 400, description = "The body is not JSON.", body = ErrorBody, example = json!({"detail": "The body is not valid JSON: expected value at line 1 column 1."})),
+        (status = 408, description = "The body did not arrive in time.", body = ErrorBody, example = json!({"detail": "The body did not arrive in time."})),
+        (status = 413, description = "The body is too large.", body = ErrorBody, example = json!({"detail": "The body is larger than 4194304 bytes."})),
+        (status = 415, description = "The body is not called JSON.", body = ErrorBody, example = json!({"detail": "The body should be application/json."})),
+        (status = 422, description = "The body does not validate; no sensor was made.", body = InvalidBody, example = json!({"detail": [{"loc": ["body", "sensors", 1, "sensor_type"], "msg": "Field required", "type": "missing"}]})),
+        (status = 503, description = "The database does not answer; try again after `Retry-After` seconds. The sensors may exist or not.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
+    ),
+)]
+pub(in crate::http) async fn create_all(
+    State(api): State<Api>,
+    request: Request<Body>,
+) -> Result<(StatusCode, Json<CreatedAllBody>), ApiError> {
+    let limits = BodyLimits { max_bytes: BODY_MAX_BYTES.min(api.limits.body.max_bytes), ..api.limits.body };
+    let body = read_json(request, limits).await?;
+    let body: Value = serde_json::from_slice(&body).map_err(|error| ApiError::BadJson(error.to_string()))?;
+    let new = new_sensors(&body).map_err(ApiError::Invalid)?;
+    let now = api.known_sensors.now();
+    let sensor_ids = sensors::create_all(&api.pool, new).await?;
+    for &sensor_id in &sensor_ids {
+        api.known_sensors.insert_as_of(now, sensor_id);
+    }
+    Ok((StatusCode::CREATED, Json(CreatedAllBody { sensor_ids, message: "Sensors created successfully." })))
+}
+
+fn new_sensors(body: &Value) -> Result<Vec<NewSensor>, Faults> {
+    let mut faults = Faults::default();
+    let place = [Step::Field("body"), Step::Field("sensors")];
+    let Some(fields) = faults.check(&place[..1], body.as_object().ok_or_else(Refusal::not_an_object)) else {
+        return Err(faults);
+    };
+    let Some(list) = faults.check(&place, list(fields.get("sensors"))) else { return Err(faults) };
+    let sensors: Vec<NewSensor> = list
+        .iter()
+        .enumerate()
+        .filter_map(|(index, sensor)| {
+            fields::new_sensor(sensor, &[place[0], place[1], Step::Index(index)], &mut faults)
+        })
+        .collect();
+    if faults.is_empty() { Ok(sensors) } else { Err(faults) }
+}
+
+fn list(value: Option<&Value>) -> Result<&[Value], Refusal> {
+    let list = value
+        .ok_or_else(Refusal::missing)?
+        .as_array()
+        .ok_or_else(|| Refusal::new("list_type", "Input should be a valid list"))?;
+    if list.is_empty() {
+        Err(Refusal::new("too_short", "List should have at least 1 item"))
+    } else if list.len() > SENSORS_MAX {
+        Err(Refusal::new("too_long", format!("List should have at most {SENSORS_MAX} items")))
+    } else {
+        Ok(list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn faults(body: &Value) -> Vec<(Value, &'static str)> {
+        let faults = new_sensors(body).unwrap_err().into_vec();
+        faults.into_iter().map(|fault| (json!(fault.loc), fault.kind)).collect()
+    }
+
+    #[test]
+    fn each_is_checked_in_its_place() {
+        let body = json!({"sensors": [{"sensor_type": "a"}, {}, 3, {"sensor_type": ""}]});
+        assert_eq!(
+            faults(&body),
+            [
+                (json!(["body", "sensors", 1, "sensor_type"]), "missing"),
+                (json!(["body", "sensors", 2]), "model_attributes_type"),
+                (json!(["body", "sensors", 3, "sensor_type"]), "string_too_short"),
+            ]
+        );
+        assert_eq!(
+            new_sensors(&json!({"sensors": vec![json!({"sensor_type": "a"}); 1000]})).unwrap().len(),
+            1000
+        );
+    }
+
+    #[test]
+    fn the_list_has_bounds() {
+        for (body, kind) in [
+            (json!({}), "missing"),
+            (json!({"sensors": {}}), "list_type"),
+            (json!({"sensors": []}), "too_short"),
+            (json!({"sensors": vec![json!({"sensor_type": "a"}); 1001]}), "too_long"),
+        ] {
+            assert_eq!(faults(&body), [(json!(["body", "sensors"]), kind)]);
+        }
+    }
+}

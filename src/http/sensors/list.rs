@@ -1,0 +1,158 @@
+//! `GET /sensors`.
+
+use axum::{
+    Json,
+    extract::{RawQuery, State},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    StoredBody,
+    fields::{TEXT_MAX_CHARS, TYPE_MAX_CHARS, text},
+};
+use crate::{
+    http::{
+        Api,
+        error::{ApiError, ErrorBody, InvalidBody},
+        fault::{Faults, Refusal, Step},
+        query::Query,
+    },
+    store::sensors::{self, Filter},
+};
+
+const LIMIT_DEFAULT: u16 = 100;
+const LIMIT_MAX: u16 = 1_000;
+
+/// A page of sensors.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"sensors": [{"sensor_id": 3, "sensor_type": "temperature", "description": "Greenhouse", "location": "North"}], "next": "AAAAAw"}))]
+pub(in crate::http) struct PageBody {
+    /// In the order of their ids.
+    sensors: Vec<StoredBody>,
+    /// What to send as `after` for the page behind this one; null on the last.
+    next: Option<String>,
+}
+
+/// List sensors
+///
+/// In the order of their ids, page by page. Sensors that are made or deleted meanwhile never make another one appear
+/// twice or not at all.
+#[utoipa::path(
+    get, path = "/sensors", tag = "sensors", operation_id = "list_sensors",
+    params(
+        ("type" = Option<String>, Query, description = "Only those of this type", max_length = 50, pattern = "^[^\\u0000]*$", example = "temperature"),
+        ("location" = Option<String>, Query, description = "Only those in this place", max_length = 255, pattern = "^[^\\u0000]*$", example = "Backyard"),
+        ("q" = Option<String>, Query, description = "Only those that have this text in their type, description or location, in whatever case", max_length = 255, pattern = "^[^\\u0000]*$", example = "green"),
+        ("limit" = Option<u16>, Query, description = "Most sensors of a page; 100 where absent", minimum = 1, maximum = 1000, example = 100),
+        ("after" = Option<String>, Query, description = "`next` of the page before this one", pattern = "^[A-Za-z0-9_-]{5}[AQgw]$", example = "AAAAAw"),
+    ),
+    responses(
+        (status = 200, description = "Sensors; maybe none.", body = PageBody),
+        (status = 422, description = "A parameter does not validate.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "limit"], "msg": "Input should be a valid integer from 1 to 1000", "type": "int_parsing"}]})),
+        (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
+    ),
+)]
+pub(in crate::http) async fn list(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<PageBody>, ApiError> {
+    let asked = Asked::parse(&Query::parse(query.as_deref())).map_err(ApiError::Invalid)?;
+    let page = sensors::page(&api.pool, asked.filter, asked.after, asked.limit).await?;
+    let next = page.sensors.last().filter(|_| page.has_more).map(|last| cursor(last.sensor_id));
+    Ok(Json(PageBody { sensors: page.sensors.into_iter().map(Into::into).collect(), next }))
+}
+
+/// What was asked for.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked {
+    filter: Filter,
+    after: Option<i32>,
+    limit: u16,
+}
+
+impl Asked {
+    fn parse(query: &Query<'_>) -> Result<Self, Faults> {
+        let mut faults = Faults::default();
+        let mut some_text = |name: &'static str, longest: usize| {
+            let value = query.get(name).map(|value| text(value, 0, longest)).transpose();
+            faults.check(&in_query(name), value).flatten()
+        };
+        let filter = Filter {
+            sensor_type: some_text("type", TYPE_MAX_CHARS),
+            location: some_text("location", TEXT_MAX_CHARS),
+            text: some_text("q", TEXT_MAX_CHARS),
+        };
+        let limit = faults.check(&in_query("limit"), query.get("limit").map_or(Ok(LIMIT_DEFAULT), limit));
+        let after = faults.check(&in_query("after"), query.get("after").map(id_of).transpose());
+        match (limit, after) {
+            (Some(limit), Some(after)) if faults.is_empty() => Ok(Self { filter, after, limit }),
+            _ => Err(faults),
+        }
+    }
+}
+
+fn in_query(name: &'static str) -> [Step; 2] {
+    [Step::Field("query"), Step::Field(name)]
+}
+
+fn limit(text: &str) -> Result<u16, Refusal> {
+    text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(|| {
+        Refusal::new("int_parsing", format!("Input should be a valid integer from 1 to {LIMIT_MAX}"))
+    })
+}
+
+/// The last id of a page, in a form that nobody takes for something to compute with.
+fn cursor(sensor_id: i32) -> String {
+    URL_SAFE_NO_PAD.encode(sensor_id.to_be_bytes())
+}
+
+fn id_of(cursor: &str) -> Result<i32, Refusal> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes
+        .map(i32::from_be_bytes)
+        .ok_or_else(|| Refusal::new("cursor", "Input should be the `next` of another page"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(query: &str) -> Result<Asked, Vec<(Vec<Step>, &'static str)>> {
+        Asked::parse(&Query::parse(Some(query)))
+            .map_err(|faults| faults.into_vec().into_iter().map(|fault| (fault.loc, fault.kind)).collect())
+    }
+
+    #[test]
+    fn what_is_asked_for() {
+        let nothing = Asked { filter: Filter::default(), after: None, limit: LIMIT_DEFAULT };
+        assert_eq!(asked(""), Ok(nothing));
+        let filter = Filter {
+            sensor_type: Some("warm & wet".to_owned()),
+            location: Some(String::new()),
+            text: Some("ü".to_owned()),
+        };
+        let query = "type=warm+%26%20wet&location=&q=%C3%BC&limit=1000&after=AAAAAw&other=1";
+        assert_eq!(asked(query), Ok(Asked { filter, after: Some(3), limit: 1000 }));
+    }
+
+    #[test]
+    fn every_fault_is_named() {
+        let faults = asked(&format!("type={}&q=%00&limit=0&after=3", "x".repeat(51))).unwrap_err();
+        let expected =
+            [("type", "string_too_long"), ("q", "string_nul"), ("limit", "int_parsing"), ("after", "cursor")];
+        assert_eq!(faults, expected.map(|(name, kind)| (in_query(name).to_vec(), kind)));
+        for limit in ["1001", "-1", "ten", "1.0", ""] {
+            assert!(asked(&format!("limit={limit}")).is_err(), "{limit}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_leads_back() {
+        for id in [i32::MIN, -1, 0, 3, i32::MAX] {
+            assert_eq!(id_of(&cursor(id)), Ok(id));
+        }
+        assert!(id_of("AAAAAx").is_err(), "bits that no cursor has");
+    }
+}

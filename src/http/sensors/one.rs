@@ -1,0 +1,168 @@
+//! `GET`, `PATCH` and `DELETE /sensors/{sensor_id}`.
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, RawQuery, State},
+    http::Request,
+};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{BODY_MAX_BYTES, StoredBody, fields};
+use crate::{
+    http::{
+        Api,
+        body::{BodyLimits, read_json},
+        error::{ApiError, ErrorBody, InvalidBody},
+        fault::{Faults, Refusal, Step},
+        path,
+        query::Query,
+    },
+    store::sensors::{self, Deletion, ReadingsOf},
+};
+
+const NO_SUCH_SENSOR: ApiError = ApiError::NotFound("Sensor not found.");
+
+/// What is to change of a sensor. What is absent stays; other fields are ignored.
+#[derive(ToSchema)]
+#[schema(example = json!({"description": null, "location": "Cellar"}))]
+#[expect(dead_code, reason = "only describes the body, which is checked field by field")]
+pub(in crate::http) struct ChangeBody {
+    /// What it measures.
+    #[schema(min_length = 1, max_length = 50, pattern = "^[^\\u0000]+$", required = false)]
+    sensor_type: String,
+    /// What it is; null takes the description away.
+    #[schema(max_length = 255, pattern = "^[^\\u0000]*$")]
+    description: Option<String>,
+    /// Where it is; null takes the place away.
+    #[schema(max_length = 255, pattern = "^[^\\u0000]*$")]
+    location: Option<String>,
+}
+
+/// The sensor that is gone.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct DeletedBody {
+    /// Its id, which is not given out again.
+    #[schema(example = 3)]
+    sensor_id: i32,
+    /// So many readings went with it.
+    #[schema(example = 0)]
+    readings_deleted: u64,
+    /// For people.
+    #[schema(example = "Sensor deleted successfully.")]
+    message: &'static str,
+}
+
+/// Show a sensor
+#[utoipa::path(
+    get, path = "/sensors/{sensor_id}", tag = "sensors", operation_id = "show_sensor",
+    params(("sensor_id" = i32, Path, description = "The sensor", example = 3)),
+    responses(
+        (status = 200, description = "The sensor.", body = StoredBody),
+        (status = 404, description = "There is no such sensor.", body = ErrorBody, example = json!({"detail": "Sensor not found."})),
+        (status = 422, description = "The id is no id.", body = InvalidBody, example = json!({"detail": [{"loc": ["path", "sensor_id"], "msg": "Input should be a valid integer from -2147483648 to 2147483647", "type": "int_parsing"}]})),
+        (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
+    ),
+)]
+pub(in crate::http) async fn show(
+    State(api): State<Api>,
+    Path(sensor_id): Path<String>,
+) -> Result<Json<StoredBody>, ApiError> {
+    let mut faults = Faults::default();
+    let Some(sensor_id) = faults.check(&path::SENSOR_ID, path::sensor_id(&sensor_id)) else {
+        return Err(ApiError::Invalid(faults));
+    };
+    let sensor = sensors::find(&api.pool, sensor_id).await?.ok_or(NO_SUCH_SENSOR)?;
+    Ok(Json(sensor.into()))
+}
+
+/// Change a sensor
+///
+/// A JSON merge patch (RFC 7396): what the body names is changed, null takes away, all else stays.
+#[utoipa::path(
+    patch, path = "/sensors/{sensor_id}", tag = "sensors", operation_id = "change_sensor",
+    params(("sensor_id" = i32, Path, description = "The sensor", example = 3)),
+    request_body(content = ChangeBody, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The sensor as it is now.", body = StoredBody),
+        (status = 400, description = "The body is not JSON.", body = ErrorBody, example = json!({"detail": "The body is not valid JSON: expected value at line 1 column 1."})),
+        (status = 404, description = "There is no such sensor.", body = ErrorBody, example = json!({"detail": "Sensor not found."})),
+        (status = 408, description = "The body did not arrive in time.", body = ErrorBody, example = json!({"detail": "The body did not arrive in time."})),
+        (status = 413, description = "The body is too large.", body = ErrorBody, example = json!({"detail": "The body is larger than 65536 bytes."})),
+        (status = 415, description = "The body is not called JSON.", body = ErrorBody, example = json!({"detail": "The body should be application/json."})),
+        (status = 422, description = "The request does not validate; nothing is changed.", body = InvalidBody, example = json!({"detail": [{"loc": ["body", "sensor_type"], "msg": "Input should be a valid string", "type": "string_type"}]})),
+        (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
+    ),
+)]
+pub(in crate::http) async fn change(
+    State(api): State<Api>,
+    Path(sensor_id): Path<String>,
+    request: Request<Body>,
+) -> Result<Json<StoredBody>, ApiError> {
+    let limits = BodyLimits { max_bytes: BODY_MAX_BYTES.min(api.limits.body.max_bytes), ..api.limits.body };
+    let body = read_json(request, limits).await?;
+    let body: Value = serde_json::from_slice(&body).map_err(|error| ApiError::BadJson(error.to_string()))?;
+    let mut faults = Faults::default();
+    let sensor_id = faults.check(&path::SENSOR_ID, path::sensor_id(&sensor_id));
+    let change = fields::change(&body, &mut faults);
+    let (Some(sensor_id), Some(change)) = (sensor_id, change) else { return Err(ApiError::Invalid(faults)) };
+    let sensor = sensors::update(&api.pool, sensor_id, change).await?.ok_or(NO_SUCH_SENSOR)?;
+    Ok(Json(sensor.into()))
+}
+
+/// Delete a sensor
+///
+/// Refused while it has readings, unless they are to go, too. Readings that are still on their way, or come later,
+/// become dead letters of an unknown sensor.
+#[utoipa::path(
+    delete, path = "/sensors/{sensor_id}", tag = "sensors", operation_id = "delete_sensor",
+    params(
+        ("sensor_id" = i32, Path, description = "The sensor", example = 3),
+        ("readings" = inline(Option<WhatOfReadings>), Query, description = "`delete` to delete its readings, too"),
+    ),
+    responses(
+        (status = 200, description = "It is gone.", body = DeletedBody),
+        (status = 404, description = "There is no such sensor.", body = ErrorBody, example = json!({"detail": "Sensor not found."})),
+        (status = 409, description = "It has readings.", body = ErrorBody, example = json!({"detail": "The sensor has readings; ?readings=delete deletes them, too."})),
+        (status = 422, description = "A parameter does not validate.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "readings"], "msg": "Input should be 'delete'", "type": "literal_error"}]})),
+        (status = 503, description = "The database does not answer in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
+    ),
+)]
+pub(in crate::http) async fn delete(
+    State(api): State<Api>,
+    Path(sensor_id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<DeletedBody>, ApiError> {
+    let mut faults = Faults::default();
+    let sensor_id = faults.check(&path::SENSOR_ID, path::sensor_id(&sensor_id));
+    let readings = match Query::parse(query.as_deref()).get("readings") {
+        None => Ok(ReadingsOf::Keep),
+        Some("delete") => Ok(ReadingsOf::Delete),
+        Some(_) => Err(Refusal::new("literal_error", "Input should be 'delete'")),
+    };
+    let readings = faults.check(&[Step::Field("query"), Step::Field("readings")], readings);
+    let (Some(sensor_id), Some(readings)) = (sensor_id, readings) else {
+        return Err(ApiError::Invalid(faults));
+    };
+    match sensors::delete(&api.pool, sensor_id, readings).await? {
+        Deletion::Deleted { readings } => {
+            api.known_sensors.remove(sensor_id);
+            let message = "Sensor deleted successfully.";
+            Ok(Json(DeletedBody { sensor_id, readings_deleted: readings, message }))
+        }
+        Deletion::HasReadings => {
+            Err(ApiError::Conflict("The sensor has readings; ?readings=delete deletes them, too."))
+        }
+        Deletion::NoSuchSensor => Err(NO_SUCH_SENSOR),
+    }
+}
+
+/// What becomes of a sensor's readings.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only describes the parameter")]
+pub(in crate::http) enum WhatOfReadings {
+    Delete,
+}
