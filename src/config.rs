@@ -4,6 +4,7 @@ mod admission;
 mod cors;
 mod keys;
 mod load;
+mod queries;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
@@ -14,6 +15,7 @@ pub use self::{
     cors::CorsOrigin,
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
     load::{ApiKey, LoadConfig, LoadTarget},
+    queries::QueryConfig,
 };
 use crate::reading::{OnDuplicate, Timestamp};
 
@@ -189,6 +191,9 @@ pub struct HttpConfig {
     /// How much is taken on at a time
     #[command(flatten)]
     pub admission: AdmissionConfig,
+    /// What may be asked of the readings
+    #[command(flatten)]
+    pub queries: QueryConfig,
 }
 
 /// Which readings are accepted, and what becomes of a second one for the same sensor and time.

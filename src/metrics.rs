@@ -43,6 +43,8 @@ pub const PUBLISHED_READINGS: &str = "sensorpipe_published_readings_total";
 /// Records that Kafka has not acknowledged in time; labels: `cause` = `queue_full`, `down`, `timed_out` or
 /// `refused`.
 pub const PUBLISH_FAILURES: &str = "sensorpipe_publish_failures_total";
+/// Exports of readings that have ended; labels: `outcome` = `complete`, `client_gone` or `cut_off`.
+pub const EXPORTS: &str = "sensorpipe_exports_total";
 
 /// Installs the recorder; the handle renders what `/metrics` answers.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
@@ -90,5 +92,6 @@ fn describe() {
     describe_counter!(HTTP_KEY_REQUESTS, Unit::Count, "Requests by API key and what became of them.");
     describe_counter!(HTTP_UNAUTHORIZED, Unit::Count, "Requests turned away for want of a key that holds.");
     describe_counter!(PUBLISHED_READINGS, Unit::Count, "Readings that Kafka acknowledged.");
+    describe_counter!(EXPORTS, Unit::Count, "Exports of readings that have ended, by outcome.");
     describe_counter!(PUBLISH_FAILURES, Unit::Count, "Records that Kafka did not acknowledge in time.");
 }

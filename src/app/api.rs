@@ -35,6 +35,7 @@ pub(super) async fn run(
     let kafka_health = health.component("kafka", Need::Required);
     let producer = Producer::new(kafka, settings, http.publish_timeout, kafka_health, failed.clone())?;
     let pool = Pool::new(database)?;
+    let reads = Pool::for_reads(database, &http.queries)?;
     let known_sensors = KnownSensors::new(pool.clone(), http.known_sensors_max);
     let keys = KeyRing::default();
     // What went wrong is logged; until it goes well nobody is let in.
@@ -61,7 +62,12 @@ pub(super) async fn run(
         }
     };
     background.spawn(keys.clone().follow(pool.clone(), background_stop.clone(), note_keys));
-    let api = Api::new(producer.clone(), pool.clone(), known_sensors, Limits::new(http, ingest));
+    if http.queries.read_database_url.is_some() {
+        let replica = health.component("postgres_reads", Need::Optional);
+        background.spawn(reads.clone().watch(replica, background_stop.clone()));
+    }
+    let api =
+        Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors, Limits::new(http, ingest));
     background.spawn(api.watch_visibility(background_stop.clone()));
     background.close();
 
@@ -87,6 +93,7 @@ pub(super) async fn run(
     let closed = async {
         background.wait().await;
         pool.close().await;
+        reads.close().await;
     };
     if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
         tracing::warn!("the database connections did not close in time");

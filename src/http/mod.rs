@@ -3,7 +3,7 @@
 //! ```text
 //! server ── middleware ──> ingest   ── reading_body, reading_field ──> publish ──> kafka::producer
 //!                      ──> readings ── split, intake ────────────────> publish
-//!                      ──> sensors, stats, receipts ─────────────────> store
+//!                      ──> sensors, stats, queries/, receipts ───────> store
 //!                      ──> docs, health
 //! ```
 //!
@@ -25,6 +25,7 @@ mod middleware;
 mod path;
 mod prefer;
 mod publish;
+mod queries;
 mod query;
 mod reading_body;
 mod reading_field;
@@ -54,8 +55,14 @@ pub use known_sensors::KnownSensors;
 pub use server::serve;
 
 use self::{
-    admission::Admission, body::BodyLimits, error::ApiError, middleware::Rules, prefer::Wait,
-    receipt_clock::ReceiptClock, visibility::Visibility,
+    admission::Admission,
+    body::BodyLimits,
+    error::ApiError,
+    middleware::Rules,
+    prefer::Wait,
+    queries::{ExportLimits, Exports, QueryLimits},
+    receipt_clock::ReceiptClock,
+    visibility::Visibility,
 };
 use crate::{
     config::{AdmissionConfig, CorsOrigin, HttpConfig, IngestConfig},
@@ -73,12 +80,15 @@ pub struct Api(Arc<Parts>);
 pub struct Parts {
     /// Takes the readings.
     pub producer: Producer,
-    /// Answers the queries.
+    /// Answers what has to be true now, and writes.
     pub pool: Pool,
+    /// Answers the queries over readings; maybe a replica.
+    pub reads: Pool,
     /// Says which sensors there are.
     pub known_sensors: KnownSensors,
     /// What may be asked for.
     pub limits: Limits,
+    exports: Exports,
     receipt_clock: ReceiptClock,
     admission: Admission,
     visibility: Visibility,
@@ -93,6 +103,8 @@ pub struct Limits {
     request_timeout: Duration,
     accept_since: Timestamp,
     accept_ahead_micros: i64,
+    queries: QueryLimits,
+    exports: ExportLimits,
 }
 
 impl Limits {
@@ -108,6 +120,8 @@ impl Limits {
             request_timeout,
             accept_since: ingest.accept_since,
             accept_ahead_micros: i64::try_from(ingest.accept_ahead.as_micros()).unwrap_or(i64::MAX),
+            queries: QueryLimits::new(&http.queries),
+            exports: ExportLimits::new(&http.queries),
         }
     }
 
@@ -124,16 +138,23 @@ impl Limits {
 
 impl Api {
     /// Puts the parts together.
-    pub fn new(producer: Producer, pool: Pool, known_sensors: KnownSensors, limits: Limits) -> Self {
-        let admission = Admission::new(&limits.admission, limits.body.max_bytes);
+    pub fn new(
+        producer: Producer,
+        pool: Pool,
+        reads: Pool,
+        known_sensors: KnownSensors,
+        limits: Limits,
+    ) -> Self {
         Self(Arc::new(Parts {
             producer,
             pool,
+            reads,
             known_sensors,
-            limits,
+            exports: Exports::new(limits.exports),
             receipt_clock: ReceiptClock::default(),
-            admission,
+            admission: Admission::new(&limits.admission, limits.body.max_bytes),
             visibility: Visibility::default(),
+            limits,
         }))
     }
 
@@ -177,6 +198,11 @@ fn documented_routes() -> OpenApiRouter<Api> {
         .routes(routes!(readings::send_many))
         .routes(routes!(receipts::read))
         .routes(routes!(stats::daily_avg))
+        .routes(routes!(queries::stats::of_one))
+        .routes(routes!(queries::stats::of_many))
+        .routes(routes!(queries::readings::list))
+        .routes(routes!(queries::latest::of_one))
+        .routes(routes!(queries::latest::of_many))
 }
 
 /// The OpenAPI document as JSON.

@@ -88,7 +88,6 @@ impl Timestamp {
                 number /= 10;
             }
         }
-        // No fraction, milliseconds, or microseconds.
         let length = match micros {
             0 => 19,
             _ if micros.is_multiple_of(1_000) => 23,

@@ -6,6 +6,7 @@ pub mod keys;
 mod load;
 mod offsets;
 mod pool;
+pub mod queries;
 pub mod receipts;
 mod sample;
 mod schema;

@@ -4,14 +4,17 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use sqlx::{
-    PgConnection, PgPool,
+    ConnectOptions, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::StoreError;
-use crate::{config::DatabaseConfig, health::Component};
+use crate::{
+    config::{DatabaseConfig, DatabaseUrl, QueryConfig},
+    health::Component,
+};
 
 /// Longest wait for a connection, whether all are busy or Postgres does not answer.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,22 +42,49 @@ pub struct Pool {
 impl Pool {
     /// A pool that connects when it is first used; Postgres need not be there yet.
     pub fn new(config: &DatabaseConfig) -> Result<Self, StoreError> {
-        let size = config.database_pool_size.max(1);
+        Self::open(config, &config.database_url, config.database_pool_size, "sensorpipe api", &[])
+    }
+
+    /// A pool of its own for queries over many readings, which may lead to a replica: they cannot take the
+    /// connections that ingestion and `POST /sensors` need.
+    pub fn for_reads(config: &DatabaseConfig, queries: &QueryConfig) -> Result<Self, StoreError> {
+        let url = queries.read_database_url.as_ref().unwrap_or(&config.database_url);
+        let options = [
+            ("default_transaction_read_only", "on"),
+            // A plan for any range holds every chunk; one for the range asked for holds its chunks.
+            ("plan_cache_mode", "force_custom_plan"),
+        ];
+        Self::open(config, url, queries.read_pool_size, "sensorpipe api reads", &options)
+    }
+
+    fn open(
+        config: &DatabaseConfig,
+        url: &DatabaseUrl,
+        size: u32,
+        application_name: &str,
+        options: &[(&str, &str)],
+    ) -> Result<Self, StoreError> {
+        let size = size.max(1);
         let statement_timeout = format!("{}ms", config.statement_timeout.as_millis());
-        let options: PgConnectOptions =
-            config.database_url.expose().parse().map_err(StoreError::new("reading the database URL"))?;
-        let options = options.application_name("sensorpipe api").options([
-            ("statement_timeout", statement_timeout.as_str()),
-            // Days are UTC.
-            ("timezone", "UTC"),
-            // A plan over many chunks looks costly enough to be compiled: 600 ms before a query of 10 ms.
-            ("jit", "off"),
-        ]);
+        let connect: PgConnectOptions =
+            url.expose().parse().map_err(StoreError::new("reading the database URL"))?;
+        let connect = connect
+            .application_name(application_name)
+            .options([
+                ("statement_timeout", statement_timeout.as_str()),
+                // Days are UTC.
+                ("timezone", "UTC"),
+                // A plan over many chunks looks costly enough to be compiled: 600 ms before a query of 10 ms.
+                ("jit", "off"),
+            ])
+            .options(options.iter().copied())
+            // A query over many readings may well take a second.
+            .disable_statement_logging();
         Ok(Self {
             connections: PgPoolOptions::new()
                 .max_connections(size)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
-                .connect_lazy_with(options),
+                .connect_lazy_with(connect),
             permits: Arc::new(Semaphore::new(size as usize)),
             answer_timeout: config.statement_timeout + ANSWER_GRACE,
         })

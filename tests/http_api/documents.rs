@@ -65,6 +65,11 @@ async fn the_document_has_every_route_and_status() {
         ("/sensors/{sensor_id}", "delete", &["200", "404", "409", "422", "503"]),
         ("/healthz", "get", &["200"]),
         ("/readyz", "get", &["200", "503"]),
+        ("/sensors/{sensor_id}/stats", "get", &["200", "404", "422", "503"]),
+        ("/sensors/stats", "get", &["200", "422", "503"]),
+        ("/sensors/{sensor_id}/readings", "get", &["200", "404", "422", "503"]),
+        ("/sensors/{sensor_id}/latest", "get", &["200", "404", "422", "503"]),
+        ("/sensors/latest", "get", &["200", "422", "503"]),
     ] {
         let responses = &document["paths"][path][method]["responses"];
         for status in statuses {

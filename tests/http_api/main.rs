@@ -3,15 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "what is unwrapped is what the test is about")]
 
 mod access;
+mod chunks;
 mod cors;
 mod documents;
+mod exports;
 mod ingest;
 mod keys;
 mod known_sensors;
+mod latest;
 mod many;
 mod outages;
 mod overload;
 mod packed;
+mod read_pool;
+mod readings;
 mod receipts;
 mod refusals;
 mod retries;
@@ -19,4 +24,6 @@ mod sensor_deletion;
 mod sensors;
 mod site;
 mod statistics;
+mod stats;
+mod stats_of_many;
 mod stopping;

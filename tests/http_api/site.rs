@@ -50,6 +50,7 @@ impl Server {
         )
         .unwrap();
         let pool = Pool::new(database).unwrap();
+        let reads = Pool::for_reads(database, &http.queries).unwrap();
         let known_sensors = KnownSensors::new(pool.clone(), http.known_sensors_max);
         tokio::spawn(known_sensors.clone().follow(database.clone(), stop.clone()));
         let keys = KeyRing::default();
@@ -59,7 +60,7 @@ impl Server {
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let api = Api::new(producer, pool, known_sensors.clone(), Limits::new(&http, &config(&[])));
+        let api = Api::new(producer, pool, reads, known_sensors.clone(), Limits::new(&http, &config(&[])));
         tokio::spawn(api.watch_visibility(stop.clone()));
         // The process has one recorder, and no test may be the one that installs it.
         let metrics = PrometheusBuilder::new().build_recorder().handle();
@@ -71,6 +72,16 @@ impl Server {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         Answer::of(self.client.get(format!("{}{path}", self.url)).send().await.unwrap()).await
+    }
+
+    /// Asks for an answer of this type.
+    pub(crate) async fn get_as(&self, accept: &str, path: &str) -> Answer {
+        Answer::of(self.open_as(accept, path).await).await
+    }
+
+    /// The same, and the body is still to be read.
+    pub(crate) async fn open_as(&self, accept: &str, path: &str) -> Response {
+        self.client.get(format!("{}{path}", self.url)).header("accept", accept).send().await.unwrap()
     }
 
     /// Posts a body that says it is JSON.

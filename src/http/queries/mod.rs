@@ -1,0 +1,59 @@
+//! What can be asked about readings: statistics, the readings themselves, the latest ones.
+//!
+//! ```text
+//! parameters, range, sensors ──> what is asked for, or every fault in it
+//!   stats ── stats_body ──> store::queries
+//!   latest ───────────────> store::queries
+//!   readings ── export ───> store::queries, page by page
+//! ```
+
+mod export;
+mod format;
+pub(super) mod latest;
+mod parameters;
+mod range;
+pub(super) mod readings;
+mod sensors;
+pub(super) mod stats;
+mod stats_body;
+
+pub(super) use self::export::{ExportLimits, Exports};
+use super::{Api, error::ApiError};
+use crate::{config::QueryConfig, store::StoreError};
+
+/// SQLSTATE `query_canceled`: here always a statement that took longer than it may.
+const QUERY_CANCELED: &str = "57014";
+
+/// How much one query may ask for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct QueryLimits {
+    buckets_max: usize,
+    sensors_max: usize,
+}
+
+impl QueryLimits {
+    pub(super) fn new(config: &QueryConfig) -> Self {
+        Self { buckets_max: config.query_buckets_max, sensors_max: config.query_sensors_max }
+    }
+}
+
+/// Why a query has no answer.
+fn refused(error: StoreError) -> ApiError {
+    if error.sqlstate().as_deref() == Some(QUERY_CANCELED) {
+        tracing::debug!("{error}: {}", error.server_message());
+        return ApiError::Unavailable(
+            "The query took too long; ask for a shorter range or fewer sensors.".into(),
+        );
+    }
+    error.into()
+}
+
+/// Where nothing was found, whether there is such a sensor at all. Asked of the primary, which a sensor that was just
+/// made is known to.
+async fn sensor_exists(api: &Api, sensor_id: i32) -> Result<(), ApiError> {
+    if api.known_sensors.contains(sensor_id).await? {
+        Ok(())
+    } else {
+        Err(ApiError::NotFound("Sensor not found."))
+    }
+}

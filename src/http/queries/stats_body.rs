@@ -1,0 +1,156 @@
+//! How statistics look in an answer.
+
+use std::sync::Arc;
+
+use chrono::{Offset, SecondsFormat};
+use chrono_tz::Tz;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use utoipa::ToSchema;
+
+use crate::{
+    buckets::{Fill, fill},
+    reading::Timestamp,
+    store::queries::{BucketStats, Measure},
+};
+
+/// One bucket: when, and the measures asked for.
+#[derive(Debug)]
+pub(in crate::http) struct BucketBody {
+    start: String,
+    end: String,
+    values: Vec<Option<f64>>,
+    measures: Arc<Measures>,
+}
+
+/// Measures and what the client calls them: `median` and `p50` are the same one.
+pub(super) type Measures = Vec<(String, Measure)>;
+
+impl Serialize for BucketBody {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2 + self.values.len()))?;
+        map.serialize_entry("start", &self.start)?;
+        map.serialize_entry("end", &self.end)?;
+        for ((name, measure), value) in self.measures.iter().zip(&self.values) {
+            match measure {
+                // Counts stay far below 2^53.
+                Measure::Count => map.serialize_entry(name, &value.map(|count| count as u64))?,
+                _ => map.serialize_entry(name, value)?,
+            }
+        }
+        map.end()
+    }
+}
+
+/// What a bucket looks like to those who read the document; a percentile has the name it was asked for by.
+#[derive(ToSchema)]
+#[schema(as = BucketBody, example = json!({"start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "count": 3, "avg": 22.9, "min": 22.5, "max": 23.5, "p95": 23.42}))]
+#[expect(dead_code, reason = "only describes the answer, which has the measures asked for")]
+pub(in crate::http) struct BucketSchema {
+    /// RFC 3339, by the clock of `timezone`.
+    start: String,
+    /// Where the next one begins.
+    end: String,
+    count: Option<u64>,
+    avg: Option<f64>,
+    min: Option<f64>,
+    max: Option<f64>,
+    sum: Option<f64>,
+    /// Of a sample; null of one reading.
+    stddev: Option<f64>,
+    first: Option<f64>,
+    last: Option<f64>,
+    median: Option<f64>,
+    iqr: Option<f64>,
+    p95: Option<f64>,
+}
+
+/// Makes the buckets of one series.
+#[derive(Debug)]
+pub(super) struct Series<'a> {
+    pub(super) zone: Tz,
+    pub(super) edges: &'a [Timestamp],
+    pub(super) measures: Arc<Measures>,
+    pub(super) fill: Option<Fill>,
+}
+
+impl Series<'_> {
+    /// The buckets that have readings, or all of them where gaps are filled.
+    pub(super) fn buckets(&self, stats: &[BucketStats]) -> Vec<BucketBody> {
+        match self.fill {
+            None => stats.iter().map(|stats| self.bucket(stats.bucket, stats.values.clone())).collect(),
+            Some(how) => self.filled(how, stats),
+        }
+    }
+
+    fn filled(&self, how: Fill, measured: &[BucketStats]) -> Vec<BucketBody> {
+        let starts = &self.edges[..self.edges.len() - 1];
+        let mut is_gap = vec![true; starts.len()];
+        let mut columns = vec![vec![None; starts.len()]; self.measures.len()];
+        for found in measured {
+            is_gap[found.bucket] = false;
+            for (column, value) in columns.iter_mut().zip(&found.values) {
+                column[found.bucket] = *value;
+            }
+        }
+        for (column, (_, measure)) in columns.iter_mut().zip(self.measures.iter()) {
+            match measure {
+                // That nothing was measured is known.
+                Measure::Count => column.iter_mut().for_each(|count| *count = count.or(Some(0.0))),
+                _ => fill(how, starts, &is_gap, column),
+            }
+        }
+        (0..starts.len())
+            .map(|bucket| self.bucket(bucket, columns.iter().map(|column| column[bucket]).collect()))
+            .collect()
+    }
+
+    fn bucket(&self, bucket: usize, values: Vec<Option<f64>>) -> BucketBody {
+        BucketBody {
+            start: in_zone(self.zone, self.edges[bucket]),
+            end: in_zone(self.zone, self.edges[bucket + 1]),
+            values,
+            measures: Arc::clone(&self.measures),
+        }
+    }
+}
+
+/// RFC 3339 by the zone's clock; its offsets have no seconds, so times from before there were zones stay in UTC.
+pub(super) fn in_zone(zone: Tz, time: Timestamp) -> String {
+    match time.to_datetime().map(|time| time.with_timezone(&zone)) {
+        Some(local) if local.offset().fix().local_minus_utc() % 60 == 0 => {
+            local.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+        }
+        _ => time.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_bucket_has_what_was_asked_for() {
+        let hour = 3_600_000_000;
+        let edges = [0, hour, 2 * hour].map(|micros| Timestamp::from_micros(1_774_742_400_000_000 + micros));
+        let measures: Measures = ["count", "stddev", "p99.9"]
+            .into_iter()
+            .map(|name| (name.to_owned(), Measure::named(name).unwrap()))
+            .collect();
+        let stats = [BucketStats { sensor_id: 0, bucket: 1, values: vec![Some(1.0), None, Some(2.5)] }];
+        let mut series =
+            Series { zone: Tz::Europe__Berlin, edges: &edges, measures: Arc::new(measures), fill: None };
+        let second = json!({"start": "2026-03-29T03:00:00+02:00", "end": "2026-03-29T04:00:00+02:00", "count": 1, "stddev": null, "p99.9": 2.5});
+        assert_eq!(json!(series.buckets(&stats)), json!([second]));
+        series.fill = Some(Fill::Previous);
+        let first = json!({"start": "2026-03-29T01:00:00+01:00", "end": "2026-03-29T03:00:00+02:00", "count": 0, "stddev": null, "p99.9": null});
+        assert_eq!(json!(series.buckets(&stats)), json!([first, second]));
+    }
+
+    #[test]
+    fn a_zone_with_seconds_in_its_offset_is_not_rounded() {
+        let then = Timestamp::from_micros(-3_000_000_000_000_000);
+        assert_eq!(in_zone(Tz::Europe__Berlin, then), "1874-12-07T18:40:00Z");
+    }
+}

@@ -1,0 +1,257 @@
+//! What can be measured of a bucket, and the SQL for it.
+
+use std::fmt;
+
+/// One number about the readings of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Measure {
+    /// How many readings.
+    Count,
+    /// Arithmetic mean.
+    Avg,
+    /// Smallest value.
+    Min,
+    /// Largest value.
+    Max,
+    /// Sum of the values.
+    Sum,
+    /// Sample standard deviation; one reading has none.
+    Stddev,
+    /// The earliest reading's value.
+    First,
+    /// The latest reading's value.
+    Last,
+    /// Third quartile less the first.
+    Iqr,
+    /// Between two readings, linearly interpolated: `percentile_cont`.
+    Quantile(Quantile),
+}
+
+/// A share of the readings, in thousandths of a per cent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quantile(u32);
+
+impl Quantile {
+    /// Half of them.
+    pub const MEDIAN: Self = Self(50_000);
+    const LOWER_QUARTILE: Self = Self(25_000);
+    const UPPER_QUARTILE: Self = Self(75_000);
+    const WHOLE: u32 = 100_000;
+
+    /// From per cent, `0` to `100` with at most three decimals, written in one way only.
+    pub fn from_percent(text: &str) -> Option<Self> {
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+        let is_plain = is_number(whole)
+            && is_number(decimals)
+            && (1..=3).contains(&whole.len())
+            && decimals.len() <= 3
+            && (whole.len() == 1 || !whole.starts_with('0'))
+            && !text.ends_with('.')
+            && (decimals.is_empty() || !decimals.ends_with('0'));
+        if !is_plain {
+            return None;
+        }
+        let share: u32 = format!("{whole}{decimals:0<3}").parse().ok()?;
+        (share <= Self::WHOLE).then_some(Self(share))
+    }
+
+    /// From 0 to 1: the double that is written so in SQL.
+    fn fraction(self) -> f64 {
+        f64::from(self.0) / f64::from(Self::WHOLE)
+    }
+}
+
+impl fmt::Display for Quantile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As many decimals as there are, which is how a double prints.
+        write!(f, "p{}", f64::from(self.0) / 1_000.0)
+    }
+}
+
+impl Measure {
+    /// The measure of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "count" => Self::Count,
+            "avg" => Self::Avg,
+            "min" => Self::Min,
+            "max" => Self::Max,
+            "sum" => Self::Sum,
+            "stddev" => Self::Stddev,
+            "first" => Self::First,
+            "last" => Self::Last,
+            "median" => Self::Quantile(Quantile::MEDIAN),
+            "iqr" => Self::Iqr,
+            _ => Self::Quantile(Quantile::from_percent(name.strip_prefix('p')?)?),
+        })
+    }
+
+    /// The aggregate for it, unless [`Columns`] has it anyway or works it out of quantiles.
+    fn aggregate(self, precision: Precision) -> Option<&'static str> {
+        Some(match (self, precision) {
+            (Self::Avg, Precision::Double) => "avg(value)",
+            (Self::Avg, Precision::Numeric) => "avg(value::text::numeric)",
+            (Self::Min, _) => "min(value)",
+            (Self::Max, _) => "max(value)",
+            (Self::Sum, Precision::Double) => "sum(value)",
+            (Self::Sum, Precision::Numeric) => "sum(value::text::numeric)",
+            (Self::Stddev, Precision::Double) => "stddev_samp(value)",
+            (Self::Stddev, Precision::Numeric) => "stddev_samp(value::text::numeric)",
+            (Self::First, _) => "first(value, time)",
+            (Self::Last, _) => "last(value, time)",
+            (Self::Count | Self::Iqr | Self::Quantile(_), _) => return None,
+        })
+    }
+}
+
+/// In what numbers sums are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Precision {
+    /// As Postgres does it unasked.
+    Double,
+    /// Slow, and without an end: for values whose squares no double holds.
+    Numeric,
+}
+
+/// What a query selects for a list of measures: `reading_count`, `aggregates`, `quantiles`.
+#[derive(Debug)]
+pub(super) struct Columns {
+    measures: Vec<Measure>,
+    quantiles: Vec<Quantile>,
+}
+
+impl Columns {
+    pub(super) fn new(measures: &[Measure]) -> Self {
+        let mut quantiles = Vec::new();
+        let mut need = |quantile| {
+            if !quantiles.contains(&quantile) {
+                quantiles.push(quantile);
+            }
+        };
+        for measure in measures {
+            match measure {
+                Measure::Quantile(quantile) => need(*quantile),
+                Measure::Iqr => {
+                    need(Quantile::LOWER_QUARTILE);
+                    need(Quantile::UPPER_QUARTILE);
+                }
+                _ => {}
+            }
+        }
+        Self { measures: measures.to_vec(), quantiles }
+    }
+
+    /// Made of words of ours alone, never of a client's text.
+    pub(super) fn sql(&self, precision: Precision) -> String {
+        let aggregates: Vec<String> = self
+            .measures
+            .iter()
+            .filter_map(|measure| measure.aggregate(precision))
+            .map(|aggregate| match precision {
+                Precision::Double => aggregate.to_owned(),
+                // A sum may be larger than any double, and then there is no such number.
+                Precision::Numeric => {
+                    format!("CASE WHEN abs({aggregate}) < 1.797e308 THEN ({aggregate})::float8 END")
+                }
+            })
+            .collect();
+        let quantiles = if self.quantiles.is_empty() {
+            // Without it nothing has to be sorted.
+            "'{}'::float8[]".to_owned()
+        } else {
+            let fractions: Vec<String> =
+                self.quantiles.iter().map(|one| one.fraction().to_string()).collect();
+            format!("percentile_cont(ARRAY[{}]::float8[]) WITHIN GROUP (ORDER BY value)", fractions.join(","))
+        };
+        format!(
+            "count(*) AS reading_count, ARRAY[{}]::float8[] AS aggregates, {quantiles} AS quantiles",
+            aggregates.join(",")
+        )
+    }
+
+    /// The measures' values out of a row, in the order in which they were asked for. JSON has neither infinity nor
+    /// NaN: what is no number of its own is none.
+    pub(super) fn values(
+        &self,
+        count: i64,
+        aggregates: &[Option<f64>],
+        quantiles: &[Option<f64>],
+    ) -> Vec<Option<f64>> {
+        let mut aggregates = aggregates.iter();
+        let quantile = |wanted: Quantile| {
+            let place = self.quantiles.iter().position(|&quantile| quantile == wanted)?;
+            quantiles.get(place).copied().flatten()
+        };
+        let value = |measure: &Measure| match measure {
+            Measure::Count => Some(count as f64),
+            Measure::Iqr => Some(quantile(Quantile::UPPER_QUARTILE)? - quantile(Quantile::LOWER_QUARTILE)?),
+            Measure::Quantile(wanted) => quantile(*wanted),
+            Measure::Avg
+            | Measure::Min
+            | Measure::Max
+            | Measure::Sum
+            | Measure::Stddev
+            | Measure::First
+            | Measure::Last => aggregates.next().copied().flatten(),
+        };
+        self.measures.iter().map(value).map(|value| value.filter(|value| value.is_finite())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_written_in_one_way() {
+        for (text, fraction) in [
+            ("0", 0.0),
+            ("5", 0.05),
+            ("95", 0.95),
+            ("99.9", 0.999),
+            ("99.999", 0.99999),
+            ("0.5", 0.005),
+            ("100", 1.0),
+        ] {
+            let quantile = Quantile::from_percent(text).unwrap();
+            assert!(
+                quantile.fraction().to_bits() == f64::to_bits(fraction),
+                "{text}: {}",
+                quantile.fraction()
+            );
+            assert_eq!(quantile.to_string(), format!("p{text}"));
+        }
+        for text in ["", ".", ".5", "5.", "05", "5.0", "100.1", "101", "1000", "-1", "1e1", "99.9999", "٣"] {
+            assert_eq!(Quantile::from_percent(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_not_computed() {
+        let columns = Columns::new(&[Measure::Count, Measure::Min]);
+        assert_eq!(
+            columns.sql(Precision::Double),
+            "count(*) AS reading_count, ARRAY[min(value)]::float8[] AS aggregates, '{}'::float8[] AS quantiles"
+        );
+        assert_eq!(columns.values(3, &[Some(1.5)], &[]), [Some(3.0), Some(1.5)]);
+    }
+
+    #[test]
+    fn a_quantile_is_asked_for_once() {
+        let names = ["iqr", "median", "p75", "first"];
+        let columns = Columns::new(&names.map(|name| Measure::named(name).unwrap()));
+        assert!(columns.sql(Precision::Double).contains("percentile_cont(ARRAY[0.25,0.75,0.5]::float8[])"));
+        let values = columns.values(9, &[Some(7.0)], &[Some(1.0), Some(4.0), Some(2.0)]);
+        assert_eq!(values, [Some(3.0), Some(2.0), Some(4.0), Some(7.0)]);
+    }
+
+    #[test]
+    fn what_json_cannot_say_is_none() {
+        let columns = Columns::new(&[Measure::Max, Measure::Iqr, Measure::Stddev]);
+        let values = columns.values(1, &[Some(f64::NAN), None], &[Some(f64::MIN), Some(f64::MAX)]);
+        assert_eq!(values, [None, None, None]);
+        assert_eq!(Measure::named("p101"), None);
+        assert_eq!(Measure::named("mode"), None);
+    }
+}

@@ -1,0 +1,133 @@
+//! Statistics over buckets of time.
+
+use sqlx::PgConnection;
+
+use super::{
+    measure::{Columns, Measure, Precision},
+    parameter,
+};
+use crate::{
+    reading::Timestamp,
+    store::{StoreError, pool::Pool},
+};
+
+/// Statistics that are asked for.
+#[derive(Clone, Debug)]
+pub struct StatsQuery {
+    /// Of these sensors.
+    pub sensor_ids: Vec<i32>,
+    /// For each of them, or for all together.
+    pub by_sensor: bool,
+    /// Readings not before.
+    pub start: Timestamp,
+    /// Readings before.
+    pub end: Timestamp,
+    /// Bucket n is from edge n to edge n + 1; they cover the range.
+    pub edges: Vec<Timestamp>,
+    /// What is told of each.
+    pub measures: Vec<Measure>,
+}
+
+/// What a bucket with readings comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BucketStats {
+    /// Whose; 0 for all together.
+    pub sensor_id: i32,
+    /// Which.
+    pub bucket: usize,
+    /// A value for each measure asked for.
+    pub values: Vec<Option<f64>>,
+}
+
+/// Most buckets that are looked up one by one; see [`StatsQuery::sql`].
+const LOOK_UPS_MAX: usize = 400;
+
+/// SQLSTATE `numeric_value_out_of_range`.
+const OUT_OF_RANGE: &str = "22003";
+
+/// By sensor and bucket; buckets without readings are left out.
+pub async fn stats(pool: &Pool, query: StatsQuery) -> Result<Vec<BucketStats>, StoreError> {
+    pool.run("reading statistics", move |connection| {
+        Box::pin(async move {
+            let columns = Columns::new(&query.measures);
+            match query.run(connection, &columns, Precision::Double).await {
+                // Sums of squares of values past 1e154.
+                Err(error) if is_out_of_range(&error) => {
+                    query.run(connection, &columns, Precision::Numeric).await
+                }
+                answer => answer,
+            }
+        })
+    })
+    .await
+}
+
+fn is_out_of_range(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(OUT_OF_RANGE))
+}
+
+impl StatsQuery {
+    /// The statement: $1 the sensors, $2 and $3 the range, by which the planner leaves out all other chunks, $4 the
+    /// edges.
+    pub fn sql(&self) -> String {
+        self.sql_with(&Columns::new(&self.measures), Precision::Double)
+    }
+
+    /// Few buckets are looked up one by one, which reads the readings in the key's order and sorts a bucket at a time:
+    /// 30 days of 1 Hz by day take half as long as in one pass. Each look-up has its price for each chunk, though, so
+    /// that many of them take longer than one pass over the range: 12,100 in 53 chunks 3.6 s against 84 ms.
+    fn sql_with(&self, columns: &Columns, precision: Precision) -> String {
+        let columns = columns.sql(precision);
+        let look_ups = (self.edges.len() - 1) * self.sensor_ids.len();
+        let is_each_sensors = self.by_sensor || self.sensor_ids.len() == 1;
+        if is_each_sensors && look_ups <= LOOK_UPS_MAX {
+            // After the last edge comes null, and so no reading: it ends the last bucket.
+            return format!(
+                "SELECT wanted AS sensor_id, bucket::int4 AS bucket, found.*
+                 FROM unnest($1::int4[]) AS wanted
+                 CROSS JOIN unnest($4::timestamptz[], ($4::timestamptz[])[2:])
+                    WITH ORDINALITY AS buckets (bucket_start, bucket_end, bucket)
+                 CROSS JOIN LATERAL (
+                    SELECT {columns} FROM sensor_data
+                    WHERE sensor_id = wanted AND time >= $2 AND time < $3
+                      AND time >= bucket_start AND time < bucket_end) AS found
+                 WHERE reading_count > 0
+                 ORDER BY sensor_id, bucket"
+            );
+        }
+        let sensor = if self.by_sensor { "sensor_id" } else { "0" };
+        format!(
+            "SELECT {sensor} AS sensor_id, width_bucket(time, $4::timestamptz[]) AS bucket, {columns}
+             FROM sensor_data
+             WHERE sensor_id = ANY($1::int4[]) AND time >= $2 AND time < $3
+             GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+    }
+
+    async fn run(
+        &self,
+        connection: &mut PgConnection,
+        columns: &Columns,
+        precision: Precision,
+    ) -> Result<Vec<BucketStats>, sqlx::Error> {
+        type Row = (i32, i32, i64, Vec<Option<f64>>, Vec<Option<f64>>);
+        let edges: Vec<_> = self.edges.iter().map(|&edge| parameter(edge)).collect();
+        let sql = self.sql_with(columns, precision);
+        let rows: Vec<Row> = sqlx::query_as(&sql)
+            .bind(&self.sensor_ids)
+            .bind(parameter(self.start))
+            .bind(parameter(self.end))
+            .bind(edges)
+            // The text follows the measures, and a connection keeps no statement for each of their combinations.
+            .persistent(false)
+            .fetch_all(connection)
+            .await?;
+        let bucket_stats = |(sensor_id, bucket, count, aggregates, quantiles): Row| BucketStats {
+            sensor_id: if self.by_sensor { sensor_id } else { 0 },
+            // Counted from 1 in SQL.
+            bucket: bucket as usize - 1,
+            values: columns.values(count, &aggregates, &quantiles),
+        };
+        Ok(rows.into_iter().map(bucket_stats).collect())
+    }
+}
