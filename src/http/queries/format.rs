@@ -6,29 +6,26 @@ use axum::http::{HeaderMap, HeaderValue, header::ACCEPT};
 
 use crate::reading::Reading;
 
-/// The form of an answer.
+/// The form of an answer of any size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// A page.
-    Json,
-    /// Everything, or up to the limit.
     Csv,
-    /// The same, a JSON object on each line, as the topic takes them.
+    /// A JSON object on each line, as the topic takes them.
     NdJson,
 }
 
 impl Format {
-    /// The one that the client likes best. JSON where it says nothing, and where it names only what there is not: a
-    /// client that asks for something else can mostly read that too.
-    pub(super) fn accepted(headers: &HeaderMap) -> Self {
+    /// The one that the client likes best. None is a page of JSON: where the client says nothing, and where it names
+    /// only what there is not, for it can mostly read that too.
+    pub(super) fn accepted(headers: &HeaderMap) -> Option<Self> {
         let texts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let mut best = (0.0, Self::Json);
+        let mut best = (0.0, None);
         for range in texts.flat_map(|text| text.split(',')) {
             let mut parts = range.split(';').map(str::trim);
             let format = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
-                "text/csv" | "text/*" => Self::Csv,
-                "application/x-ndjson" | "application/ndjson" => Self::NdJson,
-                "application/json" | "application/*" | "*/*" => Self::Json,
+                "text/csv" | "text/*" => Some(Self::Csv),
+                "application/x-ndjson" | "application/ndjson" => Some(Self::NdJson),
+                "application/json" | "application/*" | "*/*" => None,
                 _ => continue,
             };
             let weight = parts
@@ -44,7 +41,6 @@ impl Format {
 
     pub(super) fn content_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
-            Self::Json => "application/json",
             Self::Csv => "text/csv; charset=utf-8; header=present",
             Self::NdJson => "application/x-ndjson",
         })
@@ -53,7 +49,6 @@ impl Format {
     /// What a file of it is called at the end.
     pub(super) fn extension(self) -> &'static str {
         match self {
-            Self::Json => "json",
             Self::Csv => "csv",
             Self::NdJson => "ndjson",
         }
@@ -63,7 +58,7 @@ impl Format {
     pub(super) fn head(self) -> &'static str {
         match self {
             Self::Csv => "sensor_id,timestamp,value\n",
-            Self::Json | Self::NdJson => "",
+            Self::NdJson => "",
         }
     }
 
@@ -78,10 +73,10 @@ impl Format {
                 (Self::Csv, Some(value)) => writeln!(lines, "{sensor_id},{time},{value}"),
                 // What others stored as NaN or infinity; JSON says null.
                 (Self::Csv, None) => writeln!(lines, "{sensor_id},{time},"),
-                (Self::Json | Self::NdJson, Some(value)) => {
+                (Self::NdJson, Some(value)) => {
                     writeln!(lines, r#"{{"sensor_id":{sensor_id},"value":{value},"timestamp":"{time}"}}"#)
                 }
-                (Self::Json | Self::NdJson, None) => {
+                (Self::NdJson, None) => {
                     writeln!(lines, r#"{{"sensor_id":{sensor_id},"value":null,"timestamp":"{time}"}}"#)
                 }
             };
@@ -95,22 +90,23 @@ mod tests {
     use super::*;
     use crate::reading::Timestamp;
 
-    fn accepted(accept: &str) -> Format {
+    fn accepted(accept: &str) -> Option<Format> {
         Format::accepted(&HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]))
     }
 
     #[test]
     fn the_client_chooses() {
-        assert_eq!(Format::accepted(&HeaderMap::new()), Format::Json);
+        assert_eq!(Format::accepted(&HeaderMap::new()), None);
         for (accept, format) in [
-            ("*/*", Format::Json),
-            ("text/csv", Format::Csv),
-            ("Text/CSV; charset=utf-8", Format::Csv),
-            ("application/x-ndjson", Format::NdJson),
-            ("application/x-ndjson;q=0.5, text/csv;q=0.9", Format::Csv),
-            ("text/csv;q=0, */*;q=0.1", Format::Json),
-            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Json),
-            ("application/pdf", Format::Json),
+            ("*/*", None),
+            ("text/csv", Some(Format::Csv)),
+            ("Text/CSV; charset=utf-8", Some(Format::Csv)),
+            ("application/x-ndjson", Some(Format::NdJson)),
+            ("application/x-ndjson;q=0.5, text/csv;q=0.9", Some(Format::Csv)),
+            ("application/json, text/csv;q=0.9", None),
+            ("text/csv;q=0, */*;q=0.1", None),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", None),
+            ("application/pdf", None),
         ] {
             assert_eq!(accepted(accept), format, "{accept}");
         }

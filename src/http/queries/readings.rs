@@ -87,8 +87,8 @@ pub(in crate::http) async fn list(
     let page = asked(&mut parameters, sensor_id, format);
     parameters.finish()?;
     let mut response = match format {
-        Format::Json => one_page(&api, page).await?.into_response(),
-        Format::Csv | Format::NdJson => {
+        None => one_page(&api, page).await?.into_response(),
+        Some(format) => {
             let started = api.exports.start(&api.reads, page, format).await?;
             if started.is_none() {
                 sensor_exists(&api, sensor_id).await?;
@@ -100,15 +100,15 @@ pub(in crate::http) async fn list(
     Ok(response)
 }
 
-fn asked(parameters: &mut Parameters<'_>, sensor_id: i32, format: Format) -> PageQuery {
+fn asked(parameters: &mut Parameters<'_>, sensor_id: i32, format: Option<Format>) -> PageQuery {
     let zone = range::zone(parameters);
     let (start, end) = range::bounds(parameters, zone);
     let order = parameters
         .take("order", |text| one_of(text, &[("desc", Order::Descending), ("asc", Order::Ascending)]));
     let (limit_default, limit_max) = match format {
-        Format::Json => (PAGE_DEFAULT, PAGE_MAX),
+        None => (PAGE_DEFAULT, PAGE_MAX),
         // More than any table holds.
-        Format::Csv | Format::NdJson => (i64::MAX as u64, i64::MAX as u64),
+        Some(Format::Csv | Format::NdJson) => (i64::MAX as u64, i64::MAX as u64),
     };
     let limit = parameters.take("limit", |text| positive(text, limit_max)).unwrap_or(limit_default);
     let after = parameters.take("after", time_of);
