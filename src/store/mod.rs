@@ -9,6 +9,7 @@ mod load;
 mod offsets;
 mod pool;
 pub mod queries;
+pub mod receipts;
 mod retention;
 mod sample;
 mod schema;
