@@ -1,5 +1,6 @@
 //! Configuration: one struct per component, each field a flag, an environment variable and a default.
 
+mod admission;
 mod cors;
 mod keys;
 mod load;
@@ -10,6 +11,7 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Durat
 use clap::Args;
 
 pub use self::{
+    admission::AdmissionConfig,
     cors::CorsOrigin,
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
     load::{ApiKey, LoadConfig, LoadTarget},
@@ -186,6 +188,9 @@ pub struct HttpConfig {
     #[arg(long, env = "KNOWN_SENSORS_MAX", default_value_t = 1_000_000)]
     pub known_sensors_max: u64,
 
+    /// How much is taken on at a time
+    #[command(flatten)]
+    pub admission: AdmissionConfig,
     /// What may be asked of the readings
     #[command(flatten)]
     pub queries: QueryConfig,

@@ -43,6 +43,7 @@ struct Shared {
 pub struct Component {
     name: &'static str,
     state: Arc<Mutex<State>>,
+    is_out: Arc<AtomicBool>,
 }
 
 /// Everything at one moment.
@@ -60,7 +61,7 @@ impl Health {
     /// Adds a component, down until it says otherwise; one of the same name is replaced.
     pub fn component(&self, name: &'static str, need: Need) -> Component {
         let state = Arc::new(Mutex::new(State::Down("starting".to_owned())));
-        let component = Component { name, state };
+        let component = Component { name, state, is_out: Arc::default() };
         let mut components = self.0.components.lock().unwrap_or_else(PoisonError::into_inner);
         components.insert(name, (need, component.clone()));
         component
@@ -99,6 +100,11 @@ impl Component {
         self.set(State::Down(reason.into()));
     }
 
+    /// Whether it was asked and did not answer; cheap enough for every request. One not asked yet is not out.
+    pub fn is_out(&self) -> bool {
+        self.is_out.load(Ordering::Relaxed)
+    }
+
     /// How it is.
     pub fn state(&self) -> State {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -114,6 +120,7 @@ impl Component {
             }
             (State::Up, State::Up) | (State::Down(_), State::Down(_)) => {}
         }
+        self.is_out.store(next != State::Up, Ordering::Relaxed);
         *state = next;
     }
 }
@@ -129,12 +136,16 @@ mod tests {
         let kafka = health.component("kafka", Need::Required);
         let postgres = health.component("postgres", Need::Optional);
         assert!(!health.report().ready, "nothing is known yet");
+        assert!(!kafka.is_out());
         kafka.up();
         assert!(health.report().ready);
         assert_eq!(health.report().components["postgres"], State::Down("starting".to_owned()));
         postgres.up();
         kafka.down("no broker answers");
         assert!(!health.report().ready);
+        assert!(kafka.is_out());
+        kafka.up();
+        assert!(!kafka.is_out());
     }
 
     #[test]

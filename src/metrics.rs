@@ -40,7 +40,8 @@ pub const HTTP_KEY_REQUESTS: &str = "sensorpipe_http_key_requests_total";
 pub const HTTP_UNAUTHORIZED: &str = "sensorpipe_http_unauthorized_total";
 /// Readings that Kafka has acknowledged to the api.
 pub const PUBLISHED_READINGS: &str = "sensorpipe_published_readings_total";
-/// Records that Kafka has not acknowledged in time; labels: `cause` = `queue_full`, `timed_out` or `refused`.
+/// Records that Kafka has not acknowledged in time; labels: `cause` = `queue_full`, `down`, `timed_out` or
+/// `refused`.
 pub const PUBLISH_FAILURES: &str = "sensorpipe_publish_failures_total";
 /// Exports of readings that have ended; labels: `outcome` = `complete`, `client_gone` or `cut_off`.
 pub const EXPORTS: &str = "sensorpipe_exports_total";

@@ -75,6 +75,33 @@ async fn requests_are_verified() {
 }
 
 #[tokio::test]
+async fn what_is_turned_away_is_told_apart_and_nothing_accepted_is_lost() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(3).await);
+    let address = free_address().to_string();
+    let _all = Role::new(
+        env!("CARGO_BIN_EXE_sensorpipe"),
+        &["all", "--http-addr", &address, "--http-max-rate", "100"],
+    )
+    .database(&database)
+    .topic(&topic)
+    .start();
+    let connects = || async { tokio::net::TcpStream::connect(&address).await.is_ok() };
+    testbed::eventually(TIMEOUT, async || connects().await).await;
+
+    let url = format!("http://{address}");
+    let flags = ["--target", "http", "--url", &url, "--sensors", "5", "--rate", "300", "--duration", "2s"];
+    let (is_content, answer) = load(&flags, &database, &topic).await;
+    assert!(is_content, "{answer}");
+    let (accepted, refused) =
+        (answer["ack_ms"]["samples"].as_i64().unwrap(), answer["refused"].as_i64().unwrap());
+    assert_eq!((accepted + refused, &answer["records"]), (600, &600.into()));
+    assert!((150..=300).contains(&accepted), "{accepted} accepted in 2 s at 100 a second");
+    assert_eq!(answer["refused_ms"]["samples"], refused);
+    assert_eq!(answer["verified"]["stored"], accepted);
+    assert_eq!(database.row_count().await, accepted);
+}
+
+#[tokio::test]
 async fn a_key_is_shown_where_one_is_demanded() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
     let mut keys = start(&["keys", "create", "--name", "load", "--scope", "ingest"], &database, &topic);

@@ -66,10 +66,11 @@ pub(super) async fn run(
         let replica = health.component("postgres_reads", Need::Optional);
         background.spawn(reads.clone().watch(replica, background_stop.clone()));
     }
-    background.close();
-
     let api =
         Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors, Limits::new(http, ingest));
+    background.spawn(api.watch_visibility(background_stop.clone()));
+    background.close();
+
     let serve_stop = CancellationToken::new();
     let router = http::router(api, keys.clone(), &http.cors_allow_origins, health.clone(), metrics);
     tracing::info!("listening on http://{}", listener.local_addr()?);

@@ -65,11 +65,17 @@ pub(super) async fn run(
     run.elapsed = outcome.last_answer;
     run.readings_per_second = acknowledged as f64 / outcome.last_answer.as_secs_f64().max(f64::EPSILON);
     run.failures.clone_from(&outcome.failures);
+    run.refused = outcome.refused.len() as u64;
     let verified = match watched {
-        Some(watched) => Some(watched.conclude(&load.plan.expected(records), &outcome, &load.stop).await?),
+        Some(watched) => {
+            let expected = load.plan.expected(records, &outcome.refused);
+            Some(watched.conclude(&expected, &outcome, &load.stop).await?)
+        }
         None => None,
     };
-    conclude(&Report { run, acknowledgement: outcome.latencies, verified }, config.json)
+    let report =
+        Report { run, acknowledgement: outcome.latencies, refusal: outcome.refusal_latencies, verified };
+    conclude(&report, config.json)
 }
 
 /// Prints the result; an error where something is wrong with it.

@@ -96,7 +96,7 @@ async fn publish(
     for (sensor, readings) in seed::SENSORS.iter().zip(readings) {
         let records: Vec<String> = readings
             .chunks(READINGS_PER_RECORD)
-            .flat_map(|chunk| encode::batches(sensor.sensor_id, chunk.iter().copied(), MAX_RECORD_BYTES))
+            .flat_map(|chunk| encode::batches(chunk, MAX_RECORD_BYTES))
             .collect();
         for receipt in producer.publish_all(sensor.sensor_id, &records).await? {
             let goal = goals.entry(receipt.partition).or_default();

@@ -1,13 +1,35 @@
-//! Reads a request's body: the right type, not too large, in time.
+//! Reads a request's body: the right type, unpacked, not too large, in time.
 
-use std::time::Duration;
-
-use axum::{
-    body::{Body, Bytes, HttpBody as _},
-    http::{HeaderMap, Request, header::CONTENT_TYPE},
+use std::{
+    error::Error as _,
+    io::{self, ErrorKind},
+    pin::Pin,
+    time::Duration,
 };
 
-use super::error::ApiError;
+use async_compression::{
+    tokio::bufread::{GzipDecoder, ZstdDecoder},
+    zstd::DParameter,
+};
+use axum::{
+    body::{Body, BodyDataStream, Bytes, HttpBody as _},
+    http::{
+        HeaderMap, Request,
+        header::{CONTENT_ENCODING, CONTENT_TYPE},
+    },
+};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
+use http_body_util::{LengthLimitError, Limited};
+use tokio::time::Instant;
+use tokio_util::io::{ReaderStream, StreamReader};
+
+use super::{admission::Admitted, error::ApiError};
+
+/// What is unpacked at a time.
+const UNPACKED_CHUNK_BYTES: usize = 64 << 10;
+/// How far back zstd may refer, as a power of two: 8 MiB, which is what every decoder has to take (RFC 8878).
+const ZSTD_WINDOW_LOG: u32 = 23;
+const ZSTD_WINDOW_BYTES: usize = 1 << ZSTD_WINDOW_LOG;
 
 /// How much of a body is taken, and how long it may take.
 #[derive(Clone, Copy, Debug)]
@@ -16,34 +38,166 @@ pub(super) struct BodyLimits {
     pub(super) timeout: Duration,
 }
 
-/// A JSON body as bytes. No content type at all is taken as JSON, as it was before.
-pub(super) async fn read_json(request: Request<Body>, limits: BodyLimits) -> Result<Bytes, ApiError> {
-    if !is_json(request.headers()) {
-        return Err(ApiError::UnsupportedMediaType);
-    }
-    let body = request.into_body();
-    let too_large = || ApiError::BodyTooLarge { max_bytes: limits.max_bytes };
-    // Said before anything is read where the length is known.
-    if body.size_hint().lower() > limits.max_bytes as u64 {
-        return Err(too_large());
-    }
-    match tokio::time::timeout(limits.timeout, axum::body::to_bytes(body, limits.max_bytes)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => {
-            let source = std::error::Error::source(&error);
-            let is_limit =
-                source.is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
-            Err(if is_limit { too_large() } else { ApiError::BadBody })
+/// How a body is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coding {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+/// A body that is read chunk by chunk, unpacked; the limit is on what comes out, and on what goes in.
+pub(super) struct BodyReader {
+    chunks: Chunks,
+    coding: Coding,
+    max_bytes: usize,
+    read_bytes: usize,
+    deadline: Instant,
+}
+
+enum Chunks {
+    Plain(BodyDataStream),
+    Unpacked(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>),
+}
+
+impl BodyReader {
+    /// Nothing is read yet; a body that says itself that it is too large never is.
+    pub(super) fn open(headers: &HeaderMap, body: Body, limits: BodyLimits) -> Result<Self, ApiError> {
+        let BodyLimits { max_bytes, timeout } = limits;
+        let coding = coding(headers)?;
+        if body.size_hint().lower() > max_bytes as u64 {
+            return Err(ApiError::BodyTooLarge { max_bytes });
         }
-        Err(_elapsed) => Err(ApiError::BodyTimedOut),
+        let chunks = match coding {
+            Coding::Plain => Chunks::Plain(body.into_data_stream()),
+            Coding::Gzip => {
+                let mut decoder = GzipDecoder::new(packed(body, max_bytes));
+                decoder.multiple_members(true);
+                Chunks::Unpacked(Box::pin(ReaderStream::with_capacity(decoder, UNPACKED_CHUNK_BYTES)))
+            }
+            Coding::Zstd => {
+                let window = [DParameter::window_log_max(ZSTD_WINDOW_LOG)];
+                let mut decoder = ZstdDecoder::with_params(packed(body, max_bytes), &window);
+                decoder.multiple_members(true);
+                Chunks::Unpacked(Box::pin(ReaderStream::with_capacity(decoder, UNPACKED_CHUNK_BYTES)))
+            }
+        };
+        Ok(Self { chunks, coding, max_bytes, read_bytes: 0, deadline: Instant::now() + timeout })
+    }
+
+    /// The next bytes; none at the end.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let next = async {
+            match &mut self.chunks {
+                Chunks::Plain(stream) => stream.next().await.transpose().map_err(|_| ApiError::BadBody),
+                Chunks::Unpacked(stream) => {
+                    let unpacked = stream.next().await.transpose();
+                    unpacked.map_err(|error| unpacking_failed(&error, self.max_bytes))
+                }
+            }
+        };
+        let chunk = tokio::time::timeout_at(self.deadline, next).await;
+        let chunk = chunk.unwrap_or(Err(ApiError::BodyTimedOut))?;
+        self.read_bytes += chunk.as_ref().map_or(0, Bytes::len);
+        if self.read_bytes > self.max_bytes {
+            return Err(ApiError::BodyTooLarge { max_bytes: self.max_bytes });
+        }
+        Ok(chunk)
+    }
+
+    /// Bytes that unpacking itself holds by now; gzip's 32 KiB are not worth counting.
+    pub(super) fn held_bytes(&self) -> usize {
+        if self.coding == Coding::Zstd { self.read_bytes.min(ZSTD_WINDOW_BYTES) } else { 0 }
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(content_type) = headers.get(CONTENT_TYPE) else { return true };
+/// A JSON body as bytes. No content type at all is taken as JSON, as it was before.
+pub(super) async fn read_json(request: Request<Body>, limits: BodyLimits) -> Result<Bytes, ApiError> {
+    read_json_held(request, limits, |_| Ok(())).await
+}
+
+/// The same for readings, whose bodies have a bound together, too.
+pub(super) async fn read_json_of(
+    admitted: &mut Admitted,
+    request: Request<Body>,
+    limits: BodyLimits,
+) -> Result<Bytes, ApiError> {
+    read_json_held(request, limits, |bytes| admitted.hold(bytes)).await
+}
+
+async fn read_json_held(
+    request: Request<Body>,
+    limits: BodyLimits,
+    mut hold: impl FnMut(usize) -> Result<(), ApiError>,
+) -> Result<Bytes, ApiError> {
+    let (head, body) = request.into_parts();
+    if !is_json(&head.headers) {
+        return Err(ApiError::UnsupportedMediaType("application/json"));
+    }
+    let mut reader = BodyReader::open(&head.headers, body, limits)?;
+    let Some(first) = reader.chunk().await? else { return Ok(Bytes::new()) };
+    hold(first.len())?;
+    // Mostly that is all, and nothing has to be copied.
+    let Some(second) = reader.chunk().await? else { return Ok(first) };
+    let mut whole = Vec::from(first);
+    let mut next = Some(second);
+    while let Some(chunk) = next {
+        hold(whole.len() + chunk.len() + reader.held_bytes())?;
+        whole.extend_from_slice(&chunk);
+        next = reader.chunk().await?;
+    }
+    Ok(whole.into())
+}
+
+/// Whether a body is called JSON, or nothing at all.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    content_type(headers).is_none_or(|essence| {
+        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    })
+}
+
+/// The content type in lower case, without its parameters.
+pub(super) fn content_type(headers: &HeaderMap) -> Option<String> {
+    let content_type = headers.get(CONTENT_TYPE)?;
     let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+    Some(essence.trim().to_ascii_lowercase())
+}
+
+/// One coding at most: packing twice is nobody's way to send readings.
+fn coding(headers: &HeaderMap) -> Result<Coding, ApiError> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).into_iter();
+    let Some(coding) = codings.next() else { return Ok(Coding::Plain) };
+    let name = coding.to_str().unwrap_or("?").trim();
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    match () {
+        () if codings.next().is_some() => Err(ApiError::UnsupportedEncoding),
+        () if is("identity") || name.is_empty() => Ok(Coding::Plain),
+        () if is("gzip") || is("x-gzip") => Ok(Coding::Gzip),
+        () if is("zstd") => Ok(Coding::Zstd),
+        () => Err(ApiError::UnsupportedEncoding),
+    }
+}
+
+/// The packed bytes: no more of them than may come out, or a body of empty frames would have no end.
+fn packed(
+    body: Body,
+    max_bytes: usize,
+) -> StreamReader<impl Stream<Item = io::Result<Bytes>> + Send + Unpin, Bytes> {
+    let limited = Body::new(Limited::new(body, max_bytes));
+    StreamReader::new(limited.into_data_stream().map_err(|error| {
+        let is_limit = error.source().is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
+        // Told apart from what the decoders say of the bytes that they get.
+        let kind = if is_limit { ErrorKind::FileTooLarge } else { ErrorKind::ConnectionAborted };
+        io::Error::new(kind, error)
+    }))
+}
+
+fn unpacking_failed(error: &io::Error, max_bytes: usize) -> ApiError {
+    match error.kind() {
+        ErrorKind::FileTooLarge => ApiError::BodyTooLarge { max_bytes },
+        ErrorKind::ConnectionAborted => ApiError::BadBody,
+        _ => ApiError::BadEncoding(error.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -65,5 +219,24 @@ mod tests {
             assert_eq!(is_json(&headers), json, "{content_type}");
         }
         assert!(is_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn codings_in_their_names() {
+        let of = |names: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for name in names {
+                headers.append(CONTENT_ENCODING, name.parse().unwrap());
+            }
+            coding(&headers).ok()
+        };
+        assert_eq!(of(&[]), Some(Coding::Plain));
+        assert_eq!(of(&["identity"]), Some(Coding::Plain));
+        assert_eq!(of(&["GZIP"]), Some(Coding::Gzip));
+        assert_eq!(of(&["x-gzip"]), Some(Coding::Gzip));
+        assert_eq!(of(&[" zstd "]), Some(Coding::Zstd));
+        for names in [&["br"][..], &["gzip, zstd"], &["gzip", "gzip"], &["deflate"]] {
+            assert_eq!(of(names), None, "{names:?}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use axum::{
     Json,
     http::{
         HeaderName, HeaderValue, StatusCode,
-        header::{RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
 };
@@ -23,6 +23,8 @@ pub(super) enum ApiError {
     BadJson(String),
     /// 400: the body broke off.
     BadBody,
+    /// 400: the body cannot be unpacked.
+    BadEncoding(String),
     /// 401: no key, or none that holds.
     Unauthorized { has_key: bool },
     /// 403: the key does not allow this.
@@ -37,14 +39,18 @@ pub(super) enum ApiError {
     Conflict(&'static str),
     /// 413.
     BodyTooLarge { max_bytes: usize },
-    /// 415.
-    UnsupportedMediaType,
+    /// 415: what the body should be.
+    UnsupportedMediaType(&'static str),
+    /// 415: packed in a way that is not known.
+    UnsupportedEncoding,
     /// 422.
     Invalid(Faults),
     /// 429: the key's rate is used up.
     TooManyRequests { retry_after_s: u64 },
     /// 500: only an operator can help, and the log says how.
     Internal,
+    /// 503: there is no room for the request now.
+    Overloaded(&'static str),
     /// 503: the same request may succeed later.
     Unavailable(Cow<'static, str>),
 }
@@ -65,12 +71,12 @@ pub(super) struct InvalidBody {
 }
 
 const MAYBE_STORED: &str = "The readings may or may not have been stored. Sending them again is safe: \
-                            one that is there already is not stored twice.";
+                            one that has a timestamp is not stored twice.";
 
 impl ApiError {
-    fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::BadJson(_) | Self::BadBody => StatusCode::BAD_REQUEST,
+            Self::BadJson(_) | Self::BadBody | Self::BadEncoding(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
@@ -78,18 +84,19 @@ impl ApiError {
             Self::BodyTimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
-    fn detail(&self) -> Cow<'static, str> {
+    pub(super) fn detail(&self) -> Cow<'static, str> {
         match self {
             Self::BadJson(error) => format!("The body is not valid JSON: {error}.").into(),
             Self::BadBody => "The body broke off.".into(),
+            Self::BadEncoding(error) => format!("The body cannot be unpacked: {error}.").into(),
             Self::Unauthorized { has_key: false } => "An API key is needed.".into(),
             Self::Unauthorized { has_key: true } => "This API key does not hold.".into(),
             Self::Forbidden { needed } => format!("This API key lacks the scope {needed}.").into(),
@@ -97,10 +104,12 @@ impl ApiError {
             Self::MethodNotAllowed => "Method not allowed.".into(),
             Self::BodyTimedOut => "The body did not arrive in time.".into(),
             Self::BodyTooLarge { max_bytes } => format!("The body is larger than {max_bytes} bytes.").into(),
-            Self::UnsupportedMediaType => "The body should be application/json.".into(),
+            Self::UnsupportedMediaType(wanted) => format!("The body should be {wanted}.").into(),
+            Self::UnsupportedEncoding => "The body should be packed with gzip or zstd, or not at all.".into(),
             Self::Invalid(_) => "The request does not validate.".into(),
             Self::TooManyRequests { .. } => "This API key's rate is used up.".into(),
             Self::Internal => "Internal error.".into(),
+            Self::Overloaded(detail) => (*detail).into(),
             Self::Unavailable(detail) => detail.clone(),
         }
     }
@@ -108,7 +117,7 @@ impl ApiError {
     /// The one header that some statuses call for. The challenges are RFC 6750's.
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            Self::Unavailable(_) => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::Overloaded(_) | Self::Unavailable(_) => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
             Self::TooManyRequests { retry_after_s } => Some((RETRY_AFTER, (*retry_after_s).into())),
             Self::Unauthorized { has_key: false } => {
                 Some((WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="sensorpipe""#)))
@@ -121,6 +130,9 @@ impl ApiError {
                 WWW_AUTHENTICATE,
                 HeaderValue::from_static(r#"Bearer realm="sensorpipe", error="insufficient_scope""#),
             )),
+            Self::UnsupportedEncoding => {
+                Some((ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd, identity")))
+            }
             _ => None,
         }
     }
@@ -152,10 +164,13 @@ impl From<PublishError> for ApiError {
                 tracing::warn!("{error}");
                 Self::Unavailable(format!("Kafka refused the readings. {MAYBE_STORED}").into())
             }
-            // The batches are split below every default, so the topic is set up otherwise.
+            PublishError::Down => Self::Unavailable("Kafka does not answer now. Nothing was stored.".into()),
+            // A reading alone: it shared the client's batch with others, and the topic takes less than that.
             PublishError::TooLarge => {
-                tracing::error!("{error}: raise it to at least 1000000");
-                Self::Internal
+                tracing::error!(
+                    "{error}: raise it to 1000000, or set KAFKA_CONFIG_batch_size to half of what it is"
+                );
+                Self::Unavailable(format!("Kafka refused the readings. {MAYBE_STORED}").into())
             }
         }
     }
@@ -179,14 +194,18 @@ mod tests {
 
     #[test]
     fn what_may_succeed_later_says_when() {
-        for error in [PublishError::QueueFull, PublishError::TimedOut, PublishError::Refused("x".to_owned())]
-        {
+        for error in [
+            PublishError::QueueFull,
+            PublishError::TimedOut,
+            PublishError::Refused("x".to_owned()),
+            PublishError::Down,
+            PublishError::TooLarge,
+        ] {
             let response = ApiError::from(error).into_response();
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()[RETRY_AFTER], "1");
         }
-        let response = ApiError::from(PublishError::TooLarge).into_response();
-        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let response = ApiError::Internal.into_response();
         assert!(!response.headers().contains_key(RETRY_AFTER));
     }
 }

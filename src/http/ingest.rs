@@ -5,25 +5,27 @@ use axum::{
     body::Body,
     extract::{Path, State},
     http::Request,
+    response::{IntoResponse, Response},
 };
-use metrics::counter;
 use serde::Serialize;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::{
     Api,
-    body::read_json,
+    body::read_json_of,
     error::{ApiError, ErrorBody, InvalidBody},
     fault::Faults,
-    path, reading_body,
+    path,
+    prefer::Wait,
+    publish::{Outbox, last_of_each_partition},
+    reading_body,
     reading_field::FieldRules,
     reading_schema::ReadingsBody,
+    receipts::{Receipt, State as StoredState},
+    trace,
 };
-use crate::{
-    kafka::producer::{self, MAX_RECORD_BYTES},
-    metrics::PUBLISHED_READINGS,
-    reading::{Reading, Timestamp, Window, encode},
-};
+use crate::reading::{Reading, Timestamp};
 
 /// Kafka has the readings, on all in-sync replicas.
 #[derive(Serialize, ToSchema)]
@@ -36,96 +38,99 @@ pub(super) struct AcceptedBody {
     /// Every record of a batch that did not fit into one; the last is `receipt`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     receipts: Vec<Receipt>,
-}
-
-/// Where a record is in the log.
-#[derive(Clone, Serialize, ToSchema)]
-pub(super) struct Receipt {
-    /// The topic.
-    #[schema(example = "sensor-readings")]
-    topic: String,
-    /// Its partition; the same for all readings of a sensor.
-    #[schema(example = 4)]
-    partition: i32,
-    /// The record's place in the partition.
-    #[schema(example = 1042)]
-    offset: i64,
+    /// Whether queries show the readings; only where `Prefer: wait` asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<StoredState>,
 }
 
 /// Send readings of one sensor
 ///
-/// Answered when Kafka has them on all in-sync replicas; queries show them milliseconds later. Of two readings for
-/// the same sensor and time one is kept, so sending a request again never stores anything twice.
+/// Answered when Kafka has them on all in-sync replicas; queries show them milliseconds later, and `Prefer: wait=5`
+/// answers then. Of two readings for the same sensor and time one is kept, so sending a request again never stores a
+/// reading twice that has a timestamp. The body may be packed with gzip or zstd
+/// (`Content-Encoding`).
 #[utoipa::path(
     post, path = "/sensor_data/{sensor_id}", tag = "readings", operation_id = "send_readings",
-    params(("sensor_id" = i32, Path, description = "The sensor", example = 3)),
+    params(
+        ("sensor_id" = i32, Path, description = "The sensor", example = 3),
+        ("Prefer" = Option<String>, Header, description = "`wait=5`: answer when queries show the readings, or after so many seconds (RFC 7240)."),
+    ),
     request_body(content = ReadingsBody, content_type = "application/json", examples(
         ("one reading" = (value = json!({"value": 23.5, "timestamp": "2024-10-12T14:29:00"}))),
         ("many" = (value = json!({"data": [{"value": 22.7, "timestamp": "2024-10-12T14:30:00"}, {"value": 22.5, "timestamp": "2024-10-12T14:31:00"}]}))),
         ("lax" = (value = json!({"data": [{"value": "22.7", "timestamp": 1_728_743_400}, {"value": 22.5}]}))),
     )),
     responses(
-        (status = 200, description = "Kafka has the readings.", body = AcceptedBody, example = json!({"message": "Sensor data streamed successfully.", "receipt": {"topic": "sensor-readings", "partition": 4, "offset": 1042}})),
-        (status = 400, description = "The body is not JSON.", body = ErrorBody, example = json!({"detail": "The body is not valid JSON: expected value at line 1 column 1."})),
+        (status = 200, description = "Kafka has the readings.", body = AcceptedBody, headers(("Preference-Applied" = String, description = "Where `Prefer: wait` was")), examples(
+            ("accepted" = (value = json!({"message": "Sensor data streamed successfully.", "receipt": {"topic": "sensor-readings", "partition": 4, "offset": 1042}}))),
+            ("after Prefer: wait=5" = (value = json!({"message": "Sensor data streamed successfully.", "receipt": {"topic": "sensor-readings", "partition": 4, "offset": 1042}, "state": "stored"}))),
+        )),
+        (status = 400, description = "The body is not JSON, broke off, or cannot be unpacked.", body = ErrorBody, example = json!({"detail": "The body is not valid JSON: expected value at line 1 column 1."})),
         (status = 404, description = "There is no such sensor.", body = ErrorBody, example = json!({"detail": "Sensor not found."})),
         (status = 408, description = "The body did not arrive in time.", body = ErrorBody, example = json!({"detail": "The body did not arrive in time."})),
-        (status = 413, description = "The body is too large.", body = ErrorBody, example = json!({"detail": "The body is larger than 16777216 bytes."})),
-        (status = 415, description = "The body is not called JSON.", body = ErrorBody, example = json!({"detail": "The body should be application/json."})),
+        (status = 413, description = "The body is too large, packed or unpacked.", body = ErrorBody, example = json!({"detail": "The body is larger than 16777216 bytes."})),
+        (status = 415, description = "The body is not called JSON, or packed in an unknown way.", body = ErrorBody, example = json!({"detail": "The body should be application/json."})),
         (status = 422, description = "The request does not validate; nothing of it is taken.", body = InvalidBody, example = json!({"detail": [{"loc": ["body", "data", 3, "value"], "msg": "Input should be a finite number", "type": "finite_number"}]})),
-        (status = 503, description = "Kafka did not acknowledge in time, or the sensor is not known here and the database does not answer; send it again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "Not acknowledged: Kafka did not acknowledge in time. The readings may or may not have been stored. Sending them again is safe: one that is there already is not stored twice."})),
+        (status = 503, description = "Kafka does not take readings now or did not acknowledge in time, there are too many requests, or the sensor is not known here and the database does not answer; send it again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "Not acknowledged: Kafka did not acknowledge in time. The readings may or may not have been stored. Sending them again is safe: one that has a timestamp is not stored twice."})),
     ),
 )]
 pub(super) async fn send(
     State(api): State<Api>,
     Path(sensor_id): Path<String>,
     request: Request<Body>,
-) -> Result<Json<AcceptedBody>, ApiError> {
-    let body = read_json(request, api.limits.body).await?;
+) -> Result<Response, ApiError> {
+    let started = Instant::now();
+    let mut admitted = api.admission.admit()?;
+    api.producer.ready()?;
+    let headers = trace::record_headers(request.headers());
+    let wait = Wait::asked(request.headers(), api.limits.max_wait);
+    let body = read_json_of(&mut admitted, request, api.limits.body).await?;
     let (sensor_id, readings) = validated(&api, &sensor_id, &body)?;
     drop(body);
     if !api.known_sensors.contains(sensor_id).await? {
         return Err(ApiError::NotFound("Sensor not found."));
     }
-    let receipts = publish(&api, sensor_id, &readings).await?;
-    counter!(PUBLISHED_READINGS).increment(readings.len() as u64);
+    let mut outbox = Outbox::new(&api.producer, headers);
+    outbox.send(readings)?;
+    let receipts = outbox.sent().await?;
+    drop(admitted);
 
-    let mut receipts: Vec<Receipt> = receipts.into_iter().map(|receipt| named(&api, receipt)).collect();
-    let Some(last) = receipts.last().cloned() else { return Err(ApiError::Internal) };
-    if receipts.len() == 1 {
-        receipts.clear();
+    let Some(last) = receipts.last() else { return Err(ApiError::Internal) };
+    let state = match wait {
+        Some(wait) => {
+            let ends = last_of_each_partition(&receipts);
+            Some(api.visibility.stored_within(&ends, api.limits.until(started, wait)).await.into())
+        }
+        None => None,
+    };
+    let all: &[_] = if receipts.len() > 1 { &receipts } else { &[] };
+    let mut response = Json(AcceptedBody {
+        message: "Sensor data streamed successfully.",
+        receipt: Receipt::new(&api, *last),
+        receipts: all.iter().map(|receipt| Receipt::new(&api, *receipt)).collect(),
+        state,
+    })
+    .into_response();
+    if let Some(wait) = wait {
+        wait.note(&mut response);
     }
-    Ok(Json(AcceptedBody { message: "Sensor data streamed successfully.", receipt: last, receipts }))
+    Ok(response)
 }
 
 fn validated(api: &Api, sensor_id: &str, body: &[u8]) -> Result<(i32, Vec<Reading>), ApiError> {
     let mut faults = Faults::default();
     let sensor_id = faults.check(&path::SENSOR_ID, path::sensor_id(sensor_id));
     let now = Timestamp::now();
-    let window =
-        Window { since: api.limits.accept_since, until: now.plus_micros(api.limits.accept_ahead_micros) };
-    let rules =
-        FieldRules { sensor_id: sensor_id.unwrap_or_default(), window, now, clock: &api.receipt_clock };
+    let rules = FieldRules {
+        sensor_id: sensor_id.unwrap_or_default(),
+        window: api.limits.window(now),
+        now,
+        clock: &api.receipt_clock,
+    };
     let readings = reading_body::parse(body, &rules, &mut faults)
         .map_err(|error| ApiError::BadJson(error.to_string()))?;
     match sensor_id {
         Some(sensor_id) if faults.is_empty() => Ok((sensor_id, readings)),
         _ => Err(ApiError::Invalid(faults)),
     }
-}
-
-async fn publish(
-    api: &Api,
-    sensor_id: i32,
-    readings: &[Reading],
-) -> Result<Vec<producer::Receipt>, ApiError> {
-    if let [reading] = readings {
-        let receipt = api.producer.publish(sensor_id, encode::single(reading).as_bytes()).await?;
-        return Ok(vec![receipt]);
-    }
-    let records = encode::batches(sensor_id, readings.iter().copied(), MAX_RECORD_BYTES);
-    Ok(api.producer.publish_all(sensor_id, &records).await?)
-}
-
-fn named(api: &Api, receipt: producer::Receipt) -> Receipt {
-    Receipt { topic: api.producer.topic().to_owned(), partition: receipt.partition, offset: receipt.offset }
 }

@@ -1,6 +1,7 @@
 //! Which sensors exist, as far as this process has heard: ingestion asks Postgres once a sensor, not once a reading.
 
 use std::{
+    collections::HashSet,
     convert::Infallible,
     ops::RangeInclusive,
     sync::{
@@ -92,6 +93,38 @@ impl KnownSensors {
             self.unknown.insert(sensor_id, ());
         }
         Ok(exists)
+    }
+
+    /// Which of these are sensors; asks Postgres once for all that the cache does not know.
+    pub(super) async fn among(&self, sensor_ids: &[i32]) -> Result<Vec<i32>, StoreError> {
+        let (mut there, mut unheard) = (Vec::new(), Vec::new());
+        for &sensor_id in sensor_ids {
+            match self.heard(sensor_id) {
+                Some(true) => there.push(sensor_id),
+                Some(false) => {}
+                None => unheard.push(sensor_id),
+            }
+        }
+        if unheard.is_empty() {
+            return Ok(there);
+        }
+        let _permit = timeout(LOOK_UP_WAIT, self.shared.look_ups.acquire())
+            .await
+            .map_err(StoreError::timed_out("waiting to look up sensors"))?;
+        let now = self.now();
+        let found = sensors::existing(&self.pool, unheard.clone()).await?;
+        for &sensor_id in &found {
+            self.insert_as_of(now, sensor_id);
+        }
+        let found: HashSet<i32> = found.into_iter().collect();
+        for sensor_id in unheard {
+            if found.contains(&sensor_id) {
+                there.push(sensor_id);
+            } else {
+                self.unknown.insert(sensor_id, ());
+            }
+        }
+        Ok(there)
     }
 
     /// Whether the cache alone knows it.

@@ -1,8 +1,9 @@
 //! The HTTP front end; the only place that names `axum`.
 //!
 //! ```text
-//! server ── middleware ──> ingest  ── reading_body, reading_field ──> kafka::producer
-//!                      ──> sensors, stats, queries/ ────────────────> store
+//! server ── middleware ──> ingest   ── reading_body, reading_field ──> publish ──> kafka::producer
+//!                      ──> readings ── split, intake ────────────────> publish
+//!                      ──> sensors, stats, queries/, receipts ───────> store
 //!                      ──> docs, health
 //! ```
 //!
@@ -10,6 +11,7 @@
 //! Every answer that is not a success is an [`error::ApiError`].
 
 mod access;
+mod admission;
 mod body;
 mod cors;
 mod docs;
@@ -21,22 +23,29 @@ mod ingest;
 mod known_sensors;
 mod middleware;
 mod path;
+mod prefer;
+mod publish;
 mod queries;
 mod query;
 mod reading_body;
 mod reading_field;
 mod reading_schema;
+mod readings;
 mod receipt_clock;
+mod receipts;
 mod request_id;
 mod request_metrics;
 mod sensors;
 mod server;
 mod stats;
+mod trace;
+mod visibility;
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -47,17 +56,20 @@ pub use request_id::current_request_id;
 pub use server::serve;
 
 use self::{
+    admission::Admission,
     body::BodyLimits,
     error::ApiError,
     middleware::Rules,
+    prefer::Wait,
     queries::{ExportLimits, Exports, QueryLimits},
     receipt_clock::ReceiptClock,
+    visibility::Visibility,
 };
 use crate::{
-    config::{CorsOrigin, HttpConfig, IngestConfig},
+    config::{AdmissionConfig, CorsOrigin, HttpConfig, IngestConfig},
     health::Health,
     kafka::producer::Producer,
-    reading::Timestamp,
+    reading::{Timestamp, Window},
     store::Pool,
 };
 
@@ -79,12 +91,16 @@ pub struct Parts {
     pub limits: Limits,
     exports: Exports,
     receipt_clock: ReceiptClock,
+    admission: Admission,
+    visibility: Visibility,
 }
 
 /// What a request may ask for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     body: BodyLimits,
+    admission: AdmissionConfig,
+    max_wait: Duration,
     request_timeout: Duration,
     accept_since: Timestamp,
     accept_ahead_micros: i64,
@@ -100,12 +116,24 @@ impl Limits {
         let body_timeout = request_timeout.saturating_sub(http.publish_timeout).max(request_timeout / 2);
         Self {
             body: BodyLimits { max_bytes: http.http_max_body_bytes, timeout: body_timeout },
+            admission: http.admission.clone(),
+            max_wait: http.admission.http_max_wait,
             request_timeout,
             accept_since: ingest.accept_since,
             accept_ahead_micros: i64::try_from(ingest.accept_ahead.as_micros()).unwrap_or(i64::MAX),
             queries: QueryLimits::new(&http.queries),
             exports: ExportLimits::new(&http.queries),
         }
+    }
+
+    /// The times that are accepted now.
+    fn window(&self, now: Timestamp) -> Window {
+        Window { since: self.accept_since, until: now.plus_micros(self.accept_ahead_micros) }
+    }
+
+    /// When to answer a request that wants to wait: before its own time is up, or the answer would be lost.
+    fn until(&self, started: Instant, wait: Wait) -> Instant {
+        (Instant::now() + wait.duration()).min(started + self.request_timeout * 9 / 10)
     }
 }
 
@@ -118,9 +146,23 @@ impl Api {
         known_sensors: KnownSensors,
         limits: Limits,
     ) -> Self {
-        let exports = Exports::new(limits.exports);
-        let receipt_clock = ReceiptClock::default();
-        Self(Arc::new(Parts { producer, pool, reads, known_sensors, limits, exports, receipt_clock }))
+        Self(Arc::new(Parts {
+            producer,
+            pool,
+            reads,
+            known_sensors,
+            exports: Exports::new(limits.exports),
+            receipt_clock: ReceiptClock::default(),
+            admission: Admission::new(&limits.admission, limits.body.max_bytes),
+            visibility: Visibility::default(),
+            limits,
+        }))
+    }
+
+    /// Finds out for those who wait whether their readings are stored, until `stop`.
+    pub fn watch_visibility(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        let Parts { visibility, pool, producer, .. } = &**self;
+        visibility.clone().watch(pool.clone(), producer.clone(), stop)
     }
 }
 
@@ -154,6 +196,8 @@ fn documented_routes() -> OpenApiRouter<Api> {
         .routes(routes!(sensors::bulk::create_all))
         .routes(routes!(sensors::one::show, sensors::one::change, sensors::one::delete))
         .routes(routes!(ingest::send))
+        .routes(routes!(readings::send_many))
+        .routes(routes!(receipts::read))
         .routes(routes!(stats::daily_avg))
         .routes(routes!(queries::stats::of_one))
         .routes(routes!(queries::stats::of_many))

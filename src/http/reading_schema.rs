@@ -58,7 +58,7 @@ pub(super) enum ReadingsBody {
 
 /// A number, or one in quotes.
 #[derive(Serialize)]
-struct Number;
+pub(super) struct Number;
 
 impl ToSchema for Number {}
 
@@ -74,7 +74,7 @@ impl PartialSchema for Number {
 
 /// A time in any of its forms.
 #[derive(Serialize)]
-struct Time;
+pub(super) struct Time;
 
 impl ToSchema for Time {}
 

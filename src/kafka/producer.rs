@@ -5,24 +5,31 @@ use std::{
     time::Duration,
 };
 
-use metrics::counter;
 use rdkafka::{
     ClientContext,
+    client::Client,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
 };
-use tokio::time::Instant;
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
+pub use super::publish_error::PublishError;
 use super::{
+    RecordHeaders, TopicError,
     bootstrap::Bootstrap,
     client::{client_config, log_line},
+    live_topic::LiveTopic,
+    partitioner::Partitioner,
+    publish_error::recorded,
 };
 use crate::{
     config::{KafkaConfig, KafkaSettings},
     health::Component,
-    metrics::PUBLISH_FAILURES,
 };
 
 /// A batch is split into records of at most this many bytes.
@@ -53,23 +60,6 @@ pub struct Receipt {
     pub offset: i64,
 }
 
-/// Why a record is not known to be in the log.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PublishError {
-    /// Too many records wait for Kafka already; this one was not sent.
-    #[error("too many records wait for Kafka")]
-    QueueFull,
-    /// No acknowledgement in time; the record may be in the log or not.
-    #[error("Kafka did not acknowledge in time")]
-    TimedOut,
-    /// Larger than the topic takes.
-    #[error("the record is larger than the topic's max.message.bytes")]
-    TooLarge,
-    /// Kafka said no.
-    #[error("Kafka refused the record: {0}")]
-    Refused(String),
-}
-
 /// The client cannot be made from its settings.
 #[derive(Debug, thiserror::Error)]
 #[error("the Kafka producer's settings are refused")]
@@ -83,6 +73,15 @@ pub struct Producer {
     publish_timeout: Duration,
     kafka: Component,
     bootstrap: Arc<Mutex<Bootstrap>>,
+    partitioner: Partitioner,
+    live_topic: Arc<watch::Sender<Option<Arc<LiveTopic>>>>,
+    went_down: Arc<Notify>,
+}
+
+/// A record on its way to Kafka.
+pub struct Sending {
+    delivery: DeliveryFuture,
+    deadline: Instant,
 }
 
 impl Producer {
@@ -112,11 +111,21 @@ impl Producer {
             // `migrate` makes the topic, with the partitions that were asked for.
             ("allow.auto.create.topics", "false"),
         ];
-        let watcher = Watcher { kafka: kafka.clone(), failed };
+        let went_down = Arc::new(Notify::new());
+        let watcher = Watcher { kafka: kafka.clone(), failed, went_down: Arc::clone(&went_down) };
         let client =
             client_config(config, settings, &ours).create_with_context(watcher).map_err(InvalidSettings)?;
         let bootstrap = Arc::new(Mutex::new(Bootstrap::new(&config.kafka_brokers)));
-        Ok(Self { client, topic: config.kafka_topic.as_str().into(), publish_timeout, kafka, bootstrap })
+        Ok(Self {
+            client,
+            topic: config.kafka_topic.as_str().into(),
+            publish_timeout,
+            kafka,
+            bootstrap,
+            partitioner: Partitioner::from_settings(settings),
+            live_topic: Arc::default(),
+            went_down,
+        })
     }
 
     /// The topic that everything goes to.
@@ -124,11 +133,72 @@ impl Producer {
         &self.topic
     }
 
-    /// Publishes one record in the topic's format; the key is the sensor's id in decimal.
-    pub async fn publish(&self, sensor_id: i32, payload: &[u8]) -> Result<Receipt, PublishError> {
+    /// Whether a record is worth a try: not while Kafka is known to be away. The watch finds out when it is back.
+    pub fn ready(&self) -> Result<(), PublishError> {
+        if self.kafka.is_out() { Err(recorded(PublishError::Down)) } else { Ok(()) }
+    }
+
+    /// The topic as Kafka described it last; the first time that is waited for.
+    pub async fn live_topic(&self) -> Result<Arc<LiveTopic>, PublishError> {
+        let mut described = self.live_topic.subscribe();
+        let first = described.wait_for(Option::is_some);
+        match tokio::time::timeout(self.publish_timeout, first).await {
+            Ok(Ok(topic)) => topic.clone().ok_or(PublishError::Down),
+            Ok(Err(_)) | Err(_) => Err(PublishError::Down),
+        }
+    }
+
+    /// The partition that a sensor's readings go to where the topic has so many.
+    pub fn partition_of(&self, sensor_id: i32, partitions: i32) -> i32 {
+        self.partitioner.partition(itoa::Buffer::new().format(sensor_id).as_bytes(), partitions)
+    }
+
+    /// Whether the topic's log has a record, or another trace of one, at an offset or after it.
+    pub async fn reaches(
+        &self,
+        topic: &LiveTopic,
+        partition: i32,
+        offset: i64,
+    ) -> Result<bool, PublishError> {
+        topic
+            .reaches(partition, offset, async || {
+                let (client, topic) = (self.client.clone(), Arc::clone(&self.topic));
+                let asked = tokio::task::spawn_blocking(move || {
+                    client.client().fetch_watermarks(&topic, partition, PROBE_TIMEOUT)
+                });
+                let (_, end) = asked.await.map_err(|panic| PublishError::Refused(panic.to_string()))??;
+                Ok(end)
+            })
+            .await
+    }
+
+    /// Sends one record in the topic's format; the key is a sensor's id in decimal.
+    pub fn send(
+        &self,
+        sensor_id: i32,
+        payload: &str,
+        headers: RecordHeaders,
+    ) -> Result<Sending, PublishError> {
+        let mut key = itoa::Buffer::new();
+        let mut record = FutureRecord::to(&self.topic).key(key.format(sensor_id)).payload(payload);
+        record.headers = headers.into_inner();
         let deadline = Instant::now() + self.publish_timeout;
-        let delivery = self.enqueue(&sensor_id.to_string(), payload)?;
-        self.delivered(delivery, deadline).await
+        match self.client.send_result(record) {
+            Ok(delivery) => Ok(Sending { delivery, deadline }),
+            Err((error, _)) => Err(recorded(error.into())),
+        }
+    }
+
+    /// Waits until Kafka has a record on all in-sync replicas.
+    pub async fn sent(&self, sending: Sending) -> Result<Receipt, PublishError> {
+        // librdkafka looks for timeouts once a second, so its own answer may come late.
+        match tokio::time::timeout_at(sending.deadline, sending.delivery).await {
+            Ok(Ok(Ok(delivery))) => Ok(Receipt { partition: delivery.partition, offset: delivery.offset }),
+            Ok(Ok(Err((error, _)))) => Err(recorded(error.into())),
+            // The client is gone: the process stops.
+            Ok(Err(_canceled)) => Err(recorded(PublishError::TimedOut)),
+            Err(_elapsed) => Err(recorded(PublishError::TimedOut)),
+        }
     }
 
     /// Publishes one sensor's records in their order; all are on their way before the first is waited for.
@@ -137,35 +207,17 @@ impl Producer {
     pub async fn publish_all(
         &self,
         sensor_id: i32,
-        payloads: &[impl AsRef<[u8]>],
+        payloads: &[String],
     ) -> Result<Vec<Receipt>, PublishError> {
-        let deadline = Instant::now() + self.publish_timeout;
-        let key = sensor_id.to_string();
-        let deliveries = payloads
+        let sending = payloads
             .iter()
-            .map(|payload| self.enqueue(&key, payload.as_ref()))
+            .map(|payload| self.send(sensor_id, payload, RecordHeaders::default()))
             .collect::<Result<Vec<_>, _>>()?;
-        let mut receipts = Vec::with_capacity(deliveries.len());
-        for delivery in deliveries {
-            receipts.push(self.delivered(delivery, deadline).await?);
+        let mut receipts = Vec::with_capacity(sending.len());
+        for sending in sending {
+            receipts.push(self.sent(sending).await?);
         }
         Ok(receipts)
-    }
-
-    fn enqueue(&self, key: &str, payload: &[u8]) -> Result<DeliveryFuture, PublishError> {
-        let record = FutureRecord::to(&self.topic).key(key).payload(payload);
-        self.client.send_result(record).map_err(|(error, _)| recorded(PublishError::from(error)))
-    }
-
-    async fn delivered(&self, delivery: DeliveryFuture, deadline: Instant) -> Result<Receipt, PublishError> {
-        // librdkafka looks for timeouts once a second, so its own answer may come late.
-        match tokio::time::timeout_at(deadline, delivery).await {
-            Ok(Ok(Ok(delivery))) => Ok(Receipt { partition: delivery.partition, offset: delivery.offset }),
-            Ok(Ok(Err((error, _)))) => Err(recorded(error.into())),
-            // The client is gone: the process stops.
-            Ok(Err(_canceled)) => Err(recorded(PublishError::TimedOut)),
-            Err(_elapsed) => Err(recorded(PublishError::TimedOut)),
-        }
     }
 
     /// Asks the brokers for the topic now and then, until `stop`, and tells `kafka` what came of it.
@@ -186,6 +238,8 @@ impl Producer {
             };
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
+                // Whoever said so may be wrong, and everybody is turned away meanwhile.
+                () = self.went_down.notified() => {}
                 () = stop.cancelled() => return,
             }
         }
@@ -196,10 +250,23 @@ impl Producer {
         self.bootstrap.lock().unwrap_or_else(PoisonError::into_inner).mend(client);
         let metadata =
             client.fetch_metadata(Some(&self.topic), PROBE_TIMEOUT).map_err(|error| error.to_string())?;
-        match metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {
-            Some(error) => Err(format!("topic {}: {:?}", self.topic, RDKafkaErrorCode::from(error))),
-            None => Ok(()),
+        if let Some(error) = metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {
+            return Err(format!("topic {}: {:?}", self.topic, RDKafkaErrorCode::from(error)));
         }
+        self.describe(client).unwrap_or_else(|error| tracing::debug!("{error}"));
+        Ok(())
+    }
+
+    fn describe(&self, client: &Client<impl ClientContext>) -> Result<(), TopicError> {
+        let described = LiveTopic::ask(client, &self.topic, PROBE_TIMEOUT)?;
+        self.live_topic.send_if_modified(|known| {
+            let is_new = known.as_ref().is_none_or(|known| !known.is_like(&described));
+            if is_new {
+                *known = Some(Arc::new(described));
+            }
+            is_new
+        });
+        Ok(())
     }
 
     /// Waits until everything is acknowledged or has failed, for at most `timeout`; what is left is given up.
@@ -216,44 +283,22 @@ impl Producer {
     }
 }
 
-impl From<KafkaError> for PublishError {
-    fn from(error: KafkaError) -> Self {
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::QueueFull) => Self::QueueFull,
-            Some(
-                RDKafkaErrorCode::MessageTimedOut
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::RequestTimedOut
-                | RDKafkaErrorCode::PurgeQueue
-                | RDKafkaErrorCode::PurgeInflight,
-            ) => Self::TimedOut,
-            Some(RDKafkaErrorCode::MessageSizeTooLarge) => Self::TooLarge,
-            Some(code) => Self::Refused(format!("{code:?}")),
-            None => Self::Refused(error.to_string()),
-        }
-    }
-}
-
-fn recorded(error: PublishError) -> PublishError {
-    let cause = match &error {
-        PublishError::QueueFull => "queue_full",
-        PublishError::TimedOut => "timed_out",
-        PublishError::TooLarge | PublishError::Refused(_) => "refused",
-    };
-    counter!(PUBLISH_FAILURES, "cause" => cause).increment(1);
-    error
-}
-
 /// What librdkafka says between the records.
 struct Watcher {
     kafka: Component,
     failed: CancellationToken,
+    went_down: Arc<Notify>,
 }
 
 impl ClientContext for Watcher {
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.kafka.down("no broker answers"),
+            Some(RDKafkaErrorCode::AllBrokersDown) => {
+                if !self.kafka.is_out() {
+                    self.went_down.notify_one();
+                }
+                self.kafka.down("no broker answers");
+            }
             Some(RDKafkaErrorCode::Fatal) => {
                 tracing::error!("the Kafka producer cannot go on: {reason}");
                 self.kafka.down(reason);
@@ -290,8 +335,8 @@ mod tests {
     async fn without_a_broker_publishing_fails_within_the_bound() {
         let producer = producer(Duration::from_millis(300), &[]);
         let start = Instant::now();
-        assert_eq!(producer.publish(1, b"{}").await, Err(PublishError::TimedOut));
-        assert_eq!(producer.publish_all(1, &["{}", "{}"]).await, Err(PublishError::TimedOut));
+        let records = ["{}".to_owned(), "{}".to_owned()];
+        assert_eq!(producer.publish_all(1, &records).await, Err(PublishError::TimedOut));
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
         producer.close(Duration::from_millis(10)).await;
     }
@@ -300,23 +345,9 @@ mod tests {
     async fn a_full_queue_is_said_at_once() {
         let producer = producer(Duration::from_secs(60), &[("queue.buffering.max.messages", "1")]);
         let start = Instant::now();
-        assert_eq!(producer.publish_all(1, &["{}", "{}"]).await, Err(PublishError::QueueFull));
+        let records = ["{}".to_owned(), "{}".to_owned()];
+        assert_eq!(producer.publish_all(1, &records).await, Err(PublishError::QueueFull));
         assert!(start.elapsed() < Duration::from_secs(1));
         assert_eq!(producer.close(Duration::from_millis(10)).await, 1);
-    }
-
-    #[test]
-    fn librdkafkas_codes_are_told_apart() {
-        for (code, error) in [
-            (RDKafkaErrorCode::QueueFull, PublishError::QueueFull),
-            (RDKafkaErrorCode::MessageTimedOut, PublishError::TimedOut),
-            (RDKafkaErrorCode::MessageSizeTooLarge, PublishError::TooLarge),
-            (
-                RDKafkaErrorCode::UnknownTopicOrPartition,
-                PublishError::Refused("UnknownTopicOrPartition".to_owned()),
-            ),
-        ] {
-            assert_eq!(PublishError::from(KafkaError::MessageProduction(code)), error);
-        }
     }
 }

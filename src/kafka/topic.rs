@@ -293,7 +293,8 @@ impl AdminSession {
     }
 }
 
-fn look_up<C: ClientContext>(
+/// Blocks, for `timeout` at most per question.
+pub(super) fn look_up<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     timeout: Duration,

@@ -27,6 +27,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause after a request that got no answer, so that an api that is away is not run against.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(100);
 
+/// How an answer ends that turned a request away.
+pub const NOTHING_STORED: &str = "Nothing was stored.";
+
 /// Where the api is.
 #[derive(Clone, Debug)]
 pub struct ApiAddress {
@@ -100,11 +103,20 @@ impl HttpSender {
                 Ok(answer) => answer,
                 Err(_elapsed) => Err("no answer in time".to_owned()),
             };
-            let has_failed = answer.is_err();
-            self.ledger.note(tag, answer);
-            if has_failed {
-                connection = None;
-                sleep(TROUBLE_PAUSE).await;
+            match answer {
+                Ok(Answer::Accepted(receipt)) => self.ledger.note(tag, Ok(receipt)),
+                Ok(Answer::Refused) => {
+                    self.ledger.refused(number, tag);
+                    // On schedule the next one is sent whatever came of this one.
+                    if self.pace.due(number).is_none() {
+                        sleep(TROUBLE_PAUSE).await;
+                    }
+                }
+                Err(reason) => {
+                    self.ledger.note(tag, Err(reason));
+                    connection = None;
+                    sleep(TROUBLE_PAUSE).await;
+                }
             }
         }
     }
@@ -132,7 +144,7 @@ impl HttpSender {
         &self,
         connection: &mut Option<SendRequest<Full<Bytes>>>,
         number: u64,
-    ) -> Result<Receipt, String> {
+    ) -> Result<Answer, String> {
         let sender = match connection {
             Some(sender) if !sender.is_closed() => sender,
             _ => connection.insert(connect(&self.api).await?),
@@ -150,17 +162,46 @@ impl HttpSender {
         let response = sender.send_request(request).await.map_err(describe)?;
         let status = response.status();
         let answer = response.into_body().collect().await.map_err(describe)?.to_bytes();
-        if status != StatusCode::OK {
-            return Err(format!("status {status}"));
+        match status {
+            StatusCode::OK => {}
+            StatusCode::TOO_MANY_REQUESTS => return Ok(Answer::Refused),
+            StatusCode::SERVICE_UNAVAILABLE if is_overload(&answer) => return Ok(Answer::Refused),
+            _ => return Err(format!("status {status}: {}", detail(&answer))),
         }
         let Accepted { receipt } = serde_json::from_slice(&answer).map_err(describe)?;
         match &self.topic {
             Some(topic) if *topic != receipt.topic => {
                 Err(format!("the api publishes to {}, not to {topic}", receipt.topic))
             }
-            _ => Ok(Receipt { partition: receipt.partition, offset: receipt.offset }),
+            _ => Ok(Answer::Accepted(Receipt { partition: receipt.partition, offset: receipt.offset })),
         }
     }
+}
+
+/// What the api said of a record.
+enum Answer {
+    Accepted(Receipt),
+    /// Turned away before anything was done for it.
+    Refused,
+}
+
+/// The part of an answer that says why there is none.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    detail: serde_json::Value,
+}
+
+fn detail(answer: &[u8]) -> String {
+    match serde_json::from_slice::<Problem>(answer).unwrap_or_default().detail {
+        serde_json::Value::String(detail) => detail,
+        other => other.to_string(),
+    }
+}
+
+/// Of what is 503 only that which certainly stored nothing: a record that Kafka did not acknowledge may be there.
+fn is_overload(answer: &[u8]) -> bool {
+    detail(answer).ends_with(NOTHING_STORED)
 }
 
 /// The part of an answer that says where the readings are.
@@ -212,6 +253,13 @@ fn body(plan: &Plan, number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_certainly_stored_nothing_is_a_refusal() {
+        assert!(is_overload(br#"{"detail":"Too many requests in a second. Nothing was stored."}"#));
+        assert!(!is_overload(br#"{"detail":"The readings may or may not have been stored."}"#));
+        assert!(!is_overload(b"<html>"));
+    }
 
     #[test]
     fn an_address_is_taken_apart() {

@@ -61,6 +61,10 @@ pub struct Outcome {
     pub samples: Vec<Sent>,
     /// Records that were not acknowledged, by reason.
     pub failures: BTreeMap<String, u64>,
+    /// Numbers of the records that were turned away, in no order.
+    pub refused: Vec<u64>,
+    /// From the time that a record was due until it was turned away.
+    pub refusal_latencies: Latencies,
     /// When the last answer came, counted from the start.
     pub last_answer: Duration,
 }
@@ -100,6 +104,15 @@ impl Ledger {
         }
     }
 
+    /// Notes that a record was turned away, and is nowhere.
+    pub fn refused(&self, number: u64, tag: Tag) {
+        let now = self.elapsed();
+        let mut pages = self.pages();
+        pages.last_answer = now;
+        pages.refused.push(number);
+        pages.refusal_latencies.record(now.saturating_sub(tag.due));
+    }
+
     /// All that was noted so far.
     pub fn outcome(&self) -> Outcome {
         self.pages().clone()
@@ -130,7 +143,9 @@ mod tests {
             ledger.note(tag, Ok(Receipt { partition, offset }));
         }
         ledger.note(tag, Err("no".to_owned()));
+        ledger.refused(7, tag);
         let outcome = ledger.outcome();
+        assert_eq!((outcome.refused.as_slice(), outcome.refusal_latencies.count()), (&[7][..], 1));
         assert_eq!(outcome.goals, BTreeMap::from([(0, 5), (1, 10)]));
         assert_eq!((outcome.samples.len(), outcome.latencies.count()), (3, 3));
         assert_eq!(outcome.failures, BTreeMap::from([("no".to_owned(), 1)]));

@@ -33,7 +33,7 @@ pub struct Plan {
 /// What the table must hold after a run.
 #[derive(Clone, Debug)]
 pub struct Expected {
-    /// How many readings of each sensor; those that have none are left out.
+    /// How many readings of each sensor at most; those that have none are left out.
     pub sensors: Vec<SensorReadings>,
     /// Time of every sensor's first reading.
     pub first: Timestamp,
@@ -120,14 +120,25 @@ impl Plan {
             }
         } else {
             // As many as a record may have here fit well into one.
-            for text in encode::batches(self.sensor_id(record), readings, MAX_RECORD_BYTES) {
-                payload.push_str(&text);
-            }
+            let readings: Vec<Reading> = readings.collect();
+            encode::write_record(&readings, MAX_RECORD_BYTES, payload);
         }
     }
 
-    /// What is there once the first `records` records are stored.
-    pub fn expected(&self, records: u64) -> Expected {
+    /// What is there once the first `records` records are stored, but for those in `refused`.
+    pub fn expected(&self, records: u64, refused: &[u64]) -> Expected {
+        let mut expected = self.expected_of_all(records);
+        for &record in refused {
+            let slot = self.slot(record);
+            expected.readings -= self.per_record;
+            for number in self.numbers(record) {
+                expected.checksum -= self.weighed(slot, number);
+            }
+        }
+        expected
+    }
+
+    fn expected_of_all(&self, records: u64) -> Expected {
         let sensors = self.sensor_ids.len() as u64;
         let mut expected = Expected {
             sensors: Vec::new(),
@@ -144,12 +155,17 @@ impl Plan {
             }
             expected.sensors.push(SensorReadings { sensor_id, readings });
             for number in 0..readings {
-                let weight =
-                    (i64::from(sensor_id) * CHECKSUM_SENSOR_FACTOR + number as i64) % CHECKSUM_MODULUS + 1;
-                expected.checksum += self.hundredths(slot, number) as i64 * weight;
+                expected.checksum += self.weighed(slot, number);
             }
         }
         expected
+    }
+
+    /// A reading's part of the checksum.
+    fn weighed(&self, slot: usize, number: u64) -> i64 {
+        let sensor = i64::from(self.sensor_ids[slot]) * CHECKSUM_SENSOR_FACTOR;
+        let weight = (sensor + number as i64) % CHECKSUM_MODULUS + 1;
+        self.hundredths(slot, number) as i64 * weight
     }
 
     fn slot(&self, record: u64) -> usize {
@@ -245,13 +261,23 @@ mod tests {
                 checksum += (reading.value * 100.0).round() as i64 * weight;
                 *counts.entry(reading.sensor_id).or_default() += 1;
             }
-            let expected = plan.expected(records);
+            let expected = plan.expected(records, &[]);
             assert_eq!(expected.readings, records * per_record);
             assert_eq!(expected.checksum, checksum);
             let sensors: BTreeMap<i32, u64> =
                 expected.sensors.iter().map(|sensor| (sensor.sensor_id, sensor.readings)).collect();
             assert_eq!(sensors, counts);
         }
+    }
+
+    #[test]
+    fn what_was_turned_away_is_not_expected() {
+        let plan = plan("--readings-per-record 3", 2);
+        let (without_last, all) = (plan.expected(4, &[]), plan.expected(5, &[4]));
+        assert_eq!((all.readings, all.checksum), (without_last.readings, without_last.checksum));
+        let middle = plan.expected(5, &[1, 4]);
+        assert_eq!(middle.readings, 9);
+        assert_ne!(middle.checksum, plan.expected(3, &[]).checksum, "other readings");
     }
 
     #[test]

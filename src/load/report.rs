@@ -16,6 +16,9 @@ pub struct Report {
     /// From the time that a record was due to its acknowledgement.
     #[serde(rename = "ack_ms")]
     pub acknowledgement: Latencies,
+    /// From the time that a record was due until it was turned away.
+    #[serde(rename = "refused_ms")]
+    pub refusal: Latencies,
     /// What is in the database, where that was asked.
     pub verified: Option<Verified>,
 }
@@ -43,6 +46,8 @@ pub struct Run {
     /// From the start to the last answer.
     #[serde(serialize_with = "as_seconds", rename = "seconds")]
     pub elapsed: Duration,
+    /// Records that were turned away because there were too many.
+    pub refused: u64,
     /// Readings acknowledged in a second.
     pub readings_per_second: f64,
     /// Records that were not acknowledged, by reason.
@@ -84,6 +89,7 @@ impl Run {
             records,
             readings: records * plan.per_record(),
             elapsed: Duration::ZERO,
+            refused: 0,
             readings_per_second: 0.0,
             failures: BTreeMap::new(),
         }
@@ -152,6 +158,9 @@ impl fmt::Display for Report {
         let step = humantime::format_duration(self.run.step);
         writeln!(f, "          the same again: --seed {seed} --from {from} --step {step}")?;
         writeln!(f, "ack       {}", self.acknowledgement)?;
+        if self.run.refused > 0 {
+            writeln!(f, "refused   {} records: {}", self.run.refused, self.refusal)?;
+        }
         if let Some(verified) = &self.verified {
             writeln!(f, "visible   {}", verified.visibility)?;
             writeln!(

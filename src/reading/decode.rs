@@ -65,6 +65,28 @@ pub fn decode(
     decode_with_text(payload, received, window, &mut |place, outcome, _| each(place, outcome))
 }
 
+/// Reads one reading, `{"sensor_id":…,"value":…,"timestamp":…}`; `received` is asked where it has no timestamp.
+pub fn single(text: &[u8], received: impl FnOnce() -> Timestamp, window: &Window) -> Result<Reading, Reject> {
+    let mut decoder =
+        Decoder { scanner: Scanner::new(utf8(text)?), received: Timestamp::from_micros(0), window };
+    let mut members = || -> Result<Members, Reject> {
+        let token = decoder.scanner.token()?;
+        if token != Token::Object {
+            decoder.scanner.skip(token)?;
+            decoder.scanner.end()?;
+            return Err(Reject::new(Reason::WrongShape, "the item is not an object"));
+        }
+        let members = decoder.members(None, None)?;
+        decoder.scanner.end()?;
+        Ok(members)
+    };
+    let members = members().map_err(|reject| naming_nul(reject, text))?;
+    if matches!(members.timestamp, None | Some(Ok(None))) {
+        decoder.received = received();
+    }
+    decoder.reading(members, None)
+}
+
 /// A record in the topic's format that holds just the reading at `place`, so that it can be sent again alone.
 ///
 /// For a record that counts as one that is the record as received.
@@ -111,17 +133,23 @@ fn decode_with_text(
     if payload.is_empty() {
         return Err(Reject::new(Reason::EmptyRecord, "the record has no value"));
     }
-    let text = std::str::from_utf8(payload).map_err(|_| Reject::new(Reason::MalformedJson, "not UTF-8"));
-    text.and_then(|text| Decoder { scanner: Scanner::new(text), received, window }.record(each)).map_err(
-        |reject| {
-            // A NUL byte is malformed JSON wherever it stands, and a fault of its own to those who look for it.
-            if reject.reason == Reason::MalformedJson && payload.contains(&0) {
-                Reject::new(Reason::NulByte, "the record holds a NUL byte")
-            } else {
-                reject
-            }
-        },
-    )
+    let decoded =
+        utf8(payload).and_then(|text| Decoder { scanner: Scanner::new(text), received, window }.record(each));
+    decoded.map_err(|reject| naming_nul(reject, payload))
+}
+
+fn utf8(payload: &[u8]) -> Result<&str, Reject> {
+    std::str::from_utf8(payload)
+        .map_err(|_| naming_nul(Reject::new(Reason::MalformedJson, "not UTF-8"), payload))
+}
+
+/// A NUL byte is malformed JSON wherever it stands, and a fault of its own to those who look for it.
+fn naming_nul(reject: Reject, payload: &[u8]) -> Reject {
+    if reject.reason == Reason::MalformedJson && payload.contains(&0) {
+        Reject::new(Reason::NulByte, "the record holds a NUL byte")
+    } else {
+        reject
+    }
 }
 
 struct Decoder<'a> {

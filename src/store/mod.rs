@@ -7,6 +7,7 @@ mod load;
 mod offsets;
 mod pool;
 pub mod queries;
+pub mod receipts;
 mod sample;
 mod schema;
 mod sensor_changes;

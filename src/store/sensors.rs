@@ -92,6 +92,15 @@ pub async fn exists(pool: &Pool, sensor_id: i32) -> Result<bool, StoreError> {
     .await
 }
 
+/// Which of these ids are sensors'.
+pub async fn existing(pool: &Pool, sensor_ids: Vec<i32>) -> Result<Vec<i32>, StoreError> {
+    const SQL: &str = "SELECT sensor_id FROM sensors WHERE sensor_id = ANY ($1)";
+    pool.run_within(LOOK_UP_TIMEOUT, "looking up sensors", move |connection| {
+        Box::pin(sqlx::query_scalar(SQL).bind(sensor_ids).fetch_all(connection))
+    })
+    .await
+}
+
 /// Hands the ids of the newest sensors, at most `limit`, to `each` as they arrive.
 pub async fn for_each_id(
     pool: &Pool,

@@ -55,6 +55,8 @@ async fn the_document_has_every_route_and_status() {
     for (path, method, statuses) in [
         ("/sensors", "post", &["200", "400", "408", "413", "415", "422", "503"][..]),
         ("/sensor_data/{sensor_id}", "post", &["200", "400", "404", "408", "413", "415", "422", "503"]),
+        ("/readings", "post", &["202", "207", "400", "408", "413", "415", "422", "503"]),
+        ("/receipts/{partition}/{offset}", "get", &["200", "404", "422", "503"]),
         ("/daily_avg/{sensor_id}", "get", &["200", "404", "422", "503"]),
         ("/sensors", "get", &["200", "422", "503"]),
         ("/sensors/bulk", "post", &["201", "400", "408", "413", "415", "422", "503"]),

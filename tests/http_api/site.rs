@@ -6,6 +6,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
+    message::OwnedMessage,
 };
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect::Policy};
 use sensorpipe::{
@@ -16,7 +17,7 @@ use sensorpipe::{
     store::{Pool, keys::StoredKeys},
 };
 use serde_json::Value;
-use testbed::{TestDatabase, TestTopic, config};
+use testbed::{Role, Sensorpipe, TestDatabase, TestTopic, config};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +61,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let api = Api::new(producer, pool, reads, known_sensors.clone(), Limits::new(&http, &config(&[])));
+        tokio::spawn(api.watch_visibility(stop.clone()));
         // The process has one recorder, and no test may be the one that installs it.
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let router = http::router(api, keys.clone(), &http.cors_allow_origins, health.clone(), metrics);
@@ -97,6 +99,25 @@ impl Server {
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
         }
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// Posts a body with these headers.
+    pub(crate) async fn send(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Answer {
+        let request = self.client.post(format!("{}{path}", self.url)).body(body);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        Answer::of(request.send().await.unwrap()).await
+    }
+
+    /// Gets with a preference to wait for so many seconds.
+    pub(crate) async fn get_waiting(&self, path: &str, seconds: u32) -> Answer {
+        let request =
+            self.client.get(format!("{}{path}", self.url)).header("prefer", format!("wait={seconds}"));
         Answer::of(request.send().await.unwrap()).await
     }
 
@@ -169,13 +190,33 @@ impl Site {
     }
 
     pub(crate) async fn start_with(flags: &[&str]) -> Self {
-        let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(3));
+        Self::start_on(TestTopic::create(3).await, flags).await
+    }
+
+    /// With a topic that the test has made.
+    pub(crate) async fn start_on(topic: TestTopic, flags: &[&str]) -> Self {
+        let database = TestDatabase::create().await;
         let server = Server::start(&database.config(), &topic.config(), flags).await;
         Self { server, database, topic }
     }
 
+    /// A worker that stores what the topic has.
+    pub(crate) fn worker(&self) -> Sensorpipe {
+        Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "1"])
+            .database(&self.database)
+            .topic(&self.topic)
+            .start()
+    }
+
     /// The key and the value of the record that a receipt leads to.
     pub(crate) async fn record(&self, receipt: &Value) -> (String, Value) {
+        let record = self.whole_record(receipt).await;
+        let key = String::from_utf8(record.key().unwrap().to_vec()).unwrap();
+        (key, serde_json::from_slice(record.payload().unwrap()).unwrap())
+    }
+
+    /// The record that a receipt leads to.
+    pub(crate) async fn whole_record(&self, receipt: &Value) -> OwnedMessage {
         assert_eq!(receipt["topic"], *self.topic.name);
         let partition = i32::try_from(receipt["partition"].as_i64().unwrap()).unwrap();
         let offset = receipt["offset"].as_i64().unwrap();
@@ -187,8 +228,7 @@ impl Site {
         tokio::task::spawn_blocking(move || {
             let record = consumer.poll(PATIENCE).expect("there is a record").unwrap();
             assert_eq!(record.offset(), offset);
-            let key = String::from_utf8(record.key().unwrap().to_vec()).unwrap();
-            (key, serde_json::from_slice(record.payload().unwrap()).unwrap())
+            record.detach()
         })
         .await
         .unwrap()

@@ -115,6 +115,47 @@ fn a_reading_can_be_taken_out_of_its_record() {
     assert_eq!(extract(array, Place::Item(1)), br#"{"sensor_id":2,"value":"x"}"#);
 }
 
+#[test]
+fn a_reading_alone_is_what_its_record_is() {
+    let read = |text: &str| single(text.as_bytes(), || RECEIVED, &window());
+    for text in [
+        r#"{"sensor_id":1,"value":"2.5","timestamp":1728743340}"#,
+        r#" {"value":1,"sensor_id":1,"unit":["C"]} "#,
+        r#"{"sensor_id":1,"value":1,"timestamp":null}"#,
+        r#"{"sensor_id":1,"value":"warm"}"#,
+        r#"{"sensor_id":1,"value":1,"timestamp":"never"}"#,
+        r#"{"value":1}"#,
+        "[1]",
+        "7",
+        "",
+        "{",
+        r#"{"sensor_id":1,"value":1} x"#,
+        "{\"sensor_id\":1,\"value\":1\0}",
+    ] {
+        let mut decoded = None;
+        let record = decode(text.as_bytes(), RECEIVED, &window(), &mut |_, outcome| decoded = Some(outcome));
+        let expected = record.and_then(|()| decoded.unwrap());
+        match (read(text), expected) {
+            // An array is a record, and nothing is one without a value; neither is a reading.
+            (Err(reject), _) if matches!(text, "[1]" | "") => {
+                assert!(matches!(reject.reason, Reason::WrongShape | Reason::MalformedJson), "{reject:?}");
+            }
+            (single, expected) => {
+                let reasons = (single.clone().map_err(|r| r.reason), expected.map_err(|r| r.reason));
+                assert_eq!(reasons.0, reasons.1, "{text}");
+            }
+        }
+    }
+    let asked = std::cell::Cell::new(0);
+    let timed = r#"{"sensor_id":1,"value":1,"timestamp":1728743340}"#;
+    let received = || {
+        asked.set(asked.get() + 1);
+        RECEIVED
+    };
+    single(timed.as_bytes(), received, &window()).unwrap();
+    assert_eq!(asked.get(), 0, "a time of its own");
+}
+
 proptest! {
     #[test]
     fn reads_what_encode_writes(readings in proptest::collection::vec((-1e300_f64..1e300, 946_684_800_000_000_i64..1_800_000_000_000_000), 0..40)) {
@@ -122,7 +163,7 @@ proptest! {
             .map(|(value, micros)| Reading { sensor_id: 9, time: Timestamp::from_micros(micros), value })
             .collect();
         let mut decoded = Vec::new();
-        for record in crate::reading::encode::batches(9, readings.iter().copied(), 500) {
+        for record in crate::reading::encode::batches(&readings, 500) {
             decode(record.as_bytes(), RECEIVED, &window(), &mut |_, outcome| decoded.push(outcome.unwrap())).unwrap();
         }
         prop_assert_eq!(&decoded, &readings);

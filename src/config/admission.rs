@@ -1,0 +1,25 @@
+//! How much the api takes on at a time.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use clap::Args;
+
+/// Bounds on requests that bring readings; what is past them is turned away at once.
+#[derive(Args, Clone, Debug)]
+pub struct AdmissionConfig {
+    /// Most requests with readings under way at a time
+    #[arg(long, env = "HTTP_MAX_IN_FLIGHT", default_value_t = 4_096)]
+    pub http_max_in_flight: usize,
+
+    /// Most bytes of their bodies held at a time, unpacked; at least one body of the largest size
+    #[arg(long, env = "HTTP_MAX_HELD_BYTES", default_value_t = 64 << 20)]
+    pub http_max_held_bytes: usize,
+
+    /// Most requests with readings in a second; no bound where not set
+    #[arg(long, env = "HTTP_MAX_RATE")]
+    pub http_max_rate: Option<NonZeroU32>,
+
+    /// Longest wait that a request may ask for with `Prefer: wait`
+    #[arg(long, env = "HTTP_MAX_WAIT", default_value = "20s", value_parser = humantime::parse_duration)]
+    pub http_max_wait: Duration,
+}

@@ -1,0 +1,201 @@
+//! Takes the items of one request: which are readings, which sensors there are, which partition each goes to.
+
+use std::{borrow::Cow, collections::HashMap, mem};
+
+use super::split::{Broken, ITEM_MAX_BYTES, Item};
+use crate::{
+    http::{Api, error::ApiError, fault::FAULTS_MAX, publish::Outbox},
+    reading::{
+        Reading, Reason, Timestamp, Window,
+        decode::{self, Reject},
+    },
+};
+
+/// Readings that wait for company in their partitions' records, at most; what a request holds is bounded by it.
+const GROUPED_MAX: usize = 20_000;
+/// Sensors whose partitions a request remembers, at most.
+const SENSORS_MAX: usize = 50_000;
+
+/// The code of an item whose sensor is not known here while the database does not answer.
+pub(super) const UNAVAILABLE: &str = "database_unavailable";
+
+/// An item that was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FailedItem {
+    pub(super) index: u64,
+    pub(super) code: &'static str,
+    pub(super) message: Cow<'static, str>,
+}
+
+/// What came of the items.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) accepted: u64,
+    pub(super) failed: u64,
+    /// The first of them, in no order.
+    pub(super) failures: Vec<FailedItem>,
+    /// Whether the database left a question about a sensor open.
+    pub(super) is_unavailable: bool,
+}
+
+impl Tally {
+    fn fail(&mut self, index: u64, code: &'static str, message: impl Into<Cow<'static, str>>) {
+        self.failed += 1;
+        if self.failures.len() < FAULTS_MAX {
+            self.failures.push(FailedItem { index, code, message: message.into() });
+        }
+    }
+}
+
+/// What is known of a sensor within a request.
+#[derive(Clone, Copy)]
+enum Sensor {
+    /// It is there, and its readings go to this partition.
+    In(usize),
+    Unknown,
+    /// The database did not say.
+    Unanswered,
+}
+
+/// One request's items on their way into records.
+pub(super) struct Intake<'a> {
+    api: &'a Api,
+    window: Window,
+    received: Timestamp,
+    /// Whether an item that is no JSON breaks all that follows, too.
+    is_one_document: bool,
+    items: u64,
+    /// Readings with their places whose sensors have not been looked at yet.
+    fresh: Vec<(u64, Reading)>,
+    sensors: HashMap<i32, Sensor>,
+    /// Readings by partition.
+    groups: Vec<Vec<Reading>>,
+    grouped: usize,
+    tally: Tally,
+}
+
+impl<'a> Intake<'a> {
+    pub(super) fn new(api: &'a Api, partitions: i32, is_one_document: bool) -> Self {
+        let received = Timestamp::now();
+        Self {
+            api,
+            window: api.limits.window(received),
+            received,
+            is_one_document,
+            items: 0,
+            fresh: Vec::new(),
+            sensors: HashMap::new(),
+            groups: vec![Vec::new(); partitions.max(1) as usize],
+            grouped: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// How many items there were so far.
+    pub(super) fn items(&self) -> u64 {
+        self.items
+    }
+
+    /// What is held, roughly.
+    pub(super) fn held_bytes(&self) -> usize {
+        (self.fresh.capacity() + self.grouped) * size_of::<(u64, Reading)>()
+    }
+
+    /// Takes an item as the body has it.
+    pub(super) fn take(&mut self, item: Item<'_>) -> Result<(), Broken> {
+        let index = self.items;
+        let read = match item {
+            Item::Text(text) => {
+                let received = || self.api.receipt_clock.next(self.received);
+                decode::single(text, received, &self.window)
+            }
+            Item::TooLong => {
+                let message = format!("the item is longer than {ITEM_MAX_BYTES} bytes");
+                Err(Reject::new(Reason::TooLarge, message))
+            }
+        };
+        match read {
+            Ok(reading) => self.fresh.push((index, reading)),
+            Err(reject) => {
+                if self.is_one_document && matches!(reject.reason, Reason::MalformedJson | Reason::NulByte) {
+                    return Err(Broken::Expected("JSON"));
+                }
+                self.tally.fail(index, reject.reason.as_str(), reject.detail);
+            }
+        }
+        self.items += 1;
+        Ok(())
+    }
+
+    /// Looks at the sensors of the readings taken so far, and sends what is enough for records.
+    pub(super) async fn settle(&mut self, outbox: &mut Outbox<'_>) -> Result<(), ApiError> {
+        self.look_at_sensors().await;
+        for (index, reading) in mem::take(&mut self.fresh) {
+            let Reading { sensor_id, .. } = reading;
+            match self.sensors.get(&sensor_id) {
+                Some(Sensor::In(partition)) => {
+                    self.groups[*partition].push(reading);
+                    self.grouped += 1;
+                }
+                Some(Sensor::Unanswered) => {
+                    self.tally.is_unavailable = true;
+                    let message =
+                        "the database does not say now whether there is such a sensor; send it again";
+                    self.tally.fail(index, UNAVAILABLE, message);
+                }
+                Some(Sensor::Unknown) | None => {
+                    let message = format!("there is no sensor {sensor_id}");
+                    self.tally.fail(index, Reason::UnknownSensor.as_str(), message);
+                }
+            }
+        }
+        if self.sensors.len() > SENSORS_MAX {
+            self.sensors.clear();
+        }
+        if self.grouped >= GROUPED_MAX { self.send(outbox) } else { Ok(()) }
+    }
+
+    /// Sends what is left; what came of the items once Kafka has all of it.
+    pub(super) fn finish(mut self, outbox: &mut Outbox<'_>) -> Result<Tally, ApiError> {
+        self.send(outbox)?;
+        let mut tally = self.tally;
+        tally.failures.sort_unstable_by_key(|failure| failure.index);
+        Ok(tally)
+    }
+
+    /// Knows the sensors of all fresh readings afterwards; asks the database once for all that are new here.
+    async fn look_at_sensors(&mut self) {
+        let mut unknown = Vec::new();
+        let partitions = self.groups.len() as i32;
+        let producer = &self.api.producer;
+        let home = |sensor_id| Sensor::In(producer.partition_of(sensor_id, partitions) as usize);
+        for (_, Reading { sensor_id, .. }) in &self.fresh {
+            self.sensors.entry(*sensor_id).or_insert_with(|| {
+                if self.api.known_sensors.is_cached(*sensor_id) {
+                    home(*sensor_id)
+                } else {
+                    unknown.push(*sensor_id);
+                    Sensor::Unknown
+                }
+            });
+        }
+        if unknown.is_empty() {
+            return;
+        }
+        match self.api.known_sensors.among(&unknown).await {
+            Ok(there) => self.sensors.extend(there.into_iter().map(|id| (id, home(id)))),
+            Err(error) => {
+                tracing::debug!("{error}: {}", error.server_message());
+                self.sensors.extend(unknown.into_iter().map(|id| (id, Sensor::Unanswered)));
+            }
+        }
+    }
+
+    fn send(&mut self, outbox: &mut Outbox<'_>) -> Result<(), ApiError> {
+        self.tally.accepted += mem::take(&mut self.grouped) as u64;
+        self.groups
+            .iter_mut()
+            .filter(|group| !group.is_empty())
+            .try_for_each(|group| outbox.send(mem::take(group)))
+    }
+}

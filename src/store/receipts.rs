@@ -1,0 +1,47 @@
+//! What became of a record, as far as the database tells.
+
+use super::{
+    StoreError,
+    pool::{LOOK_UP_TIMEOUT, Pool},
+};
+use crate::pipeline::Log;
+
+/// How far a partition is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Progress {
+    /// The partition.
+    pub partition: i32,
+    /// Where ingestion of it began.
+    pub first_offset: i64,
+    /// First offset that is not stored.
+    pub next_offset: i64,
+}
+
+/// All partitions of a log that were ever assigned; another topic of the same name is not it.
+///
+/// Cheap enough to be asked hundreds of times a second.
+pub async fn progress(pool: &Pool, log: Log) -> Result<Vec<Progress>, StoreError> {
+    const SQL: &str = "SELECT partition, first_offset, next_offset FROM ingest_offsets
+        WHERE cluster_id = $1 AND topic = $2 AND topic_id = $3";
+    pool.run_within(LOOK_UP_TIMEOUT, "looking at the stored offsets", move |connection| {
+        Box::pin(
+            sqlx::query_as(SQL).bind(log.cluster_id).bind(log.topic).bind(log.topic_id).fetch_all(connection),
+        )
+    })
+    .await
+}
+
+/// How many readings of a record are in `dead_letters`, by reason.
+pub async fn dead_lettered(
+    pool: &Pool,
+    topic: String,
+    partition: i32,
+    offset: i64,
+) -> Result<Vec<(String, i64)>, StoreError> {
+    const SQL: &str = r#"SELECT reason, count(*) FROM dead_letters
+        WHERE topic = $1 AND partition = $2 AND "offset" = $3 GROUP BY reason"#;
+    pool.run("looking for a record's dead letters", move |connection| {
+        Box::pin(sqlx::query_as(SQL).bind(topic).bind(partition).bind(offset).fetch_all(connection))
+    })
+    .await
+}
