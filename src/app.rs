@@ -5,7 +5,9 @@ mod keys;
 mod load;
 mod logging;
 mod migrate;
+mod retention;
 mod seed;
+mod stats;
 mod worker;
 
 use std::time::Duration;
@@ -16,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{
     DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig,
-    MetricsConfig, SchemaConfig, TopicConfig, WorkerConfig,
+    MetricsConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::health::Health;
 
@@ -97,6 +99,13 @@ pub enum Command {
         #[command(flatten)]
         load: LoadConfig,
     },
+    /// Look after the daily statistics that are kept
+    Stats {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(subcommand)]
+        command: StatsCommand,
+    },
     /// Make, show and revoke the API keys
     Keys {
         #[command(subcommand)]
@@ -174,6 +183,7 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
         }
         Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings, stop).await,
         Command::Load { database, kafka, load } => load::run(&database, &kafka, &settings, &load, stop).await,
+        Command::Stats { database, command } => stats::run(&database, &command).await,
         Command::Keys { command } => keys::run(command).await,
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());

@@ -5,6 +5,8 @@ mod cors;
 mod keys;
 mod load;
 mod queries;
+mod rollups;
+mod stats;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
 
@@ -16,8 +18,10 @@ pub use self::{
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
     load::{ApiKey, LoadConfig, LoadTarget},
     queries::QueryConfig,
+    rollups::{RetentionStats, Rollups},
+    stats::{RebuildConfig, StatsCommand},
 };
-use crate::reading::{OnDuplicate, Timestamp};
+use crate::reading::{Acceptance, OnDuplicate, Timestamp};
 
 /// Where the database is.
 #[derive(Args, Clone, Debug)]
@@ -155,6 +159,10 @@ pub struct SchemaConfig {
     /// Drop an adopted hypertable's index on time alone: no query here needs it, and each row pays for it
     #[arg(long, env = "DROP_TIME_INDEX")]
     pub drop_time_index: bool,
+
+    /// Have chunks compressed that are older than this, where TimescaleDB's edition can; not at all where not set
+    #[arg(long, env = "COMPRESS_AFTER", value_parser = humantime::parse_duration)]
+    pub compress_after: Option<Duration>,
 }
 
 /// The HTTP front end.
@@ -196,7 +204,7 @@ pub struct HttpConfig {
     pub queries: QueryConfig,
 }
 
-/// Which readings are accepted, and what becomes of a second one for the same sensor and time.
+/// Which readings are accepted, what becomes of a second one for the same sensor and time, and what is kept.
 #[derive(Args, Clone, Debug)]
 pub struct IngestConfig {
     /// Earliest reading time that is accepted
@@ -210,6 +218,26 @@ pub struct IngestConfig {
     /// Which of two readings for the same sensor and time stays
     #[arg(long, env = "ON_DUPLICATE", value_enum, default_value_t = OnDuplicate::Ignore)]
     pub on_duplicate: OnDuplicate,
+
+    /// How long readings stay: older ones are refused, and workers drop their chunks; for ever where not set
+    #[arg(long, env = "RETENTION", value_parser = humantime::parse_duration)]
+    pub retention: Option<Duration>,
+
+    /// Keep statistics of days that are over; the same on every api and worker
+    #[arg(long, env = "ROLLUPS", value_enum, default_value_t = Rollups::On)]
+    pub rollups: Rollups,
+}
+
+impl IngestConfig {
+    /// Which reading times are accepted.
+    pub fn acceptance(&self) -> Acceptance {
+        let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        Acceptance {
+            since: self.accept_since,
+            ahead_micros: micros(self.accept_ahead),
+            retention_micros: self.retention.map(micros),
+        }
+    }
 }
 
 /// The pool of consumers.
@@ -246,6 +274,14 @@ pub struct WorkerConfig {
     /// How long a database lock may block a writer before a frozen sensorpipe backend that holds it is ended
     #[arg(long, env = "LOCK_TIMEOUT", default_value = "3s", value_parser = humantime::parse_duration)]
     pub lock_timeout: Duration,
+
+    /// What becomes of daily statistics whose readings RETENTION drops
+    #[arg(long, env = "RETENTION_STATS", value_enum, default_value_t = RetentionStats::Keep)]
+    pub retention_stats: RetentionStats,
+
+    /// How often a worker looks for chunks that RETENTION drops
+    #[arg(long, env = "RETENTION_INTERVAL", default_value = "1h", value_parser = humantime::parse_duration)]
+    pub retention_interval: Duration,
 
     /// Longest wait for the stored offsets on assignment; then the consumer leaves the group until Postgres answers
     #[arg(long, env = "ASSIGN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]

@@ -30,6 +30,13 @@ pub const BLOCKERS_ENDED: &str = "sensorpipe_blockers_ended_total";
 /// Partitions not consumed because their log and their stored offset contradict each other; labels: `gap`.
 pub const GAPS: &str = "sensorpipe_gaps_total";
 
+/// Kept daily statistics that were forgotten because readings of their day were written.
+pub const DAYS_REOPENED: &str = "sensorpipe_days_reopened_total";
+/// Days whose statistics were to be kept; labels: `outcome` = `kept`, `busy` (their readings were changing) or `failed`.
+pub const DAYS_KEPT: &str = "sensorpipe_days_kept_total";
+/// Chunks of readings that retention has dropped.
+pub const CHUNKS_DROPPED: &str = "sensorpipe_chunks_dropped_total";
+
 /// HTTP requests; labels: `method`, `route`, `status`.
 pub const HTTP_REQUESTS: &str = "sensorpipe_http_requests_total";
 /// Seconds until the answer's head; labels: `route`.
@@ -87,6 +94,13 @@ fn describe() {
         "Frozen sensorpipe backends ended because they blocked a writer."
     );
     describe_counter!(GAPS, Unit::Count, "Contradictions found between the log and the stored offset.");
+    describe_counter!(
+        DAYS_REOPENED,
+        Unit::Count,
+        "Kept daily statistics forgotten because readings of their day were written."
+    );
+    describe_counter!(DAYS_KEPT, Unit::Count, "Days whose statistics were to be kept, by outcome.");
+    describe_counter!(CHUNKS_DROPPED, Unit::Count, "Chunks of readings dropped by retention.");
     describe_counter!(HTTP_REQUESTS, Unit::Count, "HTTP requests answered.");
     describe_histogram!(HTTP_SECONDS, Unit::Seconds, "Time until the head of an HTTP answer.");
     describe_counter!(HTTP_KEY_REQUESTS, Unit::Count, "Requests by API key and what became of them.");

@@ -3,7 +3,7 @@
 use crate::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings, SchemaConfig, TopicConfig},
     kafka::{Topic, ensure_topic},
-    store::{self, Migrated},
+    store::{self, Compression, Migrated},
 };
 
 /// Brings the schema up to date, then makes the topic where it is missing.
@@ -16,6 +16,9 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     let migrated = store::migrate(database, schema).await?;
     say_migrated(&migrated);
+    if let Some(after) = schema.compress_after {
+        say_compression(store::compress_after(database, after).await?);
+    }
     let found = ensure_topic(kafka, settings, topic).await?;
     say_topic(&kafka.kafka_topic, &found, topic);
     Ok(())
@@ -33,6 +36,17 @@ fn say_migrated(migrated: &Migrated) {
         (false, false, _) => tracing::info!("schema: up to date"),
         (true, false, false) => tracing::info!("schema: already up to date"),
         (true, false, true) => tracing::info!("schema: already there, made by a newer sensorpipe"),
+    }
+}
+
+fn say_compression(compression: Compression) {
+    match compression {
+        Compression::Scheduled => tracing::info!("compression: scheduled, as asked"),
+        Compression::NotInThisEdition => {
+            tracing::warn!(
+                "compression: this edition of TimescaleDB has none, so COMPRESS_AFTER does nothing"
+            );
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::Operations;
+use super::{Operations, retention::Retention};
 use crate::{
     batch::Limits,
     config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, WorkerConfig},
@@ -45,6 +45,13 @@ pub(super) async fn run(
         () = stop.cancelled() => return Ok(()),
     }
     component.up();
+    let retention = Retention {
+        database: database.clone(),
+        acceptance: ingest.acceptance(),
+        stats: worker.retention_stats,
+        interval: worker.retention_interval,
+    };
+    let retaining = ingest.retention.map(|_| tokio::spawn(retention.run(stop.clone())));
     let config = member_config(database, kafka, settings, ingest, worker, component);
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {
@@ -70,6 +77,9 @@ pub(super) async fn run(
         stop.cancel();
     }
     health.stopping();
+    if let Some(retaining) = retaining {
+        retaining.await.context("dropping old readings")?;
+    }
     if let Some(served) = served {
         served.await?.context("serving metrics and health")?;
     }
@@ -93,6 +103,7 @@ fn member_config(
             database: database.clone(),
             on_duplicate: ingest.on_duplicate,
             fk_check: worker.write_fk_check,
+            rollups: ingest.rollups,
             lock_timeout: worker.lock_timeout,
         },
         limits: Limits {

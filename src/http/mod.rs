@@ -66,10 +66,10 @@ use self::{
     visibility::Visibility,
 };
 use crate::{
-    config::{AdmissionConfig, CorsOrigin, HttpConfig, IngestConfig},
+    config::{AdmissionConfig, CorsOrigin, HttpConfig, IngestConfig, Rollups},
     health::Health,
     kafka::producer::Producer,
-    reading::{Timestamp, Window},
+    reading::{Acceptance, Timestamp, Window},
     store::Pool,
 };
 
@@ -102,8 +102,8 @@ pub struct Limits {
     admission: AdmissionConfig,
     max_wait: Duration,
     request_timeout: Duration,
-    accept_since: Timestamp,
-    accept_ahead_micros: i64,
+    acceptance: Acceptance,
+    rollups: Rollups,
     queries: QueryLimits,
     exports: ExportLimits,
 }
@@ -119,8 +119,8 @@ impl Limits {
             admission: http.admission.clone(),
             max_wait: http.admission.http_max_wait,
             request_timeout,
-            accept_since: ingest.accept_since,
-            accept_ahead_micros: i64::try_from(ingest.accept_ahead.as_micros()).unwrap_or(i64::MAX),
+            acceptance: ingest.acceptance(),
+            rollups: ingest.rollups,
             queries: QueryLimits::new(&http.queries),
             exports: ExportLimits::new(&http.queries),
         }
@@ -128,7 +128,7 @@ impl Limits {
 
     /// The times that are accepted now.
     fn window(&self, now: Timestamp) -> Window {
-        Window { since: self.accept_since, until: now.plus_micros(self.accept_ahead_micros) }
+        self.acceptance.window(now)
     }
 
     /// When to answer a request that wants to wait: before its own time is up, or the answer would be lost.

@@ -14,7 +14,10 @@ use super::{
     fault::Faults,
     path,
 };
-use crate::store::stats::{self, DayStats};
+use crate::{
+    config::Rollups,
+    store::stats::{self, DayStats},
+};
 
 /// A sensor's readings of one UTC day, summed up.
 #[derive(Serialize, ToSchema)]
@@ -76,7 +79,8 @@ pub(super) async fn daily_avg(
     let Some(sensor_id) = faults.check(&path::SENSOR_ID, path::sensor_id(&sensor_id)) else {
         return Err(ApiError::Invalid(faults));
     };
-    let days = stats::daily_avg(&api.pool, sensor_id).await?;
+    let kept_by = (api.limits.rollups == Rollups::On).then_some(&api.pool);
+    let days = stats::daily_avg(&api.pool, kept_by, sensor_id).await?;
     if days.is_empty() {
         return Err(ApiError::NotFound("No data found for this sensor."));
     }

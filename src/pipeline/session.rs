@@ -16,7 +16,6 @@ use super::{
 };
 use crate::{
     batch::{Batch, offset_after},
-    config::IngestConfig,
     kafka::Consumer,
     metrics::LAG_RECORDS,
     reading::{Timestamp, Window},
@@ -84,7 +83,7 @@ impl<'a> Session<'a> {
             link,
             consumer,
             log: Arc::new(log),
-            window: window(&config.ingest),
+            window: config.ingest.acceptance().window(Timestamp::now()),
             assignment: Assignment::default(),
             rebalance: Rebalance::None,
             filling,
@@ -146,7 +145,7 @@ impl<'a> Session<'a> {
             return 0;
         }
         let (mut taken, mut empty) = (0, 0);
-        self.window = window(&self.member.config.ingest);
+        self.window = self.member.config.ingest.acceptance().window(Timestamp::now());
         let Self { consumer, filling, assignment, window, .. } = self;
         while !filling.is_full() && empty < consumer.partition_count() {
             let most = filling.room_in_records().min(taken.clamp(FIRST_DRAIN, MAX_DRAIN));
@@ -281,9 +280,4 @@ impl<'a> Session<'a> {
             _ => TURN,
         }
     }
-}
-
-fn window(ingest: &IngestConfig) -> Window {
-    let ahead = i64::try_from(ingest.accept_ahead.as_micros()).unwrap_or(i64::MAX);
-    Window { since: ingest.accept_since, until: Timestamp::now().plus_micros(ahead) }
 }

@@ -6,12 +6,14 @@
 //! Reading           ── encode ──> bytes of a record        (what the api and `seed` publish)
 //! ```
 
+mod acceptance;
 pub mod decode;
 pub mod encode;
 mod json;
 mod timestamp;
 mod value;
 
+pub use acceptance::Acceptance;
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use value::{InvalidValue, parse_value};
 

@@ -17,13 +17,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the server does about a writer that has gone silent: minutes of nothing end its transaction and free its
 /// locks. (A writer frozen inside COPY is not silent to the server; the owner of its partitions ends it.)
-const SESSION: [(&str, &str); 6] = [
+const SESSION: [(&str, &str); 7] = [
     ("idle_in_transaction_session_timeout", "60s"),
     ("tcp_keepalives_idle", "10"),
     ("tcp_keepalives_interval", "5"),
     ("tcp_keepalives_count", "3"),
     ("tcp_user_timeout", "30s"),
     ("TimeZone", "UTC"),
+    // A statement must see what was committed before it took its locks, whatever the database's own default is. The
+    // option's text is split at spaces.
+    ("default_transaction_isolation", r"read\ committed"),
 ];
 
 /// Connects as `application_name`, within a bound.

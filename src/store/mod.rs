@@ -1,6 +1,8 @@
 //! Everything that speaks to Postgres; the only place that names `sqlx`.
 
+mod compression;
 mod connection;
+mod day_locks;
 mod error;
 pub mod keys;
 mod load;
@@ -8,6 +10,7 @@ mod offsets;
 mod pool;
 pub mod queries;
 pub mod receipts;
+mod retention;
 mod sample;
 mod schema;
 mod sensor_changes;
@@ -16,11 +19,13 @@ mod startup;
 pub mod stats;
 mod write;
 
+pub use compression::{Compression, compress_after};
 pub use connection::answers;
 pub use error::StoreError;
 pub use load::LoadStore;
 pub use offsets::{Offsets, StoredOffset};
 pub use pool::Pool;
+pub use retention::{Dropped, drop_expired};
 pub use sample::{SampleError, SampleStore};
 pub use schema::{Migrated, SchemaError, migrate, wait_for_schema};
 pub use sensor_changes::{SensorChange, SensorChanges};

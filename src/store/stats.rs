@@ -1,8 +1,26 @@
 //! Statistics over a sensor's readings.
+//!
+//! ```text
+//! daily_avg ── settled ──> one statement: a week of kept days, and today from its readings
+//!                └─ where that is not all there is to say:
+//!              newest_days ──> one snapshot: which days there are; those not kept, from their readings
+//!                └─ days that are over and not kept:
+//!              fill ──> kept from now on; see `day_locks`
+//! ```
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
-use sqlx::PgConnection;
+pub(super) mod fill;
+mod newest_days;
+mod rebuild;
+mod settled;
 
+use chrono::{NaiveDate, Utc};
+
+use self::newest_days::{Kept, Question};
+pub use self::{
+    newest_days::{DAYS_OF_WEEK, NEWEST_DAY},
+    rebuild::{Rebuilt, StatsStore},
+    settled::statement as settled_statement,
+};
 use super::{StoreError, pool::Pool};
 
 /// One sensor's readings of one UTC day, summed up.
@@ -32,95 +50,65 @@ const DAYS_MAX: usize = 7;
 /// SQLSTATE `numeric_value_out_of_range`.
 const OUT_OF_RANGE: &str = "22003";
 
-/// The newest 7 UTC days on which a sensor has readings, newest first.
-pub async fn daily_avg(pool: &Pool, sensor_id: i32) -> Result<Vec<DayStats>, StoreError> {
-    pool.run("reading daily statistics", move |connection| {
-        Box::pin(async move {
-            match newest_days(connection, sensor_id, "avg(value)").await {
-                // Squares of values past 1e154 overflow inside avg(), which keeps a variance besides.
-                // Numeric is slower and keeps 15 digits, but has an answer.
-                Err(error) if is_out_of_range(&error) => {
-                    newest_days(connection, sensor_id, "avg(value::numeric)::float8").await
-                }
-                answer => answer,
+/// How the mean is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mean {
+    /// As floats; squares of values past 1e154 overflow inside `avg()`, which keeps a variance besides.
+    Float,
+    /// Slower and with 15 digits, but it has an answer for every double.
+    Numeric,
+}
+
+impl Mean {
+    /// Columns of readings summed up, in a `SELECT` over `sensor_data`.
+    fn columns(self) -> &'static str {
+        match self {
+            Self::Float => {
+                "avg(value) AS avg_value, min(value) AS min_value, max(value) AS max_value,
+                 count(*) AS reading_count,
+                 percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY value) AS quartiles"
             }
-        })
-    })
-    .await
-}
-
-/// One probe of the primary key (`sensor_id`, `time`) finds the newest reading, and with it a week to look at;
-/// where that week has gaps, another probe finds the newest reading before it, so at most 7 times.
-///
-/// What is read is bounded in time, so the cost does not grow with the sensor's history.
-async fn newest_days(
-    connection: &mut PgConnection,
-    sensor_id: i32,
-    mean: &'static str,
-) -> Result<Vec<DayStats>, sqlx::Error> {
-    let mut days = Vec::with_capacity(DAYS_MAX);
-    let mut before = None;
-    while days.len() < DAYS_MAX {
-        let Some(newest) = newest_reading(connection, sensor_id, before).await? else { break };
-        let last = newest.date_naive();
-        let wanted = Days::new((DAYS_MAX - days.len() - 1) as u64);
-        let first = last.checked_sub_days(wanted).unwrap_or(last);
-        days.extend(days_between(connection, sensor_id, first, last, mean).await?);
-        before = Some(midnight(first));
-    }
-    Ok(days)
-}
-
-async fn newest_reading(
-    connection: &mut PgConnection,
-    sensor_id: i32,
-    before: Option<DateTime<Utc>>,
-) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
-    const NEWEST: &str = "SELECT time FROM sensor_data WHERE sensor_id = $1 ORDER BY time DESC LIMIT 1";
-    const NEWEST_BEFORE: &str =
-        "SELECT time FROM sensor_data WHERE sensor_id = $1 AND time < $2 ORDER BY time DESC LIMIT 1";
-    match before {
-        None => sqlx::query_scalar(NEWEST).bind(sensor_id).fetch_optional(connection).await,
-        Some(before) => {
-            sqlx::query_scalar(NEWEST_BEFORE).bind(sensor_id).bind(before).fetch_optional(connection).await
+            Self::Numeric => {
+                "avg(value::numeric)::float8 AS avg_value, min(value) AS min_value, max(value) AS max_value,
+                 count(*) AS reading_count,
+                 percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY value) AS quartiles"
+            }
         }
     }
 }
 
-/// `mean` is one of two expressions of ours, never a client's text.
-///
-/// The bounds $2 and $3 let the planner leave out all other chunks; each day's own make it a range of the key.
-async fn days_between(
-    connection: &mut PgConnection,
-    sensor_id: i32,
-    first: NaiveDate,
-    last: NaiveDate,
-    mean: &'static str,
-) -> Result<Vec<DayStats>, sqlx::Error> {
-    let sql = format!(
-        "SELECT day::date AS day, avg_value, min_value, max_value, reading_count,
-                quartiles[1] AS lower_quartile, quartiles[2] AS median_value, quartiles[3] AS upper_quartile
-           FROM generate_series($2, $3 - interval '24 hours', interval '24 hours') AS day
-          CROSS JOIN LATERAL (
-            SELECT {mean} AS avg_value, min(value) AS min_value, max(value) AS max_value,
-                   count(*) AS reading_count,
-                   percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY value) AS quartiles
-              FROM sensor_data
-             WHERE sensor_id = $1 AND time >= $2 AND time < $3
-               AND time >= day AND time < day + interval '24 hours') AS day_stats
-          WHERE reading_count > 0
-          ORDER BY day DESC"
-    );
-    sqlx::query_as(&sql)
-        .bind(sensor_id)
-        .bind(midnight(first))
-        .bind(midnight(last) + TimeDelta::days(1))
-        .fetch_all(connection)
-        .await
-}
+/// The columns of [`DayStats`] from those of [`Mean::columns`] and a `day`.
+const SUMMED_UP: &str = "day, avg_value, min_value, max_value, reading_count,
+    quartiles[1] AS lower_quartile, quartiles[2] AS median_value, quartiles[3] AS upper_quartile";
 
-fn midnight(day: NaiveDate) -> DateTime<Utc> {
-    day.and_time(NaiveTime::MIN).and_utc()
+/// The same columns as they are kept.
+const KEPT: &str = "day, avg_value, min_value, max_value, reading_count,
+    lower_quartile, median_value, upper_quartile";
+
+/// The newest 7 UTC days on which a sensor has readings, newest first.
+///
+/// Days that are over are kept through `fills`, a pool that may write; without it nothing that is kept is used.
+pub async fn daily_avg(
+    reads: &Pool,
+    fills: Option<&Pool>,
+    sensor_id: i32,
+) -> Result<Vec<DayStats>, StoreError> {
+    let Some(fills) = fills else {
+        let question = Question { sensor_id, kept: Kept::Ignored, all_kept_before: None };
+        return Ok(newest_days::read(reads, question).await?.days);
+    };
+    let today = Utc::now().date_naive();
+    if let Some(days) = settled::week(reads, sensor_id, today).await? {
+        return Ok(days);
+    }
+    let question = Question { sensor_id, kept: Kept::Used, all_kept_before: Some(today) };
+    let newest = newest_days::read(reads, question).await?;
+    if newest.to_keep.is_empty() {
+        return Ok(newest.days);
+    }
+    fill::keep_days(fills, sensor_id, newest.to_keep).await;
+    let question = Question { all_kept_before: None, ..question };
+    Ok(newest_days::read(reads, question).await?.days)
 }
 
 fn is_out_of_range(error: &sqlx::Error) -> bool {

@@ -8,6 +8,7 @@ mod cors;
 mod documents;
 mod exports;
 mod ingest;
+mod kept_days;
 mod keys;
 mod known_sensors;
 mod latest;

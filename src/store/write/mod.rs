@@ -5,6 +5,7 @@
 //! BEGIN
 //!   offsets       compare-and-set, in the order of partitions; one that fails stops everything
 //!   sensors       locked against deletion, once per batch; readings of unknown ones are set aside
+//!   days          locked against whoever would keep their statistics; those that are kept are forgotten
 //!   readings      COPY; on a conflict the staged way, row by row where the database refuses one
 //!   dead letters  what was set aside
 //!   counts        corrected where they are not what the offsets' row assumed
@@ -15,6 +16,7 @@
 
 mod chunks;
 mod copy;
+mod days;
 mod dead_letters;
 mod frozen;
 mod offsets;
@@ -34,7 +36,7 @@ use super::{
 };
 use crate::{
     batch::{Batch, Rejected, Row, Tally, distinct, sort_for_chunks},
-    config::{DatabaseConfig, FkCheck},
+    config::{DatabaseConfig, FkCheck, Rollups},
     metrics::FK_CHECK_PER_BATCH,
     pipeline::Log,
     reading::{OnDuplicate, Reason},
@@ -49,6 +51,8 @@ pub struct WriterConfig {
     pub on_duplicate: OnDuplicate,
     /// How foreign keys are checked.
     pub fk_check: FkCheck,
+    /// Whether kept statistics of the days that a batch touches are forgotten.
+    pub rollups: Rollups,
     /// How long a lock may block before a frozen holder of it is looked for.
     pub lock_timeout: Duration,
 }
@@ -196,6 +200,9 @@ impl BatchWriter {
     ) -> Result<readings::Stored, StoreError> {
         if rows.is_empty() {
             return Ok(readings::Stored::default());
+        }
+        if self.config.rollups == Rollups::On {
+            days::reopen(&mut open.connection, rows).await?;
         }
         let is_per_batch = open.may_skip_row_checks && sensors::skip_row_checks(&mut open.connection).await?;
         self.note_fk_check(is_per_batch);

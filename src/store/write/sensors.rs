@@ -50,8 +50,9 @@ pub(super) async fn lock_known(
 /// Switches the row-by-row foreign key check off for this transaction, where that check is all it switches off.
 ///
 /// [`lock_known`] has done the check's work for the whole batch. The setting silences every ordinary trigger, so
-/// it is made only where the table and its chunks have none but the database's own; the lock, the one that writing
-/// takes anyway, keeps new triggers away until the transaction ends. The constraint itself stays in the schema.
+/// it is made only where the table and its chunks have none but the database's own, and the one that does for
+/// others' SQL what [`super::days`] does for a batch; the lock, the one that writing takes anyway, keeps new
+/// triggers away until the transaction ends. The constraint itself stays in the schema.
 /// Returns whether it was switched off.
 pub(super) async fn skip_row_checks(connection: &mut PgConnection) -> Result<bool, StoreError> {
     let switched = connection
@@ -60,7 +61,7 @@ pub(super) async fn skip_row_checks(connection: &mut PgConnection) -> Result<boo
              SELECT set_config('session_replication_role', 'replica', true)
              WHERE NOT EXISTS (
                  SELECT FROM pg_trigger
-                 WHERE NOT tgisinternal AND tgname <> 'ts_insert_blocker'
+                 WHERE NOT tgisinternal AND tgname NOT IN ('ts_insert_blocker', 'sensorpipe_reopen_day', 'sensorpipe_reopen_all_days')
                    AND (tgrelid = 'sensor_data'::regclass
                         OR tgrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'sensor_data'::regclass)))",
         )

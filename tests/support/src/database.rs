@@ -102,6 +102,7 @@ impl TestDatabase {
         let grants = format!(
             "GRANT SELECT, INSERT, UPDATE ON sensor_data, ingest_offsets TO {ROLE};
              GRANT SELECT, UPDATE ON sensors TO {ROLE};
+             GRANT SELECT, UPDATE, DELETE ON daily_stats TO {ROLE};
              GRANT SELECT ON _sqlx_migrations TO {ROLE};
              GRANT INSERT ON dead_letters TO {ROLE};"
         );

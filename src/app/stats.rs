@@ -1,0 +1,34 @@
+//! The `stats` commands.
+
+use std::time::Duration;
+
+use crate::{
+    config::{DatabaseConfig, StatsCommand},
+    store::{self, stats::StatsStore},
+};
+
+/// How long to wait for `migrate` when everything is started at once.
+const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Does what is asked and says what came of it.
+pub(super) async fn run(database: &DatabaseConfig, command: &StatsCommand) -> anyhow::Result<()> {
+    store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
+    let mut stats = StatsStore::connect(database).await?;
+    match command {
+        StatsCommand::Rebuild(which) => {
+            let rebuilt = stats.rebuild(which).await?;
+            println!("{} kept days of sensors forgotten, {} kept anew", rebuilt.forgotten, rebuilt.kept);
+        }
+        StatsCommand::InstallTrigger => {
+            stats.install_trigger().await?;
+            println!("the database forgets a day's statistics when SQL changes its readings");
+        }
+        StatsCommand::RemoveTrigger => {
+            stats.remove_trigger().await?;
+            println!(
+                "only workers forget statistics now; after other changes run `sensorpipe stats rebuild`"
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! Chunks of readings that are older than they are wanted for.
+//!
+//! A chunk goes once all of it is before the edge, which is a midnight, and by then no worker accepts readings of it.
+//! Its days' statistics are made complete first where they are to stay, and final in the transaction that drops it:
+//! a day that a chunk's border runs through is kept whole, and not computed from the half that is left.
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
+
+use super::{StoreError, connection::connect, stats::fill};
+use crate::{
+    config::{DatabaseConfig, RetentionStats},
+    reading::Timestamp,
+};
+
+/// Of the advisory lock that lets one process at a time do it: "expire" in ASCII.
+const LOCK_KEY: i64 = 0x6578_7069_7265;
+
+/// How often days are looked for that are not kept yet. A day whose readings are being changed is not to be had; the
+/// chunk then waits for the next time.
+const ROUNDS: usize = 3;
+
+const DOING: &str = "dropping old readings";
+
+/// A chunk that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Dropped {
+    /// Its table's name.
+    pub chunk: String,
+    /// The earliest time that it could hold.
+    pub since: DateTime<Utc>,
+    /// The time after its last.
+    pub until: DateTime<Utc>,
+}
+
+impl Dropped {
+    /// The days that it has readings of, whole or in part.
+    fn days(&self) -> (NaiveDate, NaiveDate) {
+        (self.since.date_naive(), (self.until - TimeDelta::microseconds(1)).date_naive())
+    }
+}
+
+/// Drops the chunks that end at or before `edge`, the oldest first; none where another process is at it.
+pub async fn drop_expired(
+    database: &DatabaseConfig,
+    edge: Timestamp,
+    stats: RetentionStats,
+) -> Result<Vec<Dropped>, StoreError> {
+    let mut connection = connect(database, "sensorpipe retention").await?;
+    let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+        .bind(LOCK_KEY)
+        .fetch_one(&mut connection)
+        .await
+        .map_err(StoreError::new(DOING))?;
+    let mut dropped = Vec::new();
+    if is_ours {
+        for chunk in expired(&mut connection, edge).await? {
+            if stats == RetentionStats::Keep && !keep_days_of(&mut connection, &chunk).await? {
+                break;
+            }
+            if !drop_one(&mut connection, &chunk, stats).await? {
+                break;
+            }
+            dropped.push(chunk);
+        }
+    }
+    // The lock goes with the connection.
+    connection.close().await.map_err(StoreError::new(DOING))?;
+    Ok(dropped)
+}
+
+async fn expired(connection: &mut PgConnection, edge: Timestamp) -> Result<Vec<Dropped>, StoreError> {
+    sqlx::query_as(
+        "SELECT format('%I.%I', chunk_schema, chunk_name) AS chunk, range_start AS since, range_end AS until
+         FROM timescaledb_information.chunks
+         WHERE format('%I.%I', hypertable_schema, hypertable_name)::regclass = 'sensor_data'::regclass
+           AND range_end <= $1
+         ORDER BY range_end",
+    )
+    .bind(edge.to_datetime())
+    .fetch_all(connection)
+    .await
+    .map_err(StoreError::new("looking for old chunks"))
+}
+
+/// Completes the statistics of a chunk's days; says whether they are complete.
+async fn keep_days_of(connection: &mut PgConnection, chunk: &Dropped) -> Result<bool, StoreError> {
+    for _ in 0..ROUNDS {
+        let missing = not_kept(connection, chunk).await?;
+        if missing.is_empty() {
+            return Ok(true);
+        }
+        for (sensor_id, day) in missing {
+            fill::keep(connection, sensor_id, day).await?;
+        }
+    }
+    Ok(not_kept(connection, chunk).await?.is_empty())
+}
+
+/// Days of sensors that have readings in the chunk and no statistics: two probes of an index for each.
+async fn not_kept(
+    connection: &mut PgConnection,
+    chunk: &Dropped,
+) -> Result<Vec<(i32, NaiveDate)>, StoreError> {
+    let (first, last) = chunk.days();
+    sqlx::query_as(
+        "SELECT sensors.sensor_id, start::date
+         FROM sensors
+         CROSS JOIN generate_series($1::date::timestamptz, $2::date, interval '24 hours') AS start
+         WHERE NOT EXISTS (SELECT FROM daily_stats AS kept
+                           WHERE kept.sensor_id = sensors.sensor_id AND kept.day = start::date)
+           AND EXISTS (SELECT FROM sensor_data AS reading
+                       WHERE reading.sensor_id = sensors.sensor_id AND reading.time >= $3 AND reading.time < $4
+                         AND reading.time >= start AND reading.time < start + interval '24 hours')
+         ORDER BY 1, 2",
+    )
+    .bind(first)
+    .bind(last)
+    .bind(chunk.since)
+    .bind(chunk.until)
+    .fetch_all(connection)
+    .await
+    .map_err(StoreError::new("looking for days without statistics"))
+}
+
+/// Drops one chunk, unless readings have come meanwhile whose statistics are to be kept.
+///
+/// Dropping a table that refers to `sensors` locks `sensors` against everybody. Taken first, as everybody does, that
+/// lock also keeps away all who write readings or statistics until the transaction ends; so it is waited for, and held
+/// by a process that is frozen, for two seconds at most.
+async fn drop_one(
+    connection: &mut PgConnection,
+    chunk: &Dropped,
+    stats: RetentionStats,
+) -> Result<bool, StoreError> {
+    let mut transaction = connection.begin().await.map_err(StoreError::new(DOING))?;
+    transaction
+        .execute(
+            "SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '2s';
+             LOCK TABLE sensors IN ACCESS EXCLUSIVE MODE",
+        )
+        .await
+        .map_err(StoreError::new(DOING))?;
+    if stats == RetentionStats::Keep && !not_kept(&mut transaction, chunk).await?.is_empty() {
+        return Ok(false);
+    }
+    settle_stats(&mut transaction, chunk, stats).await?;
+    sqlx::query("SELECT drop_chunks('sensor_data', older_than => $1)")
+        .bind(chunk.until)
+        .execute(&mut *transaction)
+        .await
+        .map_err(StoreError::new(DOING))?;
+    transaction.commit().await.map_err(StoreError::new(DOING))?;
+    Ok(true)
+}
+
+async fn settle_stats(
+    transaction: &mut Transaction<'_, Postgres>,
+    chunk: &Dropped,
+    stats: RetentionStats,
+) -> Result<(), StoreError> {
+    let (first, last) = chunk.days();
+    let settling = match stats {
+        RetentionStats::Keep => {
+            const FINAL: &str =
+                "UPDATE daily_stats SET is_final = true WHERE day BETWEEN $2 AND $1 AND NOT is_final";
+            sqlx::query(FINAL).bind(last).bind(first)
+        }
+        // Those that an earlier choice kept go, too; and a day of which readings stay is computed from these.
+        RetentionStats::Drop => sqlx::query("DELETE FROM daily_stats WHERE day <= $1").bind(last),
+    };
+    settling.execute(&mut **transaction).await.map_err(StoreError::new(DOING))?;
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! Keeping the statistics of days that are over.
+
+use chrono::{Days, NaiveDate};
+use sqlx::{Executor, PgConnection};
+
+use super::{KEPT, Mean, SUMMED_UP, is_out_of_range};
+use crate::{
+    metrics::DAYS_KEPT,
+    store::{
+        StoreError,
+        day_locks::{LOCK_CLASS, slot_of},
+        pool::Pool,
+    },
+};
+
+/// Keeps these days of a sensor, as far as nobody is changing them. The request goes on in any case.
+pub(super) async fn keep_days(pool: &Pool, sensor_id: i32, days: Vec<NaiveDate>) {
+    let outcome = pool
+        .run("keeping daily statistics", move |connection| {
+            Box::pin(async move {
+                for day in days {
+                    keep_day(connection, sensor_id, day).await?;
+                }
+                Ok(())
+            })
+        })
+        .await;
+    if let Err(error) = outcome {
+        metrics::counter!(DAYS_KEPT, "outcome" => "failed").increment(1);
+        tracing::warn!(error = %error, cause = error.cause(), "daily statistics are not kept");
+    }
+}
+
+/// The same over a connection of the caller's own.
+pub(in crate::store) async fn keep(
+    connection: &mut PgConnection,
+    sensor_id: i32,
+    day: NaiveDate,
+) -> Result<bool, StoreError> {
+    keep_day(connection, sensor_id, day).await.map_err(StoreError::new("keeping daily statistics"))
+}
+
+/// Keeps one day, in a transaction of its own; says whether it is kept now.
+async fn keep_day(
+    connection: &mut PgConnection,
+    sensor_id: i32,
+    day: NaiveDate,
+) -> Result<bool, sqlx::Error> {
+    let outcome = match connection.execute(transaction(sensor_id, day, Mean::Float).as_str()).await {
+        Err(error) if is_out_of_range(&error) => {
+            connection.execute(transaction(sensor_id, day, Mean::Numeric).as_str()).await
+        }
+        outcome => outcome,
+    };
+    outcome?;
+    let is_kept: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM daily_stats WHERE sensor_id = $1 AND day = $2)")
+            .bind(sensor_id)
+            .bind(day)
+            .fetch_one(connection)
+            .await?;
+    let outcome = if is_kept { "kept" } else { "busy" };
+    metrics::counter!(DAYS_KEPT, "outcome" => outcome).increment(1);
+    Ok(is_kept)
+}
+
+/// The filler's half of what [`crate::store::day_locks`] says, as one message of several statements.
+///
+/// The server runs it to its end whatever becomes of the client: a process that is frozen cannot hold up writers.
+/// The sensor is locked first, as by everybody, and not waited for: whoever deletes it may be waiting for the day.
+/// A crash may lose the row, which is no loss, so nobody waits for the disk.
+fn transaction(sensor_id: i32, day: NaiveDate, mean: Mean) -> String {
+    let (columns, slot, next) = (mean.columns(), slot_of(day), day + Days::new(1));
+    format!(
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+         SET LOCAL synchronous_commit = off;
+         DO $$ BEGIN
+             PERFORM FROM sensors WHERE sensor_id = {sensor_id} FOR KEY SHARE SKIP LOCKED;
+             IF FOUND THEN
+                 IF pg_try_advisory_xact_lock({LOCK_CLASS}, {slot}) THEN
+                     INSERT INTO daily_stats (sensor_id, {KEPT})
+                     SELECT {sensor_id}, {SUMMED_UP}
+                     FROM (SELECT date '{day}' AS day, {columns} FROM sensor_data
+                           WHERE sensor_id = {sensor_id} AND time >= '{day}' AND time < '{next}') AS day_stats
+                     WHERE reading_count > 0
+                     ON CONFLICT DO NOTHING;
+                 END IF;
+             END IF;
+         END $$"
+    )
+}

@@ -1,0 +1,96 @@
+//! Statistics of readings that others' SQL has changed.
+
+use chrono::NaiveDate;
+use sqlx::{Connection, Executor, PgConnection};
+
+use super::fill;
+use crate::{
+    config::{DatabaseConfig, RebuildConfig},
+    store::{
+        StoreError,
+        connection::connect,
+        day_locks::{LOCK_CLASS, LOCK_SLOTS},
+    },
+};
+
+/// A connection of `sensorpipe stats`.
+pub struct StatsStore {
+    connection: PgConnection,
+}
+
+/// What `stats rebuild` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Days of sensors that were kept before.
+    pub forgotten: usize,
+    /// Those of them that are kept again; the others have no readings any more, or are being written.
+    pub kept: usize,
+}
+
+impl StatsStore {
+    /// Connects.
+    pub async fn connect(database: &DatabaseConfig) -> Result<Self, StoreError> {
+        Ok(Self { connection: connect(database, "sensorpipe stats").await? })
+    }
+
+    /// Forgets what is kept of these sensors and days, and computes it anew. Days whose readings retention has
+    /// dropped stay as they are.
+    pub async fn rebuild(&mut self, which: &RebuildConfig) -> Result<Rebuilt, StoreError> {
+        let forgotten = self.forget(which).await?;
+        let mut kept = 0;
+        for &(sensor_id, day) in &forgotten {
+            kept += usize::from(fill::keep(&mut self.connection, sensor_id, day).await?);
+        }
+        Ok(Rebuilt { forgotten: forgotten.len(), kept })
+    }
+
+    /// The locks of all days are waited for: whoever is computing a row now may not have seen the change.
+    async fn forget(&mut self, which: &RebuildConfig) -> Result<Vec<(i32, NaiveDate)>, StoreError> {
+        let doing = "forgetting daily statistics";
+        let mut transaction = self.connection.begin().await.map_err(StoreError::new(doing))?;
+        sqlx::query("SELECT pg_advisory_xact_lock_shared($1, slot) FROM generate_series(0, $2 - 1) AS slot")
+            .bind(LOCK_CLASS)
+            .bind(LOCK_SLOTS)
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreError::new(doing))?;
+        let forgotten = sqlx::query_as(
+            "DELETE FROM daily_stats WHERE ctid = ANY (ARRAY(
+                 SELECT ctid FROM daily_stats
+                 WHERE NOT is_final AND ($1 = '{}'::int[] OR sensor_id = ANY ($1))
+                   AND day >= coalesce($2::date, '-infinity')
+                 ORDER BY sensor_id, day FOR UPDATE))
+             RETURNING sensor_id, day",
+        )
+        .bind(&which.sensors)
+        .bind(which.since)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(StoreError::new(doing))?;
+        transaction.commit().await.map_err(StoreError::new(doing))?;
+        Ok(forgotten)
+    }
+
+    /// Installs the trigger that does for any SQL what workers do for their batches.
+    pub async fn install_trigger(&mut self) -> Result<(), StoreError> {
+        let sql = include_str!("reopen_day.sql")
+            .replace("{LOCK_CLASS}", &LOCK_CLASS.to_string())
+            .replace("{LOCK_SLOTS}", &LOCK_SLOTS.to_string());
+        self.connection.execute(sql.as_str()).await.map_err(StoreError::new("installing the trigger"))?;
+        Ok(())
+    }
+
+    /// Takes the trigger away, if it is there.
+    pub async fn remove_trigger(&mut self) -> Result<(), StoreError> {
+        self.connection
+            .execute(
+                "DROP TRIGGER IF EXISTS sensorpipe_reopen_day ON sensor_data;
+                 DROP TRIGGER IF EXISTS sensorpipe_reopen_all_days ON sensor_data;
+                 DROP FUNCTION IF EXISTS sensorpipe_reopen_day();
+                 DROP FUNCTION IF EXISTS sensorpipe_reopen_all_days()",
+            )
+            .await
+            .map_err(StoreError::new("removing the trigger"))?;
+        Ok(())
+    }
+}

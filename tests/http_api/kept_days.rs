@@ -1,0 +1,50 @@
+use serde_json::{Value, json};
+use testbed::{Role, TestDatabase, TestTopic, eventually, free_address};
+
+use crate::site::PATIENCE;
+
+#[tokio::test]
+async fn days_that_are_over_are_kept_and_old_readings_refused() {
+    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
+    database.add_sensors(1).await;
+    let readings = "INSERT INTO sensor_data SELECT 1, extract(epoch FROM time), time FROM generate_series(";
+    database
+        .execute(&format!("{readings} date_trunc('day', now(), 'UTC') - interval '9 days', date_trunc('day', now(), 'UTC') - interval '1 s', '20 minutes') AS time"))
+        .await;
+    let address = free_address().to_string();
+    let api = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["api"])
+        .database(&database)
+        .topic(&topic)
+        .env("HTTP_ADDR", &address)
+        .env("RETENTION", "10days")
+        .start();
+    let url = |path: &str| format!("http://{address}{path}");
+    eventually(PATIENCE, async || {
+        reqwest::get(url("/readyz")).await.is_ok_and(|answer| answer.status() == 200)
+    })
+    .await;
+    let days =
+        async || -> Vec<Value> { reqwest::get(url("/daily_avg/1")).await.unwrap().json().await.unwrap() };
+
+    let computed = days().await;
+    assert_eq!((computed.len(), &computed[6]["reading_count"]), (7, &json!(72)));
+    assert_eq!(database.number("SELECT count(*) FROM daily_stats").await, 7);
+    assert_eq!(days().await, computed, "what is kept is what was computed");
+    // It is what is kept that is told: others' SQL is not followed unless it is asked to be.
+    database.execute("DELETE FROM sensor_data WHERE time < now() - interval '60 hours'").await;
+    assert_eq!(days().await, computed);
+
+    database.execute("INSERT INTO sensor_data VALUES (1, 5, date_trunc('day', now(), 'UTC'))").await;
+    let with_today = days().await;
+    assert_eq!((with_today.len(), &with_today[0]["reading_count"]), (7, &json!(1)));
+    assert_eq!(with_today[1..], computed[..6]);
+
+    let client = reqwest::Client::new();
+    for (age_days, status) in [(9, 200), (12, 422)] {
+        let time = chrono::Utc::now() - chrono::TimeDelta::days(age_days);
+        let body = json!({"value": 1.0, "timestamp": time.to_rfc3339()});
+        let answer = client.post(url("/sensor_data/1")).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{age_days} days old: {}", answer.text().await.unwrap());
+    }
+    api.terminate();
+}
