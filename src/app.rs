@@ -3,24 +3,26 @@
 mod api;
 mod keys;
 mod load;
+mod logging;
 mod migrate;
 mod retention;
 mod seed;
 mod stats;
 mod worker;
 
-use std::{io::IsTerminal, time::Duration};
+use std::time::Duration;
 
 use clap::Subcommand;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use crate::config::{
-    DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig, LogConfig,
-    LogFormat, MetricsConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
+    DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig,
+    MetricsConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::health::Health;
+
+pub use logging::start_logging;
 
 /// What the process does.
 #[derive(Subcommand, Debug)]
@@ -135,20 +137,6 @@ impl Operations {
         });
         Ok(Self { health: Health::default(), metrics })
     }
-}
-
-/// Sends log lines to stderr, so that a command's answer on stdout stays clean.
-pub fn start_logging(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log_level)?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match config.log_format {
-        LogFormat::Text => subscriber.init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).init(),
-    }
-    Ok(())
 }
 
 /// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop.

@@ -2,6 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::{
+    access::{self, KeyRing},
+    error::ApiError,
+    request_id::{self, X_REQUEST_ID},
+    request_metrics,
+};
 use axum::{
     extract::{MatchedPath, Request, State},
     http::{
@@ -12,14 +18,6 @@ use axum::{
     },
     middleware::Next,
     response::{IntoResponse, Response},
-};
-use tracing::Instrument as _;
-
-use super::{
-    access::{self, KeyRing},
-    error::ApiError,
-    request_id::{self, X_REQUEST_ID},
-    request_metrics,
 };
 
 /// The headers of every answer that does not set its own.
@@ -46,11 +44,10 @@ pub(super) struct Rules {
 pub(super) async fn every_request(State(rules): State<Rules>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
     let id = request_id::settle(request.headers_mut());
-    let span = tracing::info_span!("request", request.id = id.to_str().unwrap_or_default());
     let method = method_label(request.method());
     // The route, never the address: labels have to stay few.
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = answer(&rules, route.as_ref(), request, next).instrument(span).await;
+    let mut response = request_id::during(id.clone(), answer(&rules, route.as_ref(), request, next)).await;
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(value);

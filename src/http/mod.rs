@@ -52,6 +52,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use access::KeyRing;
 pub use known_sensors::KnownSensors;
+pub use request_id::current_request_id;
 pub use server::serve;
 
 use self::{

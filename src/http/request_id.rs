@@ -8,6 +8,21 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 /// Longest name that is taken from a client.
 const ID_MAX_BYTES: usize = 128;
 
+tokio::task_local! {
+    /// Of the request that the task works on. A task that it starts has none.
+    static CURRENT: HeaderValue;
+}
+
+/// Works on a request under its name.
+pub(super) fn during<F: Future>(id: HeaderValue, work: F) -> impl Future<Output = F::Output> {
+    CURRENT.scope(id, work)
+}
+
+/// The name of the request that this task works on: visible ASCII without quotes and spaces.
+pub fn current_request_id() -> Option<String> {
+    CURRENT.try_with(|id| id.to_str().unwrap_or_default().to_owned()).ok()
+}
+
 /// The client's own name for the request where it is a fair one, otherwise a new one; the headers have it then.
 pub(super) fn settle(headers: &mut HeaderMap) -> HeaderValue {
     match headers.get(X_REQUEST_ID) {

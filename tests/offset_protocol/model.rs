@@ -109,7 +109,7 @@ enum Writer {
 }
 
 /// What happens next; the number is a consumer's, or a partition's where it says so.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// The group gives a partition without an owner to a consumer.
     GroupAssigns {
@@ -169,11 +169,11 @@ pub(crate) enum Step {
 
 impl Step {
     /// Whether it comes if nothing else does.
-    fn is_certain(&self) -> bool {
+    fn is_certain(self) -> bool {
         !self.is_fault() && !matches!(self, Self::Thaw(_) | Self::CommitOfFrozen(_))
     }
 
-    fn is_fault(&self) -> bool {
+    fn is_fault(self) -> bool {
         matches!(
             self,
             Self::Rebalance { .. }
@@ -246,7 +246,7 @@ impl Model for OffsetProtocol {
                 let nobody_works =
                     state.consumers.iter().all(|consumer| consumer.condition == Condition::Frozen);
                 nobody_works
-                    || steps.iter().any(Step::is_certain)
+                    || steps.iter().any(|step| step.is_certain())
                     || state.offsets.iter().all(|offset| offset.next == model.records)
             }),
         ]
@@ -306,11 +306,10 @@ impl OffsetProtocol {
             if let Some(owner) = state.owners[partition] {
                 let consumer = &state.consumers[owner];
                 let knows = !consumer.events.iter().any(|event| event.partition() == partition);
-                if knows && consumer.condition == Condition::Up {
-                    if !consumer.revoking.contains(&partition) {
-                        steps.push(Step::Rebalance { partition });
-                        steps.push(Step::AssignedAgain { partition });
-                    }
+                let is_settled = knows && !consumer.revoking.contains(&partition);
+                if is_settled && consumer.condition == Condition::Up {
+                    steps.push(Step::Rebalance { partition });
+                    steps.push(Step::AssignedAgain { partition });
                 }
             }
         }
@@ -365,13 +364,12 @@ impl OffsetProtocol {
                 }
             }
             Step::Freeze(index) => state.consumers[index].condition = Condition::Frozen,
-            Step::Thaw(index) => state.consumers[index].condition = Condition::Up,
+            Step::Thaw(index) | Step::Restart(index) => state.consumers[index].condition = Condition::Up,
             Step::Kill(index) => {
                 state.roll_back(index);
                 state.expel(index, false);
                 state.consumers[index] = Consumer { condition: Condition::Down, ..Consumer::default() };
             }
-            Step::Restart(index) => state.consumers[index].condition = Condition::Up,
             Step::EndBlocker(index) | Step::ConnectionLost(index) => state.roll_back(index),
             Step::CommitAnswerLost(index) => {
                 self.commit(state, index);
@@ -473,7 +471,7 @@ impl State {
         state.sensor_data = order.iter().map(|&old| self.sensor_data[old].clone()).collect();
         state.owners = order.iter().map(|&old| self.owners[old]).collect();
         for consumer in &mut state.consumers {
-            consumer.rename_partitions(&renamed);
+            consumer.rename_partitions(renamed);
         }
         state
     }

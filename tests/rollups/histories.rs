@@ -46,7 +46,7 @@ async fn delete_some(bench: &Bench, dice: &mut StdRng) {
     let (from, hours) = (time(dice), dice.random_range(1..40));
     bench
         .database
-        .execute(&format!(
+        .execute_despite_deadlocks(&format!(
             "DELETE FROM sensor_data WHERE sensor_id = {} AND time >= '{from}'
                 AND time < '{from}'::timestamptz + interval '{hours} hours'",
             dice.random_range(1..=SENSORS)

@@ -31,11 +31,11 @@ const PAGE_MAX: u64 = 10_000;
 
 /// A page of readings.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ReadingsBody {
+pub(in crate::http) struct ReadingsPage {
     #[schema(example = 3)]
     sensor_id: i32,
     /// In the order asked for.
-    data: Vec<ReadingBody>,
+    data: Vec<StoredReading>,
     /// What to send as `after` for the page behind this one; null on the last.
     #[schema(example = "AAYkSHPXUQA")]
     next: Option<String>,
@@ -43,7 +43,7 @@ pub(in crate::http) struct ReadingsBody {
 
 /// A reading, as `POST /sensor_data` takes it.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ReadingBody {
+pub(in crate::http) struct StoredReading {
     #[schema(example = 22.7)]
     value: f64,
     /// RFC 3339, UTC.
@@ -69,7 +69,7 @@ pub(in crate::http) struct ReadingBody {
         ("after" = Option<String>, Query, description = "`next` of the page before this one, whose other parameters stay as they were", pattern = "^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$", example = "AAYkSHPXUQA"),
     ),
     responses(
-        (status = 200, description = "Readings; maybe none.", content((ReadingsBody = "application/json"), (String = "text/csv", example = "sensor_id,timestamp,value\n3,2024-10-12T14:31:00Z,22.5\n"), (String = "application/x-ndjson", example = "{\"sensor_id\":3,\"value\":22.5,\"timestamp\":\"2024-10-12T14:31:00Z\"}\n"))),
+        (status = 200, description = "Readings; maybe none.", content((ReadingsPage = "application/json"), (String = "text/csv", example = "sensor_id,timestamp,value\n3,2024-10-12T14:31:00Z,22.5\n"), (String = "application/x-ndjson", example = "{\"sensor_id\":3,\"value\":22.5,\"timestamp\":\"2024-10-12T14:31:00Z\"}\n"))),
         (status = 404, description = "There is no such sensor.", body = ErrorBody, example = json!({"detail": "Sensor not found."})),
         (status = 422, description = "A parameter does not validate.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "order"], "msg": "Input should be 'desc' or 'asc'", "type": "enum"}]})),
         (status = 503, description = "The database does not answer, or not in time, or `EXPORTS_MAX` exports are under way; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
@@ -120,7 +120,7 @@ fn asked(parameters: &mut Parameters<'_>, sensor_id: i32, format: Option<Format>
     }
 }
 
-async fn one_page(api: &Api, page: PageQuery) -> Result<Json<ReadingsBody>, ApiError> {
+async fn one_page(api: &Api, page: PageQuery) -> Result<Json<ReadingsPage>, ApiError> {
     let (sensor_id, limit) = (page.sensor_id, page.limit);
     // One more tells whether there is a page behind this one.
     let asked = PageQuery { limit: limit + 1, ..page };
@@ -131,11 +131,11 @@ async fn one_page(api: &Api, page: PageQuery) -> Result<Json<ReadingsBody>, ApiE
     let has_more = readings.len() > limit;
     readings.truncate(limit);
     let next = readings.last().filter(|_| has_more).map(|last| cursor(last.time));
-    Ok(Json(ReadingsBody { sensor_id, data: readings.iter().map(body).collect(), next }))
+    Ok(Json(ReadingsPage { sensor_id, data: readings.iter().map(body).collect(), next }))
 }
 
-fn body(reading: &Reading) -> ReadingBody {
-    ReadingBody { value: reading.value, timestamp: reading.time.to_string() }
+fn body(reading: &Reading) -> StoredReading {
+    StoredReading { value: reading.value, timestamp: reading.time.to_string() }
 }
 
 /// The time of a page's last reading, in a form that nobody takes for something to compute with.

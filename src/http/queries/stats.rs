@@ -97,7 +97,7 @@ pub(in crate::http) struct RangeBody {
         ("fill" = Option<String>, Query, description = "What buckets without readings hold: `null`, the `previous` value, or one on the line between those on both sides (`linear`); left out where absent", pattern = "^(null|previous|linear)$", example = "null"),
     ),
     responses(
-        (status = 200, description = "The buckets; none without readings unless they are filled.", body = StatsBody),
+        (status = 200, description = "The buckets; none without readings unless they are filled.", body = StatsBody, example = json!({"sensor_id": 3, "start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "bucket": "1d", "timezone": "Europe/Berlin", "buckets": [{"start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "count": 3, "avg": 22.9, "min": 22.5, "max": 23.5}]})),
         (status = 404, description = "There is no such sensor.", body = ErrorBody, example = json!({"detail": "Sensor not found."})),
         (status = 422, description = "A parameter does not validate, or there would be more buckets than `QUERY_BUCKETS_MAX`.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "bucket"], "msg": "The range has about 525601 buckets of 1m, and an answer at most 10000: ask for longer buckets or a shorter range", "type": "too_many_buckets"}]})),
         (status = 503, description = "The database does not answer, or not in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),

@@ -14,7 +14,8 @@ use crate::{
 /// the chunks of that window.
 ///
 /// Of 10,000 sensors that are alive, in 53 chunks: 35 ms; the same without a window 84 ms; `DISTINCT ON` over the
-/// newest two chunks 325 ms at 68 readings a sensor, and it grows with them; a `GROUP BY` over all 1.8 s.
+/// newest two chunks 325 ms at 68 readings a sensor, and it grows with them; a `GROUP BY` over all
+/// 1.8 s; a skip scan by a recursive query 6.7 s.
 pub const LATEST_SQL: &str = "SELECT latest.sensor_id, latest.time, latest.value
     FROM unnest($1::int4[]) AS wanted
     CROSS JOIN LATERAL (

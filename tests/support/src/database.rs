@@ -119,6 +119,15 @@ impl TestDatabase {
     pub async fn execute(&self, sql: &str) {
         sqlx::raw_sql(sql).execute(&self.pool).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
+
+    /// Runs statements that answer nothing, again where they meet a deadlock, as everybody's SQL has to.
+    pub async fn execute_despite_deadlocks(&self, sql: &str) {
+        const DEADLOCK_DETECTED: &str = "40P01";
+        while let Err(error) = sqlx::raw_sql(sql).execute(&self.pool).await {
+            let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+            assert_eq!(code.as_deref(), Some(DEADLOCK_DETECTED), "{sql}: {error}");
+        }
+    }
 }
 
 /// Locks of a transaction that is rolled back with the value.
