@@ -30,11 +30,22 @@ kafka_fetch_into() {
 }
 
 # write_broker_properties FILE DATA_FOLDER
+# KAFKA_PROXIED is "NAME:PORT:PROXY_PORT ...": a listener each for clients that reach the broker through a proxy, which
+# are told to go on through it.
 write_broker_properties() {
+  local proxied name port proxy_port listeners='' advertised='' protocols=''
+  for proxied in ${KAFKA_PROXIED:-}; do
+    IFS=: read -r name port proxy_port <<<"$proxied"
+    listeners+=,$name://127.0.0.1:$port
+    advertised+=,$name://127.0.0.1:$proxy_port
+    protocols+=,$name:PLAINTEXT
+  done
   {
     cat -- "$REPO/dev/kafka/server.properties"
-    printf 'listeners=PLAINTEXT://127.0.0.1:%s,CONTROLLER://127.0.0.1:%s\n' "$KAFKA_PORT" "$KAFKA_CONTROLLER_PORT"
-    printf 'advertised.listeners=PLAINTEXT://127.0.0.1:%s\n' "$KAFKA_PORT"
+    printf 'listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT%s\n' "$protocols"
+    printf 'listeners=PLAINTEXT://127.0.0.1:%s,CONTROLLER://127.0.0.1:%s%s\n' \
+      "$KAFKA_PORT" "$KAFKA_CONTROLLER_PORT" "$listeners"
+    printf 'advertised.listeners=PLAINTEXT://127.0.0.1:%s%s\n' "$KAFKA_PORT" "$advertised"
     printf 'controller.quorum.voters=1@127.0.0.1:%s\n' "$KAFKA_CONTROLLER_PORT"
     printf 'log.dirs=%s\n' "$2"
   } >"$1"
