@@ -22,6 +22,7 @@ use super::{
     client::client_config,
     describe::TopicQuestion,
     group::{GroupEvent, Notes},
+    membership::is_member,
     partition_queue::{PartitionQueue, known_end},
     topic::{TopicError, TopicIdentity, identify, partition_count, refuse_compacted},
 };
@@ -74,6 +75,8 @@ pub struct Consumer {
     topic_asked: Instant,
     /// Partitions whose position is of this assignment for sure, not left over from one before.
     settled: BTreeSet<i32>,
+    /// Whether the client asks the coordinator to let it go, and forgets its member id then.
+    leaves_on_request: bool,
 }
 
 /// How often the cluster is asked whether the topic is still the same.
@@ -146,6 +149,7 @@ impl Consumer {
             bootstrap: Bootstrap::new(&kafka.kafka_brokers),
             topic_asked: Instant::now(),
             settled: BTreeSet::new(),
+            leaves_on_request: is_classic && !settings.0.contains_key("group.instance.id"),
         })
     }
 
@@ -330,6 +334,13 @@ impl Consumer {
         }
     }
 
+    /// In the middle of a rebalance librdkafka puts leaving off until that is over, and a client that is closed before
+    /// never asks to leave: the group would wait for it, and its partitions stand still, for a whole session.
+    fn is_in_group(&self) -> bool {
+        self.client.assignment().is_ok_and(|assigned| assigned.count() > 0)
+            || self.leaves_on_request && is_member(self.client.client())
+    }
+
     /// Leaves the group and closes the client; waits for that so long and then lets it end by itself.
     pub fn leave(mut self, timeout: Duration) {
         self.queues.clear();
@@ -339,9 +350,7 @@ impl Consumer {
         let close = move || {
             self.client.unsubscribe();
             let deadline = Instant::now() + timeout;
-            while self.client.assignment().is_ok_and(|assigned| assigned.count() > 0)
-                && Instant::now() < deadline
-            {
+            while self.is_in_group() && Instant::now() < deadline {
                 let _ = self.client.poll(Duration::from_millis(10));
             }
             drop(self);

@@ -7,6 +7,7 @@ mod consumer;
 mod describe;
 mod group;
 mod live_topic;
+mod membership;
 mod partition_queue;
 mod partitioner;
 pub mod producer;

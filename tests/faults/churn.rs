@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rand::Rng;
-use testbed::{Sensorpipe, TestDatabase, TestTopic, eventually};
+use testbed::{Sensorpipe, TestDatabase, TestTopic, comes_to, eventually};
 
 use crate::{PATIENCE, dice, setting, work::Work, worker};
 
@@ -29,6 +29,28 @@ async fn three_workers_restarted_in_turn_under_load() {
     for worker in &mut workers {
         assert_eq!(worker.exit_status(), None, "a worker ended:\n{}", worker.stderr());
         assert!(!worker.stderr().contains("ERROR"), "{}", worker.stderr());
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_in_the_middle_of_a_rebalance_leaves_the_group() {
+    const GIVES_UP: &str = "partitions revoked";
+    let mut dice = dice("leaving");
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(6).await);
+    // Who did not leave would be a member for as long as this.
+    let start = || worker(&database, &topic).env("KAFKA_CONFIG_session_timeout_ms", "30000").start();
+    let stays = start();
+    for _ in 0..4 {
+        comes_to("members alone", PATIENCE, 2, async || topic.group_member_count().await).await;
+        let given_up = stays.stderr().matches(GIVES_UP).count();
+        let mut leaves = start();
+        eventually(PATIENCE, async || stays.stderr().matches(GIVES_UP).count() > given_up).await;
+        // Any moment of the second round, in which it gets what was given up.
+        tokio::time::sleep(Duration::from_millis(dice.random_range(0..1_000))).await;
+        leaves.terminate();
+        assert_eq!(leaves.ended(Duration::from_secs(30)).await.code(), Some(0), "{}", leaves.stderr());
+        let soon = Duration::from_secs(10);
+        comes_to("members after it left", soon, 2, async || topic.group_member_count().await).await;
     }
 }
 
