@@ -1,18 +1,20 @@
 """One run: servers, load, faults, and then the reckoning; called by dev/chaos, which installs what is needed."""
 
 import argparse
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+import traceback
 from datetime import datetime, timezone
 
 import checker
 import processes
 import report
 from faults.fault import BACK, Measurement
-from faults.schedule import ALL, deck_size, schedule
+from faults.schedule import ALL, deck_size, last, schedule
 from ledger import Ledger
 from load.http import HttpLoad
 from load.kafka import KafkaLoad, TransactionLoad
@@ -96,11 +98,11 @@ class Run:
         self.servers.start()
         self.toxiproxy = Toxiproxy(self.ports)
         if not self.sensorpipe("migrate", log="migrate.log"):
-            raise SystemExit(f"chaos: migrate fails; see {LOGS}/migrate.log")
+            raise SystemExit(f"migrate fails; see {LOGS}/migrate.log")
         with self.servers.reader() as session:
             [first] = session.execute(
                 "WITH made AS (INSERT INTO sensors (sensor_type, location)"
-                " SELECT 'chaos', 'rack ' || n % 40 FROM generate_series(1, %s) n RETURNING sensor_id)"
+                " SELECT 'chaos', 'rack ' || n %% 40 FROM generate_series(1, %s) n RETURNING sensor_id)"
                 " SELECT min(sensor_id) FROM made",
                 [SENSORS],
             ).fetchone()
@@ -120,10 +122,10 @@ class Run:
     def start_load(self):
         seed, is_long = self.arguments.seed, self.arguments.long
         mix = self.mix = Mix(self.series, self.ledger)
-        brokers = self.servers.brokers
+        config = self.servers.client_config()
         self.load = [
-            KafkaLoad(mix, brokers, random.Random(f"{seed}/kafka"), RECORDS_PER_S[is_long]),
-            TransactionLoad(mix, brokers, random.Random(f"{seed}/transactions")),
+            KafkaLoad(mix, config, random.Random(f"{seed}/kafka"), RECORDS_PER_S[is_long]),
+            TransactionLoad(mix, config, random.Random(f"{seed}/transactions")),
         ]
         for number in range(2):
             rng = random.Random(f"{seed}/http/{number}")
@@ -138,12 +140,14 @@ class Run:
         until = time.monotonic() + minutes * 60 if minutes else STARTED + QUICK_FAULTS_S
         count = deck_size(arguments.faults) if arguments.long else None
         self.world.await_group()
-        for number, (fault, rng) in enumerate(schedule(arguments.seed, arguments.long, arguments.faults), 1):
-            self.inject(fault, rng, number)
-            if time.monotonic() > until or number == count:
-                return
+        for fault, rng in schedule(arguments.seed, arguments.long, arguments.faults):
+            self.inject(fault, rng)
+            if time.monotonic() > until or len(self.records) == count:
+                break
+        for fault, rng in last(arguments.seed, arguments.long, arguments.faults):
+            self.inject(fault, rng)
 
-    def inject(self, fault, rng, number):
+    def inject(self, fault, rng):
         if fault.needs_group:
             self.world.await_group()
         measurement = Measurement(self.world.observer)
@@ -161,7 +165,7 @@ class Run:
         stall = measurement.stall(fault.counts_from)
         since = " from its end" if fault.counts_from == BACK else ""
         note = f" ({measurement.note})" if measurement.note else ""
-        say(f"{number:4} {fault.kind}{note}: stall {stall:.1f} s{since}")
+        say(f"{len(self.records):4} {fault.kind}{note}: stall {stall:.1f} s{since}")
         self.raise_errors()
         time.sleep(rng.uniform(0, 0.5))
 
@@ -170,7 +174,7 @@ class Run:
         errors = [f"{thread.name}: {thread.error!r}" for thread in self.load if thread.error]
         errors += self.world.observer.errors
         if errors:
-            raise SystemExit("chaos: " + "; ".join(errors))
+            raise SystemExit("; ".join(errors))
 
     def drain(self):
         """Stops the load and waits until all that was sent is stored."""
@@ -230,5 +234,21 @@ def main():
     return 1 if tally["failures"] else 0
 
 
+def status_of_main():
+    """Also where it ends by an exception."""
+    try:
+        return main()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            say(end.code)
+        return end.code if isinstance(end.code, int) else 1
+    except BaseException:  # noqa: BLE001 - shown, and the process ends
+        traceback.print_exc()
+        return 1
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    status = status_of_main()
+    sys.stdout.flush()
+    # Kafka clients that are in the middle of something would hold up the interpreter's own end.
+    os._exit(status)

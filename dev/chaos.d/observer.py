@@ -43,6 +43,7 @@ class Observer:
         self.ends, self.stored, self.waiting_since = {}, {}, {}
         self.watches = []
         self.errors = []
+        self.last_error = None
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads = [
@@ -81,6 +82,8 @@ class Observer:
 
     def behind(self):
         """Partitions that wait, for people."""
+        if not self.ask_ends():
+            return f"Kafka does not say how far the log goes: {self.last_error!r}"
         with self._lock:
             return {
                 partition: f"{self.stored.get(partition)} of {end}"
@@ -101,7 +104,10 @@ class Observer:
                 wanted, isolation_level=isolation, request_timeout=2
             )
             return {asked.partition: future.result(5).offset for asked, future in futures.items()}
-        except (KafkaException, TimeoutError):
+        except (KafkaException, TimeoutError) as error:
+            self.last_error = error
+            if self.servers.kafka_is_up.is_set():
+                self.servers.renew_admin()
             return {}
 
     def _guard(self, loop):

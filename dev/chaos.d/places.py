@@ -69,7 +69,7 @@ def choose_ports():
         base = FIRST_PORT + (start + number) % blocks * BLOCK
         if all(is_free(port) for port in range(base, base + BLOCK)):
             return Ports(base)
-    raise SystemExit(f"chaos: no {BLOCK} free ports between {FIRST_PORT} and {LAST_PORT}; set CHAOS_PORT")
+    raise SystemExit(f"no {BLOCK} free ports between {FIRST_PORT} and {LAST_PORT}; set CHAOS_PORT")
 
 
 def is_free(port):

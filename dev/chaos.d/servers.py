@@ -44,9 +44,19 @@ class Servers:
     def start(self):
         self.services("clean")
         self.services("up")
-        self.admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0})
+        self.renew_admin()
         self.postgres_is_up.set()
         self.kafka_is_up.set()
+
+    def client_config(self):
+        """For Kafka clients of our own. One that has lived through a crash of the only broker may have forgotten it
+        (librdkafka from 2.10 on): it starts over soon."""
+        config = {"bootstrap.servers": self.brokers, "reconnect.backoff.max.ms": 500, "log_level": 0}
+        return config | {"metadata.recovery.rebootstrap.trigger.ms": 1_000}
+
+    def renew_admin(self):
+        """It asks for the ends of the log by the leaders' epochs that it has heard of, and never for new ones."""
+        self.admin = AdminClient(self.client_config())
 
     def stop(self, keep):
         self.services("down" if keep else "clean")
@@ -79,6 +89,7 @@ class Servers:
 
     def start_kafka(self):
         self.services("up", "kafka")
+        self.renew_admin()
         self.kafka_is_up.set()
 
     def superuser(self):

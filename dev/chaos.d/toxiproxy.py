@@ -36,7 +36,7 @@ class Toxiproxy:
                 return self._ask("GET", "/version")
             except (urllib.error.URLError, ConnectionError):
                 if self.process.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit(f"chaos: toxiproxy does not answer; see {self.log.name}") from None
+                    raise SystemExit(f"toxiproxy does not answer; see {self.log.name}") from None
                 time.sleep(0.05)
 
     def _add(self, name, listen, upstream):

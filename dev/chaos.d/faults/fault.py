@@ -21,7 +21,6 @@ class Fault:
     counts_from: str = START
     # Whether the group has to be whole before, so that the stall is this fault's alone.
     needs_group: bool = False
-    in_quick: bool = True
 
 
 class Measurement:

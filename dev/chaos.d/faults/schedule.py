@@ -2,21 +2,23 @@
 
 import random
 
-from faults import kafka, network, postgres, together, workers
+from faults import disk, kafka, network, postgres, together, workers
 
 ALL = {
     fault.kind: fault
-    for module in (workers, postgres, kafka, network, together)
+    for module in (workers, postgres, kafka, network, together, disk)
     for fault in module.FAULTS
 }  # fmt: skip
+# Nothing comes after it.
+LAST = disk.FAULTS[0]
 
 
 def schedule(seed, is_long, kinds):
     """(fault, its own stream), one after the other; again and again where time is left."""
     rng = random.Random(f"{seed}/schedule")
-    faults = [ALL[kind] for kind in kinds] if kinds else list(ALL.values())
+    faults = [ALL[kind] for kind in kinds or ALL if kind != LAST.kind]
     round_number = 0
-    while True:
+    while faults:
         deck = [fault for fault in faults for _ in range(fault.times if is_long else 1)]
         rng.shuffle(deck)
         for number, fault in enumerate(deck):
@@ -25,4 +27,11 @@ def schedule(seed, is_long, kinds):
 
 
 def deck_size(kinds):
-    return sum(ALL[kind].times for kind in (kinds or ALL))
+    """How many faults a long run has before the last one."""
+    return sum(ALL[kind].times for kind in kinds or ALL if kind != LAST.kind)
+
+
+def last(seed, is_long, kinds):
+    """The fault at the end, where there is to be one."""
+    if LAST.kind in kinds or (is_long and not kinds):
+        yield LAST, random.Random(f"{seed}/{LAST.kind}")

@@ -24,11 +24,10 @@ ATTEMPTS = 30
 class KafkaLoad(threading.Thread):
     """Records of all forms, now and then some again."""
 
-    def __init__(self, mix, brokers, rng, records_per_s):
+    def __init__(self, mix, config, rng, records_per_s):
         super().__init__(name="kafka-load", daemon=True)
         self.mix, self.rng, self.records_per_s = mix, rng, records_per_s
-        self.config = {"bootstrap.servers": brokers, "acks": "all", "enable.idempotence": True, "linger.ms": 5}
-        self.config |= {"reconnect.backoff.max.ms": 500, "compression.type": "lz4", "log_level": 0}
+        self.config = config | {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "compression.type": "lz4"}
         self.producer = None
         self.acknowledged = deque(maxlen=KEPT)
         self.error = None
@@ -81,11 +80,10 @@ class KafkaLoad(threading.Thread):
 class TransactionLoad(threading.Thread):
     """Transactions of a few records; a third of them abort, and none of theirs may ever be seen."""
 
-    def __init__(self, mix, brokers, rng):
+    def __init__(self, mix, config, rng):
         super().__init__(name="transaction-load", daemon=True)
         self.mix, self.rng = mix, rng
-        self.config = {"bootstrap.servers": brokers, "transactional.id": "chaos", "log_level": 0}
-        self.config |= {"transaction.timeout.ms": TRANSACTION_TIMEOUT_MS, "reconnect.backoff.max.ms": 500}
+        self.config = config | {"transactional.id": "chaos", "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS}
         self.error = None
 
     def run(self):
