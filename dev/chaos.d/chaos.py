@@ -33,7 +33,7 @@ PER_SENSOR = {False: 10_000, True: 60_000}
 RECORDS_PER_S = {False: 40, True: 110}
 REQUESTS_PER_S = {False: 5, True: 10}
 # A quick run is over, servers' start and reckoning and all, in three minutes.
-QUICK_FAULTS_S, LONG_MINUTES = 115, 26
+QUICK_FAULTS_S, LONG_MINUTES = 115, 30
 STORED_WITHIN_S, DRAINED_WITHIN_S = 60, 180
 STARTED = time.monotonic()
 

@@ -18,7 +18,8 @@ ROW = np.dtype(
 )
 HEADER_BYTES = 19
 EPOCH_2000_US = 946_684_800_000_000
-COPY_READINGS = "COPY sensor_data (sensor_id, value, time) TO STDOUT (FORMAT binary)"
+# A hypertable's own COPY has none of its chunks' rows.
+COPY_READINGS = "COPY (SELECT sensor_id, value, time FROM sensor_data) TO STDOUT (FORMAT binary)"
 EXAMPLES = 5
 
 

@@ -80,6 +80,16 @@ class Observer:
             time.sleep(LOOK_EVERY_S)
         return False
 
+    def await_growth(self, within_s):
+        """Until every partition has got something new."""
+        deadline = time.monotonic() + within_s
+        before = self.ask_ends()
+        while time.monotonic() < deadline:
+            now = self.ask_ends()
+            if now and all(end > before.get(partition, 0) for partition, end in now.items()):
+                return
+            time.sleep(ENDS_EVERY_S)
+
     def behind(self):
         """Partitions that wait, for people."""
         if not self.ask_ends():

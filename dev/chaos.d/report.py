@@ -8,6 +8,7 @@ from ledger import ABORTED, ACKNOWLEDGED, REFUSED, UNKNOWN
 
 # On a busy machine a stall says as much about the machine.
 GRACE_IN_QUICK = 3
+LEAST = {"faults": 200, "readings acknowledged": 10_000_000}
 LOST = ("lost", "dead letter missing")
 TWICE = ("stored twice", "dead-lettered twice", "counted as stored, against rows")
 WRONGLY = ("wrongly dead-lettered", "wrong reason", "dead-lettered though not taken")
@@ -40,6 +41,8 @@ def summarize(arguments, seconds, records, ledger, verdict, findings, audit):
         "findings": findings,
     }
     tally["failures"] = failures(tally, arguments.long)
+    if arguments.long and not arguments.faults and not arguments.minutes:
+        tally["failures"] += too_little(tally)
     return tally
 
 
@@ -65,6 +68,12 @@ def failures(tally, is_long):
         if allowed and figures["longest_s"] > allowed:
             found.append(f"{kind}: a stall of {figures['longest_s']} s, more than {allowed} s")
     return found
+
+
+def too_little(tally):
+    """What a long run proves rests on how much was done."""
+    measured = {"faults": tally["faults"], "readings acknowledged": tally["readings"]["acknowledged"]}
+    return [f"{measured[what]:,} {what}, fewer than {least:,}" for what, least in LEAST.items() if measured[what] < least]
 
 
 def as_text(tally):

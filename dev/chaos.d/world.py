@@ -11,7 +11,7 @@ from places import GROUP, WORKERS_AT_MOST
 
 # Workers that run when no fault says otherwise, and the consumers of each.
 WORKERS, CONSUMERS = 2, 2
-GROUP_WITHIN_S = 30
+GROUP_WITHIN_S, GROWS_WITHIN_S = 30, 10
 PARTITIONS, PARTITIONS_AT_MOST = 12, 24
 
 
@@ -81,6 +81,18 @@ class World:
             time.sleep(0.1)
         self.findings.append(f"the group does not settle at {wanted} members within {GROUP_WITHIN_S} s: {seen}")
 
+    def await_writers(self):
+        """Until every consumer has a connection to the database and has written by it."""
+        wanted = sum(int(worker.arguments[1]) for worker in self.running())
+        deadline = time.monotonic() + GROUP_WITHIN_S
+        while time.monotonic() < deadline:
+            with contextlib.suppress(psycopg.Error):
+                if len(self.backends("true")) >= wanted:
+                    break
+            time.sleep(0.05)
+        self.observer.await_growth(GROWS_WITHIN_S)
+        self.observer.await_stored(GROUP_WITHIN_S)
+
     def backends(self, condition):
         """Backends of the workers' writers that are as the condition says: rows of (pid, when its state began)."""
         with self.servers.superuser() as session:
@@ -107,6 +119,8 @@ class Slowed:
         self.world, self.proxy = world, f"postgres-{worker.name}"
 
     def __enter__(self):
+        # A writer that has just connected looks for chunks before anything else, statement by statement.
+        self.world.await_writers()
         self.world.toxiproxy.add_toxic(self.proxy, "latency", "downstream", latency=self.DELAY_MS, jitter=0)
         return self
 

@@ -7,6 +7,8 @@ from world import PARTITIONS_AT_MOST
 
 # After a topic has grown clients hear of it with their next look at its metadata.
 HEARD_OF_WITHIN_S = 25
+# After an outage producers take a moment; before they are there, nothing waits.
+GROWS_WITHIN_S = 20
 
 
 def restart(world, rng, measurement):
@@ -14,6 +16,7 @@ def restart(world, rng, measurement):
     time.sleep(rng.uniform(0, 2))
     world.servers.start_kafka()
     measurement.back()
+    world.observer.await_growth(GROWS_WITHIN_S)
 
 
 def crash(world, rng, measurement):
@@ -21,6 +24,7 @@ def crash(world, rng, measurement):
     time.sleep(rng.uniform(0, 2))
     world.servers.start_kafka()
     measurement.back()
+    world.observer.await_growth(GROWS_WITHIN_S)
 
 
 def add_partitions(world, rng, measurement):
@@ -38,7 +42,7 @@ def add_partitions(world, rng, measurement):
 
 
 FAULTS = [
-    Fault("kafka-restarted", "Kafka stopped and started", restart, 5),
-    Fault("kafka-crashed", "SIGKILL of Kafka, then its recovery", crash, 8),
+    Fault("kafka-restarted", "Kafka stopped and started", restart, 3),
+    Fault("kafka-crashed", "SIGKILL of Kafka, then its recovery", crash, 5),
     Fault("partitions-added", "the topic gets more partitions", add_partitions, 5),
 ]

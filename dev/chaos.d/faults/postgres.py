@@ -72,7 +72,7 @@ def reset_connections(world, rng, measurement):
 FAULTS = [
     Fault("postgres-restarted", "Postgres stopped (fast) and started", restart, 12, limit_s=3, counts_from=BACK),
     Fault("postgres-crashed", "SIGKILL of Postgres, then its recovery", crash, 10, limit_s=3, counts_from=BACK),
-    Fault("backends-ended", "pg_terminate_backend of all of sensorpipe's", end_backends, 20),
+    Fault("backends-ended", "pg_terminate_backend of all of sensorpipe's", end_backends, 24),
     Fault("cut-in-copy", "a worker's connections to Postgres cut in mid-COPY", cut_in_copy, 16),
     Fault("cut-in-commit", "a worker's connections to Postgres cut between COMMIT and its answer", cut_in_commit, 16),
     Fault("cut-after-bytes", "a worker's connections to Postgres cut after so many bytes", cut_after_bytes, 10),

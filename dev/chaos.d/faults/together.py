@@ -44,4 +44,4 @@ def run(world, rng, measurement):
     measurement.back()
 
 
-FAULTS = [Fault("two-at-once", "two of the others at the same time", run, 10)]
+FAULTS = [Fault("two-at-once", "two of the others at the same time", run, 8)]

@@ -42,7 +42,9 @@ def freeze_in_copy(world, rng, measurement):
     with Slowed(world, worker) as slowed:
         pid = slowed.await_copy()
         worker.freeze()
-        if not pid or not world.backends(f"pid = {pid} AND {IN_COPY}"):
+        if not pid:
+            measurement.missed("no COPY seen")
+        elif not world.backends(f"pid = {pid} AND {IN_COPY}"):
             measurement.missed("not in COPY any more when it froze")
     measurement.begin_here()
     world.observer.await_stored(TAKEN_OVER_WITHIN_S)
@@ -76,15 +78,15 @@ def change_consumers(world, rng, _):
 
 
 FAULTS = [
-    Fault("worker-killed", "SIGKILL of a worker", kill_worker, 18, limit_s=12, needs_group=True),
+    Fault("worker-killed", "SIGKILL of a worker", kill_worker, 14, limit_s=12, needs_group=True),
     Fault("worker-stopped", "SIGTERM of a worker", terminate_worker, 14, limit_s=3, needs_group=True),
     Fault("worker-frozen", "SIGSTOP of a worker for longer than its session, then SIGCONT", freeze_worker, 6),
     Fault(
         "worker-frozen-in-copy", "SIGSTOP of a worker in mid-COPY until others have its partitions, then SIGCONT",
-        freeze_in_copy, 12, limit_s=SESSION_TIMEOUT_S + 5, needs_group=True,
+        freeze_in_copy, 10, limit_s=SESSION_TIMEOUT_S + 5, needs_group=True,
     ),
     Fault("api-killed", "SIGKILL of the api", kill_api, 12),
-    Fault("deploy", "workers and api restarted one after the other", deploy, 12),
+    Fault("deploy", "workers and api restarted one after the other", deploy, 10),
     Fault("worker-added", "a third worker for some seconds", add_worker, 8),
     Fault("consumers-changed", "a worker restarted with another --consumers", change_consumers, 8),
 ]  # fmt: skip
