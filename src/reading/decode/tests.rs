@@ -106,6 +106,23 @@ fn a_bad_reading_has_a_reason_and_its_neighbours_stay() {
 }
 
 #[test]
+fn nesting_counts_from_the_record() {
+    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    for (record, around) in [
+        (r#"{"sensor_id":1,"value":1,"x":NESTED}"#, 1),
+        (r#"[{"sensor_id":1,"value":1,"x":NESTED}]"#, 2),
+        (r#"{"sensor_id":1,"data":[{"value":1,"x":NESTED}]}"#, 3),
+        (r#"{"data":[{"value":1,"x":NESTED}],"sensor_id":1}"#, 3),
+    ] {
+        for (depth, is_taken) in [(127 - around, true), (128 - around, false)] {
+            let record = record.replace("NESTED", &nested(depth));
+            assert_eq!(outcomes(record.as_bytes()).is_ok(), is_taken, "{record}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&record).is_ok(), is_taken, "{record}");
+        }
+    }
+}
+
+#[test]
 fn a_reading_can_be_taken_out_of_its_record() {
     let whole = br#"{"sensor_id":1,"value":"x"}"#;
     assert_eq!(extract(whole, Place::Whole), whole);
@@ -113,6 +130,10 @@ fn a_reading_can_be_taken_out_of_its_record() {
     assert_eq!(extract(list, Place::Item(1)), br#"{"sensor_id":7,"data":[{"value":"x" }]}"#);
     let array = br#"[{"sensor_id":1,"value":1},{"sensor_id":2,"value":"x"}]"#;
     assert_eq!(extract(array, Place::Item(1)), br#"{"sensor_id":2,"value":"x"}"#);
+    // Neither means the same without its brackets: the one would be refused, the other stored.
+    let array = br#"[{"sensor_id":1,"value":1,"data":[]},[{"sensor_id":1,"value":1}]]"#;
+    assert_eq!(extract(array, Place::Item(0)), br#"[{"sensor_id":1,"value":1,"data":[]}]"#);
+    assert_eq!(extract(array, Place::Item(1)), br#"[[{"sensor_id":1,"value":1}]]"#);
 }
 
 #[test]
