@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -39,28 +40,29 @@ def parse_arguments():
 
 def main():
     arguments = parse_arguments()
-    state = Path(os.environ["FUZZ_STATE"])
-    tally = Tally(state / "tally.json")
     deadline = time.monotonic() + arguments.seconds if arguments.seconds else None
-    names = arguments.targets or list(TARGETS)
-    for name in names:
-        target = Target(name, state, Path(os.environ["FUZZ_BINARIES"]), Path(os.environ["FUZZ_REPO"]))
-        tally.begin(name, target.build())
-        missing = arguments.executions - tally.executions(name)
+    state, binaries, repo = (Path(os.environ[f"FUZZ_{place}"]) for place in ("STATE", "BINARIES", "REPO"))
+    tallies = {}
+    for name in arguments.targets or TARGETS:
+        target = Target(name, state, binaries, repo)
+        tally = tallies[name] = Tally(target.folder / "tally.json", target.build())
+        missing = arguments.executions - tally.executions
         if missing > 0 and (deadline is None or time.monotonic() < deadline):
             say(f"{name}: {missing:,} executions")
-            tally.add(name, target.run(missing, arguments.jobs, deadline))
+            tally.add(target.run(missing, arguments.jobs, deadline))
         if arguments.minimize:
             files, size = target.minimize()
             say(f"{name}: {files} inputs, {size:,} bytes in fuzz/corpus")
-    print(markdown(names, tally))
-    crashes = [crash for name in names for crash in tally.crashes(name)]
+    print(markdown(tallies))
+    crashes = [f"{name}: {crash}" for name, tally in tallies.items() for crash in tally.crashes]
     for crash in crashes:
         say(f"FAILED: {crash}")
     return 1 if crashes else 0
 
 
 if __name__ == "__main__":
+    # As Ctrl-C: the processes of a target end with this one.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         sys.exit(main())
     except KeyboardInterrupt:

@@ -1,41 +1,41 @@
-"""What has been run, kept over runs: executions count for the build that they were made with."""
+"""What has been run of a target, kept over runs: executions count for the build that they were made with."""
 
 import json
 
 
 class Tally:
-    def __init__(self, file):
+    def __init__(self, file, build):
         self.file = file
-        self.targets = json.loads(file.read_text()) if file.exists() else {}
+        self.sums = json.loads(file.read_text()) if file.exists() else {}
+        if self.sums.get("build") != build:
+            # Another build begins anew; its crashes have to show again.
+            self.sums = {"build": build, "executions": 0, "seconds": 0.0, "new_inputs": 0, "crashes": []}
 
-    def begin(self, name, build):
-        """Another build of a target begins anew; its crashes have to show again."""
-        if self.targets.get(name, {}).get("build") != build:
-            self.targets[name] = {"build": build, "executions": 0, "seconds": 0.0, "new_inputs": 0, "crashes": []}
-
-    def add(self, name, run):
-        target = self.targets[name]
+    def add(self, run):
         for key in ("executions", "seconds", "new_inputs"):
-            target[key] += run[key]
-        target["crashes"] += [crash for crash in run["crashes"] if crash not in target["crashes"]]
+            self.sums[key] += run[key]
+        self.sums["crashes"] += [crash for crash in run["crashes"] if crash not in self.sums["crashes"]]
         partial = self.file.with_suffix(".partial")
-        partial.write_text(json.dumps(self.targets, indent=1) + "\n")
+        partial.write_text(json.dumps(self.sums, indent=1) + "\n")
         partial.replace(self.file)
 
-    def executions(self, name):
-        return self.targets[name]["executions"]
+    @property
+    def executions(self):
+        return self.sums["executions"]
 
-    def crashes(self, name):
-        return [f"{name}: {crash}" for crash in self.targets[name]["crashes"]]
+    @property
+    def crashes(self):
+        return self.sums["crashes"]
 
 
-def markdown(names, tally):
+def markdown(tallies):
+    """`tallies` by target."""
     lines = ["| target | executions | executions/s | new inputs | crashes | seconds |", "|---|---|---|---|---|---|"]
-    for name in names:
-        target = tally.targets[name]
-        speed = target["executions"] / target["seconds"] if target["seconds"] else 0
+    for name, tally in tallies.items():
+        seconds = tally.sums["seconds"]
+        speed = tally.executions / seconds if seconds else 0
         lines.append(
-            f"| {name} | {target['executions']:,} | {speed:,.0f} | {target['new_inputs']:,} "
-            f"| {len(target['crashes'])} | {target['seconds']:,.0f} |"
+            f"| {name} | {tally.executions:,} | {speed:,.0f} | {tally.sums['new_inputs']:,} "
+            f"| {len(tally.crashes)} | {seconds:,.0f} |"
         )
     return "\n".join(lines)

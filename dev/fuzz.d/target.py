@@ -30,6 +30,7 @@ class Target:
         self.name = name
         self.binary = binaries / name
         self.kept = repo / "fuzz/corpus" / name
+        self.regressions = repo / "fuzz/regressions" / name
         self.max_len, dictionary = TARGETS[name]
         self.dictionary = repo / "fuzz/dictionaries" / f"{dictionary}.dict"
         self.folder = state / name
@@ -101,7 +102,8 @@ class Target:
         ]
         if deadline is not None:
             command.append(f"-max_total_time={max(int(deadline - time.monotonic()), 1)}")
-        return [*command, self.corpus, self.kept]
+        seeds = [folder for folder in (self.kept, self.regressions) if folder.is_dir()]
+        return [*command, self.corpus, *seeds]
 
     def _inputs(self):
         return sum(1 for _ in self.corpus.iterdir())

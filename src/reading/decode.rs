@@ -148,15 +148,18 @@ enum Data {
 impl<'a> Decoder<'a> {
     fn record(&mut self, each: &mut Each<'_>) -> Result<(), Reject> {
         let start = self.scanner.position();
-        match self.scanner.token()? {
-            Token::Object => self.object_record(start, each)?,
-            Token::Array => self.array_record(each)?,
+        let outcome = match self.scanner.token()? {
+            Token::Object => self.object_record(start, each),
+            Token::Array => self.array_record(each),
             Token::String(_) | Token::Number(_) | Token::Null | Token::Bool => {
-                self.scanner.end()?;
-                return Err(Reject::new(Reason::WrongShape, "neither an object nor an array"));
+                Err(Reject::new(Reason::WrongShape, "neither an object nor an array"))
             }
+        };
+        match outcome {
+            Err(reject) if reject.reason == Reason::MalformedJson => Err(reject),
+            // A shape is right or wrong only where the text is JSON to its end.
+            outcome => self.scanner.end().map_err(Reject::from).and(outcome),
         }
-        Ok(self.scanner.end()?)
     }
 
     /// `{"sensor_id":…,"value":…,"timestamp":…}` or `{"sensor_id":…,"data":[…]}`.

@@ -1,20 +1,30 @@
-//! The fuzzer's corpus, replayed: whatever it found once is tried for ever.
+//! What the fuzzer found, replayed: the inputs that reach everything, and those that broke something once.
 
 use std::{fs, path::Path};
 
 use crate::targets;
 
-/// Runs the files of `fuzz/corpus/<target>`.
+/// Runs the files of `fuzz/corpus/<target>` and, where there are any, of `fuzz/regressions/<target>`.
 fn replay(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-    let mut files = 0;
-    for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
-        let path = entry.expect("the folder can be read").path();
+    let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let in_corpus = run_files(&fuzz.join("corpus").join(target), check);
+    assert!(in_corpus >= 20, "{in_corpus} files in fuzz/corpus/{target}");
+    let regressions = fuzz.join("regressions").join(target);
+    if regressions.exists() {
+        assert!(run_files(&regressions, check) > 0, "no file in fuzz/regressions/{target}");
+    }
+}
+
+fn run_files(folder: &Path, check: fn(&[u8])) -> usize {
+    let files = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut count = 0;
+    for file in files {
+        let path = file.expect("the folder can be read").path();
         println!("{}", path.display());
         check(&fs::read(&path).expect("the file can be read"));
-        files += 1;
+        count += 1;
     }
-    assert!(files >= 20, "{files} files in {}", folder.display());
+    count
 }
 
 #[test]

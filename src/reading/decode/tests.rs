@@ -62,6 +62,8 @@ fn a_record_that_is_wrong_as_a_whole_counts_as_one() {
         (br#"{"sensor_id":1,"value":21"#, Reason::MalformedJson),
         (br#"[{"sensor_id":1,"value":1},{"sensor_id"#, Reason::MalformedJson),
         (br#"[{"sensor_id":1,"value":1}] x"#, Reason::MalformedJson),
+        (br#"{"sensor_id":1,"data":{}} x"#, Reason::MalformedJson),
+        (br#"{"sensor_id":1,"data":[],"value":1},"#, Reason::MalformedJson),
         (b"{\"sensor_id\":1,\"value\":1}\xff", Reason::MalformedJson),
         (b"{\"sensor_id\":1,\"value\":1\0}", Reason::NulByte),
         (b"\0", Reason::NulByte),
