@@ -9,10 +9,10 @@ import time
 
 # The longest input that is made up, and the dictionary whose words are put into it.
 TARGETS = {
-    "decode": (400, "json"),
+    "decode": (256, "json"),
     "timestamps": (48, "json"),
-    "sensor_data": (400, "json"),
-    "readings": (400, "json"),
+    "sensor_data": (256, "json"),
+    "readings": (256, "json"),
     "queries": (200, "queries"),
     "headers": (300, "headers"),
 }

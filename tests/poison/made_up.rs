@@ -7,7 +7,7 @@ use crate::{grammar, targets};
 /// As many as a few seconds allow, unless `PROPTEST_CASES` says how many.
 pub(crate) fn cases() -> ProptestConfig {
     let cases =
-        if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 5_000 };
+        if std::env::var_os("PROPTEST_CASES").is_some() { ProptestConfig::default().cases } else { 20_000 };
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 

@@ -14,18 +14,45 @@ pub fn extract(payload: &[u8], place: Place) -> Vec<u8> {
     let everything =
         Window { since: Timestamp::from_micros(i64::MIN), until: Timestamp::from_micros(i64::MAX) };
     let mut found = None;
-    let sensor_id = std::str::from_utf8(payload).ok().and_then(batch_sensor_id);
+    let batch = std::str::from_utf8(payload).ok().and_then(batch);
     let _ = decode_with_text(payload, Timestamp::from_micros(0), &everything, &mut |place, _, text| {
         if place == Place::Item(wanted) {
             found = Some(text.to_vec());
         }
     });
-    match (found, sensor_id) {
-        (Some(item), Some(id)) => [b"{\"sensor_id\":", id, b",\"data\":[", &item, b"]}"].concat(),
+    match (found, batch) {
+        (Some(item), Some(Batch { sensor_id: Some(id) })) => {
+            [b"{\"sensor_id\":", id, b",\"data\":[", &item, b"]}"].concat()
+        }
+        // Its items have no sensor, whatever they say themselves.
+        (Some(item), Some(Batch { sensor_id: None })) => [b"{\"data\":[", item.as_slice(), b"]}"].concat(),
         (Some(item), None) if is_record(&item) => item,
         (Some(item), None) => [b"[", item.as_slice(), b"]"].concat(),
         (None, _) => payload.to_vec(),
     }
+}
+
+/// A record of the form `{"sensor_id":…,"data":[…]}`.
+struct Batch<'a> {
+    /// The id as it stands there, whatever it is.
+    sensor_id: Option<&'a [u8]>,
+}
+
+/// None for the other forms.
+fn batch(text: &str) -> Option<Batch<'_>> {
+    let mut scanner = Scanner::new(text);
+    let mut batch = Batch { sensor_id: None };
+    let Ok(Token::Object) = scanner.token() else { return None };
+    let mut is_first = true;
+    while let Ok(Some(key)) = scanner.next_key(&mut is_first) {
+        let start = scanner.position();
+        let token = scanner.token().ok()?;
+        scanner.skip(token).ok()?;
+        if key.is("sensor_id") {
+            batch.sensor_id = Some(scanner.slice(start, scanner.position()));
+        }
+    }
+    Some(batch)
 }
 
 /// Whether an item of an array means the same as a record of its own: `data` means nothing in an item, and an array
@@ -41,20 +68,4 @@ fn is_record(item: &[u8]) -> bool {
         }
     }
     true
-}
-
-/// The sensor id as it stands in `{"sensor_id":…,"data":[…]}`; none for the other forms.
-fn batch_sensor_id(text: &str) -> Option<&[u8]> {
-    let mut scanner = Scanner::new(text);
-    let mut sensor_id = None;
-    let Ok(Token::Object) = scanner.token() else { return None };
-    let mut is_first = true;
-    while let Ok(Some(key)) = scanner.next_key(&mut is_first) {
-        let token = scanner.token().ok()?;
-        if let (Token::Number(digits), true) = (token, key.is("sensor_id")) {
-            sensor_id = Some(digits);
-        }
-        scanner.skip(token).ok()?;
-    }
-    sensor_id
 }

@@ -132,6 +132,11 @@ fn a_reading_can_be_taken_out_of_its_record() {
     assert_eq!(extract(list, Place::Item(1)), br#"{"sensor_id":7,"data":[{"value":"x" }]}"#);
     let array = br#"[{"sensor_id":1,"value":1},{"sensor_id":2,"value":"x"}]"#;
     assert_eq!(extract(array, Place::Item(1)), br#"{"sensor_id":2,"value":"x"}"#);
+    let without = br#"{"data":[{"sensor_id":1,"value":"x"}]}"#;
+    assert_eq!(extract(without, Place::Item(0)), without);
+    let wrong = br#"{"data":[{"sensor_id":1,"value":1}],"sensor_id":[ "1"] }"#;
+    let extracted = br#"{"sensor_id":[ "1"],"data":[{"sensor_id":1,"value":1}]}"#;
+    assert_eq!(extract(wrong, Place::Item(0)), extracted);
     // Neither means the same without its brackets: the one would be refused, the other stored.
     let array = br#"[{"sensor_id":1,"value":1,"data":[]},[{"sensor_id":1,"value":1}]]"#;
     assert_eq!(extract(array, Place::Item(0)), br#"[{"sensor_id":1,"value":1,"data":[]}]"#);
