@@ -71,7 +71,7 @@ class Target:
         }
 
     def minimize(self):
-        """Leaves the fewest inputs in fuzz/corpus that reach all that the short ones here reach."""
+        """Leaves in fuzz/corpus the fewest inputs that reach every place in the code that the short ones here reach."""
         chosen = self.folder / "chosen"
         shutil.rmtree(chosen, ignore_errors=True)
         chosen.mkdir()
@@ -85,7 +85,7 @@ class Target:
         log = self.folder / "merge.log"
         with log.open("wb") as output:
             subprocess.run(
-                [self.binary, "-set_cover_merge=1", f"-max_len={KEPT_BYTES}", chosen, short],
+                [self.binary, "-set_cover_merge=1", "-use_counters=0", f"-max_len={KEPT_BYTES}", chosen, short],
                 stdout=output, stderr=output, check=True,
             )
         shutil.rmtree(self.kept)
