@@ -16,7 +16,6 @@ use super::{
     Api,
     error::{ApiError, ErrorBody, InvalidBody},
     fault::{Faults, Refusal, Step},
-    prefer::Wait,
     visibility,
 };
 use crate::{kafka::producer, store::receipts};
@@ -105,7 +104,7 @@ pub(super) async fn read(
     let started = Instant::now();
     let receipt = receipt(&partition, &offset)?;
     let mut is_stored = is_stored(&api, receipt).await?;
-    let wait = Wait::asked(&headers, api.limits.max_wait);
+    let wait = api.limits.wait(&headers);
     if let Some(wait) = wait
         && !is_stored
     {
@@ -147,7 +146,7 @@ async fn is_stored(api: &Api, receipt: producer::Receipt) -> Result<bool, ApiErr
     }
 }
 
-fn receipt(partition: &str, offset: &str) -> Result<producer::Receipt, ApiError> {
+pub(super) fn receipt(partition: &str, offset: &str) -> Result<producer::Receipt, ApiError> {
     let mut faults = Faults::default();
     let not_one =
         |max: i64| Refusal::new("int_parsing", format!("Input should be a valid integer from 0 to {max}"));

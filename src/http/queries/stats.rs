@@ -11,8 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    parameters::{Parameters, invalid, one_of},
-    range, refused, sensor_exists, sensors,
+    range, refused, sensors,
     stats_body::{BucketBody, BucketSchema, Measures, Series, in_zone},
 };
 use crate::{
@@ -21,6 +20,7 @@ use crate::{
         Api,
         error::{ApiError, ErrorBody, InvalidBody},
         fault::Refusal,
+        parameters::{Parameters, invalid, one_of},
     },
     reading::Timestamp,
     store::queries::{self, BucketStats, Measure, StatsQuery},
@@ -114,7 +114,7 @@ pub(in crate::http) async fn of_one(
     parameters.finish()?;
     let stats = queries::stats(&api.reads, asked.query(vec![sensor_id], true)).await.map_err(refused)?;
     if stats.is_empty() {
-        sensor_exists(&api, sensor_id).await?;
+        api.require_sensor(sensor_id).await?;
     }
     let buckets = asked.series().buckets(&stats);
     Ok(Json(StatsBody { sensor_id, range: asked.body(), buckets }))
@@ -174,6 +174,13 @@ pub(in crate::http) async fn of_many(
         vec![SeriesBody { sensor_id: None, buckets: asked.series().buckets(&stats) }]
     };
     Ok(Json(StatsOfManyBody { range: asked.body(), series }))
+}
+
+/// What a query string asks for of one sensor; none where it is at fault.
+pub(in crate::http) fn stats_asked(query: &str, sensor_id: i32, buckets_max: usize) -> Option<StatsQuery> {
+    let mut parameters = Parameters::of(Some(query));
+    let asked = Asked::take(&mut parameters, buckets_max);
+    parameters.finish().ok().map(|()| asked.query(vec![sensor_id], true))
 }
 
 /// What was asked for.
