@@ -112,8 +112,8 @@ COMMITTED = "query = 'COMMIT' AND (state = 'active' OR state = 'idle')"
 class Slowed:
     """Answers of Postgres to one worker take so long that its statements are seen one by one."""
 
-    DELAY_MS = 250
-    WITHIN_S = 12
+    DELAY_MS = 150
+    WITHIN_S = 25
 
     def __init__(self, world, worker):
         self.world, self.proxy = world, f"postgres-{worker.name}"

@@ -34,26 +34,33 @@ async fn three_workers_restarted_in_turn_under_load() {
 
 #[tokio::test]
 async fn a_worker_that_stops_in_the_middle_of_a_rebalance_leaves_the_group() {
+    const ASSIGNED: &str = "partitions assigned at their stored offsets kafka.starts=[(";
+    const REVOKED: &str = "partitions revoked";
+    let mut dice = dice("leaving");
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(6).await);
-    let start = || {
-        testbed::Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "1"])
+    let start = |consumers| {
+        testbed::Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", consumers])
             .database(&database)
             .topic(&topic)
             // Who did not leave would be a member for so long.
             .env("KAFKA_CONFIG_session_timeout_ms", "30000")
-            // Who joins waits until the others have heard of it, with their next heartbeat.
             .env("KAFKA_CONFIG_heartbeat_interval_ms", "1500")
             .start()
     };
-    let _stays = start();
-    comes_to("members alone", PATIENCE, 1, async || topic.group_member_count().await).await;
-    for _ in 0..3 {
-        let mut leaves = start();
-        comes_to("members while it joins", PATIENCE, 2, async || topic.group_member_count().await).await;
+    let stays = start("1");
+    let count = |words| stays.stderr().matches(words).count();
+    eventually(PATIENCE, async || count(ASSIGNED) > 0).await;
+    for _ in 0..5 {
+        let (assigned, revoked) = (count(ASSIGNED), count(REVOKED));
+        let mut leaves = start("2");
+        // What it gave up is handed out in another round, of which each member hears with its next heartbeat.
+        eventually(PATIENCE, async || count(REVOKED) > revoked).await;
+        tokio::time::sleep(Duration::from_millis(dice.random_range(0..1_500))).await;
         leaves.terminate();
         assert_eq!(leaves.ended(Duration::from_secs(30)).await.code(), Some(0), "{}", leaves.stderr());
         let soon = Duration::from_secs(10);
         comes_to("members after it left", soon, 1, async || topic.group_member_count().await).await;
+        eventually(soon, async || count(ASSIGNED) > assigned).await;
     }
 }
 
