@@ -1,6 +1,7 @@
 //! One membership in the group: the loop that takes records, hands batches over and stops.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -9,7 +10,7 @@ use std::{
 use super::{
     Log,
     assignment::{Admission, Assignment},
-    member::{Link, Member, MemberError, Reply},
+    member::{Link, Look, Member, MemberError, Reply},
     ownership::{KAFKA_TIMEOUT, log_of},
     rebalance::Rebalance,
     writer::{Job, Outcome},
@@ -19,6 +20,7 @@ use crate::{
     kafka::Consumer,
     metrics::LAG_RECORDS,
     reading::{Timestamp, Window},
+    store::StoredOffset,
 };
 
 /// The loop turns at least this often, so that the group is served whatever happens.
@@ -51,9 +53,12 @@ pub(super) struct Session<'a> {
     pub(super) window: Window,
     pub(super) assignment: Assignment,
     pub(super) rebalance: Rebalance,
+    /// Partitions that are ours and stand still, with the stored offset that they stand still for.
+    pub(super) blocked: BTreeMap<i32, StoredOffset>,
     pub(super) filling: Batch,
     pub(super) filling_since: Option<Instant>,
     pub(super) last_housekeeping: Instant,
+    pub(super) last_look: Instant,
     /// Set once the process stops: when to give up what is still in flight.
     pub(super) drain_deadline: Option<Instant>,
     /// Set when the group has to be left.
@@ -77,6 +82,7 @@ impl<'a> Session<'a> {
                 return Ok(None);
             }
         };
+        link.outdate_look();
         let filling = link.spare.take().unwrap_or_else(|| Batch::new(config.limits));
         Ok(Some(Self {
             member,
@@ -86,9 +92,11 @@ impl<'a> Session<'a> {
             window: config.ingest.acceptance().window(Timestamp::now()),
             assignment: Assignment::default(),
             rebalance: Rebalance::None,
+            blocked: BTreeMap::new(),
             filling,
             filling_since: None,
             last_housekeeping: Instant::now(),
+            last_look: Instant::now(),
             drain_deadline: None,
             must_leave: false,
         }))
@@ -106,6 +114,7 @@ impl<'a> Session<'a> {
             self.stop_intake_when_asked();
             let taken = self.take_records();
             self.housekeeping(taken == 0);
+            self.look_at_stored_offsets();
             self.submit();
             self.give_up_revoked()?;
             if self.must_leave || self.is_drained() {
@@ -136,6 +145,11 @@ impl<'a> Session<'a> {
                 Ok(())
             }
             Reply::Wrote(Outcome::Fenced(batch, fences)) => self.on_fenced(batch, &fences),
+            Reply::Wrote(Outcome::Looked(Some(looked))) => self.on_looked(&looked),
+            Reply::Wrote(Outcome::Looked(None)) => {
+                self.link.look = Look::Idle;
+                Ok(())
+            }
         }
     }
 
@@ -180,9 +194,9 @@ impl<'a> Session<'a> {
 
     pub(super) fn send_to_writer(&mut self, batch: Batch) {
         self.link.in_flight = batch.spans().iter().map(|span| span.partition).collect();
-        let job = Job { log: Arc::clone(&self.log), batch };
+        let job = Job::Write { log: Arc::clone(&self.log), batch };
         if self.link.jobs.try_send(job).is_err() {
-            // One job at a time fits always; only a writer that is gone refuses.
+            // One batch and one look fit always; only a writer that is gone refuses.
             tracing::error!("the writer has ended unasked");
             self.must_leave = true;
         }
@@ -239,7 +253,8 @@ impl<'a> Session<'a> {
 
     fn leave(mut self) -> Ended {
         self.commit_to_kafka();
-        let partitions = self.assignment.partitions();
+        let mut partitions = self.assignment.partitions();
+        partitions.extend(self.blocked.keys());
         self.forget(&partitions);
         // librdkafka waits for an answer to every rebalance, also before it lets a member go.
         let answer = match &self.rebalance {
