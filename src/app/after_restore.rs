@@ -34,14 +34,15 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     let mut desk = Desk::open(database, kafka, settings).await?;
     let mut sequence = SensorSequence::open(database).await?;
-    let ranges = unread(&desk.ledger.list().await?, &desk.log);
+    let (kept, log) = desk.look().await?;
+    let ranges = unread(&kept, &log);
     let records: i64 = ranges.iter().map(|range| range.end - range.start).sum();
     println!("reading the log above the stored offsets: {records} offsets in {} partitions", ranges.len());
 
     let last_id = sequence.last_id().await?;
     let found = ids_above(last_id, kafka, settings, ranges).await?;
-    let kept = |id: &&i32| config.at_most.is_none_or(|most| **id <= most);
-    let (ids, stray): (Vec<i32>, Vec<i32>) = found.iter().partition(kept);
+    let is_plausible = |id: &&i32| config.at_most.is_none_or(|most| **id <= most);
+    let (ids, stray): (Vec<i32>, Vec<i32>) = found.iter().partition(is_plausible);
     if !stray.is_empty() {
         println!("left aside, as --at-most says: {}", named(&stray));
     }

@@ -5,22 +5,24 @@ pub(super) mod plan;
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
 use crate::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings, ListFormat, MoveNote, OffsetsCommand},
-    kafka::{TopicLog, topic_log},
+    kafka::{TopicIdentity, TopicLog, find_topic, topic_log},
     pipeline::{Gap, Log},
     store::{
         self,
-        offset_moves::{Move, MoveKind, OffsetLedger},
+        offset_moves::{KeptOffset, Move, MoveKind, OffsetLedger},
     },
 };
 use plan::accept;
 
 /// How long to wait for `migrate` when everything is started at once.
 const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
+/// How long Kafka may take to answer while writers wait for it.
+const LOCKED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Does what was asked for and says so.
 pub(super) async fn run(
@@ -32,7 +34,8 @@ pub(super) async fn run(
     let mut desk = Desk::open(database, kafka, settings).await?;
     match command {
         OffsetsCommand::List(list) => {
-            let rows = listing::rows(&desk.ledger.list().await?, &desk.log);
+            let (kept, log) = desk.look().await?;
+            let rows = listing::rows(&kept, &log);
             show(list.format, &rows, listing::print_offsets)
         }
         OffsetsCommand::Moves(list) => show(list.format, &desk.ledger.moves().await?, listing::print_moves),
@@ -58,9 +61,10 @@ fn show<T: Serialize>(format: ListFormat, rows: &[T], print: fn(&[T])) -> anyhow
 
 /// The log and the stored offsets, side by side.
 pub(super) struct Desk {
-    pub(super) ledger: OffsetLedger,
-    pub(super) log: TopicLog,
-    topic: String,
+    ledger: OffsetLedger,
+    log: Log,
+    kafka: KafkaConfig,
+    settings: KafkaSettings,
 }
 
 impl Desk {
@@ -73,7 +77,16 @@ impl Desk {
         store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
         let topic = kafka.kafka_topic.clone();
         let ledger = OffsetLedger::open(database, &topic).await?;
-        Ok(Self { ledger, log: topic_log(kafka, settings).await?, topic })
+        let TopicIdentity { cluster_id, topic_id } = find_topic(kafka, settings).await?.identity;
+        let log = Log { cluster_id, topic, topic_id };
+        Ok(Self { ledger, log, kafka: kafka.clone(), settings: settings.clone() })
+    }
+
+    /// All rows of the topic's name, and then the log: an end that was asked for earlier might lie before a stored
+    /// offset that has moved since.
+    pub(super) async fn look(&mut self) -> anyhow::Result<(Vec<KeptOffset>, TopicLog)> {
+        let kept = self.ledger.list().await?;
+        Ok((kept, topic_log(&self.kafka, &self.settings).await?))
     }
 
     async fn accept(
@@ -88,8 +101,7 @@ impl Desk {
             Gap::OffsetPastEnd => MoveKind::Start,
             Gap::TopicRecreated => MoveKind::Recreated,
         };
-        let log = self.log.clone();
-        self.move_offsets(kind, note, dry_run, move |kept| accept(gap, partitions, kept, &log)).await
+        self.move_offsets(kind, note, dry_run, |kept, log| accept(gap, partitions, kept, log)).await
     }
 
     /// Plans with the rows locked, moves them all or none, and says what was moved.
@@ -98,19 +110,22 @@ impl Desk {
         kind: MoveKind,
         note: &MoveNote,
         dry_run: bool,
-        plan: impl FnOnce(&[store::offset_moves::KeptOffset]) -> Result<Vec<Move>, E>,
+        plan: impl FnOnce(&[KeptOffset], &TopicLog) -> Result<Vec<Move>, E>,
     ) -> anyhow::Result<()> {
-        let log = Log {
-            cluster_id: self.log.identity.cluster_id.clone(),
-            topic: self.topic.clone(),
-            topic_id: self.log.identity.topic_id.clone(),
-        };
         let locked = self
             .ledger
-            .lock(log)
+            .lock(&self.log)
             .await
             .context("is a worker frozen that holds one of the rows? Nothing was moved")?;
-        let moves = plan(&locked.kept)?;
+        // Asked for now that nobody moves an offset, for the same reason as above. Writers wait meanwhile.
+        let log = tokio::time::timeout(LOCKED_TIMEOUT, topic_log(&self.kafka, &self.settings))
+            .await
+            .context("Kafka does not say what the log holds; nothing was moved")??;
+        ensure!(
+            log.identity.topic_id == self.log.topic_id,
+            "the topic was made anew just now; nothing was moved"
+        );
+        let moves = plan(&locked.kept, &log)?;
         if moves.is_empty() {
             println!("nothing to move");
             return Ok(());

@@ -22,10 +22,10 @@ pub(super) async fn run(
         ReplayFrom::Earliest => plan::Beginning::Earliest,
         ReplayFrom::Offset(offset) => plan::Beginning::Offset(offset),
         ReplayFrom::Time(time) => {
-            plan::Beginning::Offsets(offsets_at(kafka, settings, &desk.log, time).await?)
+            let (_, log) = desk.look().await?;
+            plan::Beginning::Offsets(offsets_at(kafka, settings, &log, time).await?)
         }
     };
-    let log = desk.log.clone();
-    let plan = |kept: &[_]| plan::replay(&from, &config.partitions, kept, &log);
+    let plan = |kept: &[_], log: &_| plan::replay(&from, &config.partitions, kept, log);
     desk.move_offsets(MoveKind::Replay, &config.note, config.dry_run, plan).await
 }

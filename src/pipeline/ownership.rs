@@ -17,7 +17,7 @@ use super::{
 use crate::{
     batch::Batch,
     config::{KafkaConfig, Start},
-    kafka::{GroupEvent, TopicIdentity},
+    kafka::{ConsumerError, GroupEvent, TopicIdentity},
     metrics::{ASSIGNED_PARTITIONS, LAG_RECORDS, REBALANCES},
     store::{Fence, StoredOffset},
 };
@@ -106,7 +106,15 @@ impl Session<'_> {
         Ok(StartsWanted { log, start: config.start, assigned: assigned.to_vec(), logs })
     }
 
-    pub(super) fn on_starts(&mut self, starts: &[PartitionStart]) -> Result<(), MemberError> {
+    pub(super) fn on_starts(&mut self, starts: Vec<PartitionStart>) -> Result<(), MemberError> {
+        let starts = match self.confirmed(starts) {
+            Ok(starts) => starts,
+            Err(error) => {
+                tracing::warn!(error = %error, "Kafka does not say where the assigned partitions end");
+                self.must_leave = true;
+                return Ok(());
+            }
+        };
         self.rebalance = Rebalance::None;
         let mut good = Vec::with_capacity(starts.len());
         for PartitionStart { stored, gap } in starts {
@@ -115,7 +123,7 @@ impl Session<'_> {
                     self.blocked.remove(&stored.partition);
                     good.push((stored.partition, stored.next_offset));
                 }
-                Some(gap) => self.block(stored.clone(), *gap),
+                Some(gap) => self.block(stored, gap),
             }
         }
         for &(partition, offset) in &good {
@@ -200,6 +208,16 @@ impl Session<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The logs' ends were asked for before the stored offsets were read, and who had a partition before may have
+    /// stored what came in between: an offset that looks past the end is held against the end of now.
+    fn confirmed(&self, mut starts: Vec<PartitionStart>) -> Result<Vec<PartitionStart>, ConsumerError> {
+        for start in starts.iter_mut().filter(|start| start.gap == Some(Gap::OffsetPastEnd)) {
+            let watermarks = self.consumer.watermarks(start.stored.partition, KAFKA_TIMEOUT)?;
+            start.gap = Gap::between(&start.stored, &self.log.topic_id, watermarks);
+        }
+        Ok(starts)
     }
 
     /// A partition is not read until somebody moves its stored offset.

@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
         match reply {
             // The partitions may have been lost, or be asked back, while the database was looked at.
             Reply::Starts(asked, _) if !self.rebalance.is_assigning(&asked) => Ok(()),
-            Reply::Starts(_, Ok(starts)) => self.on_starts(&starts),
+            Reply::Starts(_, Ok(starts)) => self.on_starts(starts),
             Reply::Starts(_, Err(error)) => {
                 tracing::warn!(error = %error, cause = error.cause(), "the stored offsets cannot be read");
                 self.must_leave = true;

@@ -103,7 +103,7 @@ pub struct OffsetLedger {
 /// The stored offsets of one topic, which nobody moves while the value is there.
 pub struct LockedOffsets<'l> {
     transaction: Transaction<'l, Postgres>,
-    log: Log,
+    log: &'l Log,
     /// The rows, in the order of partitions.
     pub kept: Vec<KeptOffset>,
 }
@@ -131,7 +131,7 @@ impl OffsetLedger {
     }
 
     /// Locks the topic's rows in the order of partitions, as writers do; they wait.
-    pub async fn lock(&mut self, log: Log) -> Result<LockedOffsets<'_>, StoreError> {
+    pub async fn lock<'l>(&'l mut self, log: &'l Log) -> Result<LockedOffsets<'l>, StoreError> {
         const SQL: &str = "SELECT * FROM ingest_offsets WHERE cluster_id = $1 AND topic = $2
             ORDER BY partition FOR UPDATE";
         let doing = "locking the stored offsets";

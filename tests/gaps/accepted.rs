@@ -1,6 +1,6 @@
 //! Gaps: named wherever people look, and accepted by a command that names them.
 
-use testbed::{Tally, comes_to, eventually};
+use testbed::{Tally, comes_to, eventually, free_address};
 
 use crate::{PATIENCE, Site, spread};
 
@@ -45,6 +45,16 @@ async fn records_that_retention_took_under_a_worker_are_given_up_by_name() {
     assert_eq!(site.database.tally().await, Tally { stored: 90, duplicates: 0, dead_lettered: 0 });
     assert_eq!(site.database.row_count().await, 90);
     assert_eq!(site.verdicts().await, ["ok", "ok"]);
+
+    // A receipt does not say stored of what was given up.
+    let address = free_address();
+    let _api = site.role("api").env("HTTP_ADDR", &address.to_string()).start();
+    let status = async |offset: i64| {
+        let answer = reqwest::get(format!("http://{address}/receipts/0/{offset}")).await.ok()?;
+        Some(answer.status().as_u16())
+    };
+    comes_to("the last one stored before", PATIENCE, Some(200), async || status(19).await).await;
+    assert_eq!([status(20).await, status(49).await, status(50).await], [Some(404), Some(404), Some(200)]);
 }
 
 #[tokio::test]

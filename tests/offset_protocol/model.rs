@@ -18,6 +18,8 @@ pub(crate) struct OffsetProtocol {
     /// Records of each partition, one reading each.
     pub(crate) records: u8,
     pub(crate) faults: u8,
+    /// Whether a person may move a stored offset back, so that readings come again and meet the primary key.
+    pub(crate) replays: bool,
     pub(crate) bug: Option<Bug>,
 }
 
@@ -34,13 +36,16 @@ pub(crate) enum Bug {
     AssignedAgainKeepsTheBatch,
     /// Nobody ends the session of a frozen worker that holds locks.
     NobodyEndsTheFrozen,
+    /// A consumer that has nothing to write does not look at the stored offsets.
+    NobodyLooks,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct State {
     /// `ingest_offsets`, by partition.
     offsets: Vec<Offset>,
-    /// How often each record's reading was inserted, by partition. There is no primary key here that would hide it.
+    /// How often each record's reading was inserted, by partition. Without replays there is no primary key that would
+    /// hide it.
     sensor_data: Vec<Vec<u8>>,
     /// Whose each partition is, as the group sees it.
     owners: Vec<Option<usize>>,
@@ -128,6 +133,11 @@ pub(crate) enum Step {
     Commit(usize),
     CommitSecondHalf(usize),
     OnReply(usize),
+    /// A consumer that has nothing of a partition to write finds its stored offset moved.
+    Look {
+        consumer: usize,
+        partition: usize,
+    },
     GiveUpRevoked {
         consumer: usize,
         partition: usize,
@@ -165,6 +175,10 @@ pub(crate) enum Step {
     CommitAnswerLost(usize),
     /// The connection breaks, the transaction is rolled back.
     ConnectionLost(usize),
+    /// A person moves the stored offset back to the log's start.
+    MovedBack {
+        partition: usize,
+    },
 }
 
 impl Step {
@@ -184,6 +198,7 @@ impl Step {
                 | Self::Kill(_)
                 | Self::CommitAnswerLost(_)
                 | Self::ConnectionLost(_)
+                | Self::MovedBack { .. }
         )
     }
 }
@@ -281,6 +296,14 @@ impl OffsetProtocol {
                 steps.push(Step::TakeRecord { consumer: index, partition });
             }
         }
+        if self.replays && self.bug != Some(Bug::NobodyLooks) {
+            for (&partition, &position) in &consumer.assignment {
+                let is_moved = position != state.offsets[partition].next && !consumer.is_pending(partition);
+                if is_moved && consumer.events.is_empty() && consumer.revoking.is_empty() {
+                    steps.push(Step::Look { consumer: index, partition });
+                }
+            }
+        }
         for &partition in &consumer.revoking {
             if !consumer.is_pending(partition) {
                 steps.push(Step::GiveUpRevoked { consumer: index, partition });
@@ -311,6 +334,11 @@ impl OffsetProtocol {
                     steps.push(Step::Rebalance { partition });
                     steps.push(Step::AssignedAgain { partition });
                 }
+            }
+        }
+        for (partition, offset) in state.offsets.iter().enumerate() {
+            if self.replays && offset.next > 0 && offset.locked_by.is_none() {
+                steps.push(Step::MovedBack { partition });
             }
         }
         for index in 0..self.consumers {
@@ -356,6 +384,11 @@ impl OffsetProtocol {
             Step::Commit(index) | Step::CommitOfFrozen(index) => self.commit(state, index),
             Step::CommitSecondHalf(index) => self.commit_second_half(state, index),
             Step::OnReply(index) => state.on_reply(index),
+            Step::Look { consumer, partition } => {
+                let next = state.offsets[partition].next;
+                state.consumers[consumer].assignment.insert(partition, next);
+            }
+            Step::MovedBack { partition } => state.offsets[partition].next = 0,
             Step::GiveUpRevoked { consumer, partition } | Step::DrainTimeout { consumer, partition } => {
                 state.consumers[consumer].forget(partition);
                 state.consumers[consumer].revoking.retain(|&other| other != partition);
@@ -421,16 +454,21 @@ impl OffsetProtocol {
         state.release_locks(index);
         state.consumers[index].writer = match self.bug {
             Some(Bug::OffsetsOutsideTheTransaction) => {
-                state.insert_readings(&batch);
+                state.insert_readings(&batch, self.replays);
                 Writer::HalfCommitted(batch)
             }
             Some(Bug::OffsetsBeforeTheReadings) => {
                 state.move_offsets(&batch);
                 Writer::HalfCommitted(batch)
             }
-            Some(Bug::NoCompareAndSet | Bug::AssignedAgainKeepsTheBatch | Bug::NobodyEndsTheFrozen)
+            Some(
+                Bug::NoCompareAndSet
+                | Bug::AssignedAgainKeepsTheBatch
+                | Bug::NobodyEndsTheFrozen
+                | Bug::NobodyLooks,
+            )
             | None => {
-                state.insert_readings(&batch);
+                state.insert_readings(&batch, self.replays);
                 state.move_offsets(&batch);
                 Writer::Committed(batch)
             }
@@ -442,7 +480,7 @@ impl OffsetProtocol {
         if self.bug == Some(Bug::OffsetsOutsideTheTransaction) {
             state.move_offsets(&batch);
         } else {
-            state.insert_readings(&batch);
+            state.insert_readings(&batch, self.replays);
         }
         state.consumers[index].writer = Writer::Committed(batch);
     }
@@ -556,10 +594,11 @@ impl State {
         }
     }
 
-    fn insert_readings(&mut self, batch: &Batch) {
+    fn insert_readings(&mut self, batch: &Batch, has_primary_key: bool) {
         for (&partition, span) in batch {
             for &record in &span.records {
-                self.sensor_data[partition][usize::from(record)] += 1;
+                let times = &mut self.sensor_data[partition][usize::from(record)];
+                *times = if has_primary_key { 1 } else { *times + 1 };
             }
         }
     }
