@@ -28,7 +28,7 @@ fn blocks() -> BTreeMap<&'static str, Vec<String>> {
                 }
                 block = None;
             }
-            (Some(text), line) => *text += &format!("{line}\n"),
+            (Some(text), line) => text.extend([line, "\n"]),
             (None, line) if line.starts_with('#') => heading = line.trim_start_matches('#').trim(),
             (None, _) => {}
         }
@@ -48,12 +48,13 @@ impl Installation {
     fn new(topic: TestTopic, database: &TestDatabase) -> Self {
         // The page's programs: this sensorpipe, and Postgres' clients of the server's release.
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&topic.name);
-        fs::create_dir_all(&folder).unwrap();
-        symlink(BINARY, folder.join("sensorpipe")).unwrap();
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        let link = |from: &Path, name: &str| symlink(from, folder.join(name)).expect("a link can be made");
+        link(Path::new(BINARY), "sensorpipe");
         for program in ["psql", "pg_dump", "pg_restore"] {
-            symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("dev/client"), folder.join(program)).unwrap();
+            link(&Path::new(env!("CARGO_MANIFEST_DIR")).join("dev/client"), program);
         }
-        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").expect("there is a PATH"));
         let environment = vec![
             ("PATH", path),
             ("DATABASE_URL", database.url.clone()),
@@ -68,7 +69,7 @@ impl Installation {
     }
 
     fn variable(&self, name: &str) -> &str {
-        &self.environment.iter().find(|(key, _)| *key == name).unwrap().1
+        &self.environment.iter().find(|(key, _)| *key == name).expect("it is set").1
     }
 
     fn set(&mut self, name: &'static str, value: &str) {

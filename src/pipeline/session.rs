@@ -72,12 +72,17 @@ impl<'a> Session<'a> {
         let log = loop {
             match consumer.identify(KAFKA_TIMEOUT) {
                 Ok(identity) => break log_of(&config.kafka, identity),
-                Err(error) if !error.is_retriable() => return Err(error.into()),
+                Err(error) if !error.is_retriable() => {
+                    // Dropped in the middle of a rebalance, the client would wait for its answer for ever.
+                    consumer.leave(LEAVE_TIMEOUT);
+                    return Err(error.into());
+                }
                 Err(error) => tracing::warn!(error = %error, "waiting for Kafka"),
             }
             consumer.mend();
             thread::park_timeout(KAFKA_PAUSE);
             if member.stop.is_cancelled() {
+                consumer.leave(LEAVE_TIMEOUT);
                 return Ok(None);
             }
         };

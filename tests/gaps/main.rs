@@ -90,10 +90,10 @@ impl Site {
             log.lines().any(|line| line.contains("ERROR") && line.contains(&quoted) && line.contains(&number))
         })
         .await;
-        let health: Value = serde_json::from_str(&self.get("/readyz").await).unwrap();
+        let health: Value = serde_json::from_str(&self.get("/readyz").await).expect("health is JSON");
         let component = &health["components"]["partitions"];
         assert_eq!((&component["state"], &health["ready"]), (&"down".into(), &true.into()), "{health}");
-        let reason = component["reason"].as_str().unwrap();
+        let reason = component["reason"].as_str().expect("it says why");
         assert!(reason.contains(&format!("partition {partition} {gap};")), "{reason}");
         let metrics = self.get("/metrics").await;
         assert!(metrics.contains(&format!("sensorpipe_gaps_total{{gap=\"{gap}\"}}")), "{metrics}");
@@ -103,7 +103,7 @@ impl Site {
     /// Waits until the worker's health and metrics name no gap any more.
     async fn is_clear(&self) {
         eventually(PATIENCE, async || {
-            let health: Value = serde_json::from_str(&self.get("/readyz").await).unwrap();
+            let health: Value = serde_json::from_str(&self.get("/readyz").await).expect("health is JSON");
             health["components"]["partitions"]["state"] == "up"
         })
         .await;
@@ -118,13 +118,13 @@ impl Site {
     /// Kind, partition, from and to of each move, in their order.
     async fn moves(&self) -> Vec<(String, i64, i64, i64)> {
         let moves: Vec<Value> =
-            serde_json::from_str(&self.done("offsets moves --format json").await).unwrap();
+            serde_json::from_str(&self.done("offsets moves --format json").await).expect("it is JSON");
         moves
             .iter()
             .map(|moved| {
                 assert_eq!(moved["moved_by"], "tester");
-                let number = |name: &str| moved[name].as_i64().unwrap();
-                let kind = moved["kind"].as_str().unwrap().to_owned();
+                let number = |name: &str| moved[name].as_i64().expect("a number");
+                let kind = moved["kind"].as_str().expect("a name").to_owned();
                 (kind, number("partition"), number("from_offset"), number("to_offset"))
             })
             .collect()
