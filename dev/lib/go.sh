@@ -14,7 +14,8 @@ need_go_packages() {
 
 # The proxy's archive is checked against Go's checksum database, as any module is.
 go_fetch_into() {
-  local module=golang.org/toolchain@v0.0.1-go$GO_RELEASE.linux-$(dpkg --print-architecture) found
+  local module found
+  module=golang.org/toolchain@v0.0.1-go$GO_RELEASE.linux-$(dpkg --print-architecture)
   say "fetching Go $GO_RELEASE"
   mkdir -p -- "$LOGS"
   found=$(cd / && GOMODCACHE=$1/modules GOFLAGS=-modcacherw go mod download -json "$module" 2>"$LOGS/go-fetch.log") ||
