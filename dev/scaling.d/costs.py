@@ -4,51 +4,76 @@ import os
 import time
 from pathlib import Path
 
-from group import Group
+from group import PARTITIONS, Group
 from servers import Failed, say, sensorpipe, superuser
 
 ROWS = int(os.environ.get("SCALING_COST_ROWS", "2000000"))
 KAFKA_DATA, POSTGRES_DATA = Path(os.environ["SCALING_KAFKA_DATA"]), Path(os.environ["SCALING_POSTGRES_DATA"])
 SHAPES = [("1,000 sensors", 1_000, 1), ("100,000 sensors", 100_000, 1), ("1,000 sensors, 100 per record", 1_000, 100)]
+# At a rate that keeps batches small.
+STEADY_RATE = 10_000
 STALL_S = 60
 
 
 def measure(servers):
     lines = [
-        f"{ROWS:,} readings, once as one backlog that 2 workers drain in large batches:",
+        f"{ROWS:,} readings, a backlog that 2 workers drain in large batches, and {ROWS // 10:,} as they come:",
         "",
-        "| | bytes of WAL | of these full pages | bytes of table | of index | bytes in Kafka | Postgres' processor time, µs "
+        "| | readings in a transaction | bytes of WAL | of these full pages | bytes of table | of index | bytes in Kafka | Postgres' processor time, µs "
         "| the workers', µs |",
-        "|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for what, sensors, per_record in SHAPES:
-        lines.append(f"| {what} | " + " | ".join(shape(servers, sensors, per_record)) + " |")
+        lines.append(f"| {what} | " + " | ".join(backlog(servers, sensors, per_record)) + " |")
         say(lines[-1])
+    lines.append(f"| 1,000 sensors at {STEADY_RATE:,}/s | " + " | ".join(steady(servers)) + " |")
+    say(lines[-1])
     return "\n".join(lines)
 
 
-def shape(servers, sensors, per_record):
+def backlog(servers, sensors, per_record):
     with Group(servers, "costs") as group:
         flags = [f"--count={ROWS}", f"--sensors={sensors}", f"--readings-per-record={per_record}"]
         sensorpipe("load", *flags, env=group.environment())
-        in_kafka = sum(file.stat().st_size for file in KAFKA_DATA.glob(f"{group.topic}-*/*.log"))
-        if not in_kafka:
-            raise Failed(f"there is no log of {group.topic} in {KAFKA_DATA}")
-        servers.settle()
-        with superuser() as session:
-            wal, postgres_cpu = written(session), postgres_seconds()
+
+        def drain():
             group.start(2)
             drained(group)
-            workers_cpu = sum(member.cpu_seconds() for member in group.members)
-            # Hint bits and what a checkpoint writes come later; so does autovacuum.
-            session.run("CHECKPOINT")
-            wal = [after - before for after, before in zip(written(session), wal)]
-            postgres_cpu = postgres_seconds() - postgres_cpu
-        sizes = group.session.ask(
-            "SELECT table_bytes || ' ' || index_bytes FROM hypertable_detailed_size('sensor_data')"
-        ).split()
-    figures = [wal[0], wal[1] * 8192, *map(int, sizes), in_kafka, postgres_cpu * 1e6, workers_cpu * 1e6]
-    return [f"{figure / ROWS:.2f}" if figure < ROWS * 10 else f"{figure / ROWS:.0f}" for figure in figures]
+
+        return figures(servers, group, ROWS, drain)
+
+
+def steady(servers):
+    rows = ROWS // 10
+    with Group(servers, "costs") as group:
+        group.start(2)
+        while sum(group.assigned()) != PARTITIONS:
+            time.sleep(0.1)
+        flags = [f"--rate={STEADY_RATE}", f"--count={rows}", "--sensors=1000", "--verify"]
+        return figures(servers, group, rows, lambda: sensorpipe("load", *flags, env=group.environment()))
+
+
+def figures(servers, group, rows, act):
+    """What `act`, after which so many readings are stored, costs for each of them."""
+    servers.settle()
+    with superuser() as session:
+        wal, postgres_cpu = written(session), postgres_seconds()
+        started = sum(member.cpu_seconds() for member in group.members)
+        act()
+        workers_cpu = sum(member.cpu_seconds() for member in group.members) - started
+        batches = sum(member.metric("sensorpipe_batches_total") for member in group.members)
+        # Hint bits and what a checkpoint writes come later; so does autovacuum.
+        session.run("CHECKPOINT")
+        wal = [after - before for after, before in zip(written(session), wal)]
+        postgres_cpu = postgres_seconds() - postgres_cpu
+    in_kafka = sum(file.stat().st_size for file in KAFKA_DATA.glob(f"{group.topic}-*/*.log"))
+    if not in_kafka:
+        raise Failed(f"there is no log of {group.topic} in {KAFKA_DATA}")
+    sizes = group.session.ask(
+        "SELECT table_bytes || ' ' || index_bytes FROM hypertable_detailed_size('sensor_data')"
+    ).split()
+    costs = [wal[0], wal[1] * 8192, *map(int, sizes), in_kafka, postgres_cpu * 1e6, workers_cpu * 1e6]
+    return [f"{rows / batches:,.0f}"] + [f"{cost / rows:.2f}" if cost < rows * 10 else f"{cost / rows:.0f}" for cost in costs]
 
 
 def written(session):

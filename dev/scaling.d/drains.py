@@ -6,7 +6,7 @@ import time
 from group import CONSUMERS, PARTITIONS, SENSORS, Group
 from servers import Failed, say, sensorpipe
 
-BACKLOG = int(os.environ.get("SCALING_BACKLOG", "1200000"))
+BACKLOG = int(os.environ.get("SCALING_BACKLOG", "4000000"))
 SIZES = (1, 2, 4)
 LOOK_INTERVAL_S = 0.05
 STALL_S = 60
@@ -33,20 +33,22 @@ def measure(servers):
 
 
 def drain(servers, topic, size):
-    """Readings a second from the first look that shows some to the first that shows all, and the workers' time."""
+    """Readings a second from when each member has its share to when all is stored, and the workers' processor time."""
     with Group(servers, "drain", topic) as group:
         group.start(size)
         first = last = None
         seen, moved = 0, time.monotonic()
+        share = [PARTITIONS // size] * size
         while seen < BACKLOG:
             time.sleep(LOOK_INTERVAL_S)
             now_seen, now = sum(group.stored().values()), time.monotonic()
             if now_seen > seen:
                 seen, moved, last = now_seen, now, (now, now_seen)
-                first = first or last
+                if first is None and group.assigned() == share:
+                    first = last
             elif now - moved > STALL_S:
                 raise Failed(f"{BACKLOG - seen} readings are not stored after {STALL_S} s of nothing")
         cpu = sum(member.cpu_seconds() for member in group.members)
-        if last[0] == first[0]:
-            raise Failed("too few readings for a speed: more SCALING_BACKLOG are needed")
+        if first is None or last[0] == first[0]:
+            raise Failed("all was stored before each member had its share: more SCALING_BACKLOG are needed")
         return (last[1] - first[1]) / (last[0] - first[0]), cpu

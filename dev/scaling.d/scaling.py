@@ -30,7 +30,7 @@ environment (default):
   SCALING_RATE (20000)             readings a second of the steady load
   SCALING_PHASE_SECONDS (12)       how long each number of workers is looked at
   SCALING_BACKLOG (1200000)        readings of a drain
-  SCALING_COST_ROWS (2000000)      readings that costs are measured of""",
+  SCALING_COST_ROWS (2000000)      readings that costs are measured of; a tenth of them at a steady rate""",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="all, if none is named")
