@@ -4,6 +4,7 @@ mod admission;
 mod cors;
 mod keys;
 mod load;
+mod offsets;
 mod queries;
 mod rollups;
 mod stats;
@@ -17,6 +18,10 @@ pub use self::{
     cors::CorsOrigin,
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
     load::{ApiKey, LoadConfig, LoadTarget},
+    offsets::{
+        AcceptConfig, AcceptTopic, AfterRestoreConfig, ListFormat, ListOffsets, MoveNote, OffsetsCommand,
+        ReplayFrom, ReplayLogConfig,
+    },
     queries::QueryConfig,
     rollups::{RetentionStats, Rollups},
     stats::{RebuildConfig, StatsCommand},
