@@ -2,6 +2,7 @@
 
 mod after_restore;
 mod api;
+mod completions;
 mod keys;
 mod load;
 mod logging;
@@ -16,6 +17,7 @@ mod worker;
 use std::time::Duration;
 
 use clap::Subcommand;
+use clap_complete::Shell;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -144,6 +146,12 @@ pub enum Command {
     },
     /// Print the OpenAPI document
     Openapi,
+    /// Print what a shell needs to complete sensorpipe's commands and flags
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
 }
 
 /// What every long-running role of a process shares: one health, one recorder of metrics.
@@ -170,16 +178,17 @@ impl Operations {
     }
 }
 
-/// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop.
-pub fn run(command: Command) -> anyhow::Result<()> {
+/// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop. `cli` is the whole command line, which
+/// completions are made of.
+pub fn run(command: Command, cli: clap::Command) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(cancel_on_signal(stop.clone()));
-        dispatch(command, stop).await
+        dispatch(command, cli, stop).await
     })
 }
 
-async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<()> {
+async fn dispatch(command: Command, cli: clap::Command, stop: CancellationToken) -> anyhow::Result<()> {
     let settings = KafkaSettings::from_env();
     match command {
         Command::Migrate { database, kafka, topic, schema } => {
@@ -229,6 +238,7 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
             println!("{}", crate::http::openapi_document());
             Ok(())
         }
+        Command::Completions { shell } => completions::print(shell, cli),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Parses the arguments, starts telemetry, hands over.
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use sensorpipe::app::{self, Command};
 
 /// A request's memory comes from one thread and goes on another, which keeps the C library's allocator waiting: the
@@ -26,5 +26,5 @@ fn main() -> anyhow::Result<()> {
     }
     let cli = Cli::parse();
     app::start_logging(&cli.log)?;
-    app::run(cli.command)
+    app::run(cli.command, Cli::command())
 }
