@@ -14,7 +14,7 @@ cargo_deny_fetch_into() {
 }
 
 cargo_deny() {
-  cached "cargo-deny-$CARGO_DENY_VERSION" cargo_deny_fetch_into
+  (cached "cargo-deny-$CARGO_DENY_VERSION" cargo_deny_fetch_into) || return
   interruptible "$CACHE/cargo-deny-$CARGO_DENY_VERSION/bin/cargo-deny" --log-level error check \
     bans licenses sources --hide-inclusion-graph
 }

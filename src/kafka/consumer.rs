@@ -19,7 +19,7 @@ use rdkafka::{
 
 use super::{
     bootstrap::Bootstrap,
-    client::client_config,
+    client::{client_config, without_value},
     describe::TopicQuestion,
     group::{GroupEvent, Notes},
     partition_queue::{PartitionQueue, known_end},
@@ -131,8 +131,9 @@ impl Consumer {
         if let Some(instance) = settings.0.get("group.instance.id") {
             config.set("group.instance.id", format!("{instance}-{index}"));
         }
-        let mut client: BaseConsumer<Notes> =
-            config.create_with_context(Notes::default()).map_err(ConsumerError::SetUp)?;
+        let mut client: BaseConsumer<Notes> = config
+            .create_with_context(Notes::default())
+            .map_err(|error| ConsumerError::SetUp(without_value(error)))?;
         let waking = owner.clone();
         client.set_nonempty_callback(move || waking.unpark());
         client.subscribe(&[&kafka.kafka_topic]).map_err(ConsumerError::SetUp)?;

@@ -7,6 +7,7 @@ mod error;
 pub mod keys;
 mod load;
 mod offsets;
+mod options;
 mod pool;
 pub mod queries;
 pub mod receipts;
