@@ -44,14 +44,18 @@ pub(super) fn options(url: &DatabaseUrl) -> Result<PgConnectOptions, StoreError>
         if KNOWN.contains(&name) || name.starts_with("options[") {
             known.push(parameter);
         } else {
-            tracing::warn!(parameter = name, "the database URL has a parameter that is not known here");
+            // A password with a question mark in it ends up here, too.
+            let is_name =
+                parameter.contains('=') && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let parameter = if is_name { name } else { "…" };
+            tracing::warn!(parameter, "the database URL has a parameter that is not known here");
         }
     }
     let known = known.join("&");
     for (name, value) in form_urlencoded::parse(known.as_bytes()) {
         if FILES.contains(&&*name) && !value.trim_start().starts_with("-----BEGIN") {
             // What stands where a key's file should may be the key.
-            let told = if name.ends_with("key") { "" } else { &value };
+            let told = if name.ends_with("key") { "" } else { &*value };
             File::open(&*value).map_err(|error| unusable(format!("{name}={told}: {error}")))?;
         }
     }

@@ -30,14 +30,17 @@ async fn guesses_are_cheap_and_bounded_and_keep_nobody_out() {
     let transactions = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
     let before = database.number(transactions).await;
     let (told, turned_away) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    // More connections than that, and the test itself has no files left.
+    let connections = tokio::sync::Semaphore::new(100);
     let started = Instant::now();
     let guessing = join_all((0..GUESSERS).map(|n| {
-        let (api, told, turned_away, token) = (&api, &told, &turned_away, &token);
+        let (api, told, turned_away, token, connections) = (&api, &told, &turned_away, &token, &connections);
         async move {
             // Some know a key's id, which is no secret, and guess at the rest.
             let guess = Token::generate().unwrap().expose().to_owned();
             let guess = if n % 2 == 0 { guess } else { format!("{}{}", &token[..16], &guess[16..]) };
             for _ in 0..GUESSES {
+                let _connection = connections.acquire().await.unwrap();
                 let request = api.client.get(format!("{}/sensors", api.url)).bearer_auth(&guess);
                 match Api::answer(request).await.0 {
                     Some(StatusCode::UNAUTHORIZED) => told.fetch_add(1, Ordering::Relaxed),

@@ -1,6 +1,6 @@
 //! deploy/postgres/roles.sql: each part of sensorpipe runs with its role, and can do no more.
 
-use std::process::Command;
+use std::{borrow::Cow, process::Command};
 
 use reqwest::StatusCode;
 use sqlx::{Connection, Executor, PgConnection, error::DatabaseError};
@@ -33,7 +33,6 @@ async fn make_roles(database: &TestDatabase, variables: &[&str]) {
 async fn database_with_roles(variables: &[&str]) -> TestDatabase {
     let database = TestDatabase::create_unowned().await;
     make_roles(&database, variables).await;
-    sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS timescaledb").execute(&database.pool).await.unwrap();
     let owner = database.url_as("sensorpipe_owner");
     let topic = TestTopic::name_only(1);
     let migrate = role(&["migrate"]).topic(&topic).env("DATABASE_URL", &owner);
@@ -59,7 +58,7 @@ async fn as_role(database: &TestDatabase, role: &str, statement: &str) -> Result
         error
             .as_database_error()
             .and_then(DatabaseError::code)
-            .map_or_else(|| error.to_string(), |code| code.into_owned())
+            .map_or_else(|| error.to_string(), Cow::into_owned)
     })
 }
 
@@ -112,7 +111,7 @@ async fn api_and_worker_do_all_of_their_work_as_their_roles() {
         assert_eq!(status.map(|status| status.as_u16()), Some(expected), "{path}: {answer}");
     }
     let delete = |path: &str| Api::answer(api.client.delete(format!("{}{path}", api.url)));
-    assert_eq!(delete("/sensors/6").await.0, Some(StatusCode::OK), "one without readings");
+    assert_eq!(delete("/sensors/5").await.0, Some(StatusCode::OK), "one without readings");
     let (status, answer) = delete("/sensors/1?readings=delete").await;
     assert_eq!(status, Some(StatusCode::CONFLICT), "{answer}");
     assert!(answer.contains("roles.sql"), "{answer}");

@@ -34,7 +34,7 @@ async fn one_request_is_never_two() {
     for headers in [
         format!("content-length: {length}\r\ntransfer-encoding: chunked"),
         format!("transfer-encoding: chunked\r\ncontent-length: {length}"),
-        format!("transfer-encoding: chunked\r\ncontent-length: 2"),
+        "transfer-encoding: chunked\r\ncontent-length: 2".to_owned(),
     ] {
         assert_eq!(statuses(&api, &post(&headers, &chunked)).await, [422, 200], "{headers}");
     }

@@ -65,7 +65,7 @@ impl Role {
     #[must_use]
     pub fn confined(self) -> Self {
         const CONFINE: &str = r#"
-            touch /mnt/sensorpipe 2>/dev/null || mount -t tmpfs none /mnt
+            mount -t tmpfs none /mnt
             touch /mnt/sensorpipe
             mount --bind "$1" /mnt/sensorpipe
             shift
