@@ -118,11 +118,14 @@ BEGIN
 END
 $$;
 
-\if :{?overwrite}
-  GRANT UPDATE (value) ON sensor_data TO sensorpipe_writer;
-\endif
-\if :{?api_deletes_readings}
-  GRANT DELETE ON sensor_data TO sensorpipe_api;
+SELECT to_regclass('sensor_data') IS NOT NULL AS has_readings \gset
+\if :has_readings
+  \if :{?overwrite}
+    GRANT UPDATE (value) ON sensor_data TO sensorpipe_writer;
+  \endif
+  \if :{?api_deletes_readings}
+    GRANT DELETE ON sensor_data TO sensorpipe_api;
+  \endif
 \endif
 
 COMMIT;

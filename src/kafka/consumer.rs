@@ -72,6 +72,8 @@ pub struct Consumer {
     turn: usize,
     bootstrap: Bootstrap,
     topic_asked: Instant,
+    /// Polls that serve nothing for us before it counts as nothing there: each line of librdkafka's log is one.
+    silent_polls: usize,
     /// Partitions whose position is of this assignment for sure, not left over from one before.
     settled: BTreeSet<i32>,
 }
@@ -146,12 +148,14 @@ impl Consumer {
             turn: 0,
             bootstrap: Bootstrap::new(&kafka.kafka_brokers),
             topic_asked: Instant::now(),
+            silent_polls: if settings.0.contains_key("debug") { 1_000 } else { 1 },
             settled: BTreeSet::new(),
         })
     }
 
     /// Serves the group and says what happened, if anything; never waits. To be called at least every few seconds.
     pub fn poll_group(&mut self) -> Result<Option<GroupEvent>, ConsumerError> {
+        let mut silent_polls = 0;
         // One call serves one event, so go on until there is none; the bound is for good measure.
         for _ in 0..1_000 {
             if let Some(event) = self.client.context().take() {
@@ -165,10 +169,25 @@ impl Consumer {
                     return Err(ConsumerError::Fatal(error));
                 }
                 Some(Err(error)) => self.client.context().complain(&error),
-                None => return Ok(self.client.context().take()),
+                None => {
+                    silent_polls += 1;
+                    if silent_polls >= self.silent_polls {
+                        return Ok(self.client.context().take());
+                    }
+                }
             }
         }
         Ok(None)
+    }
+
+    /// Passes on what librdkafka has to say, such as why no broker will have us, while nobody polls the group yet.
+    pub fn serve_log(&self) {
+        const LINES_AT_MOST: usize = 100;
+        for _ in 0..LINES_AT_MOST {
+            if let Some(Err(error)) = self.client.poll(Duration::ZERO) {
+                self.client.context().complain(&error);
+            }
+        }
     }
 
     /// Takes records out of the next partition's queue, in turn, and hands them on. Never waits.

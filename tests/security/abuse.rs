@@ -123,7 +123,8 @@ async fn a_client_that_never_reads_loses_its_connection() {
         client
     }))
     .await;
-    assert!(api.sockets() >= before + 10);
+    let during = api.sockets();
+    assert!(during >= before + 5, "{before} sockets, and {during} with 10 clients");
     eventually(PATIENCE, async || api.sockets() <= before + 3).await;
     for client in &mut clients {
         assert!(rest(client).await.len() < 50_000_000, "200 MB were asked for");
@@ -192,13 +193,16 @@ async fn deep_and_huge_json_is_a_client_error() {
     for (method, path) in routes {
         for (n, body) in bodies.iter().enumerate() {
             for content_type in ["application/json", "application/x-ndjson"] {
-                let request = api
-                    .client
-                    .request(method.parse().unwrap(), format!("{}{path}", api.url))
-                    .header("content-type", content_type)
-                    .body(body.clone());
-                let (status, answer) = Api::answer(request).await;
-                let status = status.expect("it is answered").as_u16();
+                let head = format!(
+                    "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {content_type}\r\n\
+                     content-length: {}\r\n\r\n",
+                    body.len()
+                );
+                // Raw: the answer may come, and the connection close, before all of the body is sent.
+                let answer = exchange(&api, (head + body).as_bytes()).await;
+                let status = answer.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
+                let status =
+                    status.unwrap_or_else(|| panic!("{method} {path}, body {n}: no answer: {answer}"));
                 // A list of items is judged item by item, and none of these is one.
                 let is_refused = (400..500).contains(&status)
                     || (path == "/readings" && status == 207 && answer.contains(r#""accepted":0"#));

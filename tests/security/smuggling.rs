@@ -29,14 +29,15 @@ async fn one_request_is_never_two() {
     let chunked = format!("2\r\n{{}}\r\n0\r\n\r\n{smuggled}");
 
     // Where both are there, chunks count (RFC 9112, 6.3): what follows the last chunk is the next request, whatever the
-    // length says, and so for every reader that keeps to the RFC.
+    // length says, and so for every reader that keeps to the RFC; or the connection ends, and it is none.
     let length = chunked.len();
     for headers in [
         format!("content-length: {length}\r\ntransfer-encoding: chunked"),
         format!("transfer-encoding: chunked\r\ncontent-length: {length}"),
         "transfer-encoding: chunked\r\ncontent-length: 2".to_owned(),
     ] {
-        assert_eq!(statuses(&api, &post(&headers, &chunked)).await, [422, 200], "{headers}");
+        let answered = statuses(&api, &post(&headers, &chunked)).await;
+        assert!([&[422][..], &[422, 200]].contains(&&*answered), "{headers}: {answered:?}");
     }
     // What has no one meaning is refused, and nothing after it is read.
     for (headers, body) in [
