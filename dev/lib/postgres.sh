@@ -115,6 +115,8 @@ postgres_launch() {
     port=$(postgres_started_port)
     [[ $port == "$POSTGRES_PORT" ]] ||
       fail "postgres of $STATE runs on port $port, not $POSTGRES_PORT: dev/services down postgres first, or set POSTGRES_PORT=$port"
+    [[ -e $POSTGRES_HOME/data/server.pem ]] ||
+      fail "postgres of $STATE runs without TLS: dev/services down postgres first"
     return
   fi
   require_free_port "$POSTGRES_PORT" POSTGRES_PORT
