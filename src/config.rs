@@ -1,12 +1,14 @@
 //! Configuration: one struct per component, each field a flag, an environment variable and a default.
 
 mod admission;
+mod connections;
 mod cors;
 mod keys;
 mod load;
 mod offsets;
 mod queries;
 mod rollups;
+mod secrets;
 mod stats;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
@@ -15,6 +17,7 @@ use clap::Args;
 
 pub use self::{
     admission::AdmissionConfig,
+    connections::ConnectionConfig,
     cors::CorsOrigin,
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
     load::{ApiKey, LoadConfig, LoadTarget},
@@ -24,6 +27,7 @@ pub use self::{
     },
     queries::QueryConfig,
     rollups::{RetentionStats, Rollups},
+    secrets::{env_file_fault, without_secrets},
     stats::{RebuildConfig, StatsCommand},
 };
 use crate::reading::{Acceptance, OnDuplicate, Timestamp};
@@ -81,10 +85,13 @@ impl fmt::Debug for DatabaseUrl {
 impl fmt::Display for DatabaseUrl {
     /// Scheme, host and database; neither the user's password nor the options, which may hold one too.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let without_options = self.0.split('?').next().unwrap_or_default();
-        match (without_options.split_once("://"), without_options.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, place))) => write!(f, "{scheme}://***@{place}"),
-            _ => f.write_str(without_options),
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("postgres", ""));
+        let without_options = rest.split('?').next().unwrap_or_default();
+        match without_options.rsplit_once('@') {
+            Some((_, place)) => write!(f, "{scheme}://***@{place}"),
+            // A question mark in a password is none of the URL's own.
+            None if rest.contains('@') => write!(f, "{scheme}://***"),
+            None => write!(f, "{scheme}://{without_options}"),
         }
     }
 }
@@ -201,6 +208,9 @@ pub struct HttpConfig {
     #[arg(long, env = "KNOWN_SENSORS_MAX", default_value_t = 1_000_000)]
     pub known_sensors_max: u64,
 
+    /// How many connections there may be
+    #[command(flatten)]
+    pub connections: ConnectionConfig,
     /// How much is taken on at a time
     #[command(flatten)]
     pub admission: AdmissionConfig,
@@ -360,6 +370,13 @@ mod tests {
         let url: DatabaseUrl = "postgres://me:s3cr@t@db:5432/app?password=hidden".parse().unwrap();
         assert_eq!(url.to_string(), "postgres://***@db:5432/app");
         assert_eq!(format!("{url:?}"), "postgres://***@db:5432/app");
+        for (text, shown) in [
+            ("postgres://me:s3?cr@db/app", "postgres://***"),
+            ("postgres://db/app?user=me&password=hidden", "postgres://db/app"),
+            ("postgres:///app", "postgres:///app"),
+        ] {
+            assert_eq!(text.parse::<DatabaseUrl>().unwrap().to_string(), shown);
+        }
         assert!("mysql://x".parse::<DatabaseUrl>().is_err());
     }
 

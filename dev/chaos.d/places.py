@@ -37,26 +37,30 @@ class Ports:
         return self.base + 1
 
     @property
-    def postgres(self):
+    def kafka_tls(self):
         return self.base + 2
 
     @property
-    def toxiproxy(self):
+    def postgres(self):
         return self.base + 3
 
     @property
-    def http(self):
+    def toxiproxy(self):
         return self.base + 4
+
+    @property
+    def http(self):
+        return self.base + 5
 
     def kafka_listener(self, client):
         """Where the broker listens for this client's proxy."""
-        return self.base + 5 + CLIENTS.index(client)
+        return self.base + 6 + CLIENTS.index(client)
 
     def kafka_proxy(self, client):
-        return self.base + 5 + len(CLIENTS) + CLIENTS.index(client)
+        return self.base + 6 + len(CLIENTS) + CLIENTS.index(client)
 
     def postgres_proxy(self, client):
-        return self.base + 5 + 2 * len(CLIENTS) + CLIENTS.index(client)
+        return self.base + 6 + 2 * len(CLIENTS) + CLIENTS.index(client)
 
 
 def choose_ports():

@@ -28,6 +28,7 @@ class Servers:
             "SENSORPIPE_STATE": str(SERVERS),
             "KAFKA_PORT": str(ports.kafka),
             "KAFKA_CONTROLLER_PORT": str(ports.controller),
+            "KAFKA_TLS_PORT": str(ports.kafka_tls),
             "KAFKA_PROXIED": proxied,
             "POSTGRES_PORT": str(ports.postgres),
         }

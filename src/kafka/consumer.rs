@@ -19,7 +19,7 @@ use rdkafka::{
 
 use super::{
     bootstrap::Bootstrap,
-    client::client_config,
+    client::{client_config, without_value},
     describe::TopicQuestion,
     group::{GroupEvent, Notes},
     membership::is_member,
@@ -73,6 +73,8 @@ pub struct Consumer {
     turn: usize,
     bootstrap: Bootstrap,
     topic_asked: Instant,
+    /// Polls that serve nothing for us before it counts as nothing there: each line of librdkafka's log is one.
+    silent_polls: usize,
     /// Partitions whose position is of this assignment for sure, not left over from one before.
     settled: BTreeSet<i32>,
     /// Whether the client asks the coordinator to let it go, and forgets its member id then.
@@ -134,8 +136,9 @@ impl Consumer {
         if let Some(instance) = settings.0.get("group.instance.id") {
             config.set("group.instance.id", format!("{instance}-{index}"));
         }
-        let mut client: BaseConsumer<Notes> =
-            config.create_with_context(Notes::default()).map_err(ConsumerError::SetUp)?;
+        let mut client: BaseConsumer<Notes> = config
+            .create_with_context(Notes::default())
+            .map_err(|error| ConsumerError::SetUp(without_value(error)))?;
         let waking = owner.clone();
         client.set_nonempty_callback(move || waking.unpark());
         client.subscribe(&[&kafka.kafka_topic]).map_err(ConsumerError::SetUp)?;
@@ -148,6 +151,7 @@ impl Consumer {
             turn: 0,
             bootstrap: Bootstrap::new(&kafka.kafka_brokers),
             topic_asked: Instant::now(),
+            silent_polls: if settings.0.contains_key("debug") { 1_000 } else { 1 },
             settled: BTreeSet::new(),
             leaves_on_request: is_classic && !settings.0.contains_key("group.instance.id"),
         })
@@ -155,6 +159,7 @@ impl Consumer {
 
     /// Serves the group and says what happened, if anything; never waits. To be called at least every few seconds.
     pub fn poll_group(&mut self) -> Result<Option<GroupEvent>, ConsumerError> {
+        let mut silent_polls = 0;
         // One call serves one event, so go on until there is none; the bound is for good measure.
         for _ in 0..1_000 {
             if let Some(event) = self.client.context().take() {
@@ -168,10 +173,25 @@ impl Consumer {
                     return Err(ConsumerError::Fatal(error));
                 }
                 Some(Err(error)) => self.client.context().complain(&error),
-                None => return Ok(self.client.context().take()),
+                None => {
+                    silent_polls += 1;
+                    if silent_polls >= self.silent_polls {
+                        return Ok(self.client.context().take());
+                    }
+                }
             }
         }
         Ok(None)
+    }
+
+    /// Passes on what librdkafka has to say, such as why no broker will have us, while nobody polls the group yet.
+    pub fn serve_log(&self) {
+        const LINES_AT_MOST: usize = 100;
+        for _ in 0..LINES_AT_MOST {
+            if let Some(Err(error)) = self.client.poll(Duration::ZERO) {
+                self.client.context().complain(&error);
+            }
+        }
     }
 
     /// Takes records out of the next partition's queue, in turn, and hands them on. Never waits.

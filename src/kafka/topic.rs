@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    client::client_config,
+    client::{client_config, without_value},
     describe::{self, DescribeError, TopicDescription},
 };
 use crate::config::{KafkaConfig, KafkaSettings, TopicConfig};
@@ -231,7 +231,9 @@ pub(super) struct AdminSession {
 
 impl AdminSession {
     pub(super) fn open(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, TopicError> {
-        let client = client_config(kafka, settings, &[]).create().map_err(TopicError::Client)?;
+        let client = client_config(kafka, settings, &[])
+            .create()
+            .map_err(|error| TopicError::Client(without_value(error)))?;
         Ok(Self {
             client: Arc::new(client),
             brokers: kafka.kafka_brokers.clone(),
