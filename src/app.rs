@@ -1,10 +1,13 @@
 //! The only wiring: which tasks a role runs, and in which order they stop.
 
 mod api;
+mod dead_letters;
 mod keys;
+mod letters;
 mod load;
 mod logging;
 mod migrate;
+mod mirror;
 mod retention;
 mod seed;
 mod stats;
@@ -17,8 +20,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig,
-    MetricsConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
+    DatabaseConfig, DeadLettersCommand, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand,
+    LoadConfig, MetricsConfig, MirrorConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::health::Health;
 
@@ -41,6 +44,8 @@ pub enum Command {
         topic: TopicConfig,
         #[command(flatten)]
         schema: SchemaConfig,
+        #[command(flatten)]
+        mirror: MirrorConfig,
     },
     /// Serve HTTP: publish readings to Kafka, answer statistics
     Api {
@@ -64,6 +69,8 @@ pub enum Command {
         #[command(flatten)]
         worker: WorkerConfig,
         #[command(flatten)]
+        mirror: MirrorConfig,
+        #[command(flatten)]
         metrics: MetricsConfig,
     },
     /// Migrate, then api and worker in one process
@@ -82,6 +89,8 @@ pub enum Command {
         ingest: IngestConfig,
         #[command(flatten)]
         worker: WorkerConfig,
+        #[command(flatten)]
+        mirror: MirrorConfig,
     },
     /// Send the two sample sensors' readings of the last 14 days through Kafka
     Seed {
@@ -110,6 +119,11 @@ pub enum Command {
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// Work through what could not be stored
+    DeadLetters {
+        #[command(subcommand)]
+        command: DeadLettersCommand,
     },
     /// Print the OpenAPI document
     Openapi,
@@ -151,19 +165,20 @@ pub fn run(command: Command) -> anyhow::Result<()> {
 async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<()> {
     let settings = KafkaSettings::from_env();
     match command {
-        Command::Migrate { database, kafka, topic, schema } => {
-            migrate::run(&database, &kafka, &settings, &topic, &schema).await
+        Command::Migrate { database, kafka, topic, schema, mirror } => {
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await
         }
         Command::Api { database, kafka, http, ingest } => {
             let operations = Operations::start()?;
             api::run(&database, &kafka, &settings, &http, &ingest, operations, stop).await
         }
-        Command::Worker { database, kafka, ingest, worker, metrics } => {
+        Command::Worker { database, kafka, ingest, worker, mirror, metrics } => {
             let operations = Operations::start()?;
-            worker::run(&database, &kafka, &settings, &ingest, &worker, &metrics, operations, stop).await
+            worker::run(&database, &kafka, &settings, &ingest, &worker, &mirror, &metrics, operations, stop)
+                .await
         }
-        Command::All { database, kafka, topic, schema, http, ingest, worker } => {
-            migrate::run(&database, &kafka, &settings, &topic, &schema).await?;
+        Command::All { database, kafka, topic, schema, http, ingest, worker, mirror } => {
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await?;
             let metrics = MetricsConfig { metrics_addr: None };
             let operations = Operations::start()?;
             let api =
@@ -174,6 +189,7 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
                 &settings,
                 &ingest,
                 &worker,
+                &mirror,
                 &metrics,
                 operations,
                 stop.clone(),
@@ -185,6 +201,7 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
         Command::Load { database, kafka, load } => load::run(&database, &kafka, &settings, &load, stop).await,
         Command::Stats { database, command } => stats::run(&database, &command).await,
         Command::Keys { command } => keys::run(command).await,
+        Command::DeadLetters { command } => dead_letters::run(command).await,
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
             Ok(())

@@ -4,6 +4,7 @@
 //! server ── middleware ──> ingest   ── reading_body, reading_field ──> publish ──> kafka::producer
 //!                      ──> readings ── split, intake ────────────────> publish
 //!                      ──> sensors, stats, queries/, receipts ───────> store
+//!                      ──> dead_letters/ ────────────────────────> store
 //!                      ──> docs, health
 //! ```
 //!
@@ -14,6 +15,7 @@ mod access;
 mod admission;
 mod body;
 mod cors;
+mod dead_letters;
 mod docs;
 mod document;
 mod error;
@@ -69,8 +71,8 @@ use crate::{
     config::{AdmissionConfig, CorsOrigin, HttpConfig, IngestConfig, Rollups},
     health::Health,
     kafka::producer::Producer,
-    reading::{Acceptance, Timestamp, Window},
-    store::Pool,
+    reading::{Acceptance, OnDuplicate, Timestamp, Window},
+    store::{Pool, dead_letters::ReplayRules},
 };
 
 /// What the routes need; clones share it.
@@ -103,6 +105,7 @@ pub struct Limits {
     max_wait: Duration,
     request_timeout: Duration,
     acceptance: Acceptance,
+    on_duplicate: OnDuplicate,
     rollups: Rollups,
     queries: QueryLimits,
     exports: ExportLimits,
@@ -120,6 +123,7 @@ impl Limits {
             max_wait: http.admission.http_max_wait,
             request_timeout,
             acceptance: ingest.acceptance(),
+            on_duplicate: ingest.on_duplicate,
             rollups: ingest.rollups,
             queries: QueryLimits::new(&http.queries),
             exports: ExportLimits::new(&http.queries),
@@ -129,6 +133,15 @@ impl Limits {
     /// The times that are accepted now.
     fn window(&self, now: Timestamp) -> Window {
         self.acceptance.window(now)
+    }
+
+    /// What a dead letter has to pass now.
+    fn replay_rules(&self) -> ReplayRules {
+        ReplayRules {
+            window: self.window(Timestamp::now()),
+            on_duplicate: self.on_duplicate,
+            rollups: self.rollups,
+        }
     }
 
     /// When to answer a request that wants to wait: before its own time is up, or the answer would be lost.
@@ -184,6 +197,7 @@ impl Deref for Api {
         (name = "sensors", description = "What measures."),
         (name = "readings", description = "What was measured."),
         (name = "statistics", description = "What it comes to."),
+        (name = "dead letters", description = "What could not be stored, and how it is worked through."),
         (name = "operations", description = "What Kubernetes and Prometheus ask; open to all."),
     ),
     paths(health::alive, health::ready, health::render)
@@ -204,6 +218,12 @@ fn documented_routes() -> OpenApiRouter<Api> {
         .routes(routes!(queries::readings::list))
         .routes(routes!(queries::latest::of_one))
         .routes(routes!(queries::latest::of_many))
+        .routes(routes!(dead_letters::list::list))
+        .routes(routes!(dead_letters::summary::show))
+        .routes(routes!(dead_letters::replay::many))
+        .routes(routes!(dead_letters::discard::many))
+        .routes(routes!(dead_letters::list::show, dead_letters::discard::one))
+        .routes(routes!(dead_letters::replay::one))
 }
 
 /// The OpenAPI document as JSON.

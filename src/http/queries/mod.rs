@@ -10,8 +10,8 @@
 mod export;
 mod format;
 pub(super) mod latest;
-mod parameters;
-mod range;
+pub(super) mod parameters;
+pub(super) mod range;
 pub(super) mod readings;
 mod sensors;
 pub(super) mod stats;
