@@ -18,7 +18,7 @@ pub use self::{
     cors::CorsOrigin,
     dead_letters::{
         DeadLettersCommand, DiscardConfig, LetterFilterConfig, LetterFormat, LetterRetention, ListLetters,
-        MirrorConfig, ReplayConfig, ShowLetter,
+        MirrorConfig, MirrorsItself, ReasonParser, ReplayConfig, ShowLetter,
     },
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
     load::{ApiKey, LoadConfig, LoadTarget},

@@ -92,13 +92,17 @@ impl Mirror {
     }
 
     async fn copy(&self, queue: &mut MirrorQueue, letters: &[UnmirroredLetter]) -> Result<(), MirrorError> {
-        let records = letters.iter().map(|letter| record(letter, letter.payload.as_deref())).collect();
+        let records = letters.iter().map(|letter| record(letter, Extent::Whole)).collect();
         let (mut mirrored, mut outcome) = self.producer.send(records).await;
-        if let (Err(PublishError::TooLarge), Some(letter)) = (&outcome, letters.get(mirrored)) {
-            // All but the payload, which is in the table: it must not hold up the letters behind it.
-            let (acknowledged, again) = self.producer.send(vec![record(letter, None)]).await;
-            mirrored += acknowledged;
-            outcome = again;
+        let first_left = letters.get(mirrored);
+        // Brokers refuse what a client sends together as a whole: the letter may do alone. If not, it must not hold up
+        // those behind it; what is left out is in the table.
+        for extent in [Extent::Whole, Extent::Head] {
+            if let (Err(PublishError::TooLarge), Some(letter)) = (&outcome, first_left) {
+                let (acknowledged, again) = self.producer.send(vec![record(letter, extent)]).await;
+                mirrored += acknowledged;
+                outcome = again;
+            }
         }
         let ids: Vec<i64> = letters[..mirrored].iter().map(|letter| letter.id).collect();
         queue.note_mirrored(&ids).await?;
@@ -107,11 +111,21 @@ impl Mirror {
     }
 }
 
+/// How much of a letter is copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// All of it.
+    Whole,
+    /// Only what says which one it is.
+    Head,
+}
+
 /// The letter's record, with the headers that Kafka Connect gives to those of its dead letter queues; `sensorpipe.id`
 /// tells a letter that comes twice.
-fn record<'l>(letter: &'l UnmirroredLetter, payload: Option<&'l [u8]>) -> LetterRecord<'l> {
+fn record(letter: &UnmirroredLetter, extent: Extent) -> LetterRecord<'_> {
+    let is_whole = extent == Extent::Whole;
     let mut headers = RecordHeaders::default();
-    for (name, value) in letter.headers() {
+    for (name, value) in letter.headers().into_iter().filter(|_| is_whole) {
         headers = headers.with_bytes(&name, value.as_deref());
     }
     headers = headers
@@ -128,8 +142,13 @@ fn record<'l>(letter: &'l UnmirroredLetter, payload: Option<&'l [u8]>) -> Letter
     if let Some(item) = letter.item {
         headers = headers.with("sensorpipe.item", &item.to_string());
     }
-    if let (Some(omitted), None) = (&letter.payload, payload) {
-        headers = headers.with("sensorpipe.payload_bytes_omitted", &omitted.len().to_string());
+    if !is_whole {
+        let omitted = letter.payload.as_ref().map_or(0, Vec::len);
+        headers = headers.with("sensorpipe.payload_bytes_omitted", &omitted.to_string());
     }
-    LetterRecord { key: letter.key.as_deref(), payload, headers }
+    LetterRecord {
+        key: letter.key.as_deref().filter(|_| is_whole),
+        payload: letter.payload.as_deref().filter(|_| is_whole),
+        headers,
+    }
 }

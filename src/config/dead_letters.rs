@@ -295,7 +295,7 @@ mod tests {
     fn letters_stay_for_a_while_or_for_ever() {
         for (text, days) in [("off", None), ("90days", Some(90)), ("12h 12h", Some(1))] {
             let expected = days.map(|days| Duration::from_secs(days * 86_400));
-            assert_eq!(text.parse(), Ok(LetterRetention(expected)), "{text}");
+            assert_eq!(text.parse::<LetterRetention>(), Ok(LetterRetention(expected)), "{text}");
         }
         for text in ["", "never", "90", "-1d", "200years"] {
             assert!(text.parse::<LetterRetention>().is_err(), "{text}");

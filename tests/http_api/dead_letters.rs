@@ -22,8 +22,8 @@ fn ids(page: &Value) -> Vec<i64> {
 #[tokio::test]
 async fn letters_are_listed_page_by_page_and_shown_whole() {
     let records = vec![
-        Record::new(HOSTILE).key("1").header("traceparent", "00-ab").header("raw", [0, 255]),
-        Record::new(b"\xff\xfe".as_slice()).key([255]).timestamp_ms(1_728_743_340_000),
+        Record::new(HOSTILE).key("1").header("traceparent", "00-ab").header("raw", [0_u8, 255]),
+        Record::new(b"\xff\xfe".as_slice()).key([255_u8]).timestamp_ms(1_728_743_340_000),
         Record::new(format!("[{},{}]", reading(77, 1), reading(78, 2))).key("77"),
         Record::without_value(),
     ];
@@ -59,20 +59,24 @@ async fn letters_are_listed_page_by_page_and_shown_whole() {
         server.get("/dead-letters?reason=x&partition=-1&limit=0&after=7&topic=%00").await.expect(422);
     assert_eq!(refused.json()["detail"].as_array().unwrap().len(), 5);
 
-    let show = async |id: i64| server.get(&format!("/dead-letters/{id}")).await.expect(200).json();
-    let hostile = show(newest_first[4]).await;
+    let show = async |offset: i64, item: Value| {
+        let is_meant = |letter: &&Value| letter["offset"] == offset && letter["item"] == item;
+        let listed = all["letters"].as_array().unwrap().iter().find(is_meant).unwrap();
+        server.get(&format!("/dead-letters/{}", listed["id"])).await.expect(200).json()
+    };
+    let hostile = show(0, Value::Null).await;
     assert_eq!(hostile["payload"], json!({"text": std::str::from_utf8(HOSTILE).unwrap()}));
     let headers = json!([{"key": "traceparent", "value": "00-ab"}, {"key": "raw", "base64": "AP8="}]);
     assert_eq!((&hostile["headers"], &hostile["key"]), (&headers, &json!({"text": "1"})));
-    assert_eq!((&hostile["replayable"], &hostile["item"]), (&json!(false), &Value::Null));
+    assert_eq!(hostile["replayable"], false);
     assert_eq!(hostile["topic_id"], json!(site.topic.id().await));
-    let bytes = show(newest_first[3]).await;
+    let bytes = show(1, Value::Null).await;
     assert_eq!((&bytes["payload"], &bytes["key"]), (&json!({"base64": "//4="}), &json!({"base64": "/w=="})));
     assert_eq!(bytes["record_time"], "2024-10-12T14:29:00Z");
-    let item = show(newest_first[1]).await;
-    assert_eq!((&item["item"], &item["replayable"]), (&json!(1), &json!(true)));
+    let item = show(2, json!(1)).await;
+    assert_eq!(item["replayable"], true);
     assert_eq!(item["payload"], json!({"text": reading(78, 2)}));
-    assert_eq!(show(newest_first[0]).await["payload"], Value::Null);
+    assert_eq!(show(3, Value::Null).await["payload"], Value::Null);
     server.get("/dead-letters/999999").await.expect(404);
     server.get("/dead-letters/0").await.expect(422);
 
@@ -88,7 +92,8 @@ async fn letters_are_listed_page_by_page_and_shown_whole() {
 async fn discarded_letters_are_gone_and_counted() {
     let records = (0..6).map(|n| Record::new(reading(77, n))).chain([Record::new("x")]).collect();
     let site = Site::with_records(1, records).await;
-    let ids = site.letter_ids().await;
+    let other = site.database.number("SELECT id FROM dead_letters WHERE reason = 'malformed_json'").await;
+    let ids: Vec<i64> = site.letter_ids().await.into_iter().filter(|&id| id != other).collect();
     let discard = async |body: Value| site.server.post("/dead-letters/discard", body.to_string()).await;
     let one = format!("/dead-letters/{}", ids[0]);
     assert_eq!(site.server.delete(&one).await.expect(200).json()["discarded"], 1);
@@ -104,7 +109,7 @@ async fn discarded_letters_are_gone_and_counted() {
     assert_eq!(first["discarded"], 3);
     body["after"] = first["next"].clone();
     assert_eq!(discard(body).await.expect(200).json(), json!({"discarded": 1, "missing": [], "next": null}));
-    assert_eq!((site.letter_ids().await, site.removed("discarded").await), (vec![ids[6]], 6));
+    assert_eq!((site.letter_ids().await, site.removed("discarded").await), (vec![other], 6));
     // What came of a letter is not what comes of its record.
     assert_eq!(site.database.tally().await.dead_lettered, 7);
 }

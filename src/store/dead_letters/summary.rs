@@ -45,7 +45,7 @@ async fn count(connection: &mut PgConnection) -> Result<Vec<ReasonSummary>, sqlx
     sqlx::query_as(
         "SELECT reason,
                 (SELECT count(*) FROM (SELECT FROM dead_letters AS letter WHERE letter.reason = wanted.reason
-                                       LIMIT $2) AS some) AS letters,
+                                       LIMIT $2) AS counted) AS letters,
                 (SELECT received_at FROM dead_letters AS letter WHERE letter.reason = wanted.reason
                  ORDER BY id LIMIT 1) AS oldest,
                 (SELECT received_at FROM dead_letters AS letter WHERE letter.reason = wanted.reason
