@@ -9,7 +9,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ID, NO_SUCH_LETTER, cursor, letter_id, portion_of, refused, which::LettersBody};
+use super::{ID, NO_SUCH_LETTER, cursor_of, letter_id, portion_of, refused, which::LettersBody};
 use crate::{
     http::{
         Api,
@@ -90,5 +90,5 @@ async fn discard(api: &Api, portion: Portion) -> Result<Discarded, ApiError> {
 
 fn body(discarded: Discarded) -> DiscardedBody {
     let Discarded { letters, missing, next } = discarded;
-    DiscardedBody { discarded: letters, missing, next: next.map(cursor) }
+    DiscardedBody { discarded: letters, missing, next: next.map(cursor_of) }
 }

@@ -17,7 +17,7 @@ use crate::{
         Api,
         error::{ApiError, ErrorBody, InvalidBody},
         fault::Faults,
-        queries::parameters::{Parameters, positive},
+        parameters::{Parameters, positive},
     },
     store::dead_letters::{self, Filter},
 };
@@ -76,7 +76,7 @@ pub(in crate::http) async fn list(
     parameters.finish()?;
     let page = dead_letters::page(&api.pool, filter, before, limit as u32).await.map_err(refused)?;
     let letters = page.letters.into_iter().map(Into::into).collect();
-    Ok(Json(LettersPage { letters, next: page.next.map(super::cursor) }))
+    Ok(Json(LettersPage { letters, next: page.next.map(super::cursor_of) }))
 }
 
 /// Show a dead letter

@@ -11,13 +11,13 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ID, NO_SUCH_LETTER, cursor, letter_id, portion_of, refused, which::LettersBody};
+use super::{ID, NO_SUCH_LETTER, cursor_of, letter_id, portion_of, refused, which::LettersBody};
 use crate::{
     http::{
         Api,
         error::{ApiError, ErrorBody, InvalidBody},
         fault::Faults,
-        queries::parameters::{Parameters, one_of},
+        parameters::{Parameters, one_of},
     },
     store::dead_letters::{self, Portion, Refused, Replayed, Which},
 };
@@ -147,6 +147,6 @@ fn body(replayed: Replayed, is_dry_run: bool) -> ReplayedBody {
         reasons,
         letters: replayed.refused.into_iter().map(letter).collect(),
         missing: replayed.missing,
-        next: replayed.next.map(cursor),
+        next: replayed.next.map(cursor_of),
     }
 }
