@@ -33,18 +33,22 @@ pub async fn expire(database: &DatabaseConfig, expiry: Expiry) -> Result<u64, St
         .fetch_one(&mut connection)
         .await
         .map_err(StoreError::new(DOING))?;
-    let mut expired = 0;
-    while is_ours {
-        let letters = expire_some(&mut connection, expiry).await.map_err(StoreError::new(DOING))?;
-        Outcome::Expired.count(letters);
-        expired += letters;
-        if letters < BATCH.cast_unsigned() {
-            break;
-        }
-    }
+    let expired = if is_ours { expire_all(&mut connection, expiry).await? } else { 0 };
     // The lock goes with the connection.
     connection.close().await.map_err(StoreError::new(DOING))?;
     Ok(expired)
+}
+
+async fn expire_all(connection: &mut PgConnection, expiry: Expiry) -> Result<u64, StoreError> {
+    let mut expired = 0;
+    loop {
+        let letters = expire_some(connection, expiry).await.map_err(StoreError::new(DOING))?;
+        Outcome::Expired.count(letters);
+        expired += letters;
+        if letters < BATCH.cast_unsigned() {
+            return Ok(expired);
+        }
+    }
 }
 
 /// Letters are set aside nearly in the order of their ids, so the oldest are the first ones of the primary key: no
