@@ -29,6 +29,7 @@ pub use logging::start_logging;
 
 /// What the process does.
 #[derive(Subcommand, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one of them")]
 #[expect(
     missing_docs,
     reason = "each flattened struct speaks for itself, and a comment here would go into --help"

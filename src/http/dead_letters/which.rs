@@ -159,7 +159,7 @@ fn filter(conditions: &Value, faults: &mut Faults) -> Option<Filter> {
             .map(str::to_owned)
             .ok_or_else(|| Refusal::new("string_type", "Input should be a valid string"))
     };
-    let mut condition = Conditions { conditions, place, faults };
+    let mut condition = Conditions { given: conditions, place, faults };
     Some(Filter {
         topic: condition.take("topic", |value| topic(&text(value)?)),
         partition: condition.take("partition", |value| partition(value.as_i64())),
@@ -172,14 +172,14 @@ fn filter(conditions: &Value, faults: &mut Faults) -> Option<Filter> {
 
 /// The members of a filter, taken one by one.
 struct Conditions<'b> {
-    conditions: &'b Map<String, Value>,
+    given: &'b Map<String, Value>,
     place: [Step; 2],
     faults: &'b mut Faults,
 }
 
 impl Conditions<'_> {
     fn take<T>(&mut self, name: &'static str, parse: impl FnOnce(&Value) -> Result<T, Refusal>) -> Option<T> {
-        let outcome = self.conditions.get(name).map(parse).transpose();
+        let outcome = self.given.get(name).map(parse).transpose();
         self.faults.check(&[self.place[0], self.place[1], Step::Field(name)], outcome).flatten()
     }
 }
