@@ -5,6 +5,7 @@ mod cors;
 mod dead_letters;
 mod keys;
 mod load;
+mod offsets;
 mod queries;
 mod rollups;
 mod stats;
@@ -22,6 +23,10 @@ pub use self::{
     },
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
     load::{ApiKey, LoadConfig, LoadTarget},
+    offsets::{
+        AcceptConfig, AcceptTopic, AfterRestoreConfig, ListFormat, ListOffsets, MoveNote, OffsetsCommand,
+        ReplayFrom, ReplayLogConfig,
+    },
     queries::QueryConfig,
     rollups::{RetentionStats, Rollups},
     stats::{RebuildConfig, StatsCommand},

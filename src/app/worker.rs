@@ -14,7 +14,7 @@ use crate::{
     },
     health::{Component, Need},
     http,
-    pipeline::{Member, MemberConfig, MemberError},
+    pipeline::{BlockedPartitions, Member, MemberConfig, MemberError},
     store::{self, WriterConfig},
 };
 
@@ -40,6 +40,8 @@ pub(super) async fn run(
     let Operations { health, metrics: recorder } = operations;
     let mirror = mirror.kafka(kafka)?.map(|kafka| Mirror::new(database, &kafka, settings)).transpose()?;
     let component = health.component("worker", Need::Required);
+    // The others are read on, and a new start of the process would mend nothing.
+    let blocked = BlockedPartitions::new(health.component("partitions", Need::Optional));
     let served = metrics.metrics_addr.map(|address| {
         tracing::info!("serving /metrics, /healthz and /readyz on http://{address}");
         tokio::spawn(http::serve_operations(address, health.clone(), recorder, stop.clone()))
@@ -69,7 +71,7 @@ pub(super) async fn run(
     if let Some(mirror) = mirror {
         aside.spawn(mirror.run(stop.clone()));
     }
-    let config = member_config(database, kafka, settings, ingest, worker, component);
+    let config = member_config(database, kafka, settings, ingest, worker, component, blocked);
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {
         let member = Member::new(config.clone(), index, Handle::current(), stop.clone());
@@ -110,6 +112,7 @@ fn member_config(
     ingest: &IngestConfig,
     worker: &WorkerConfig,
     health: Component,
+    blocked: BlockedPartitions,
 ) -> MemberConfig {
     MemberConfig {
         database: database.clone(),
@@ -133,5 +136,6 @@ fn member_config(
         assign_timeout: worker.assign_timeout,
         drain_timeout: worker.drain_timeout,
         health,
+        blocked,
     }
 }

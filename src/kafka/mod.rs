@@ -14,6 +14,7 @@ pub mod producer;
 mod publish_error;
 mod record_headers;
 mod topic;
+mod topic_log;
 
 pub use bulk_producer::BulkProducer;
 pub use consumer::{Consumer, ConsumerError, Watermarks};
@@ -26,3 +27,4 @@ pub use topic::{
     Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, log_ends, partition_count,
     refuse_compacted,
 };
+pub use topic_log::{Range, TopicLog, offsets_at, read_ranges, topic_log};

@@ -21,7 +21,7 @@ use crate::config::{KafkaConfig, KafkaSettings, TopicConfig};
 
 /// How long is waited for Kafka to come up.
 const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Which topic it is; its name alone does not say, since another cluster, or a topic made anew, has the same.
@@ -90,6 +90,9 @@ pub enum TopicError {
     /// The ends of the partitions' logs are not known.
     #[error("the ends of the log cannot be read")]
     LogEnds(#[source] KafkaError),
+    /// The log itself cannot be read.
+    #[error("the log cannot be read")]
+    Read(#[source] KafkaError),
     /// A broker so old that it has no cluster id, or none that answers.
     #[error("Kafka did not tell its cluster id")]
     NoClusterId,
@@ -105,7 +108,8 @@ impl TopicError {
             | Self::Missing(_)
             | Self::Compacted(_)
             | Self::CreationRefused { .. }
-            | Self::LogEnds(_) => false,
+            | Self::LogEnds(_)
+            | Self::Read(_) => false,
         }
     }
 }
@@ -218,7 +222,7 @@ pub async fn log_ends(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<V
 }
 
 /// A short-lived client and the time that it has.
-struct AdminSession {
+pub(super) struct AdminSession {
     client: Arc<AdminClient<DefaultClientContext>>,
     brokers: String,
     topic: String,
@@ -226,7 +230,7 @@ struct AdminSession {
 }
 
 impl AdminSession {
-    fn open(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, TopicError> {
+    pub(super) fn open(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, TopicError> {
         let client = client_config(kafka, settings, &[]).create().map_err(TopicError::Client)?;
         Ok(Self {
             client: Arc::new(client),
@@ -236,7 +240,7 @@ impl AdminSession {
         })
     }
 
-    async fn look_up(&self) -> Result<Topic, TopicError> {
+    pub(super) async fn look_up(&self) -> Result<Topic, TopicError> {
         self.ask(|client, topic| look_up(client, topic, REQUEST_TIMEOUT)).await
     }
 
@@ -244,7 +248,7 @@ impl AdminSession {
         self.ask(|client, topic| refuse_compacted(client, topic, REQUEST_TIMEOUT)).await
     }
 
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Client<DefaultClientContext>, &str) -> Result<T, TopicError> + Send + 'static,
     ) -> Result<T, TopicError> {
@@ -278,7 +282,7 @@ impl AdminSession {
         Instant::now() + RETRY_INTERVAL < self.deadline
     }
 
-    async fn wait(&self, what: &'static str) -> Result<(), TopicError> {
+    pub(super) async fn wait(&self, what: &'static str) -> Result<(), TopicError> {
         let latest_failure = describe::latest_failure(self.client.inner());
         if !self.has_time() {
             return Err(TopicError::Unreachable {

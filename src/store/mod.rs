@@ -7,6 +7,7 @@ pub mod dead_letters;
 mod error;
 pub mod keys;
 mod load;
+pub mod offset_moves;
 mod offsets;
 mod pool;
 pub mod queries;

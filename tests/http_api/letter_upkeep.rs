@@ -115,8 +115,9 @@ async fn letters_are_mirrored_in_order_at_least_once() {
     comes_to("not mirrored", PATIENCE, 0, async || site.database.number(unmirrored).await).await;
     let copies = records(&mirror, 6).await;
     let ids: Vec<String> = site.letter_ids().await.iter().map(i64::to_string).collect();
-    let copied: Vec<String> = copies.iter().map(|copy| header(copy, "sensorpipe.id").unwrap()).collect();
-    assert_eq!(copied, [ids.clone(), ids].concat());
+    let mirrored_ids: Vec<String> =
+        copies.iter().map(|copy| header(copy, "sensorpipe.id").unwrap()).collect();
+    assert_eq!(mirrored_ids, [ids.clone(), ids].concat());
 
     let of_offset = |offset: &str| {
         copies.iter().find(|copy| header(copy, "__connect.errors.offset").as_deref() == Some(offset)).unwrap()

@@ -15,7 +15,7 @@ use crate::{
 /// Most dead letters in one statement, so that large payloads do not add up without bound.
 const CHUNK: usize = 1_000;
 
-/// Keeps what can never be stored.
+/// Keeps what can never be stored, once: a record that is read again has its letters already.
 pub(super) async fn insert(
     connection: &mut PgConnection,
     log: &Log,
@@ -38,7 +38,8 @@ async fn insert_some(
         r#"INSERT INTO dead_letters (topic, topic_id, partition, "offset", item, reason, detail, key, payload, headers,
                                      record_time)
            SELECT $1, $2, * FROM unnest($3::int[], $4::bigint[], $5::int[], $6::text[], $7::text[], $8::bytea[],
-                                        $9::bytea[], $10::jsonb[], $11::timestamptz[])"#,
+                                        $9::bytea[], $10::jsonb[], $11::timestamptz[])
+           ON CONFLICT DO NOTHING"#,
     )
     .bind(&log.topic)
     .bind(&log.topic_id)
