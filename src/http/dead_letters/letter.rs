@@ -63,14 +63,14 @@ pub(in crate::http) struct LetterBody {
 
 /// All of a dead letter.
 #[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": 1042, "topic": "sensor-readings", "topic_id": "wVfO0a0hRhiBqUNPnRWkDA", "partition": 4, "offset": 986, "item": 1, "reason": "unknown_sensor", "detail": "there is no sensor 77", "replayable": true, "received_at": "2026-11-01T00:00:01.5Z", "record_time": "2026-11-01T00:00:01Z", "mirrored_at": null, "key": {"text": "77"}, "payload_bytes": 70, "payload": {"text": "{\"sensor_id\":77,\"value\":1,\"timestamp\":\"2026-11-01T00:00:00Z\"}"}, "headers": [{"key": "traceparent", "value": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}]}))]
 pub(in crate::http) struct WholeLetterBody {
     #[serde(flatten)]
     letter: LetterBody,
     /// A record with just this reading in the topic's format, or else the record as it came.
-    #[schema(example = json!({"text": "{\"sensor_id\":77,\"value\":1,\"timestamp\":\"2026-11-01T00:00:00Z\"}"}))]
     payload: Option<BytesBody>,
     /// The record's headers in their order: `key`, and `value`, or `base64` where that is no text.
-    #[schema(value_type = Vec<Object>, example = json!([{"key": "traceparent", "value": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}]))]
+    #[schema(value_type = Vec<Object>)]
     headers: Value,
 }
 
