@@ -3,10 +3,13 @@
 mod after_restore;
 mod api;
 mod completions;
+mod dead_letters;
 mod keys;
+mod letters;
 mod load;
 mod logging;
 mod migrate;
+mod mirror;
 mod offsets;
 mod replay;
 mod retention;
@@ -22,9 +25,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    AfterRestoreConfig, DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand,
-    LoadConfig, MetricsConfig, OffsetsCommand, ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig,
-    WorkerConfig,
+    AfterRestoreConfig, DatabaseConfig, DeadLettersCommand, HttpConfig, IngestConfig, KafkaConfig,
+    KafkaSettings, KeysCommand, LoadConfig, MetricsConfig, MirrorConfig, OffsetsCommand, ReplayLogConfig,
+    SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::health::Health;
 
@@ -32,6 +35,7 @@ pub use logging::start_logging;
 
 /// What the process does.
 #[derive(Subcommand, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one of them")]
 #[expect(
     missing_docs,
     reason = "each flattened struct speaks for itself, and a comment here would go into --help"
@@ -47,6 +51,8 @@ pub enum Command {
         topic: TopicConfig,
         #[command(flatten)]
         schema: SchemaConfig,
+        #[command(flatten)]
+        mirror: MirrorConfig,
     },
     /// Serve HTTP: publish readings to Kafka, answer statistics
     Api {
@@ -70,6 +76,8 @@ pub enum Command {
         #[command(flatten)]
         worker: WorkerConfig,
         #[command(flatten)]
+        mirror: MirrorConfig,
+        #[command(flatten)]
         metrics: MetricsConfig,
     },
     /// Migrate, then api and worker in one process
@@ -88,6 +96,8 @@ pub enum Command {
         ingest: IngestConfig,
         #[command(flatten)]
         worker: WorkerConfig,
+        #[command(flatten)]
+        mirror: MirrorConfig,
     },
     /// Send the two sample sensors' readings of the last 14 days through Kafka
     Seed {
@@ -144,6 +154,11 @@ pub enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Work through what could not be stored
+    DeadLetters {
+        #[command(subcommand)]
+        command: DeadLettersCommand,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// Print what a shell needs to complete sensorpipe's commands and flags
@@ -191,19 +206,20 @@ pub fn run(command: Command, cli: clap::Command) -> anyhow::Result<()> {
 async fn dispatch(command: Command, cli: clap::Command, stop: CancellationToken) -> anyhow::Result<()> {
     let settings = KafkaSettings::from_env();
     match command {
-        Command::Migrate { database, kafka, topic, schema } => {
-            migrate::run(&database, &kafka, &settings, &topic, &schema).await
+        Command::Migrate { database, kafka, topic, schema, mirror } => {
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await
         }
         Command::Api { database, kafka, http, ingest } => {
             let operations = Operations::start()?;
             api::run(&database, &kafka, &settings, &http, &ingest, operations, stop).await
         }
-        Command::Worker { database, kafka, ingest, worker, metrics } => {
+        Command::Worker { database, kafka, ingest, worker, mirror, metrics } => {
             let operations = Operations::start()?;
-            worker::run(&database, &kafka, &settings, &ingest, &worker, &metrics, operations, stop).await
+            worker::run(&database, &kafka, &settings, &ingest, &worker, &mirror, &metrics, operations, stop)
+                .await
         }
-        Command::All { database, kafka, topic, schema, http, ingest, worker } => {
-            migrate::run(&database, &kafka, &settings, &topic, &schema).await?;
+        Command::All { database, kafka, topic, schema, http, ingest, worker, mirror } => {
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await?;
             let metrics = MetricsConfig { metrics_addr: None };
             let operations = Operations::start()?;
             let api =
@@ -214,6 +230,7 @@ async fn dispatch(command: Command, cli: clap::Command, stop: CancellationToken)
                 &settings,
                 &ingest,
                 &worker,
+                &mirror,
                 &metrics,
                 operations,
                 stop.clone(),
@@ -234,6 +251,7 @@ async fn dispatch(command: Command, cli: clap::Command, stop: CancellationToken)
         }
         Command::Stats { database, command } => stats::run(&database, &command).await,
         Command::Keys { command } => keys::run(command).await,
+        Command::DeadLetters { command } => dead_letters::run(command).await,
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
             Ok(())
