@@ -1,6 +1,8 @@
 //! The only wiring: which tasks a role runs, and in which order they stop.
 
 mod api;
+mod audit;
+mod checkpoints;
 mod keys;
 mod load;
 mod logging;
@@ -10,15 +12,15 @@ mod seed;
 mod stats;
 mod worker;
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Subcommand;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig,
-    MetricsConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
+    AuditConfig, DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand,
+    LoadConfig, MetricsConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::health::Health;
 
@@ -30,6 +32,7 @@ pub use logging::start_logging;
     missing_docs,
     reason = "each flattened struct speaks for itself, and a comment here would go into --help"
 )]
+#[expect(clippy::large_enum_variant, reason = "there is one, parsed once")]
 pub enum Command {
     /// Bring the schema up to date and create the topic where it is missing
     Migrate {
@@ -99,6 +102,17 @@ pub enum Command {
         #[command(flatten)]
         load: LoadConfig,
     },
+    /// Compare what the log holds with what is stored; exit code 1 on a difference, 2 where that cannot be told
+    Audit {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(flatten)]
+        kafka: KafkaConfig,
+        #[command(flatten)]
+        audit: AuditConfig,
+        #[command(flatten)]
+        metrics: MetricsConfig,
+    },
     /// Look after the daily statistics that are kept
     Stats {
         #[command(flatten)]
@@ -140,11 +154,17 @@ impl Operations {
 }
 
 /// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop.
-pub fn run(command: Command) -> anyhow::Result<()> {
+pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(cancel_on_signal(stop.clone()));
-        dispatch(command, stop).await
+        let audit = match command {
+            Command::Audit { database, kafka, audit, metrics } => {
+                audit::Audit { database, kafka, settings: KafkaSettings::from_env(), config: audit, metrics }
+            }
+            command => return dispatch(command, stop).await.map(|()| ExitCode::SUCCESS),
+        };
+        Ok(audit.run(stop).await)
     })
 }
 
@@ -185,6 +205,7 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
         Command::Load { database, kafka, load } => load::run(&database, &kafka, &settings, &load, stop).await,
         Command::Stats { database, command } => stats::run(&database, &command).await,
         Command::Keys { command } => keys::run(command).await,
+        Command::Audit { .. } => unreachable!("it has an exit code of its own"),
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
             Ok(())

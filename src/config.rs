@@ -1,6 +1,7 @@
 //! Configuration: one struct per component, each field a flag, an environment variable and a default.
 
 mod admission;
+mod audit;
 mod cors;
 mod keys;
 mod load;
@@ -14,6 +15,7 @@ use clap::Args;
 
 pub use self::{
     admission::AdmissionConfig,
+    audit::{AuditConfig, AuditFormat},
     cors::CorsOrigin,
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
     load::{ApiKey, LoadConfig, LoadTarget},
@@ -282,6 +284,10 @@ pub struct WorkerConfig {
     /// How often a worker looks for chunks that RETENTION drops
     #[arg(long, env = "RETENTION_INTERVAL", default_value = "1h", value_parser = humantime::parse_duration)]
     pub retention_interval: Duration,
+
+    /// How often the counts so far are kept, for audits of a log whose beginning is gone
+    #[arg(long, env = "CHECKPOINT_INTERVAL", default_value = "30min", value_parser = humantime::parse_duration)]
+    pub checkpoint_interval: Duration,
 
     /// Longest wait for the stored offsets on assignment; then the consumer leaves the group until Postgres answers
     #[arg(long, env = "ASSIGN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]

@@ -1,5 +1,7 @@
 //! Parses the arguments, starts telemetry, hands over.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use sensorpipe::app::{self, Command};
 
@@ -18,7 +20,7 @@ struct Cli {
     log: sensorpipe::config::LogConfig,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     // A missing file is the usual case; a broken one is worth knowing.
     match dotenvy::dotenv() {
         Err(error) if !error.not_found() => anyhow::bail!(".env: {error}"),

@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Operations, retention::Retention};
+use super::{Operations, checkpoints::Checkpoints, retention::Retention};
 use crate::{
     batch::Limits,
     config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, WorkerConfig},
@@ -52,6 +52,13 @@ pub(super) async fn run(
         interval: worker.retention_interval,
     };
     let retaining = ingest.retention.map(|_| tokio::spawn(retention.run(stop.clone())));
+    let checkpoints = Checkpoints {
+        database: database.clone(),
+        kafka: kafka.clone(),
+        settings: settings.clone(),
+        interval: worker.checkpoint_interval,
+    };
+    let checkpoints = tokio::spawn(checkpoints.run(stop.clone()));
     let config = member_config(database, kafka, settings, ingest, worker, component);
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {
@@ -77,6 +84,7 @@ pub(super) async fn run(
         stop.cancel();
     }
     health.stopping();
+    checkpoints.await.context("keeping checkpoints")?;
     if let Some(retaining) = retaining {
         retaining.await.context("dropping old readings")?;
     }

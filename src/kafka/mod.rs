@@ -3,10 +3,12 @@
 mod bootstrap;
 mod bulk_producer;
 mod client;
+mod committed;
 mod consumer;
 mod describe;
 mod group;
 mod live_topic;
+mod log_reader;
 mod partition_queue;
 mod partitioner;
 pub mod producer;
@@ -15,12 +17,14 @@ mod record_headers;
 mod topic;
 
 pub use bulk_producer::BulkProducer;
+pub use committed::committed_offsets;
 pub use consumer::{Consumer, ConsumerError, Watermarks};
 pub use describe::DescribeError;
 pub use group::GroupEvent;
 pub use live_topic::LiveTopic;
+pub use log_reader::{LogError, LogReader, Progress};
 pub use record_headers::RecordHeaders;
 pub use topic::{
-    Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, log_ends, partition_count,
-    refuse_compacted,
+    Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, log_ends, log_ranges,
+    partition_count, refuse_compacted,
 };
