@@ -129,7 +129,7 @@ mod tests {
     fn a_record_that_counts_as_one_is_one() {
         let mut builder = ChunkBuilder::new(9, 30, 0);
         builder.push(&record(0, r#"[{"sensor_id":1,"value":1},"#));
-        builder.push(&record(1, &format!(r#"[{}]"#, " ".repeat(40))));
+        builder.push(&record(1, &format!("[{}]", " ".repeat(40))));
         builder.push(&record(2, ""));
         let reasons: Vec<_> = builder.finish().unwrap().items.iter().map(|item| item.reading.err()).collect();
         assert_eq!(reasons, [Reason::MalformedJson, Reason::TooLarge, Reason::EmptyRecord].map(Some));

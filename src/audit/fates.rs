@@ -5,7 +5,7 @@ use std::{collections::HashSet, ops::AddAssign};
 use serde::Serialize;
 
 use super::{Item, LogChunk};
-use crate::reading::{Reading, Timestamp};
+use crate::reading::Reason;
 
 /// What a look at `sensor_data` tells of a reading that is not there as the log has it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -97,10 +97,10 @@ impl Example {
             offset: item.offset,
             item: item.item,
             sensor_id: reading.map(|reading| reading.sensor_id),
-            time: reading.map(|Reading { time, .. }: Reading| Timestamp::to_string(&time)),
+            time: reading.map(|reading| reading.time.to_string()),
             value: reading.map(|reading| reading.value),
             stored_value,
-            reason: item.reading.err().map(crate::reading::Reason::as_str),
+            reason: item.reading.err().map(Reason::as_str),
         }
     }
 }
@@ -181,7 +181,7 @@ impl LogChunk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::Reason;
+    use crate::reading::{Reading, Timestamp};
 
     fn item(offset: i64, item: Option<i32>, sensor_id: i32) -> Item {
         let reading = Reading { sensor_id, time: Timestamp::from_micros(0), value: 1.0 };
