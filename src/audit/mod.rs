@@ -13,12 +13,14 @@ mod chunk;
 mod fates;
 mod judge;
 mod plan;
+mod remark;
 mod report;
 mod table;
 
 pub use chunk::{ChunkBuilder, Item, LogChunk};
 pub use fates::{Example, Fates, Finding, Whereabouts};
-pub use judge::{Difference, Evidence, Judged, LetterBooks, Note, judge, judge_overwritten, judge_table};
+pub use judge::{Evidence, Judged, LetterBooks, judge, judge_overwritten, judge_table};
 pub use plan::{Books, Checkpoint, Obstacle, Plan, Point, Resume, plan};
+pub use remark::{Difference, Note};
 pub use report::{Audited, PartitionReport, Report, TableReport};
 pub use table::TableBooks;
