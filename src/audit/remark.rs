@@ -122,7 +122,7 @@ impl fmt::Display for Difference {
                     "{readings} readings have another value in sensor_data, duplicates explain {explained}"
                 )
             }
-            Self::RowsMissing { rows } => write!(f, "sensor_data has {rows} rows less than were stored"),
+            Self::RowsMissing { rows } => write!(f, "sensor_data has {rows} rows fewer than were stored"),
         }
     }
 }

@@ -188,7 +188,11 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "{}: {} readings of {} partitions in {:.1} s ({} readings/s)",
-            if count == 0 { "CLEAN".to_owned() } else { format!("{count} DIFFERENCES") },
+            match count {
+                0 => "CLEAN".to_owned(),
+                1 => "1 DIFFERENCE".to_owned(),
+                _ => format!("{count} DIFFERENCES"),
+            },
             self.readings,
             self.partitions.len(),
             self.seconds,

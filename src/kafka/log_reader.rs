@@ -81,7 +81,12 @@ impl LogReader {
     ) -> Result<Self, LogError> {
         let mut ours = SETTINGS.to_vec();
         // A client without a group's name assigns nothing; one that never subscribes does not join it.
-        ours.extend([("group.id", kafka.kafka_group.as_str()), ("enable.partition.eof", "true")]);
+        ours.extend([
+            ("group.id", kafka.kafka_group.as_str()),
+            ("enable.partition.eof", "true"),
+            // That a log ends in control records shows when a fetch comes back empty.
+            ("fetch.wait.max.ms", "20"),
+        ]);
         let client: BaseConsumer<Notes> = client_config(kafka, settings, &ours)
             .create_with_context(Notes::default())
             .map_err(LogError::SetUp)?;
@@ -108,6 +113,9 @@ impl LogReader {
                 Ok(record) => {
                     self.next = offset_after(record.offset);
                     each(&record);
+                    if self.next >= self.until {
+                        return Ok(Progress::End);
+                    }
                 }
                 Err(error) => match error.rdkafka_error_code() {
                     Some(RDKafkaErrorCode::PartitionEOF) => return Ok(Progress::End),

@@ -38,7 +38,7 @@ async fn each_is_found_and_named() {
     let table = audit.stdout();
     let line =
         "partition 0 offset 0 item 1: sensor 1 at 2024-01-01T00:00:02Z, value 2.5: no row and no dead letter";
-    assert!(table.contains(line) && table.contains("1 DIFFERENCES"), "{table}");
+    assert!(table.contains(line) && table.contains("1 DIFFERENCE:"), "{table}");
     site.database.execute("INSERT INTO sensor_data VALUES (1, 2.5, '2024-01-01T00:00:02Z')").await;
     site.is_clean(&[]).await;
 
