@@ -1,6 +1,9 @@
 //! A database, a topic, and audits of them.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use serde_json::Value;
 use testbed::{Record, Role, Sensorpipe, TestDatabase, TestTopic};
@@ -12,6 +15,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Site {
     pub(crate) database: TestDatabase,
     pub(crate) topic: TestTopic,
+    workers: AtomicU32,
 }
 
 /// What an audit came to.
@@ -25,15 +29,21 @@ impl Site {
     pub(crate) async fn new(partitions: i32, sensors: i32) -> Self {
         let (database, topic) = (TestDatabase::create().await, TestTopic::create(partitions).await);
         database.add_sensors(sensors).await;
-        Self { database, topic }
+        Self { database, topic, workers: AtomicU32::new(0) }
     }
 
     pub(crate) fn role(&self, args: &[&str]) -> Role {
         Role::new(env!("CARGO_BIN_EXE_sensorpipe"), args).database(&self.database).topic(&self.topic)
     }
 
+    /// A worker; from the second on in a group of its own, so that it need not wait until the group has missed the one
+    /// before. The database's offsets are the same.
     pub(crate) fn worker(&self) -> Role {
-        self.role(&["worker", "--consumers", "2"])
+        let role = self.role(&["worker", "--consumers", "2"]);
+        match self.workers.fetch_add(1, Ordering::Relaxed) {
+            0 => role,
+            number => role.env("KAFKA_GROUP", &format!("{}-{number}", self.topic.name)),
+        }
     }
 
     /// Has a worker store all that is in the topic, and stops it.
