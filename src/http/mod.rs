@@ -7,6 +7,7 @@
 //!                      ──> docs, health
 //! ```
 //!
+//! [`parsing`] has what the routes make of bytes as plain functions, for fuzz targets and property tests.
 //! `middleware` asks `access` whether a request may pass before any route sees it.
 //! Every answer that is not a success is an [`error::ApiError`].
 
@@ -24,6 +25,7 @@ mod ingest;
 mod known_sensors;
 mod middleware;
 mod parameters;
+pub mod parsing;
 mod path;
 mod prefer;
 mod publish;

@@ -146,7 +146,7 @@ async fn is_stored(api: &Api, receipt: producer::Receipt) -> Result<bool, ApiErr
     }
 }
 
-fn receipt(partition: &str, offset: &str) -> Result<producer::Receipt, ApiError> {
+pub(super) fn receipt(partition: &str, offset: &str) -> Result<producer::Receipt, ApiError> {
     let mut faults = Faults::default();
     let not_one =
         |max: i64| Refusal::new("int_parsing", format!("Input should be a valid integer from 0 to {max}"));

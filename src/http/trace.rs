@@ -35,7 +35,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
 
 /// `00-<32 digits of the trace>-<16 of its parent>-<2 flags>`, in lower case; later versions may say more after it.
 /// <https://www.w3.org/TR/trace-context/#traceparent-header>
-fn is_traceparent(text: &str) -> bool {
+pub(super) fn is_traceparent(text: &str) -> bool {
     let is_hex = |digits: &str| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let is_id = |id: &str, length| id.len() == length && is_hex(id) && id.bytes().any(|byte| byte != b'0');
     let mut parts = text.splitn(5, '-');
@@ -55,7 +55,7 @@ fn is_traceparent(text: &str) -> bool {
 }
 
 /// All of them in one list, as W3C has it; none where that is longer than must be passed on.
-fn tracestate(headers: &HeaderMap) -> Option<String> {
+pub(super) fn tracestate(headers: &HeaderMap) -> Option<String> {
     let values: Option<Vec<&str>> =
         headers.get_all(TRACESTATE).into_iter().map(|value| value.to_str().ok()).collect();
     let state = values?.join(",");

@@ -1,10 +1,14 @@
 //! Bytes of a record to readings: the topic's three forms, without a document tree or an allocation per reading.
 
+mod extract;
+
 use std::borrow::Cow;
+
+pub use extract::extract;
 
 use super::{
     Reading, Reason, Timestamp, Window,
-    json::{Malformed, Scanner, Text, Token},
+    json::{Malformed, Mark, Scanner, Text, Token},
     parse_value,
 };
 
@@ -87,43 +91,6 @@ pub fn single(text: &[u8], received: impl FnOnce() -> Timestamp, window: &Window
     decoder.reading(members, None)
 }
 
-/// A record in the topic's format that holds just the reading at `place`, so that it can be sent again alone.
-///
-/// For a record that counts as one that is the record as received.
-pub fn extract(payload: &[u8], place: Place) -> Vec<u8> {
-    let Place::Item(wanted) = place else { return payload.to_vec() };
-    let everything =
-        Window { since: Timestamp::from_micros(i64::MIN), until: Timestamp::from_micros(i64::MAX) };
-    let mut found = None;
-    let sensor_id = std::str::from_utf8(payload).ok().and_then(batch_sensor_id);
-    let _ = decode_with_text(payload, Timestamp::from_micros(0), &everything, &mut |place, _, text| {
-        if place == Place::Item(wanted) {
-            found = Some(text.to_vec());
-        }
-    });
-    match (found, sensor_id) {
-        (Some(item), Some(id)) => [b"{\"sensor_id\":", id, b",\"data\":[", &item, b"]}"].concat(),
-        (Some(item), None) => item,
-        (None, _) => payload.to_vec(),
-    }
-}
-
-/// The sensor id as it stands in `{"sensor_id":…,"data":[…]}`; none for the other forms.
-fn batch_sensor_id(text: &str) -> Option<&[u8]> {
-    let mut scanner = Scanner::new(text);
-    let mut sensor_id = None;
-    let Ok(Token::Object) = scanner.token() else { return None };
-    let mut is_first = true;
-    while let Ok(Some(key)) = scanner.next_key(&mut is_first) {
-        let token = scanner.token().ok()?;
-        if let (Token::Number(digits), true) = (token, key.is("sensor_id")) {
-            sensor_id = Some(digits);
-        }
-        scanner.skip(token).ok()?;
-    }
-    sensor_id
-}
-
 fn decode_with_text(
     payload: &[u8],
     received: Timestamp,
@@ -173,7 +140,7 @@ enum Data {
     /// Its readings have been handed out.
     Decoded,
     /// It came before the sensor's id: this is where its bracket ends.
-    Waiting(usize),
+    Waiting(Mark),
     /// It is not a list.
     NotAList,
 }
@@ -181,24 +148,27 @@ enum Data {
 impl<'a> Decoder<'a> {
     fn record(&mut self, each: &mut Each<'_>) -> Result<(), Reject> {
         let start = self.scanner.position();
-        match self.scanner.token()? {
-            Token::Object => self.object_record(start, each)?,
-            Token::Array => self.array_record(each)?,
+        let outcome = match self.scanner.token()? {
+            Token::Object => self.object_record(start, each),
+            Token::Array => self.array_record(each),
             Token::String(_) | Token::Number(_) | Token::Null | Token::Bool => {
-                self.scanner.end()?;
-                return Err(Reject::new(Reason::WrongShape, "neither an object nor an array"));
+                Err(Reject::new(Reason::WrongShape, "neither an object nor an array"))
             }
+        };
+        match outcome {
+            Err(reject) if reject.reason == Reason::MalformedJson => Err(reject),
+            // A shape is right or wrong only where the text is JSON to its end.
+            outcome => self.scanner.end().map_err(Reject::from).and(outcome),
         }
-        Ok(self.scanner.end()?)
     }
 
     /// `{"sensor_id":…,"value":…,"timestamp":…}` or `{"sensor_id":…,"data":[…]}`.
     fn object_record(&mut self, start: usize, each: &mut Each<'_>) -> Result<(), Reject> {
         let mut members = self.members(None, Some(&mut *each))?;
-        let end = self.scanner.position();
+        let end = self.scanner.mark();
         match members.data.take() {
             None => {
-                let text = self.scanner.slice(start, end);
+                let text = self.scanner.slice(start, self.scanner.position());
                 each(Place::Whole, self.reading(members, None), text);
                 Ok(())
             }
@@ -292,7 +262,7 @@ impl<'a> Decoder<'a> {
                 Ok(Data::Decoded)
             }
             (Token::Array, ..) => {
-                let list = self.scanner.position();
+                let list = self.scanner.mark();
                 self.scanner.skip(token)?;
                 Ok(Data::Waiting(list))
             }

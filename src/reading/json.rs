@@ -32,7 +32,7 @@ pub(super) struct Text<'a> {
     has_escapes: bool,
 }
 
-/// Deeper nesting than this is refused, as `serde_json` does.
+/// Deeper nesting than this is refused, as `serde_json` does: counted from the text's outermost container.
 const MAX_DEPTH: u32 = 127;
 
 impl Text<'_> {
@@ -57,11 +57,20 @@ impl Text<'_> {
 pub(super) struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
+    /// Containers that are open here.
+    depth: u32,
+}
+
+/// A place to go back to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    at: usize,
+    depth: u32,
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text: text.as_bytes(), at: 0 }
+        Self { text: text.as_bytes(), at: 0, depth: 0 }
     }
 
     /// Where the next byte is read.
@@ -69,9 +78,14 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
-    /// Goes back to a place that [`Self::position`] named.
-    pub(super) fn rewind(&mut self, position: usize) {
-        self.at = position;
+    /// This place, for [`Self::rewind`].
+    pub(super) fn mark(&self) -> Mark {
+        Mark { at: self.at, depth: self.depth }
+    }
+
+    /// Goes back to a place.
+    pub(super) fn rewind(&mut self, Mark { at, depth }: Mark) {
+        (self.at, self.depth) = (at, depth);
     }
 
     /// What stands between two places.
@@ -83,8 +97,8 @@ impl<'a> Scanner<'a> {
     pub(super) fn token(&mut self) -> Result<Token<'a>, Malformed> {
         self.skip_space();
         match self.text.get(self.at) {
-            Some(b'{') => Ok(self.step(Token::Object)),
-            Some(b'[') => Ok(self.step(Token::Array)),
+            Some(b'{') => self.enter(Token::Object),
+            Some(b'[') => self.enter(Token::Array),
             Some(b'"') => self.string().map(Token::String),
             Some(b'-' | b'0'..=b'9') => self.number().map(Token::Number),
             Some(b'n') => self.literal("null", Token::Null),
@@ -116,14 +130,15 @@ impl<'a> Scanner<'a> {
 
     /// Reads what is left of a value whose first token has been read.
     pub(super) fn skip(&mut self, token: Token<'a>) -> Result<(), Malformed> {
-        // One bit for each open container: 1 for an object.
-        let (mut open, mut depth): (u128, u32) = match token {
-            Token::Object => (1, 1),
-            Token::Array => (0, 1),
+        // One bit for each container that is open within the value: 1 for an object.
+        let mut open: u128 = match token {
+            Token::Object => 1,
+            Token::Array => 0,
             Token::String(_) | Token::Number(_) | Token::Null | Token::Bool => return Ok(()),
         };
+        let outside = self.depth - 1;
         let mut is_first = true;
-        while depth > 0 {
+        while self.depth > outside {
             let is_object = open & 1 == 1;
             let goes_on = if is_object {
                 self.next_key(&mut is_first)?.is_some()
@@ -131,15 +146,12 @@ impl<'a> Scanner<'a> {
                 self.next_item(&mut is_first)?
             };
             if !goes_on {
-                (open, depth) = (open >> 1, depth - 1);
+                open >>= 1;
                 continue;
             }
             match self.token()? {
                 token @ (Token::Object | Token::Array) => {
-                    if depth == MAX_DEPTH {
-                        return Err(self.expected("less nesting"));
-                    }
-                    (open, depth) = (open << 1 | u128::from(token == Token::Object), depth + 1);
+                    open = open << 1 | u128::from(token == Token::Object);
                     is_first = true;
                 }
                 Token::String(_) | Token::Number(_) | Token::Null | Token::Bool => {}
@@ -159,6 +171,7 @@ impl<'a> Scanner<'a> {
         match self.text.get(self.at) {
             Some(&byte) if byte == end => {
                 self.at += 1;
+                self.depth -= 1;
                 *is_first = false;
                 Ok(false)
             }
@@ -254,9 +267,13 @@ impl<'a> Scanner<'a> {
         Ok(token)
     }
 
-    fn step(&mut self, token: Token<'a>) -> Token<'a> {
+    fn enter(&mut self, container: Token<'a>) -> Result<Token<'a>, Malformed> {
+        if self.depth == MAX_DEPTH {
+            return Err(self.expected("less nesting"));
+        }
+        self.depth += 1;
         self.at += 1;
-        token
+        Ok(container)
     }
 
     fn byte(&mut self, byte: u8, expected: &'static str) -> Result<(), Malformed> {

@@ -94,6 +94,13 @@ pub(in crate::http) async fn list(
     Ok(response)
 }
 
+/// The page that a query string asks for; none where it is at fault.
+pub(in crate::http) fn page_asked(query: &str, sensor_id: i32) -> Option<PageQuery> {
+    let mut parameters = Parameters::of(Some(query));
+    let page = asked(&mut parameters, sensor_id, None);
+    parameters.finish().ok().map(|()| page)
+}
+
 fn asked(parameters: &mut Parameters<'_>, sensor_id: i32, format: Option<Format>) -> PageQuery {
     let zone = range::zone(parameters);
     let (start, end) = range::bounds(parameters, zone);

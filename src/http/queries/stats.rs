@@ -176,6 +176,13 @@ pub(in crate::http) async fn of_many(
     Ok(Json(StatsOfManyBody { range: asked.body(), series }))
 }
 
+/// What a query string asks for of one sensor; none where it is at fault.
+pub(in crate::http) fn stats_asked(query: &str, sensor_id: i32, buckets_max: usize) -> Option<StatsQuery> {
+    let mut parameters = Parameters::of(Some(query));
+    let asked = Asked::take(&mut parameters, buckets_max);
+    parameters.finish().ok().map(|()| asked.query(vec![sensor_id], true))
+}
+
 /// What was asked for.
 struct Asked {
     start: Timestamp,

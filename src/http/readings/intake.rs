@@ -74,6 +74,29 @@ pub(super) struct Intake<'a> {
     tally: Tally,
 }
 
+/// Reads an item as the body has it; `received` is asked where it has no timestamp. Of one document, an item that is
+/// no JSON breaks all that follows.
+pub(in crate::http) fn read(
+    item: Item<'_>,
+    received: impl FnOnce() -> Timestamp,
+    window: &Window,
+    is_one_document: bool,
+) -> Result<Result<Reading, Reject>, Broken> {
+    let read = match item {
+        Item::Text(text) => decode::single(text, received, window),
+        Item::TooLong => {
+            let message = format!("the item is longer than {ITEM_MAX_BYTES} bytes");
+            Err(Reject::new(Reason::TooLarge, message))
+        }
+    };
+    match read {
+        Err(Reject { reason: Reason::MalformedJson | Reason::NulByte, .. }) if is_one_document => {
+            Err(Broken::Expected("JSON"))
+        }
+        read => Ok(read),
+    }
+}
+
 impl<'a> Intake<'a> {
     pub(super) fn new(api: &'a Api, partitions: i32, is_one_document: bool) -> Self {
         let received = Timestamp::now();
@@ -104,24 +127,10 @@ impl<'a> Intake<'a> {
     /// Takes an item as the body has it.
     pub(super) fn take(&mut self, item: Item<'_>) -> Result<(), Broken> {
         let index = self.items;
-        let read = match item {
-            Item::Text(text) => {
-                let received = || self.api.receipt_clock.next(self.received);
-                decode::single(text, received, &self.window)
-            }
-            Item::TooLong => {
-                let message = format!("the item is longer than {ITEM_MAX_BYTES} bytes");
-                Err(Reject::new(Reason::TooLarge, message))
-            }
-        };
-        match read {
+        let received = || self.api.receipt_clock.next(self.received);
+        match read(item, received, &self.window, self.is_one_document)? {
             Ok(reading) => self.fresh.push((index, reading)),
-            Err(reject) => {
-                if self.is_one_document && matches!(reject.reason, Reason::MalformedJson | Reason::NulByte) {
-                    return Err(Broken::Expected("JSON"));
-                }
-                self.tally.fail(index, reject.reason.as_str(), reject.detail);
-            }
+            Err(reject) => self.tally.fail(index, reject.reason.as_str(), reject.detail),
         }
         self.items += 1;
         Ok(())

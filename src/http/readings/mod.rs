@@ -1,9 +1,9 @@
 //! `POST /readings`: readings of many sensors, taken as they arrive.
 
 mod answer;
-mod intake;
+pub(super) mod intake;
 mod schema;
-mod split;
+pub(super) mod split;
 
 use axum::{
     body::Body,

@@ -6,20 +6,20 @@
 use memchr::{memchr, memchr2};
 
 /// Longest text of one reading, with all that it may say besides.
-pub(super) const ITEM_MAX_BYTES: usize = 64 << 10;
+pub(in crate::http) const ITEM_MAX_BYTES: usize = 64 << 10;
 
 /// A part of the body that should be a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Item<'a> {
+pub(in crate::http) enum Item<'a> {
     /// Its text, without white space around it.
     Text(&'a [u8]),
-    /// Longer than [`ITEM_MAX_BYTES`].
+    /// Longer than [`ITEM_MAX_BYTES`], from its first byte that is no white space to what ends it.
     TooLong,
 }
 
 /// Why the rest of a body cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Broken {
+pub(in crate::http) enum Broken {
     /// It is no array, and may be JSON all the same.
     NotAnArray,
     /// It is no JSON; what would have been right.
@@ -28,7 +28,7 @@ pub(super) enum Broken {
 
 /// Takes a body chunk by chunk.
 #[derive(Debug)]
-pub(super) struct Splitter {
+pub(in crate::http) struct Splitter {
     form: Form,
     /// The beginning of an item that goes on.
     carried: Vec<u8>,
@@ -67,12 +67,12 @@ type Each<'e> = dyn FnMut(Item<'_>) -> Result<(), Broken> + 'e;
 
 impl Splitter {
     /// For NDJSON: an item on each line. Blank lines are none.
-    pub(super) fn lines() -> Self {
+    pub(in crate::http) fn lines() -> Self {
         Self::new(Form::Lines)
     }
 
     /// For one JSON array. Whether each item is JSON is not looked at, only where it ends.
-    pub(super) fn array() -> Self {
+    pub(in crate::http) fn array() -> Self {
         Self::new(Form::Array(Array::default()))
     }
 
@@ -81,7 +81,7 @@ impl Splitter {
     }
 
     /// Hands out the items that end in this chunk.
-    pub(super) fn feed(&mut self, chunk: &[u8], each: &mut Each<'_>) -> Result<(), Broken> {
+    pub(in crate::http) fn feed(&mut self, chunk: &[u8], each: &mut Each<'_>) -> Result<(), Broken> {
         let mut start = 0;
         match &mut self.form {
             Form::Lines => {
@@ -98,7 +98,7 @@ impl Splitter {
     }
 
     /// At the body's end: what an end of line would have ended.
-    pub(super) fn finish(mut self, each: &mut Each<'_>) -> Result<(), Broken> {
+    pub(in crate::http) fn finish(mut self, each: &mut Each<'_>) -> Result<(), Broken> {
         match &self.form {
             Form::Lines => self.hand_out(&[], each).map(drop),
             Form::Array(Array { place: Place::After, .. }) => Ok(()),
@@ -129,7 +129,7 @@ impl Splitter {
                     }
                     continue;
                 }
-                _ if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') => {}
+                _ if is_space(byte) => {}
                 Place::Before if byte == b'[' => array.place = Place::Within,
                 Place::Before if matches!(byte, b'{' | b'"' | b'-' | b'0'..=b'9' | b'n' | b't' | b'f') => {
                     return Err(Broken::NotAnArray);
@@ -147,11 +147,12 @@ impl Splitter {
         if !self.carried.is_empty() || self.is_too_long {
             self.carry(end);
         }
-        let whole = if self.carried.is_empty() { end } else { self.carried.as_slice() };
-        let text = whole.trim_ascii();
+        let begun = without_space_before(if self.carried.is_empty() { end } else { &self.carried });
+        let text = without_space_behind(begun);
         let is_item = self.is_too_long || !text.is_empty();
         let handed_out = match text {
-            _ if self.is_too_long || text.len() > ITEM_MAX_BYTES => each(Item::TooLong),
+            // However the text was cut into chunks: what is white space behind an item shows at its end only.
+            _ if self.is_too_long || begun.len() > ITEM_MAX_BYTES => each(Item::TooLong),
             [] => Ok(()),
             text => each(Item::Text(text)),
         };
@@ -161,6 +162,8 @@ impl Splitter {
     }
 
     fn carry(&mut self, beginning: &[u8]) {
+        let has_begun = self.is_too_long || !self.carried.is_empty();
+        let beginning = if has_begun { beginning } else { without_space_before(beginning) };
         if self.is_too_long || self.carried.len() + beginning.len() > ITEM_MAX_BYTES {
             self.is_too_long = true;
             self.carried.clear();
@@ -168,6 +171,19 @@ impl Splitter {
             self.carried.extend_from_slice(beginning);
         }
     }
+}
+
+/// What JSON takes for white space; `trim_ascii` would take a form feed, too.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+}
+
+fn without_space_before(text: &[u8]) -> &[u8] {
+    &text[text.iter().take_while(|&&byte| is_space(byte)).count()..]
+}
+
+fn without_space_behind(text: &[u8]) -> &[u8] {
+    &text[..text.len() - text.iter().rev().take_while(|&&byte| is_space(byte)).count()]
 }
 
 impl Array {
@@ -295,6 +311,25 @@ mod tests {
             splitter.feed(long.as_bytes(), &mut |_| Ok(())).unwrap();
             assert!(splitter.carried.capacity() <= 2 * ITEM_MAX_BYTES);
         }
+    }
+
+    #[test]
+    fn white_space_around_an_item_counts_the_same_however_it_is_cut() {
+        let space = " ".repeat(ITEM_MAX_BYTES + 1);
+        for sizes in [&[usize::MAX][..], &[1_000], &[1, ITEM_MAX_BYTES]] {
+            let body = format!("{space}1\n{space}\n2{space}\n3");
+            let (items, _) = split(Splitter::lines(), body.as_bytes(), sizes);
+            assert_eq!(items, ["1", "too long", "3"]);
+            let body = format!("[{space}1,2{space},3]");
+            let (items, outcome) = split(Splitter::array(), body.as_bytes(), sizes);
+            assert_eq!((items, outcome), (["1", "too long", "3"].map(str::to_owned).to_vec(), Ok(())));
+        }
+    }
+
+    #[test]
+    fn only_what_json_takes_for_white_space_is_left_out() {
+        assert_eq!(lines(" \t1\r\n\u{c}2"), ["1", "\u{c}2"]);
+        assert_eq!(array("[\u{c}]"), (vec!["\u{c}".to_owned()], Ok(())));
     }
 
     proptest! {

@@ -62,6 +62,8 @@ fn a_record_that_is_wrong_as_a_whole_counts_as_one() {
         (br#"{"sensor_id":1,"value":21"#, Reason::MalformedJson),
         (br#"[{"sensor_id":1,"value":1},{"sensor_id"#, Reason::MalformedJson),
         (br#"[{"sensor_id":1,"value":1}] x"#, Reason::MalformedJson),
+        (br#"{"sensor_id":1,"data":{}} x"#, Reason::MalformedJson),
+        (br#"{"sensor_id":1,"data":[],"value":1},"#, Reason::MalformedJson),
         (b"{\"sensor_id\":1,\"value\":1}\xff", Reason::MalformedJson),
         (b"{\"sensor_id\":1,\"value\":1\0}", Reason::NulByte),
         (b"\0", Reason::NulByte),
@@ -106,6 +108,23 @@ fn a_bad_reading_has_a_reason_and_its_neighbours_stay() {
 }
 
 #[test]
+fn nesting_counts_from_the_record() {
+    let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    for (record, around) in [
+        (r#"{"sensor_id":1,"value":1,"x":NESTED}"#, 1),
+        (r#"[{"sensor_id":1,"value":1,"x":NESTED}]"#, 2),
+        (r#"{"sensor_id":1,"data":[{"value":1,"x":NESTED}]}"#, 3),
+        (r#"{"data":[{"value":1,"x":NESTED}],"sensor_id":1}"#, 3),
+    ] {
+        for (depth, is_taken) in [(127 - around, true), (128 - around, false)] {
+            let record = record.replace("NESTED", &nested(depth));
+            assert_eq!(outcomes(record.as_bytes()).is_ok(), is_taken, "{record}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&record).is_ok(), is_taken, "{record}");
+        }
+    }
+}
+
+#[test]
 fn a_reading_can_be_taken_out_of_its_record() {
     let whole = br#"{"sensor_id":1,"value":"x"}"#;
     assert_eq!(extract(whole, Place::Whole), whole);
@@ -113,6 +132,15 @@ fn a_reading_can_be_taken_out_of_its_record() {
     assert_eq!(extract(list, Place::Item(1)), br#"{"sensor_id":7,"data":[{"value":"x" }]}"#);
     let array = br#"[{"sensor_id":1,"value":1},{"sensor_id":2,"value":"x"}]"#;
     assert_eq!(extract(array, Place::Item(1)), br#"{"sensor_id":2,"value":"x"}"#);
+    let without = br#"{"data":[{"sensor_id":1,"value":"x"}]}"#;
+    assert_eq!(extract(without, Place::Item(0)), without);
+    let wrong = br#"{"data":[{"sensor_id":1,"value":1}],"sensor_id":[ "1"] }"#;
+    let extracted = br#"{"sensor_id":[ "1"],"data":[{"sensor_id":1,"value":1}]}"#;
+    assert_eq!(extract(wrong, Place::Item(0)), extracted);
+    // Neither means the same without its brackets: the one would be refused, the other stored.
+    let array = br#"[{"sensor_id":1,"value":1,"data":[]},[{"sensor_id":1,"value":1}]]"#;
+    assert_eq!(extract(array, Place::Item(0)), br#"[{"sensor_id":1,"value":1,"data":[]}]"#);
+    assert_eq!(extract(array, Place::Item(1)), br#"[[{"sensor_id":1,"value":1}]]"#);
 }
 
 #[test]

@@ -1,0 +1,5 @@
+//! See `headers::check`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sensorpipe_fuzz::headers::check(data));

@@ -1,0 +1,5 @@
+//! See `readings::check`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sensorpipe_fuzz::readings::check(data));
