@@ -46,8 +46,10 @@ impl Checkpoints {
             topic_id: identity.topic_id,
         };
         let ranges = log_ranges(&self.kafka, &self.settings).await?;
+        let starts: Vec<(i32, i64)> =
+            ranges.into_iter().map(|(partition, watermarks)| (partition, watermarks.low)).collect();
         // Several workers keep theirs at about the same time: one that is nearly as old as that will do.
         let interval = self.interval.mul_f64(0.9);
-        Ok(checkpoints::keep(&self.database, &log, &ranges, interval).await?)
+        Ok(checkpoints::keep(&self.database, &log, &starts, interval).await?)
     }
 }

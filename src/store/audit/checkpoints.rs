@@ -10,7 +10,6 @@ use sqlx::PgConnection;
 use crate::{
     audit::Books,
     config::DatabaseConfig,
-    kafka::Watermarks,
     pipeline::Log,
     store::{StoreError, connection::connect},
 };
@@ -22,12 +21,11 @@ use crate::{
 pub async fn keep(
     database: &DatabaseConfig,
     log: &Log,
-    ranges: &[(i32, Watermarks)],
+    log_starts: &[(i32, i64)],
     interval: Duration,
 ) -> Result<u64, StoreError> {
     let mut connection = connect(database, "sensorpipe checkpoints").await?;
-    let (partitions, starts): (Vec<i32>, Vec<i64>) =
-        ranges.iter().map(|(partition, watermarks)| (*partition, watermarks.low)).unzip();
+    let (partitions, starts): (Vec<i32>, Vec<i64>) = log_starts.iter().copied().unzip();
     let kept = sqlx::query(
         r#"INSERT INTO audit_checkpoints (cluster_id, topic, partition, "offset", topic_id, stored, duplicates,
                                           dead_lettered)
