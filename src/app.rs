@@ -1,5 +1,6 @@
 //! The only wiring: which tasks a role runs, and in which order they stop.
 
+mod after_restore;
 mod api;
 mod audit;
 mod checkpoints;
@@ -7,6 +8,8 @@ mod keys;
 mod load;
 mod logging;
 mod migrate;
+mod offsets;
+mod replay;
 mod retention;
 mod seed;
 mod stats;
@@ -19,8 +22,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    AuditConfig, DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand,
-    LoadConfig, MetricsConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
+    AfterRestoreConfig, AuditConfig, DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings,
+    KeysCommand, LoadConfig, MetricsConfig, OffsetsCommand, ReplayLogConfig, SchemaConfig, StatsCommand,
+    TopicConfig, WorkerConfig,
 };
 use crate::health::Health;
 
@@ -113,6 +117,33 @@ pub enum Command {
         #[command(flatten)]
         metrics: MetricsConfig,
     },
+    /// Show the stored offsets beside the log, and go on where the two contradict each other
+    Offsets {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(flatten)]
+        kafka: KafkaConfig,
+        #[command(subcommand)]
+        command: OffsetsCommand,
+    },
+    /// Read the log again from an offset or a time; what is there already stays as it is
+    Replay {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(flatten)]
+        kafka: KafkaConfig,
+        #[command(flatten)]
+        replay: ReplayLogConfig,
+    },
+    /// Keep ids of sensors that a restored backup does not have from being given out again; run before api starts
+    AfterRestore {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(flatten)]
+        kafka: KafkaConfig,
+        #[command(flatten)]
+        after_restore: AfterRestoreConfig,
+    },
     /// Look after the daily statistics that are kept
     Stats {
         #[command(flatten)]
@@ -203,6 +234,15 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
         }
         Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings, stop).await,
         Command::Load { database, kafka, load } => load::run(&database, &kafka, &settings, &load, stop).await,
+        Command::Offsets { database, kafka, command } => {
+            offsets::run(&database, &kafka, &settings, &command).await
+        }
+        Command::Replay { database, kafka, replay } => {
+            replay::run(&database, &kafka, &settings, &replay).await
+        }
+        Command::AfterRestore { database, kafka, after_restore } => {
+            after_restore::run(&database, &kafka, &settings, &after_restore).await
+        }
         Command::Stats { database, command } => stats::run(&database, &command).await,
         Command::Keys { command } => keys::run(command).await,
         Command::Audit { .. } => unreachable!("it has an exit code of its own"),

@@ -5,6 +5,7 @@ mod audit;
 mod cors;
 mod keys;
 mod load;
+mod offsets;
 mod queries;
 mod rollups;
 mod stats;
@@ -19,6 +20,10 @@ pub use self::{
     cors::CorsOrigin,
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
     load::{ApiKey, LoadConfig, LoadTarget},
+    offsets::{
+        AcceptConfig, AcceptTopic, AfterRestoreConfig, ListFormat, ListOffsets, MoveNote, OffsetsCommand,
+        ReplayFrom, ReplayLogConfig,
+    },
     queries::QueryConfig,
     rollups::{RetentionStats, Rollups},
     stats::{RebuildConfig, StatsCommand},

@@ -27,8 +27,11 @@ pub const LAG_RECORDS: &str = "sensorpipe_lag_records";
 pub const FK_CHECK_PER_BATCH: &str = "sensorpipe_fk_check_per_batch";
 /// Frozen sensorpipe backends ended because they held locks that a writer needed.
 pub const BLOCKERS_ENDED: &str = "sensorpipe_blockers_ended_total";
-/// Partitions not consumed because their log and their stored offset contradict each other; labels: `gap`.
+/// Contradictions found between a log and its stored offset; labels: `gap` = `topic_recreated`, `offset_past_end`,
+/// `records_expired`, or `other_cluster`, for which nothing stands still.
 pub const GAPS: &str = "sensorpipe_gaps_total";
+/// Partitions of this process that stand still now until an operator says how to go on; labels: `gap`.
+pub const STALLED_PARTITIONS: &str = "sensorpipe_stalled_partitions";
 
 /// Kept daily statistics that were forgotten because readings of their day were written.
 pub const DAYS_REOPENED: &str = "sensorpipe_days_reopened_total";
@@ -107,6 +110,11 @@ fn describe() {
         "Frozen sensorpipe backends ended because they blocked a writer."
     );
     describe_counter!(GAPS, Unit::Count, "Contradictions found between the log and the stored offset.");
+    describe_gauge!(
+        STALLED_PARTITIONS,
+        Unit::Count,
+        "Partitions that stand still until an operator says how to go on, by gap."
+    );
     describe_counter!(
         DAYS_REOPENED,
         Unit::Count,

@@ -12,7 +12,7 @@ use crate::{
     config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, WorkerConfig},
     health::{Component, Need},
     http,
-    pipeline::{Member, MemberConfig, MemberError},
+    pipeline::{BlockedPartitions, Member, MemberConfig, MemberError},
     store::{self, WriterConfig},
 };
 
@@ -36,6 +36,8 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     let Operations { health, metrics: recorder } = operations;
     let component = health.component("worker", Need::Required);
+    // The others are read on, and a new start of the process would mend nothing.
+    let blocked = BlockedPartitions::new(health.component("partitions", Need::Optional));
     let served = metrics.metrics_addr.map(|address| {
         tracing::info!("serving /metrics, /healthz and /readyz on http://{address}");
         tokio::spawn(http::serve_operations(address, health.clone(), recorder, stop.clone()))
@@ -59,7 +61,7 @@ pub(super) async fn run(
         interval: worker.checkpoint_interval,
     };
     let checkpoints = tokio::spawn(checkpoints.run(stop.clone()));
-    let config = member_config(database, kafka, settings, ingest, worker, component);
+    let config = member_config(database, kafka, settings, ingest, worker, component, blocked);
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {
         let member = Member::new(config.clone(), index, Handle::current(), stop.clone());
@@ -101,6 +103,7 @@ fn member_config(
     ingest: &IngestConfig,
     worker: &WorkerConfig,
     health: Component,
+    blocked: BlockedPartitions,
 ) -> MemberConfig {
     MemberConfig {
         database: database.clone(),
@@ -124,5 +127,6 @@ fn member_config(
         assign_timeout: worker.assign_timeout,
         drain_timeout: worker.drain_timeout,
         health,
+        blocked,
     }
 }

@@ -15,6 +15,7 @@ pub mod producer;
 mod publish_error;
 mod record_headers;
 mod topic;
+mod topic_log;
 
 pub use bulk_producer::BulkProducer;
 pub use committed::committed_offsets;
@@ -28,3 +29,4 @@ pub use topic::{
     Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, log_ends, log_ranges,
     partition_count, refuse_compacted,
 };
+pub use topic_log::{Range, TopicLog, offsets_at, read_ranges, topic_log};

@@ -22,7 +22,7 @@ use crate::config::{KafkaConfig, KafkaSettings, TopicConfig};
 
 /// How long is waited for Kafka to come up.
 const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Which topic it is; its name alone does not say, since another cluster, or a topic made anew, has the same.
@@ -94,6 +94,9 @@ pub enum TopicError {
     /// What the group has committed is not known.
     #[error("the group's offsets in Kafka cannot be read")]
     Committed(#[source] KafkaError),
+    /// The log itself cannot be read.
+    #[error("the log cannot be read")]
+    Read(#[source] KafkaError),
     /// A broker so old that it has no cluster id, or none that answers.
     #[error("Kafka did not tell its cluster id")]
     NoClusterId,
@@ -110,7 +113,8 @@ impl TopicError {
             | Self::Compacted(_)
             | Self::CreationRefused { .. }
             | Self::LogEnds(_)
-            | Self::Committed(_) => false,
+            | Self::Committed(_)
+            | Self::Read(_) => false,
         }
     }
 }
@@ -232,7 +236,7 @@ pub async fn log_ranges(
 }
 
 /// A short-lived client and the time that it has.
-struct AdminSession {
+pub(super) struct AdminSession {
     client: Arc<AdminClient<DefaultClientContext>>,
     brokers: String,
     topic: String,
@@ -240,7 +244,7 @@ struct AdminSession {
 }
 
 impl AdminSession {
-    fn open(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, TopicError> {
+    pub(super) fn open(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, TopicError> {
         let client = client_config(kafka, settings, &[]).create().map_err(TopicError::Client)?;
         Ok(Self {
             client: Arc::new(client),
@@ -250,7 +254,7 @@ impl AdminSession {
         })
     }
 
-    async fn look_up(&self) -> Result<Topic, TopicError> {
+    pub(super) async fn look_up(&self) -> Result<Topic, TopicError> {
         self.ask(|client, topic| look_up(client, topic, REQUEST_TIMEOUT)).await
     }
 
@@ -258,7 +262,7 @@ impl AdminSession {
         self.ask(|client, topic| refuse_compacted(client, topic, REQUEST_TIMEOUT)).await
     }
 
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Client<DefaultClientContext>, &str) -> Result<T, TopicError> + Send + 'static,
     ) -> Result<T, TopicError> {
@@ -292,7 +296,7 @@ impl AdminSession {
         Instant::now() + RETRY_INTERVAL < self.deadline
     }
 
-    async fn wait(&self, what: &'static str) -> Result<(), TopicError> {
+    pub(super) async fn wait(&self, what: &'static str) -> Result<(), TopicError> {
         let latest_failure = describe::latest_failure(self.client.inner());
         if !self.has_time() {
             return Err(TopicError::Unreachable {

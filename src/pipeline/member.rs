@@ -10,6 +10,7 @@ use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    BlockedPartitions,
     session::{Ended, Session},
     starts::PartitionStart,
     writer::{self, Job, Outcome},
@@ -47,6 +48,8 @@ pub struct MemberConfig {
     pub drain_timeout: Duration,
     /// Told when batches cannot be written, and when they can again.
     pub health: Component,
+    /// Told which partitions stand still.
+    pub blocked: BlockedPartitions,
 }
 
 /// A consumer cannot go on; the process should end and say so.
@@ -78,15 +81,38 @@ pub(super) enum Reply {
     Starts(Vec<i32>, Result<Vec<PartitionStart>, StoreError>),
 }
 
-/// The loop's end of its channels. At most one job is under way, so the channels are short.
+/// Whether the writer was asked to look at the stored offsets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Look {
+    /// No.
+    #[default]
+    Idle,
+    /// Yes.
+    Asked,
+    /// Yes, and the offsets were read another way since.
+    Outdated,
+}
+
+/// The loop's end of its channels. At most one batch and one look are under way, so the channels are short.
 pub(super) struct Link {
     pub(super) jobs: mpsc::Sender<Job>,
     pub(super) answers: replies::Receiver<Reply>,
     pub(super) answer: replies::Sender<Reply>,
     /// Partitions of the batch that is being written.
     pub(super) in_flight: Vec<i32>,
+    /// Whether a look is under way.
+    pub(super) look: Look,
     /// Batches that are not in use, for their memory.
     pub(super) spare: Option<Batch>,
+}
+
+impl Link {
+    /// What a look under way has seen is older than what is about to be read.
+    pub(super) fn outdate_look(&mut self) {
+        if self.look == Look::Asked {
+            self.look = Look::Outdated;
+        }
+    }
 }
 
 impl Member {
@@ -99,14 +125,14 @@ impl Member {
     pub fn run(&self) -> Result<(), MemberError> {
         let abandon = CancellationToken::new();
         let _abandon_at_end = abandon.clone().drop_guard();
-        let (jobs, jobs_taken) = mpsc::channel(1);
+        let (jobs, jobs_taken) = mpsc::channel(2);
         let (answer, answers) = replies::channel();
         let (answer_writer, owner) = (answer.clone(), thread::current());
         let done = move |outcome| send(&answer_writer, &owner, Reply::Wrote(outcome));
         let store = BatchWriter::new(self.config.writer.clone());
         let health = self.config.health.clone();
         self.runtime.spawn(writer::run(store, health, jobs_taken, abandon, done));
-        let mut link = Link { jobs, answers, answer, in_flight: vec![], spare: None };
+        let mut link = Link { jobs, answers, answer, in_flight: vec![], look: Look::Idle, spare: None };
         loop {
             match Session::join(self, &mut link)? {
                 None => return Ok(()),

@@ -13,6 +13,9 @@
 //! The thread alone changes the assignment, and it never waits for the database.
 
 mod assignment;
+mod blocked;
+mod gap;
+mod look;
 mod member;
 mod ownership;
 mod rebalance;
@@ -20,5 +23,7 @@ mod session;
 mod starts;
 mod writer;
 
+pub use blocked::BlockedPartitions;
+pub use gap::Gap;
 pub use member::{Member, MemberConfig, MemberError};
 pub use starts::Log;

@@ -8,18 +8,18 @@ use std::{
 };
 
 use super::{
-    Log,
+    Gap, Log,
     member::{MemberError, Reply, send},
     rebalance::Rebalance,
     session::Session,
-    starts::{self, Gap, PartitionLog, PartitionStart, StartsWanted},
+    starts::{self, PartitionLog, PartitionStart, StartsWanted},
 };
 use crate::{
     batch::Batch,
     config::{KafkaConfig, Start},
-    kafka::{GroupEvent, TopicIdentity},
+    kafka::{ConsumerError, GroupEvent, TopicIdentity},
     metrics::{ASSIGNED_PARTITIONS, LAG_RECORDS, REBALANCES},
-    store::Fence,
+    store::{Fence, StoredOffset},
 };
 
 /// How long one question to Kafka may take.
@@ -68,7 +68,8 @@ impl Session<'_> {
     }
 
     /// Asks the database where the partitions start, with what Kafka says of their logs.
-    fn ask_for_starts(&mut self, partitions: Vec<i32>) {
+    pub(super) fn ask_for_starts(&mut self, partitions: Vec<i32>) {
+        self.link.outdate_look();
         let config = &self.member.config;
         let wanted = self.starts_wanted(&partitions);
         // An assignment that is not answered keeps the client from closing, so it is noted whatever comes next.
@@ -105,13 +106,24 @@ impl Session<'_> {
         Ok(StartsWanted { log, start: config.start, assigned: assigned.to_vec(), logs })
     }
 
-    pub(super) fn on_starts(&mut self, starts: &[PartitionStart]) -> Result<(), MemberError> {
+    pub(super) fn on_starts(&mut self, starts: Vec<PartitionStart>) -> Result<(), MemberError> {
+        let starts = match self.confirmed(starts) {
+            Ok(starts) => starts,
+            Err(error) => {
+                tracing::warn!(error = %error, "Kafka does not say where the assigned partitions end");
+                self.must_leave = true;
+                return Ok(());
+            }
+        };
         self.rebalance = Rebalance::None;
         let mut good = Vec::with_capacity(starts.len());
-        for start in starts {
-            match start.start {
-                Ok(offset) => good.push((start.partition, offset)),
-                Err(gap) => starts::report_gap(&self.log, start.partition, gap),
+        for PartitionStart { stored, gap } in starts {
+            match gap {
+                None => {
+                    self.blocked.remove(&stored.partition);
+                    good.push((stored.partition, stored.next_offset));
+                }
+                Some(gap) => self.block(stored, gap),
             }
         }
         for &(partition, offset) in &good {
@@ -158,7 +170,7 @@ impl Session<'_> {
     }
 
     /// Continues partitions at stored offsets that others, or a restore, have moved.
-    fn move_to(&mut self, moved: &[(i32, i64)]) -> Result<(), MemberError> {
+    pub(super) fn move_to(&mut self, moved: &[(i32, i64)]) -> Result<(), MemberError> {
         let discarded: BTreeSet<i32> = moved.iter().map(|&(partition, _)| partition).collect();
         self.filling.discard(&discarded);
         for &(partition, offset) in moved {
@@ -184,8 +196,10 @@ impl Session<'_> {
         let Some(position) = self.assignment.position(partition) else { return Ok(()) };
         match self.gap_at(partition, position) {
             Ok(gap) => {
-                starts::report_gap(&self.log, partition, gap);
                 self.consumer.unassign(&[partition])?;
+                // Where it stands once all that was taken is committed.
+                let topic_id = self.log.topic_id.clone();
+                self.block(StoredOffset { partition, next_offset: position, topic_id }, gap);
             }
             Err(error) => {
                 // The assignment that follows finds out.
@@ -194,6 +208,25 @@ impl Session<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The logs' ends were asked for before the stored offsets were read, and who had a partition before may have
+    /// stored what came in between: an offset that looks past the end is held against the end of now.
+    fn confirmed(&self, mut starts: Vec<PartitionStart>) -> Result<Vec<PartitionStart>, ConsumerError> {
+        for start in starts.iter_mut().filter(|start| start.gap == Some(Gap::OffsetPastEnd)) {
+            let watermarks = self.consumer.watermarks(start.stored.partition, KAFKA_TIMEOUT)?;
+            start.gap = Gap::between(&start.stored, &self.log.topic_id, watermarks);
+        }
+        Ok(starts)
+    }
+
+    /// A partition is not read until somebody moves its stored offset.
+    fn block(&mut self, stored: StoredOffset, gap: Gap) {
+        let partition = stored.partition;
+        self.blocked.insert(partition, stored);
+        if self.member.config.blocked.add(partition, gap) {
+            starts::report_gap(&self.log, partition, gap);
+        }
     }
 
     /// Why a partition cannot be read on from where it stands.
@@ -226,6 +259,8 @@ impl Session<'_> {
         }
         self.filling.discard(&partitions.iter().copied().collect());
         self.assignment.remove(partitions);
+        self.blocked.retain(|partition, _| !partitions.contains(partition));
+        self.member.config.blocked.remove(partitions.iter().copied());
     }
 }
 

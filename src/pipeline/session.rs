@@ -1,6 +1,7 @@
 //! One membership in the group: the loop that takes records, hands batches over and stops.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -9,7 +10,7 @@ use std::{
 use super::{
     Log,
     assignment::{Admission, Assignment},
-    member::{Link, Member, MemberError, Reply},
+    member::{Link, Look, Member, MemberError, Reply},
     ownership::{KAFKA_TIMEOUT, log_of},
     rebalance::Rebalance,
     writer::{Job, Outcome},
@@ -19,6 +20,7 @@ use crate::{
     kafka::Consumer,
     metrics::LAG_RECORDS,
     reading::Timestamp,
+    store::StoredOffset,
 };
 
 /// The loop turns at least this often, so that the group is served whatever happens.
@@ -50,9 +52,12 @@ pub(super) struct Session<'a> {
     pub(super) log: Arc<Log>,
     pub(super) assignment: Assignment,
     pub(super) rebalance: Rebalance,
+    /// Partitions that are ours and stand still, with the stored offset that they stand still for.
+    pub(super) blocked: BTreeMap<i32, StoredOffset>,
     pub(super) filling: Batch,
     pub(super) filling_since: Option<Instant>,
     pub(super) last_housekeeping: Instant,
+    pub(super) last_look: Instant,
     /// Set once the process stops: when to give up what is still in flight.
     pub(super) drain_deadline: Option<Instant>,
     /// Set when the group has to be left.
@@ -67,15 +72,21 @@ impl<'a> Session<'a> {
         let log = loop {
             match consumer.identify(KAFKA_TIMEOUT) {
                 Ok(identity) => break log_of(&config.kafka, identity),
-                Err(error) if !error.is_retriable() => return Err(error.into()),
+                Err(error) if !error.is_retriable() => {
+                    // Dropped in the middle of a rebalance, the client would wait for its answer for ever.
+                    consumer.leave(LEAVE_TIMEOUT);
+                    return Err(error.into());
+                }
                 Err(error) => tracing::warn!(error = %error, "waiting for Kafka"),
             }
             consumer.mend();
             thread::park_timeout(KAFKA_PAUSE);
             if member.stop.is_cancelled() {
+                consumer.leave(LEAVE_TIMEOUT);
                 return Ok(None);
             }
         };
+        link.outdate_look();
         let filling = link.spare.take().unwrap_or_else(|| Batch::new(config.limits));
         Ok(Some(Self {
             member,
@@ -84,9 +95,11 @@ impl<'a> Session<'a> {
             log: Arc::new(log),
             assignment: Assignment::default(),
             rebalance: Rebalance::None,
+            blocked: BTreeMap::new(),
             filling,
             filling_since: None,
             last_housekeeping: Instant::now(),
+            last_look: Instant::now(),
             drain_deadline: None,
             must_leave: false,
         }))
@@ -104,6 +117,7 @@ impl<'a> Session<'a> {
             self.stop_intake_when_asked();
             let taken = self.take_records();
             self.housekeeping(taken == 0);
+            self.look_at_stored_offsets();
             self.submit();
             self.give_up_revoked()?;
             if self.must_leave || self.is_drained() {
@@ -119,7 +133,7 @@ impl<'a> Session<'a> {
         match reply {
             // The partitions may have been lost, or be asked back, while the database was looked at.
             Reply::Starts(asked, _) if !self.rebalance.is_assigning(&asked) => Ok(()),
-            Reply::Starts(_, Ok(starts)) => self.on_starts(&starts),
+            Reply::Starts(_, Ok(starts)) => self.on_starts(starts),
             Reply::Starts(_, Err(error)) => {
                 tracing::warn!(error = %error, cause = error.cause(), "the stored offsets cannot be read");
                 self.must_leave = true;
@@ -134,6 +148,11 @@ impl<'a> Session<'a> {
                 Ok(())
             }
             Reply::Wrote(Outcome::Fenced(batch, fences)) => self.on_fenced(batch, &fences),
+            Reply::Wrote(Outcome::Looked(Some(looked))) => self.on_looked(&looked),
+            Reply::Wrote(Outcome::Looked(None)) => {
+                self.link.look = Look::Idle;
+                Ok(())
+            }
         }
     }
 
@@ -178,9 +197,9 @@ impl<'a> Session<'a> {
 
     pub(super) fn send_to_writer(&mut self, batch: Batch) {
         self.link.in_flight = batch.spans().iter().map(|span| span.partition).collect();
-        let job = Job { log: Arc::clone(&self.log), batch };
+        let job = Job::Write { log: Arc::clone(&self.log), batch };
         if self.link.jobs.try_send(job).is_err() {
-            // One job at a time fits always; only a writer that is gone refuses.
+            // One batch and one look fit always; only a writer that is gone refuses.
             tracing::error!("the writer has ended unasked");
             self.must_leave = true;
         }
@@ -237,7 +256,8 @@ impl<'a> Session<'a> {
 
     fn leave(mut self) -> Ended {
         self.commit_to_kafka();
-        let partitions = self.assignment.partitions();
+        let mut partitions = self.assignment.partitions();
+        partitions.extend(self.blocked.keys());
         self.forget(&partitions);
         // librdkafka waits for an answer to every rebalance, also before it lets a member go.
         let answer = match &self.rebalance {

@@ -11,21 +11,31 @@ use crate::{
     batch::Batch,
     health::Component,
     metrics::{BATCH_READINGS, BATCHES, DEAD_LETTERS, FENCES, READINGS, WRITE_RETRIES, WRITE_SECONDS},
-    store::{BatchWriter, Fence, StoreError, Written},
+    store::{BatchWriter, Fence, StoreError, StoredOffset, Written},
 };
 
-/// A batch to write, and the log that its offsets belong to.
-pub(super) struct Job {
-    pub(super) log: Arc<Log>,
-    pub(super) batch: Batch,
+/// What the writer is asked for; the log is the one that the offsets belong to.
+pub(super) enum Job {
+    /// To write a batch.
+    Write { log: Arc<Log>, batch: Batch },
+    /// To look at the stored offsets of these partitions.
+    Look { log: Arc<Log>, partitions: Vec<i32> },
 }
 
-/// What became of a batch; the batch comes back, for its memory or for what is left to do.
+/// What came of a job. A batch comes back, for its memory or for what is left to do.
 pub(super) enum Outcome {
     /// All of it is in the database.
     Committed(Batch),
     /// None of it was written: these partitions' stored offsets are not the ones expected.
     Fenced(Batch, Vec<Fence>),
+    /// The stored offsets; none where the database did not answer.
+    Looked(Option<Looked>),
+}
+
+/// The stored offsets of partitions; one that has no row is asked for and not among them.
+pub(super) struct Looked {
+    pub(super) asked: Vec<i32>,
+    pub(super) stored: Vec<StoredOffset>,
 }
 
 /// First and longest pause before a failed write is tried again.
@@ -46,18 +56,34 @@ pub(super) async fn run(
     done: impl Fn(Outcome),
 ) {
     while let Some(job) = jobs.recv().await {
+        let working = async {
+            match job {
+                Job::Write { log, batch } => write(&mut store, &health, &log, batch).await,
+                Job::Look { log, partitions } => look(&mut store, &log, partitions).await,
+            }
+        };
         tokio::select! {
             () = abandon.cancelled() => return,
-            outcome = write(&mut store, &health, job) => done(outcome),
+            outcome = working => done(outcome),
         }
     }
 }
 
-async fn write(store: &mut BatchWriter, health: &Component, Job { log, batch }: Job) -> Outcome {
+async fn look(store: &mut BatchWriter, log: &Log, partitions: Vec<i32>) -> Outcome {
+    match store.look(log, &partitions).await {
+        Ok(stored) => Outcome::Looked(Some(Looked { asked: partitions, stored })),
+        Err(error) => {
+            tracing::debug!(error = %error, cause = error.cause(), "stored offsets not looked at");
+            Outcome::Looked(None)
+        }
+    }
+}
+
+async fn write(store: &mut BatchWriter, health: &Component, log: &Log, batch: Batch) -> Outcome {
     let mut trouble = Trouble::default();
     loop {
         let started = Instant::now();
-        match store.write(&log, &batch).await {
+        match store.write(log, &batch).await {
             Ok(Written::Committed(report)) => {
                 trouble.over(health);
                 metrics::histogram!(WRITE_SECONDS).record(started.elapsed());

@@ -7,6 +7,7 @@ mod day_locks;
 mod error;
 pub mod keys;
 mod load;
+pub mod offset_moves;
 mod offsets;
 mod pool;
 mod postgres_time;

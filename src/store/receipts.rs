@@ -31,6 +31,18 @@ pub async fn progress(pool: &Pool, log: Log) -> Result<Vec<Progress>, StoreError
     .await
 }
 
+/// Whether a record was gone from the log before it was stored, and an operator has accepted that.
+pub async fn given_up(pool: &Pool, log: Log, partition: i32, offset: i64) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT EXISTS (SELECT FROM offset_moves
+        WHERE cluster_id = $1 AND topic = $2 AND topic_id = $3 AND partition = $4 AND kind = 'gap'
+          AND from_offset <= $5 AND to_offset > $5)";
+    pool.run("looking for records that were given up", move |connection| {
+        let query = sqlx::query_scalar(SQL).bind(log.cluster_id).bind(log.topic).bind(log.topic_id);
+        Box::pin(query.bind(partition).bind(offset).fetch_one(connection))
+    })
+    .await
+}
+
 /// How many readings of a record are in `dead_letters`, by reason.
 pub async fn dead_lettered(
     pool: &Pool,

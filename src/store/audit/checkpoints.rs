@@ -15,7 +15,8 @@ use crate::{
 };
 
 /// Keeps a checkpoint of each partition that has moved, unless the last one is younger than `interval`; drops those
-/// that lie before the log's start, from where nothing can be read any more.
+/// that lie before the log's start, from where nothing can be read any more. One that starts anew stays: that an
+/// offset was moved matters for good.
 ///
 /// An audit needs the first one at or after the start. Returns how many were kept.
 pub async fn keep(
@@ -48,7 +49,8 @@ pub async fn keep(
         r#"DELETE FROM audit_checkpoints AS kept
            USING unnest($4::int[], $5::bigint[]) AS log (partition, start)
            WHERE kept.cluster_id = $1 AND kept.topic = $2 AND kept.topic_id = $3
-             AND kept.partition = log.partition AND kept."offset" < log.start"#,
+             AND kept.partition = log.partition AND kept."offset" < log.start
+             AND NOT kept.starts_anew"#,
     )
     .bind(&log.cluster_id)
     .bind(&log.topic)

@@ -135,13 +135,20 @@ async fn read(
 }
 
 /// Letters bear the topic's name alone, so those of all clusters are one account.
+///
+/// Where an offset was moved, records may have been counted again, whose letters are there once: no more are due then
+/// than are known of.
 async fn letters(
     connection: &mut PgConnection,
     topic: &str,
 ) -> Result<BTreeMap<i32, LetterBooks>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT partition, coalesce(counted, 0)::bigint AS counted, coalesce(kept, 0)::bigint AS kept,
-                coalesce(removed, 0)::bigint AS removed
+        "SELECT partition, coalesce(kept, 0)::bigint AS kept, coalesce(removed, 0)::bigint AS removed,
+                CASE WHEN EXISTS (SELECT FROM audit_checkpoints AS checkpoint
+                                  WHERE checkpoint.topic = $1 AND checkpoint.partition = books.partition
+                                    AND checkpoint.starts_anew)
+                     THEN least(counted, coalesce(kept, 0) + coalesce(removed, 0))
+                     ELSE counted END::bigint AS counted
          FROM (SELECT partition, sum(dead_lettered) AS counted FROM ingest_offsets WHERE topic = $1
                GROUP BY partition) AS books
          LEFT JOIN (SELECT partition, count(*) AS kept FROM dead_letters WHERE topic = $1

@@ -13,7 +13,7 @@ use crate::{
 /// Most dead letters in one statement, so that large payloads do not add up without bound.
 const CHUNK: usize = 1_000;
 
-/// Keeps what can never be stored.
+/// Keeps what can never be stored, once: a record that is read again has its letters already.
 pub(super) async fn insert(
     connection: &mut PgConnection,
     log: &Log,
@@ -33,9 +33,10 @@ async fn insert_some(
     letters: &[DeadLetter],
 ) -> Result<(), StoreError> {
     sqlx::query(
-        r#"INSERT INTO dead_letters (topic, partition, "offset", item, reason, detail, key, payload, headers)
-           SELECT $1, * FROM unnest($2::int[], $3::bigint[], $4::int[], $5::text[], $6::text[], $7::bytea[],
-                                    $8::bytea[], $9::jsonb[])"#,
+        r#"INSERT INTO dead_letters (topic, topic_id, partition, "offset", item, reason, detail, key, payload, headers)
+           SELECT $1, $10, * FROM unnest($2::int[], $3::bigint[], $4::int[], $5::text[], $6::text[], $7::bytea[],
+                                         $8::bytea[], $9::jsonb[])
+           ON CONFLICT DO NOTHING"#,
     )
     .bind(&log.topic)
     .bind(letters.iter().map(|letter| letter.partition).collect::<Vec<_>>())
@@ -46,6 +47,7 @@ async fn insert_some(
     .bind(letters.iter().map(|letter| letter.key.as_deref()).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| letter.payload.as_deref()).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| headers_as_json(&letter.headers)).collect::<Vec<_>>())
+    .bind(&log.topic_id)
     .execute(connection)
     .await
     .map_err(StoreError::new("keeping dead letters"))?;

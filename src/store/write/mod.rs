@@ -87,6 +87,9 @@ pub struct Report {
 /// Longest time that one attempt may take; past it the connection is given up and the batch tried again.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Longest time that a look at the stored offsets may take, so that a batch that comes meanwhile waits no longer.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Writes batches over a connection of its own, made when needed.
 pub struct BatchWriter {
     config: WriterConfig,
@@ -124,6 +127,22 @@ impl BatchWriter {
         // Only here is the connection known to be in order: any error drops it, and the server rolls back.
         self.open = Some(open);
         Ok(written)
+    }
+
+    /// The stored offsets of these partitions; those that have no row are left out.
+    pub async fn look(&mut self, log: &Log, partitions: &[i32]) -> Result<Vec<StoredOffset>, StoreError> {
+        let looking = async {
+            let mut open = match self.open.take() {
+                Some(open) => open,
+                None => Open::connect(&self.config).await?,
+            };
+            let stored = super::offsets::read(&mut open.connection, log, partitions).await?;
+            self.open = Some(open);
+            Ok(stored)
+        };
+        timeout(LOOK_TIMEOUT, looking)
+            .await
+            .map_err(StoreError::timed_out("looking at the stored offsets"))?
     }
 
     async fn transaction(

@@ -86,12 +86,17 @@ impl TestDatabase {
         .await
     }
 
+    /// A URL for the superuser `postgres`, without a password, as `dev/services` has it.
+    pub fn superuser_url(&self) -> String {
+        with_role(&self.url, "postgres")
+    }
+
     /// A URL for a role that may write readings and nothing more: it owns nothing and has no special privileges.
     ///
     /// Needs the superuser `postgres` without a password, as `dev/services` has it.
     pub async fn url_of_role_that_only_writes(&self) -> String {
         const ROLE: &str = "sensorpipe_test_writer";
-        let mut superuser = PgConnection::connect(&with_role(&self.url, "postgres"))
+        let mut superuser = PgConnection::connect(&self.superuser_url())
             .await
             .expect("postgres may log in without a password");
         // The role belongs to the server, so it stays; tests that run beside this one may be making it, too.
