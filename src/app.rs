@@ -2,6 +2,8 @@
 
 mod after_restore;
 mod api;
+mod audit;
+mod checkpoints;
 mod completions;
 mod dead_letters;
 mod keys;
@@ -17,7 +19,7 @@ mod seed;
 mod stats;
 mod worker;
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Subcommand;
 use clap_complete::Shell;
@@ -25,9 +27,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    AfterRestoreConfig, DatabaseConfig, DeadLettersCommand, HttpConfig, IngestConfig, KafkaConfig,
-    KafkaSettings, KeysCommand, LoadConfig, MetricsConfig, MirrorConfig, OffsetsCommand, ReplayLogConfig,
-    SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
+    AfterRestoreConfig, AuditConfig, DatabaseConfig, DeadLettersCommand, HttpConfig, IngestConfig,
+    KafkaConfig, KafkaSettings, KeysCommand, LoadConfig, MetricsConfig, MirrorConfig, OffsetsCommand,
+    ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::health::Health;
 
@@ -115,6 +117,17 @@ pub enum Command {
         #[command(flatten)]
         load: LoadConfig,
     },
+    /// Compare what the log holds with what is stored; exit code 1 on a difference, 2 where that cannot be told
+    Audit {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(flatten)]
+        kafka: KafkaConfig,
+        #[command(flatten)]
+        audit: AuditConfig,
+        #[command(flatten)]
+        metrics: MetricsConfig,
+    },
     /// Show the stored offsets beside the log, and go on where the two contradict each other
     Offsets {
         #[command(flatten)]
@@ -195,7 +208,7 @@ impl Operations {
 
 /// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop. `cli` is the whole command line, which
 /// completions are made of.
-pub fn run(command: Command, cli: clap::Command) -> anyhow::Result<()> {
+pub fn run(command: Command, cli: clap::Command) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(cancel_on_signal(stop.clone()));
@@ -203,9 +216,9 @@ pub fn run(command: Command, cli: clap::Command) -> anyhow::Result<()> {
     })
 }
 
-async fn dispatch(command: Command, cli: clap::Command, stop: CancellationToken) -> anyhow::Result<()> {
+async fn dispatch(command: Command, cli: clap::Command, stop: CancellationToken) -> anyhow::Result<ExitCode> {
     let settings = KafkaSettings::from_env();
-    match command {
+    let outcome = match command {
         Command::Migrate { database, kafka, topic, schema, mirror } => {
             migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await
         }
@@ -252,12 +265,17 @@ async fn dispatch(command: Command, cli: clap::Command, stop: CancellationToken)
         Command::Stats { database, command } => stats::run(&database, &command).await,
         Command::Keys { command } => keys::run(command).await,
         Command::DeadLetters { command } => dead_letters::run(command).await,
+        Command::Audit { database, kafka, audit, metrics } => {
+            let audit = audit::Audit { database, kafka, settings, config: audit, metrics };
+            return Ok(audit.run(stop).await);
+        }
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
             Ok(())
         }
         Command::Completions { shell } => completions::print(shell, cli),
-    }
+    };
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 /// A role that ends, asked or not, takes the other one of the process with it.

@@ -1,6 +1,7 @@
 //! Configuration: one struct per component, each field a flag, an environment variable and a default.
 
 mod admission;
+mod audit;
 mod connections;
 mod cors;
 mod dead_letters;
@@ -18,6 +19,7 @@ use clap::Args;
 
 pub use self::{
     admission::AdmissionConfig,
+    audit::{AuditConfig, AuditFormat},
     connections::ConnectionConfig,
     cors::CorsOrigin,
     dead_letters::{
@@ -306,6 +308,10 @@ pub struct WorkerConfig {
     /// How long dead letters stay: older ones are deleted, and counted; `off` keeps them for ever
     #[arg(long, env = "DEAD_LETTER_RETENTION", default_value = "90days")]
     pub dead_letter_retention: LetterRetention,
+
+    /// How often the counts so far are kept, for audits of a log whose beginning is gone
+    #[arg(long, env = "CHECKPOINT_INTERVAL", default_value = "30min", value_parser = humantime::parse_duration)]
+    pub checkpoint_interval: Duration,
 
     /// Longest wait for the stored offsets on assignment; then the consumer leaves the group until Postgres answers
     #[arg(long, env = "ASSIGN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]

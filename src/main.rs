@@ -1,5 +1,7 @@
 //! Parses the arguments, starts telemetry, hands over.
 
+use std::process::ExitCode;
+
 use clap::{CommandFactory, Parser};
 use sensorpipe::{
     app::{self, Command},
@@ -21,7 +23,7 @@ struct Cli {
     log: sensorpipe::config::LogConfig,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<ExitCode> {
     // A missing file is the usual case; a broken one is worth knowing.
     if let Some(fault) = dotenvy::dotenv().err().as_ref().and_then(config::env_file_fault) {
         anyhow::bail!(".env: {fault}");

@@ -85,7 +85,7 @@ pub struct Consumer {
 const TOPIC_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Settings that differ from librdkafka's defaults, and why.
-const SETTINGS: &[(&str, &str)] = &[
+pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     // The database knows where to start. An offset that the log does not have is for an operator to see.

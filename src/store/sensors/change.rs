@@ -122,7 +122,13 @@ async fn delete_locked(
             .await?
             .rows_affected(),
     };
-    sqlx::query("DELETE FROM sensors WHERE sensor_id = $1").bind(sensor_id).execute(connection).await?;
+    sqlx::query("DELETE FROM sensors WHERE sensor_id = $1").bind(sensor_id).execute(&mut *connection).await?;
+    // An audit finds its readings in the log, and nowhere else.
+    sqlx::query("INSERT INTO removed_sensors (sensor_id, readings) VALUES ($1, $2)")
+        .bind(sensor_id)
+        .bind(readings.cast_signed())
+        .execute(connection)
+        .await?;
     Ok(Deletion::Deleted { readings })
 }
 

@@ -119,6 +119,7 @@ impl TestDatabase {
              GRANT SELECT, UPDATE ON sensors TO {ROLE};
              GRANT SELECT, UPDATE, DELETE ON daily_stats TO {ROLE};
              GRANT SELECT ON _sqlx_migrations TO {ROLE};
+             GRANT SELECT, INSERT, DELETE ON audit_checkpoints TO {ROLE};
              GRANT INSERT ON dead_letters TO {ROLE};"
         );
         for sql in [make_role, grants] {
