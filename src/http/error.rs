@@ -74,6 +74,9 @@ const MAYBE_STORED: &str = "The readings may or may not have been stored. Sendin
                             one that has a timestamp is not stored twice.";
 
 impl ApiError {
+    pub(super) const NO_SUCH_SENSOR: Self = Self::NotFound("Sensor not found.");
+    pub(super) const NO_DATA: Self = Self::NotFound("No data found for this sensor.");
+
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::BadJson(_) | Self::BadBody | Self::BadEncoding(_) => StatusCode::BAD_REQUEST,

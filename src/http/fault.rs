@@ -47,6 +47,11 @@ impl Refusal {
         Self::new("missing", "Field required")
     }
 
+    /// Postgres has no place for it.
+    pub(super) fn nul() -> Self {
+        Self::new("string_nul", "String should not contain a NUL character")
+    }
+
     pub(super) fn not_an_object() -> Self {
         Self::new(
             "model_attributes_type",

@@ -17,8 +17,7 @@ use super::{
     error::{ApiError, ErrorBody, InvalidBody},
     fault::Faults,
     path,
-    prefer::Wait,
-    publish::{Outbox, last_of_each_partition},
+    publish::Outbox,
     reading_body,
     reading_field::FieldRules,
     reading_schema::ReadingsBody,
@@ -83,26 +82,18 @@ pub(super) async fn send(
     let mut admitted = api.admission.admit()?;
     api.producer.ready()?;
     let headers = trace::record_headers(request.headers());
-    let wait = Wait::asked(request.headers(), api.limits.max_wait);
+    let wait = api.limits.wait(request.headers());
     let body = read_json_of(&mut admitted, request, api.limits.body).await?;
     let (sensor_id, readings) = validated(&api, &sensor_id, &body)?;
     drop(body);
-    if !api.known_sensors.contains(sensor_id).await? {
-        return Err(ApiError::NotFound("Sensor not found."));
-    }
+    api.require_sensor(sensor_id).await?;
     let mut outbox = Outbox::new(&api.producer, headers);
     outbox.send(readings)?;
     let receipts = outbox.sent().await?;
     drop(admitted);
 
     let Some(last) = receipts.last() else { return Err(ApiError::Internal) };
-    let state = match wait {
-        Some(wait) => {
-            let ends = last_of_each_partition(&receipts);
-            Some(api.visibility.stored_within(&ends, api.limits.until(started, wait)).await.into())
-        }
-        None => None,
-    };
+    let state = api.state_after(wait, started, &receipts).await;
     let all: &[_] = if receipts.len() > 1 { &receipts } else { &[] };
     let mut response = Json(AcceptedBody {
         message: "Sensor data streamed successfully.",

@@ -14,6 +14,7 @@ mod access;
 mod admission;
 mod body;
 mod cors;
+mod cursor;
 mod docs;
 mod document;
 mod error;
@@ -23,6 +24,7 @@ mod ingest;
 mod known_sensors;
 mod log_level;
 mod middleware;
+mod parameters;
 mod path;
 mod prefer;
 mod publish;
@@ -44,7 +46,7 @@ mod visibility;
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, http::HeaderMap};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
@@ -68,7 +70,7 @@ use self::{
 use crate::{
     config::{AdmissionConfig, CorsOrigin, HttpConfig, IngestConfig, Rollups},
     health::Health,
-    kafka::producer::Producer,
+    kafka::producer::{Producer, Receipt},
     log_level::LogLevel,
     metrics::Exposition,
     reading::{Acceptance, Timestamp, Window},
@@ -102,7 +104,6 @@ pub struct Parts {
 pub struct Limits {
     body: BodyLimits,
     admission: AdmissionConfig,
-    max_wait: Duration,
     request_timeout: Duration,
     acceptance: Acceptance,
     rollups: Rollups,
@@ -119,7 +120,6 @@ impl Limits {
         Self {
             body: BodyLimits { max_bytes: http.http_max_body_bytes, timeout: body_timeout },
             admission: http.admission.clone(),
-            max_wait: http.admission.http_max_wait,
             request_timeout,
             acceptance: ingest.acceptance(),
             rollups: ingest.rollups,
@@ -131,6 +131,11 @@ impl Limits {
     /// The times that are accepted now.
     fn window(&self, now: Timestamp) -> Window {
         self.acceptance.window(now)
+    }
+
+    /// How long the request wants to wait for its readings to show, as far as it may.
+    fn wait(&self, headers: &HeaderMap) -> Option<Wait> {
+        Wait::asked(headers, self.admission.http_max_wait)
     }
 
     /// When to answer a request that wants to wait: before its own time is up, or the answer would be lost.
@@ -159,6 +164,22 @@ impl Api {
             visibility: Visibility::default(),
             limits,
         }))
+    }
+
+    /// Refuses what is about a sensor that there is not. The primary knows; it hears of a new sensor first.
+    async fn require_sensor(&self, sensor_id: i32) -> Result<(), ApiError> {
+        if self.known_sensors.contains(sensor_id).await? { Ok(()) } else { Err(ApiError::NO_SUCH_SENSOR) }
+    }
+
+    /// What became of the records of a request that `started` then and wants to `wait` for it.
+    async fn state_after(
+        &self,
+        wait: Option<Wait>,
+        started: Instant,
+        records: &[Receipt],
+    ) -> Option<receipts::State> {
+        let until = self.limits.until(started, wait?);
+        Some(self.visibility.stored_within(records, until).await.into())
     }
 
     /// Finds out for those who wait whether their readings are stored, until `stop`.
@@ -231,10 +252,10 @@ pub fn router(api: Api, keys: KeyRing, origins: &[CorsOrigin], operations: Opera
     let rules = Rules { timeout: api.limits.request_timeout, keys };
     let limits = BodyLimits { max_bytes: LOG_LEVEL_MAX_BYTES, ..api.limits.body };
     let Operations { health, metrics, log_level } = operations;
-    let (routes, _) = documented_routes().split_for_parts();
+    let (routes, document) = documented_routes().split_for_parts();
     let routes = routes
         .with_state(api)
-        .merge(docs::routes(openapi_document()))
+        .merge(docs::routes(document::text(document)))
         .merge(health::routes(health, metrics))
         .merge(log_level::routes(log_level, limits));
     let routes = finished(routes, rules);

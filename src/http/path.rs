@@ -1,6 +1,9 @@
 //! What stands in a request's path.
 
-use super::fault::{Refusal, Step};
+use super::{
+    error::ApiError,
+    fault::{Faults, Refusal, Step},
+};
 
 pub(super) const SENSOR_ID: [Step; 2] = [Step::Field("path"), Step::Field("sensor_id")];
 
@@ -10,6 +13,12 @@ pub(super) fn sensor_id(text: &str) -> Result<i32, Refusal> {
         let msg = format!("Input should be a valid integer from {} to {}", i32::MIN, i32::MAX);
         Refusal::new("int_parsing", msg)
     })
+}
+
+/// The sensor of a request in which nothing else can be wrong.
+pub(super) fn sensor(text: &str) -> Result<i32, ApiError> {
+    let mut faults = Faults::default();
+    faults.check(&SENSOR_ID, sensor_id(text)).ok_or(ApiError::Invalid(faults))
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ use super::{
     Api,
     error::{ApiError, ErrorBody, InvalidBody},
     fault::{Faults, Refusal, Step},
-    prefer::Wait,
     visibility,
 };
 use crate::{kafka::producer, store::receipts};
@@ -105,7 +104,7 @@ pub(super) async fn read(
     let started = Instant::now();
     let receipt = receipt(&partition, &offset)?;
     let mut is_stored = is_stored(&api, receipt).await?;
-    let wait = Wait::asked(&headers, api.limits.max_wait);
+    let wait = api.limits.wait(&headers);
     if let Some(wait) = wait
         && !is_stored
     {

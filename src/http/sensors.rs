@@ -89,9 +89,7 @@ pub(super) async fn create(
     State(api): State<Api>,
     request: Request<Body>,
 ) -> Result<Json<CreatedBody>, ApiError> {
-    let limits = BodyLimits { max_bytes: BODY_MAX_BYTES.min(api.limits.body.max_bytes), ..api.limits.body };
-    let body = read_json(request, limits).await?;
-    let body: Value = serde_json::from_slice(&body).map_err(|error| ApiError::BadJson(error.to_string()))?;
+    let body = read_value(&api, request, BODY_MAX_BYTES).await?;
     let mut faults = Faults::default();
     let Some(sensor) = fields::new_sensor(&body, &[Step::Field("body")], &mut faults) else {
         return Err(ApiError::Invalid(faults));
@@ -100,4 +98,11 @@ pub(super) async fn create(
     let sensor_id = sensors::create(&api.pool, sensor).await?;
     api.known_sensors.insert_as_of(now, sensor_id);
     Ok(Json(CreatedBody { sensor_id, message: "Sensor created successfully." }))
+}
+
+/// A body that is looked at as a whole: of so many bytes at most, and never of more than any body may have.
+async fn read_value(api: &Api, request: Request<Body>, max_bytes: usize) -> Result<Value, ApiError> {
+    let limits = BodyLimits { max_bytes: max_bytes.min(api.limits.body.max_bytes), ..api.limits.body };
+    let body = read_json(request, limits).await?;
+    serde_json::from_slice(&body).map_err(|error| ApiError::BadJson(error.to_string()))
 }

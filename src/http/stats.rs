@@ -11,7 +11,6 @@ use utoipa::ToSchema;
 use super::{
     Api,
     error::{ApiError, ErrorBody, InvalidBody},
-    fault::Faults,
     path,
 };
 use crate::{
@@ -75,14 +74,11 @@ pub(super) async fn daily_avg(
     State(api): State<Api>,
     Path(sensor_id): Path<String>,
 ) -> Result<Json<Vec<DayBody>>, ApiError> {
-    let mut faults = Faults::default();
-    let Some(sensor_id) = faults.check(&path::SENSOR_ID, path::sensor_id(&sensor_id)) else {
-        return Err(ApiError::Invalid(faults));
-    };
+    let sensor_id = path::sensor(&sensor_id)?;
     let kept_by = (api.limits.rollups == Rollups::On).then_some(&api.pool);
     let days = stats::daily_avg(&api.pool, kept_by, sensor_id).await?;
     if days.is_empty() {
-        return Err(ApiError::NotFound("No data found for this sensor."));
+        return Err(ApiError::NO_DATA);
     }
     Ok(Json(days.iter().map(|day| DayBody::new(sensor_id, day)).collect()))
 }

@@ -2,17 +2,16 @@
 
 use axum::http::{HeaderMap, HeaderName};
 
+use super::request_id::X_REQUEST_ID;
 use crate::kafka::RecordHeaders;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What W3C asks everybody to pass on.
 const TRACESTATE_MAX_BYTES: usize = 512;
-const REQUEST_ID_MAX_BYTES: usize = 128;
 
-/// `traceparent`, `tracestate` and `x-request-id`, each where it is there and has its form.
+/// `traceparent` and `tracestate`, each where it is there and has its form, and the request's name.
 pub(super) fn record_headers(headers: &HeaderMap) -> RecordHeaders {
     let mut record = RecordHeaders::default();
     if let Some(parent) = text(headers, &TRACEPARENT).filter(|parent| is_traceparent(parent)) {
@@ -21,9 +20,9 @@ pub(super) fn record_headers(headers: &HeaderMap) -> RecordHeaders {
             record = record.with(TRACESTATE.as_str(), &state);
         }
     }
-    match text(headers, &REQUEST_ID) {
-        Some(id) if (1..=REQUEST_ID_MAX_BYTES).contains(&id.len()) => record.with(REQUEST_ID.as_str(), id),
-        _ => record,
+    match text(headers, &X_REQUEST_ID) {
+        Some(id) => record.with(X_REQUEST_ID.as_str(), id),
+        None => record,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     batch::{Batch, offset_after},
     kafka::Consumer,
     metrics::BATCH_PHASE_SECONDS,
-    reading::{Timestamp, Window},
+    reading::Timestamp,
 };
 
 /// The loop turns at least this often, so that the group is served whatever happens.
@@ -50,7 +50,6 @@ pub(super) struct Session<'a> {
     pub(super) link: &'a mut Link,
     pub(super) consumer: Consumer,
     pub(super) log: Arc<Log>,
-    pub(super) window: Window,
     pub(super) assignment: Assignment,
     pub(super) rebalance: Rebalance,
     pub(super) filling: Batch,
@@ -99,7 +98,6 @@ impl<'a> Session<'a> {
             link,
             consumer,
             log: Arc::new(log),
-            window: config.ingest.acceptance().window(Timestamp::now()),
             assignment: Assignment::default(),
             rebalance: Rebalance::None,
             filling,
@@ -166,13 +164,13 @@ impl<'a> Session<'a> {
         }
         let (mut taken, mut empty) = (0, 0);
         let (started, mut fetching) = (Instant::now(), Duration::ZERO);
-        self.window = self.member.config.ingest.acceptance().window(Timestamp::now());
-        let Self { consumer, filling, assignment, window, .. } = self;
+        let window = self.member.config.ingest.acceptance().window(Timestamp::now());
+        let Self { consumer, filling, assignment, .. } = self;
         while !filling.is_full() && empty < consumer.partition_count() {
             let most = filling.room_in_records().min(taken.clamp(FIRST_DRAIN, MAX_DRAIN));
             let (count, took) = consumer.drain_next(most, |record| {
                 if let Admission::Take { position } = assignment.admit(record.partition, record.offset) {
-                    filling.push(record, position, window);
+                    filling.push(record, position, &window);
                     assignment.advance(record.partition, offset_after(record.offset));
                 }
             });

@@ -73,6 +73,13 @@ impl StoreError {
     }
 }
 
+/// Whether a sum or a square was larger than its type.
+pub(super) fn is_out_of_range(error: &sqlx::Error) -> bool {
+    /// `numeric_value_out_of_range`
+    const OUT_OF_RANGE: &str = "22003";
+    error.as_database_error().and_then(DatabaseError::code).as_deref() == Some(OUT_OF_RANGE)
+}
+
 /// By class, with the exceptions named; codes as in Postgres' appendix A.
 fn remedy_for(sqlstate: &str) -> Remedy {
     match sqlstate {

@@ -47,9 +47,6 @@ pub struct DayStats {
 /// The newest days that are told.
 const DAYS_MAX: usize = 7;
 
-/// SQLSTATE `numeric_value_out_of_range`.
-const OUT_OF_RANGE: &str = "22003";
-
 /// How the mean is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mean {
@@ -109,11 +106,4 @@ pub async fn daily_avg(
     fill::keep_days(fills, sensor_id, newest.to_keep).await;
     let question = Question { all_kept_before: None, ..question };
     Ok(newest_days::read(reads, question).await?.days)
-}
-
-fn is_out_of_range(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .is_some_and(|code| code == OUT_OF_RANGE)
 }

@@ -7,11 +7,13 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{parameters::Parameters, refused, sensor_exists, sensors};
+use super::{refused, sensors};
 use crate::{
     http::{
         Api,
         error::{ApiError, ErrorBody, InvalidBody},
+        parameters::Parameters,
+        path,
     },
     reading::Reading,
     store::queries,
@@ -60,13 +62,11 @@ pub(in crate::http) async fn of_one(
     State(api): State<Api>,
     Path(sensor_id): Path<String>,
 ) -> Result<Json<LatestBody>, ApiError> {
-    let mut parameters = Parameters::of(None);
-    let sensor_id = parameters.sensor_id(&sensor_id);
-    parameters.finish()?;
+    let sensor_id = path::sensor(&sensor_id)?;
     let latest = queries::latest(&api.reads, vec![sensor_id]).await.map_err(refused)?;
     let Some(latest) = latest.into_iter().next() else {
-        sensor_exists(&api, sensor_id).await?;
-        return Err(ApiError::NotFound("No data found for this sensor."));
+        api.require_sensor(sensor_id).await?;
+        return Err(ApiError::NO_DATA);
     };
     Ok(Json(latest.into()))
 }

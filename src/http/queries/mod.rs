@@ -10,7 +10,6 @@
 mod export;
 mod format;
 pub(super) mod latest;
-mod parameters;
 mod range;
 pub(super) mod readings;
 mod sensors;
@@ -18,7 +17,7 @@ pub(super) mod stats;
 mod stats_body;
 
 pub(super) use self::export::{ExportLimits, Exports};
-use super::{Api, error::ApiError};
+use super::error::ApiError;
 use crate::{config::QueryConfig, store::StoreError};
 
 /// SQLSTATE `query_canceled`: here always a statement that took longer than it may.
@@ -46,14 +45,4 @@ fn refused(error: StoreError) -> ApiError {
         );
     }
     error.into()
-}
-
-/// Where nothing was found, whether there is such a sensor at all. Asked of the primary, which a sensor that was just
-/// made is known to.
-async fn sensor_exists(api: &Api, sensor_id: i32) -> Result<(), ApiError> {
-    if api.known_sensors.contains(sensor_id).await? {
-        Ok(())
-    } else {
-        Err(ApiError::NotFound("Sensor not found."))
-    }
 }

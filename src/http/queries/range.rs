@@ -2,8 +2,11 @@
 
 use chrono_tz::Tz;
 
-use super::parameters::Parameters;
-use crate::{buckets::first_instant, http::fault::Refusal, reading::Timestamp};
+use crate::{
+    buckets::first_instant,
+    http::{fault::Refusal, parameters::Parameters},
+    reading::Timestamp,
+};
 
 /// 0001-01-01 and 10000-01-01: years of four digits.
 const EARLIEST: Timestamp = Timestamp::from_micros(-62_135_596_800_000_000);

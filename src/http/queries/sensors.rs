@@ -1,11 +1,13 @@
 //! Which sensors a query is about.
 
-use super::{
-    parameters::{Parameters, invalid},
-    refused,
-};
+use super::refused;
 use crate::{
-    http::{Api, error::ApiError, fault::Refusal},
+    http::{
+        Api,
+        error::ApiError,
+        fault::Refusal,
+        parameters::{Parameters, invalid},
+    },
     store::queries::{Selection, select},
 };
 
@@ -47,11 +49,7 @@ fn ids(text: &str, max: usize) -> Result<Vec<i32>, Refusal> {
 
 /// Any text that a column can hold.
 fn text(text: &str) -> Result<String, Refusal> {
-    if text.contains('\0') {
-        Err(Refusal::new("string_nul", "String should not contain a NUL character"))
-    } else {
-        Ok(text.to_owned())
-    }
+    if text.contains('\0') { Err(Refusal::nul()) } else { Ok(text.to_owned()) }
 }
 
 #[cfg(test)]

@@ -11,8 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    parameters::{Parameters, invalid, one_of},
-    range, refused, sensor_exists, sensors,
+    range, refused, sensors,
     stats_body::{BucketBody, BucketSchema, Measures, Series, in_zone},
 };
 use crate::{
@@ -21,6 +20,7 @@ use crate::{
         Api,
         error::{ApiError, ErrorBody, InvalidBody},
         fault::Refusal,
+        parameters::{Parameters, invalid, one_of},
     },
     reading::Timestamp,
     store::queries::{self, BucketStats, Measure, StatsQuery},
@@ -114,7 +114,7 @@ pub(in crate::http) async fn of_one(
     parameters.finish()?;
     let stats = queries::stats(&api.reads, asked.query(vec![sensor_id], true)).await.map_err(refused)?;
     if stats.is_empty() {
-        sensor_exists(&api, sensor_id).await?;
+        api.require_sensor(sensor_id).await?;
     }
     let buckets = asked.series().buckets(&stats);
     Ok(Json(StatsBody { sensor_id, range: asked.body(), buckets }))

@@ -18,9 +18,8 @@ use super::{
     body::{BodyReader, content_type, is_json},
     error::{ApiError, ErrorBody, InvalidBody},
     fault::{Faults, Refusal, Step},
-    prefer::Wait,
     publish::{Outbox, last_of_each_partition},
-    receipts::{Receipt, State as StoredState},
+    receipts::Receipt,
     trace,
 };
 use answer::{BrokenReport, ReadingsReport, answer};
@@ -89,13 +88,10 @@ pub(super) async fn send_many(State(api): State<Api>, request: Request<Body>) ->
     let receipts = last_of_each_partition(&outbox.sent().await?);
     drop(admitted);
 
-    let wait = Wait::asked(&head.headers, api.limits.max_wait).filter(|_| tally.accepted > 0);
-    let state = match wait {
-        Some(wait) => Some(api.visibility.stored_within(&receipts, api.limits.until(started, wait)).await),
-        None => None,
-    };
+    let wait = api.limits.wait(&head.headers).filter(|_| tally.accepted > 0);
+    let state = api.state_after(wait, started, &receipts).await;
     let receipts = receipts.into_iter().map(|receipt| Receipt::new(&api, receipt)).collect();
-    let mut response = answer(tally, broken, receipts, state.map(StoredState::from));
+    let mut response = answer(tally, broken, receipts, state);
     if let Some(wait) = wait {
         wait.note(&mut response);
     }

@@ -10,11 +10,10 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{SensorBody, fields};
+use super::{SensorBody, fields, read_value};
 use crate::{
     http::{
         Api,
-        body::{BodyLimits, read_json},
         error::{ApiError, ErrorBody, InvalidBody},
         fault::{Faults, Refusal, Step},
     },
@@ -66,9 +65,7 @@ pub(in crate::http) async fn create_all(
     State(api): State<Api>,
     request: Request<Body>,
 ) -> Result<(StatusCode, Json<CreatedAllBody>), ApiError> {
-    let limits = BodyLimits { max_bytes: BODY_MAX_BYTES.min(api.limits.body.max_bytes), ..api.limits.body };
-    let body = read_json(request, limits).await?;
-    let body: Value = serde_json::from_slice(&body).map_err(|error| ApiError::BadJson(error.to_string()))?;
+    let body = read_value(&api, request, BODY_MAX_BYTES).await?;
     let new = new_sensors(&body).map_err(ApiError::Invalid)?;
     let now = api.known_sensors.now();
     let sensor_ids = sensors::create_all(&api.pool, new).await?;

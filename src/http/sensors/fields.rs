@@ -55,8 +55,7 @@ pub(super) fn text(text: &str, shortest: usize, longest: usize) -> Result<String
     } else if length > longest {
         Err(Refusal::new("string_too_long", format!("String should have at most {longest} characters")))
     } else if text.contains('\0') {
-        // Postgres has no place for it.
-        Err(Refusal::new("string_nul", "String should not contain a NUL character"))
+        Err(Refusal::nul())
     } else {
         Ok(text.to_owned())
     }

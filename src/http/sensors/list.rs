@@ -4,7 +4,6 @@ use axum::{
     Json,
     extract::{RawQuery, State},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,16 +13,15 @@ use super::{
 };
 use crate::{
     http::{
-        Api,
+        Api, cursor,
         error::{ApiError, ErrorBody, InvalidBody},
-        fault::{Faults, Refusal, Step},
-        query::Query,
+        parameters::{Parameters, positive},
     },
     store::sensors::{self, Filter},
 };
 
-const LIMIT_DEFAULT: u16 = 100;
-const LIMIT_MAX: u16 = 1_000;
+const LIMIT_DEFAULT: u64 = 100;
+const LIMIT_MAX: u64 = 1_000;
 
 /// A page of sensors.
 #[derive(Serialize, ToSchema)]
@@ -58,9 +56,15 @@ pub(in crate::http) async fn list(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<PageBody>, ApiError> {
-    let asked = Asked::parse(&Query::parse(query.as_deref())).map_err(ApiError::Invalid)?;
+    let mut parameters = Parameters::of(query.as_deref());
+    let asked = Asked::take(&mut parameters);
+    parameters.finish()?;
     let page = sensors::page(&api.pool, asked.filter, asked.after, asked.limit).await?;
-    let next = page.sensors.last().filter(|_| page.has_more).map(|last| cursor(last.sensor_id));
+    let next = page
+        .sensors
+        .last()
+        .filter(|_| page.has_more)
+        .map(|last| cursor::encode(last.sensor_id.to_be_bytes()));
     Ok(Json(PageBody { sensors: page.sensors.into_iter().map(Into::into).collect(), next }))
 }
 
@@ -73,60 +77,40 @@ struct Asked {
 }
 
 impl Asked {
-    fn parse(query: &Query<'_>) -> Result<Self, Faults> {
-        let mut faults = Faults::default();
-        let mut some_text = |name: &'static str, longest: usize| {
-            let value = query.get(name).map(|value| text(value, 0, longest)).transpose();
-            faults.check(&in_query(name), value).flatten()
-        };
+    fn take(parameters: &mut Parameters<'_>) -> Self {
+        let mut some_text =
+            |name: &'static str, longest: usize| parameters.take(name, |value| text(value, 0, longest));
         let filter = Filter {
             sensor_type: some_text("type", TYPE_MAX_CHARS),
             location: some_text("location", TEXT_MAX_CHARS),
             text: some_text("q", TEXT_MAX_CHARS),
         };
-        let limit = faults.check(&in_query("limit"), query.get("limit").map_or(Ok(LIMIT_DEFAULT), limit));
-        let after = faults.check(&in_query("after"), query.get("after").map(id_of).transpose());
-        match (limit, after) {
-            (Some(limit), Some(after)) if faults.is_empty() => Ok(Self { filter, after, limit }),
-            _ => Err(faults),
-        }
+        let limit = parameters.take("limit", |text| positive(text, LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
+        let after = parameters.take("after", |text| cursor::decode(text).map(i32::from_be_bytes));
+        Self { filter, after, limit: limit as u16 }
     }
-}
-
-fn in_query(name: &'static str) -> [Step; 2] {
-    [Step::Field("query"), Step::Field(name)]
-}
-
-fn limit(text: &str) -> Result<u16, Refusal> {
-    text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(|| {
-        Refusal::new("int_parsing", format!("Input should be a valid integer from 1 to {LIMIT_MAX}"))
-    })
-}
-
-/// The last id of a page, in a form that nobody takes for something to compute with.
-fn cursor(sensor_id: i32) -> String {
-    URL_SAFE_NO_PAD.encode(sensor_id.to_be_bytes())
-}
-
-fn id_of(cursor: &str) -> Result<i32, Refusal> {
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes
-        .map(i32::from_be_bytes)
-        .ok_or_else(|| Refusal::new("cursor", "Input should be the `next` of another page"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::fault::Step;
 
     fn asked(query: &str) -> Result<Asked, Vec<(Vec<Step>, &'static str)>> {
-        Asked::parse(&Query::parse(Some(query)))
-            .map_err(|faults| faults.into_vec().into_iter().map(|fault| (fault.loc, fault.kind)).collect())
+        let mut parameters = Parameters::of(Some(query));
+        let asked = Asked::take(&mut parameters);
+        match parameters.finish() {
+            Ok(()) => Ok(asked),
+            Err(ApiError::Invalid(faults)) => {
+                Err(faults.into_vec().into_iter().map(|fault| (fault.loc, fault.kind)).collect())
+            }
+            Err(other) => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn what_is_asked_for() {
-        let nothing = Asked { filter: Filter::default(), after: None, limit: LIMIT_DEFAULT };
+        let nothing = Asked { filter: Filter::default(), after: None, limit: LIMIT_DEFAULT as u16 };
         assert_eq!(asked(""), Ok(nothing));
         let filter = Filter {
             sensor_type: Some("warm & wet".to_owned()),
@@ -142,17 +126,12 @@ mod tests {
         let faults = asked(&format!("type={}&q=%00&limit=0&after=3", "x".repeat(51))).unwrap_err();
         let expected =
             [("type", "string_too_long"), ("q", "string_nul"), ("limit", "int_parsing"), ("after", "cursor")];
-        assert_eq!(faults, expected.map(|(name, kind)| (in_query(name).to_vec(), kind)));
+        assert_eq!(
+            faults,
+            expected.map(|(name, kind)| (vec![Step::Field("query"), Step::Field(name)], kind))
+        );
         for limit in ["1001", "-1", "ten", "1.0", ""] {
             assert!(asked(&format!("limit={limit}")).is_err(), "{limit}");
         }
-    }
-
-    #[test]
-    fn a_cursor_leads_back() {
-        for id in [i32::MIN, -1, 0, 3, i32::MAX] {
-            assert_eq!(id_of(&cursor(id)), Ok(id));
-        }
-        assert!(id_of("AAAAAx").is_err(), "bits that no cursor has");
     }
 }

@@ -7,23 +7,19 @@ use axum::{
     http::Request,
 };
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{BODY_MAX_BYTES, StoredBody, fields};
+use super::{BODY_MAX_BYTES, StoredBody, fields, read_value};
 use crate::{
     http::{
         Api,
-        body::{BodyLimits, read_json},
         error::{ApiError, ErrorBody, InvalidBody},
-        fault::{Faults, Refusal, Step},
+        fault::{Faults, Refusal},
+        parameters::Parameters,
         path,
-        query::Query,
     },
     store::sensors::{self, Deletion, ReadingsOf},
 };
-
-const NO_SUCH_SENSOR: ApiError = ApiError::NotFound("Sensor not found.");
 
 /// What is to change of a sensor. What is absent stays; other fields are ignored.
 #[derive(ToSchema)]
@@ -70,11 +66,8 @@ pub(in crate::http) async fn show(
     State(api): State<Api>,
     Path(sensor_id): Path<String>,
 ) -> Result<Json<StoredBody>, ApiError> {
-    let mut faults = Faults::default();
-    let Some(sensor_id) = faults.check(&path::SENSOR_ID, path::sensor_id(&sensor_id)) else {
-        return Err(ApiError::Invalid(faults));
-    };
-    let sensor = sensors::find(&api.pool, sensor_id).await?.ok_or(NO_SUCH_SENSOR)?;
+    let sensor_id = path::sensor(&sensor_id)?;
+    let sensor = sensors::find(&api.pool, sensor_id).await?.ok_or(ApiError::NO_SUCH_SENSOR)?;
     Ok(Json(sensor.into()))
 }
 
@@ -101,14 +94,12 @@ pub(in crate::http) async fn change(
     Path(sensor_id): Path<String>,
     request: Request<Body>,
 ) -> Result<Json<StoredBody>, ApiError> {
-    let limits = BodyLimits { max_bytes: BODY_MAX_BYTES.min(api.limits.body.max_bytes), ..api.limits.body };
-    let body = read_json(request, limits).await?;
-    let body: Value = serde_json::from_slice(&body).map_err(|error| ApiError::BadJson(error.to_string()))?;
+    let body = read_value(&api, request, BODY_MAX_BYTES).await?;
     let mut faults = Faults::default();
     let sensor_id = faults.check(&path::SENSOR_ID, path::sensor_id(&sensor_id));
     let change = fields::change(&body, &mut faults);
     let (Some(sensor_id), Some(change)) = (sensor_id, change) else { return Err(ApiError::Invalid(faults)) };
-    let sensor = sensors::update(&api.pool, sensor_id, change).await?.ok_or(NO_SUCH_SENSOR)?;
+    let sensor = sensors::update(&api.pool, sensor_id, change).await?.ok_or(ApiError::NO_SUCH_SENSOR)?;
     Ok(Json(sensor.into()))
 }
 
@@ -135,17 +126,14 @@ pub(in crate::http) async fn delete(
     Path(sensor_id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<DeletedBody>, ApiError> {
-    let mut faults = Faults::default();
-    let sensor_id = faults.check(&path::SENSOR_ID, path::sensor_id(&sensor_id));
-    let readings = match Query::parse(query.as_deref()).get("readings") {
-        None => Ok(ReadingsOf::Keep),
-        Some("delete") => Ok(ReadingsOf::Delete),
-        Some(_) => Err(Refusal::new("literal_error", "Input should be 'delete'")),
-    };
-    let readings = faults.check(&[Step::Field("query"), Step::Field("readings")], readings);
-    let (Some(sensor_id), Some(readings)) = (sensor_id, readings) else {
-        return Err(ApiError::Invalid(faults));
-    };
+    let mut parameters = Parameters::of(query.as_deref());
+    let sensor_id = parameters.sensor_id(&sensor_id);
+    let readings = parameters.take("readings", |text| match text {
+        "delete" => Ok(ReadingsOf::Delete),
+        _ => Err(Refusal::new("literal_error", "Input should be 'delete'")),
+    });
+    parameters.finish()?;
+    let readings = readings.unwrap_or(ReadingsOf::Keep);
     match sensors::delete(&api.pool, sensor_id, readings).await? {
         Deletion::Deleted { readings } => {
             api.known_sensors.remove(sensor_id);
@@ -155,7 +143,7 @@ pub(in crate::http) async fn delete(
         Deletion::HasReadings => {
             Err(ApiError::Conflict("The sensor has readings; ?readings=delete deletes them, too."))
         }
-        Deletion::NoSuchSensor => Err(NO_SUCH_SENSOR),
+        Deletion::NoSuchSensor => Err(ApiError::NO_SUCH_SENSOR),
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     reading::Timestamp,
-    store::{StoreError, pool::Pool},
+    store::{StoreError, error::is_out_of_range, pool::Pool},
 };
 
 /// Statistics that are asked for.
@@ -42,9 +42,6 @@ pub struct BucketStats {
 /// Most buckets that are looked up one by one; see [`StatsQuery::sql`].
 const LOOK_UPS_MAX: usize = 400;
 
-/// SQLSTATE `numeric_value_out_of_range`.
-const OUT_OF_RANGE: &str = "22003";
-
 /// By sensor and bucket; buckets without readings are left out.
 pub async fn stats(pool: &Pool, query: StatsQuery) -> Result<Vec<BucketStats>, StoreError> {
     pool.run("reading statistics", move |connection| {
@@ -60,10 +57,6 @@ pub async fn stats(pool: &Pool, query: StatsQuery) -> Result<Vec<BucketStats>, S
         })
     })
     .await
-}
-
-fn is_out_of_range(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(OUT_OF_RANGE))
 }
 
 impl StatsQuery {

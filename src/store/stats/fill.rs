@@ -3,12 +3,13 @@
 use chrono::{Days, NaiveDate};
 use sqlx::{Executor, PgConnection};
 
-use super::{KEPT, Mean, SUMMED_UP, is_out_of_range};
+use super::{KEPT, Mean, SUMMED_UP};
 use crate::{
     metrics::DAYS_KEPT,
     store::{
         StoreError,
         day_locks::{LOCK_CLASS, slot_of},
+        error::is_out_of_range,
         pool::Pool,
     },
 };

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
-use super::{DAYS_MAX, DayStats, Mean, SUMMED_UP, is_out_of_range};
-use crate::store::{StoreError, pool::Pool};
+use super::{DAYS_MAX, DayStats, Mean, SUMMED_UP};
+use crate::store::{StoreError, error::is_out_of_range, pool::Pool};
 
 /// What of a sensor's days could be told.
 #[derive(Default)]

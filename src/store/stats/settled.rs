@@ -3,8 +3,8 @@
 use chrono::{Days, NaiveDate};
 use sqlx::PgConnection;
 
-use super::{DAYS_MAX, DayStats, KEPT, Mean, SUMMED_UP, is_out_of_range};
-use crate::store::{StoreError, pool::Pool};
+use super::{DAYS_MAX, DayStats, KEPT, Mean, SUMMED_UP};
+use crate::store::{StoreError, error::is_out_of_range, pool::Pool};
 
 /// A sensor's newest days where those of the last week are kept, or without readings, and there are enough of them;
 /// none where there may be more to say: one of them is not kept, there are days in the future, or too few.

@@ -1,6 +1,6 @@
 //! A request's parameters, taken one by one; every fault is kept for the answer.
 
-use crate::http::{
+use super::{
     error::ApiError,
     fault::{Faults, Refusal, Step},
     path,
