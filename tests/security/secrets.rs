@@ -9,6 +9,9 @@ use crate::{
     tls::{PasswordRole, superuser},
 };
 
+/// Names and values of environment variables.
+type Settings<'a> = Vec<(&'a str, String)>;
+
 /// Neither as it is, nor as a list of bytes, nor in hexadecimal.
 #[track_caller]
 fn has_no_secret(text: &str, secrets: &[&str]) {
@@ -89,7 +92,6 @@ async fn no_secret_is_said_by_a_command_that_cannot_start() {
     let database = TestDatabase::create().await;
     let of = |name: &'static str, value: &str| (name, value.to_owned());
     let good = of("DATABASE_URL", &database.url);
-    type Settings<'a> = Vec<(&'a str, String)>;
     let cases: [(&[&str], Settings<'_>); 12] = [
         (&["worker"], vec![of("DATABASE_URL", "mysql://me:hush@db/app")]),
         (&["api"], vec![of("DATABASE_URL", "postgres://me:hu?hush@db/app")]),
