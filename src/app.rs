@@ -13,14 +13,17 @@ mod worker;
 use std::time::Duration;
 
 use clap::Subcommand;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
     DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig,
     MetricsConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
-use crate::health::Health;
+use crate::{
+    health::Health,
+    log_level::LogLevel,
+    metrics::{Exposition, Served},
+};
 
 pub use logging::start_logging;
 
@@ -115,57 +118,60 @@ pub enum Command {
     Openapi,
 }
 
-/// What every long-running role of a process shares: one health, one recorder of metrics.
+/// What every long-running role of a process shares: one health, one recorder of metrics, one level of its log.
 #[derive(Clone)]
 struct Operations {
     health: Health,
-    metrics: PrometheusHandle,
+    metrics: Exposition,
+    log_level: LogLevel,
 }
 
 impl Operations {
     /// Once a process.
-    fn start() -> anyhow::Result<Self> {
+    fn start(roles: Served, log_level: LogLevel) -> anyhow::Result<Self> {
         /// Histograms hold their samples until then, or until somebody asks for them.
         const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-        let metrics = crate::metrics::install()?;
+        let health = Health::default();
+        let metrics = crate::metrics::install(roles, &health)?;
+        tokio::spawn(logging::toggle_on_signal(log_level.clone()));
         let upkeep = metrics.clone();
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(UPKEEP_INTERVAL).await;
-                upkeep.run_upkeep();
+                upkeep.upkeep();
             }
         });
-        Ok(Self { health: Health::default(), metrics })
+        Ok(Self { health, metrics, log_level })
     }
 }
 
 /// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop.
-pub fn run(command: Command) -> anyhow::Result<()> {
+pub fn run(command: Command, log_level: LogLevel) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(cancel_on_signal(stop.clone()));
-        dispatch(command, stop).await
+        dispatch(command, log_level, stop).await
     })
 }
 
-async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<()> {
+async fn dispatch(command: Command, log_level: LogLevel, stop: CancellationToken) -> anyhow::Result<()> {
     let settings = KafkaSettings::from_env();
     match command {
         Command::Migrate { database, kafka, topic, schema } => {
             migrate::run(&database, &kafka, &settings, &topic, &schema).await
         }
         Command::Api { database, kafka, http, ingest } => {
-            let operations = Operations::start()?;
+            let operations = Operations::start(Served::Api, log_level)?;
             api::run(&database, &kafka, &settings, &http, &ingest, operations, stop).await
         }
         Command::Worker { database, kafka, ingest, worker, metrics } => {
-            let operations = Operations::start()?;
+            let operations = Operations::start(Served::Worker, log_level)?;
             worker::run(&database, &kafka, &settings, &ingest, &worker, &metrics, operations, stop).await
         }
         Command::All { database, kafka, topic, schema, http, ingest, worker } => {
             migrate::run(&database, &kafka, &settings, &topic, &schema).await?;
             let metrics = MetricsConfig { metrics_addr: None };
-            let operations = Operations::start()?;
+            let operations = Operations::start(Served::Both, log_level)?;
             let api =
                 api::run(&database, &kafka, &settings, &http, &ingest, operations.clone(), stop.clone());
             let worker = worker::run(

@@ -287,6 +287,10 @@ pub struct WorkerConfig {
     #[arg(long, env = "ASSIGN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub assign_timeout: Duration,
 
+    /// A consumer whose loop does not turn for so long is stuck, which `/healthz` says
+    #[arg(long, env = "STUCK_AFTER", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub stuck_after: Duration,
+
     /// Longest wait for in-flight work when partitions are revoked or the process stops
     #[arg(long, env = "DRAIN_TIMEOUT", default_value = "15s", value_parser = humantime::parse_duration)]
     pub drain_timeout: Duration,

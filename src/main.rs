@@ -10,7 +10,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Sensor readings from HTTP and Kafka into TimescaleDB, each stored exactly once.
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(version = sensorpipe::version::VERSION_AND_COMMIT, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -25,6 +25,6 @@ fn main() -> anyhow::Result<()> {
         _ => {}
     }
     let cli = Cli::parse();
-    app::start_logging(&cli.log)?;
-    app::run(cli.command)
+    let log_level = app::start_logging(&cli.log)?;
+    app::run(cli.command, log_level)
 }

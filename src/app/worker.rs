@@ -12,8 +12,8 @@ use crate::{
     config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, WorkerConfig},
     health::{Component, Need},
     http,
-    pipeline::{Member, MemberConfig, MemberError},
-    store::{self, WriterConfig},
+    pipeline::{Member, MemberConfig, MemberError, Outage},
+    store::{self, Pool, WriterConfig},
 };
 
 /// How long to wait for `migrate` when everything is started at once.
@@ -34,7 +34,7 @@ pub(super) async fn run(
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Operations { health, metrics: recorder } = operations;
+    let Operations { health, metrics: recorder, .. } = operations;
     let component = health.component("worker", Need::Required);
     let served = metrics.metrics_addr.map(|address| {
         tracing::info!("serving /metrics, /healthz and /readyz on http://{address}");
@@ -45,6 +45,8 @@ pub(super) async fn run(
         () = stop.cancelled() => return Ok(()),
     }
     component.up();
+    let postgres = health.component("worker_postgres", Need::Required);
+    let probing = tokio::spawn(Pool::for_probe(database)?.watch(postgres, stop.clone()));
     let retention = Retention {
         database: database.clone(),
         acceptance: ingest.acceptance(),
@@ -52,13 +54,16 @@ pub(super) async fn run(
         interval: worker.retention_interval,
     };
     let retaining = ingest.retention.map(|_| tokio::spawn(retention.run(stop.clone())));
-    let config = member_config(database, kafka, settings, ingest, worker, component);
+    let kafka_health = health.component("worker_kafka", Need::Required);
+    let config = member_config(database, kafka, settings, ingest, worker, component, kafka_health);
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {
-        let member = Member::new(config.clone(), index, Handle::current(), stop.clone());
+        let name = format!("consumer-{index}");
+        let pulse = health.pulse(name.clone(), worker.stuck_after);
+        let member = Member::new(config.clone(), index, Handle::current(), stop.clone(), pulse);
         let ended = ended.clone();
         thread::Builder::new()
-            .name(format!("consumer-{index}"))
+            .name(name)
             .spawn(move || {
                 let outcome = member.run();
                 // The role listens until every consumer has ended.
@@ -77,6 +82,7 @@ pub(super) async fn run(
         stop.cancel();
     }
     health.stopping();
+    probing.await.context("asking whether Postgres answers")?;
     if let Some(retaining) = retaining {
         retaining.await.context("dropping old readings")?;
     }
@@ -93,6 +99,7 @@ fn member_config(
     ingest: &IngestConfig,
     worker: &WorkerConfig,
     health: Component,
+    kafka_health: Component,
 ) -> MemberConfig {
     MemberConfig {
         database: database.clone(),
@@ -116,5 +123,7 @@ fn member_config(
         assign_timeout: worker.assign_timeout,
         drain_timeout: worker.drain_timeout,
         health,
+        kafka_health,
+        outage: Outage::default(),
     }
 }

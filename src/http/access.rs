@@ -56,6 +56,7 @@ pub(super) fn needed(method: &Method, route: &str) -> Option<Scopes> {
         }
         // Whoever sent readings may ask what became of them.
         "/receipts/{partition}/{offset}" => Some(Scopes::one(Scope::Ingest) | Scopes::one(Scope::Read)),
+        "/log-level" => Some(Scopes::one(Scope::Admin)),
         _ if is_reading => Some(Scopes::one(Scope::Read)),
         _ => Some(Scopes::one(Scope::Admin)),
     }
@@ -277,6 +278,7 @@ mod tests {
         assert_eq!(needed(&Method::GET, "/docs/{file}/more"), Some(READ));
         assert_eq!(needed(&Method::POST, "/sensor_data/{sensor_id}"), Some(Scopes::one(Scope::Ingest)));
         assert_eq!(needed(&Method::POST, "/sensors"), Some(Scopes::one(Scope::Admin)));
+        assert_eq!(needed(&Method::GET, "/log-level"), Some(Scopes::one(Scope::Admin)));
         assert_eq!(needed(&Method::GET, "/metrics"), None);
     }
 

@@ -23,6 +23,7 @@ mod fault;
 mod health;
 mod ingest;
 mod known_sensors;
+mod log_level;
 mod middleware;
 mod parameters;
 pub mod parsing;
@@ -48,7 +49,6 @@ mod visibility;
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{Router, http::HeaderMap};
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
@@ -73,6 +73,8 @@ use crate::{
     config::{AdmissionConfig, CorsOrigin, HttpConfig, IngestConfig, Rollups},
     health::Health,
     kafka::producer::{Producer, Receipt},
+    log_level::LogLevel,
+    metrics::Exposition,
     reading::{Acceptance, Timestamp, Window},
     store::Pool,
 };
@@ -207,9 +209,9 @@ impl Deref for Api {
         (name = "sensors", description = "What measures."),
         (name = "readings", description = "What was measured."),
         (name = "statistics", description = "What it comes to."),
-        (name = "operations", description = "What Kubernetes and Prometheus ask; open to all."),
+        (name = "operations", description = "What Kubernetes and Prometheus ask, open to all; and the log."),
     ),
-    paths(health::alive, health::ready, health::render)
+    paths(health::alive, health::ready, health::render, log_level::show, log_level::change)
 )]
 struct Document;
 
@@ -234,20 +236,30 @@ pub fn openapi_document() -> String {
     document::text(documented_routes().into_openapi())
 }
 
+/// What is asked of the process itself.
+#[derive(Clone)]
+pub struct Operations {
+    /// What `/healthz` and `/readyz` answer.
+    pub health: Health,
+    /// What `/metrics` answers.
+    pub metrics: Exposition,
+    /// What `/log-level` shows and changes.
+    pub log_level: LogLevel,
+}
+
 /// Every route of the api; `keys` says who may use them, `origins` whose pages may.
-pub fn router(
-    api: Api,
-    keys: KeyRing,
-    origins: &[CorsOrigin],
-    health: Health,
-    metrics: PrometheusHandle,
-) -> Router {
+pub fn router(api: Api, keys: KeyRing, origins: &[CorsOrigin], operations: Operations) -> Router {
+    /// More than a log level takes.
+    const LOG_LEVEL_MAX_BYTES: usize = 4_096;
     let rules = Rules { timeout: api.limits.request_timeout, keys };
+    let limits = BodyLimits { max_bytes: LOG_LEVEL_MAX_BYTES, ..api.limits.body };
+    let Operations { health, metrics, log_level } = operations;
     let (routes, document) = documented_routes().split_for_parts();
     let routes = routes
         .with_state(api)
         .merge(docs::routes(document::text(document)))
-        .merge(health::routes(health, metrics));
+        .merge(health::routes(health, metrics))
+        .merge(log_level::routes(log_level, limits));
     let routes = finished(routes, rules);
     match cors::layer(origins) {
         // Outermost: a browser's question beforehand shows no key.
@@ -260,7 +272,7 @@ pub fn router(
 pub async fn serve_operations(
     address: std::net::SocketAddr,
     health: Health,
-    metrics: PrometheusHandle,
+    metrics: Exposition,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     /// None of the three waits for anything.

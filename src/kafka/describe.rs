@@ -51,9 +51,6 @@ pub(super) fn describe_topic<C: ClientContext>(
 /// The same question, its answer taken whenever it is there. To be dropped before the client.
 pub(super) struct TopicQuestion(Question);
 
-// SAFETY: librdkafka's queues and options are bound to no thread, and only one thread at a time has these.
-unsafe impl Send for TopicQuestion {}
-
 impl TopicQuestion {
     /// Asks; the answer, or that there is none, is due after `timeout`.
     pub(super) fn ask<C: ClientContext>(
@@ -192,7 +189,7 @@ pub(super) fn latest_failure<C: ClientContext>(client: &Client<C>) -> Option<Str
 }
 
 /// A native handle that is freed with its own function on every way out.
-struct Owned<T> {
+pub(super) struct Owned<T> {
     handle: NonNull<T>,
     free: unsafe extern "C" fn(*mut T),
 }
@@ -207,7 +204,7 @@ impl<T> Owned<T> {
         })
     }
 
-    fn as_ptr(&self) -> *mut T {
+    pub(super) fn as_ptr(&self) -> *mut T {
         self.handle.as_ptr()
     }
 }
@@ -220,14 +217,17 @@ impl<T> Drop for Owned<T> {
 }
 
 /// Options and the queue of its own on which one admin request is answered.
-struct Question {
-    options: Owned<native::rd_kafka_AdminOptions_t>,
-    queue: Owned<native::rd_kafka_queue_t>,
+pub(super) struct Question {
+    pub(super) options: Owned<native::rd_kafka_AdminOptions_t>,
+    pub(super) queue: Owned<native::rd_kafka_queue_t>,
     timeout: Duration,
 }
 
+// SAFETY: librdkafka's queues and options are bound to no thread, and only one thread at a time has these.
+unsafe impl Send for Question {}
+
 impl Question {
-    fn new<C: ClientContext>(
+    pub(super) fn new<C: ClientContext>(
         client: &Client<C>,
         operation: native::rd_kafka_admin_op_t,
         timeout: Duration,
@@ -258,7 +258,7 @@ impl Question {
     }
 
     /// The event of this type; none where nothing has come in time.
-    fn answer_within(
+    pub(super) fn answer_within(
         &self,
         timeout_ms: c_int,
         event_type: c_int,
@@ -295,7 +295,7 @@ fn c_name(topic: &str) -> Result<CString, DescribeError> {
     })
 }
 
-fn no_answer() -> DescribeError {
+pub(super) fn no_answer() -> DescribeError {
     DescribeError {
         code: RDKafkaErrorCode::RequestTimedOut,
         message: "the cluster gave no answer".to_owned(),
@@ -330,7 +330,7 @@ unsafe fn text(text: *const c_char) -> Option<String> {
 ///
 /// # Safety
 /// `get` returns null or an array of as many elements as it says, which outlives `'a`.
-unsafe fn array<'a, T>(get: impl FnOnce(*mut usize) -> *mut *const T) -> &'a [*const T] {
+pub(super) unsafe fn array<'a, T>(get: impl FnOnce(*mut usize) -> *mut *const T) -> &'a [*const T] {
     let mut count = 0;
     let first = get(&raw mut count);
     if first.is_null() || count == 0 {

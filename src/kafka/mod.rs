@@ -5,6 +5,7 @@ mod bulk_producer;
 mod client;
 mod consumer;
 mod describe;
+mod ends;
 mod group;
 mod live_topic;
 mod partition_queue;

@@ -13,7 +13,9 @@
 //! The thread alone changes the assignment, and it never waits for the database.
 
 mod assignment;
+mod lag;
 mod member;
+mod outage;
 mod ownership;
 mod rebalance;
 mod session;
@@ -21,4 +23,5 @@ mod starts;
 mod writer;
 
 pub use member::{Member, MemberConfig, MemberError};
+pub use outage::Outage;
 pub use starts::Log;

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     Log,
+    lag::InFlight,
     member::{MemberError, Reply, send},
     rebalance::Rebalance,
     session::Session,
@@ -18,18 +19,26 @@ use crate::{
     batch::Batch,
     config::{KafkaConfig, Start},
     kafka::{GroupEvent, TopicIdentity},
-    metrics::{ASSIGNED_PARTITIONS, LAG_RECORDS, REBALANCES},
+    metrics::{ASSIGNED_PARTITIONS, REBALANCES, STALLED_PARTITIONS},
     store::Fence,
 };
 
 /// How long one question to Kafka may take.
 pub(super) const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Why a partition of ours stands still, and where.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stall {
+    gap: Gap,
+    pub(super) stored: i64,
+}
+
 impl Session<'_> {
     pub(super) fn on_group_event(&mut self, event: GroupEvent) -> Result<(), MemberError> {
         match event {
             GroupEvent::Assigned(partitions) => {
                 count_rebalance("assigned");
+                self.was_assigned |= partitions.is_empty();
                 if partitions.is_empty() {
                     // Most rebalances of the group bring this one nothing.
                     self.consumer.assign(&[])?;
@@ -99,6 +108,8 @@ impl Session<'_> {
         };
         let mut logs = Vec::with_capacity(looked_at.len());
         for partition in looked_at {
+            // Each question has its bound, and there may be many.
+            self.member.pulse.beat();
             let watermarks = self.consumer.watermarks(partition, KAFKA_TIMEOUT)?;
             logs.push(PartitionLog { partition, watermarks });
         }
@@ -107,11 +118,12 @@ impl Session<'_> {
 
     pub(super) fn on_starts(&mut self, starts: &[PartitionStart]) -> Result<(), MemberError> {
         self.rebalance = Rebalance::None;
+        self.was_assigned = true;
         let mut good = Vec::with_capacity(starts.len());
         for start in starts {
             match start.start {
                 Ok(offset) => good.push((start.partition, offset)),
-                Err(gap) => starts::report_gap(&self.log, start.partition, gap),
+                Err(gap) => self.stand_still(start.partition, gap, start.stored),
             }
         }
         for &(partition, offset) in &good {
@@ -128,7 +140,7 @@ impl Session<'_> {
 
     /// Nothing of the batch was written. What is somebody else's is dropped, the rest goes again.
     pub(super) fn on_fenced(&mut self, mut batch: Batch, fences: &[Fence]) -> Result<(), MemberError> {
-        self.link.in_flight.clear();
+        self.link.in_flight = InFlight::default();
         let (mut settled, mut moved) = (BTreeSet::new(), Vec::new());
         for fence in fences {
             let Some(span) = batch.spans().iter().find(|span| span.partition == fence.partition) else {
@@ -184,7 +196,7 @@ impl Session<'_> {
         let Some(position) = self.assignment.position(partition) else { return Ok(()) };
         match self.gap_at(partition, position) {
             Ok(gap) => {
-                starts::report_gap(&self.log, partition, gap);
+                self.stand_still(partition, gap, position);
                 self.consumer.unassign(&[partition])?;
             }
             Err(error) => {
@@ -194,6 +206,15 @@ impl Session<'_> {
             }
         }
         Ok(())
+    }
+
+    fn stand_still(&mut self, partition: i32, gap: Gap, stored: i64) {
+        starts::report_gap(&self.log, partition, gap);
+        // All of a topic made anew is still to be stored.
+        let stored = if gap == Gap::TopicRecreated { 0 } else { stored };
+        if self.stalled.insert(partition, Stall { gap, stored }).is_none() {
+            metrics::gauge!(STALLED_PARTITIONS, "gap" => gap.as_str()).increment(1);
+        }
     }
 
     /// Why a partition cannot be read on from where it stands.
@@ -207,7 +228,7 @@ impl Session<'_> {
 
     pub(super) fn give_up_revoked(&mut self) -> Result<(), MemberError> {
         let (filling, in_flight) = (&self.filling, &self.link.in_flight);
-        let is_pending = |partition| filling.has(partition) || in_flight.contains(&partition);
+        let is_pending = |partition| filling.has(partition) || in_flight.has(partition);
         if let Some(partitions) = self.rebalance.take_revoked(Instant::now(), is_pending) {
             self.commit_to_kafka();
             self.forget(&partitions);
@@ -219,8 +240,10 @@ impl Session<'_> {
 
     pub(super) fn forget(&mut self, partitions: &[i32]) {
         for &partition in partitions {
+            if let Some(stall) = self.stalled.remove(&partition) {
+                metrics::gauge!(STALLED_PARTITIONS, "gap" => stall.gap.as_str()).decrement(1);
+            }
             if self.assignment.owns(partition) {
-                metrics::gauge!(LAG_RECORDS, "partition" => partition.to_string()).set(0);
                 metrics::gauge!(ASSIGNED_PARTITIONS).decrement(1);
             }
         }

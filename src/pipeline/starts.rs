@@ -65,6 +65,8 @@ impl Gap {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PartitionStart {
     pub(super) partition: i32,
+    /// The stored offset as it is.
+    pub(super) stored: i64,
     pub(super) start: Result<i64, Gap>,
 }
 
@@ -126,7 +128,7 @@ fn judge(stored: &StoredOffset, wanted: &StartsWanted) -> PartitionStart {
         Some(log) if stored.next_offset < log.watermarks.low => Err(Gap::RecordsExpired),
         _ => Ok(stored.next_offset),
     };
-    PartitionStart { partition: stored.partition, start }
+    PartitionStart { partition: stored.partition, stored: stored.next_offset, start }
 }
 
 /// Says loudly that a partition stands still, and why.

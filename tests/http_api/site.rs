@@ -14,6 +14,7 @@ use sensorpipe::{
     health::{Health, Need},
     http::{self, Api, KeyRing, KnownSensors, Limits},
     kafka::producer::Producer,
+    log_level::LogLevel,
     store::{Pool, keys::StoredKeys},
 };
 use serde_json::Value;
@@ -63,8 +64,11 @@ impl Server {
         let api = Api::new(producer, pool, reads, known_sensors.clone(), Limits::new(&http, &config(&[])));
         tokio::spawn(api.watch_visibility(stop.clone()));
         // The process has one recorder, and no test may be the one that installs it.
-        let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let router = http::router(api, keys.clone(), &http.cors_allow_origins, health.clone(), metrics);
+        let metrics = PrometheusBuilder::new().build_recorder().handle().into();
+        // Nor may one change what the others log.
+        let log_level = LogLevel::new("info", Box::new(|_| true));
+        let operations = http::Operations { health: health.clone(), metrics, log_level };
+        let router = http::router(api, keys.clone(), &http.cors_allow_origins, operations);
         let serving = tokio::spawn(http::serve(listener, router, stop.clone(), DRAIN_TIMEOUT));
         let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
         Self { url, known_sensors, keys, health, stop, serving, client }
