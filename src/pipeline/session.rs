@@ -21,6 +21,7 @@ use crate::{
     kafka::Consumer,
     metrics::BATCH_PHASE_SECONDS,
     reading::Timestamp,
+    traces::Filled,
 };
 
 /// The loop turns at least this often, so that the group is served whatever happens.
@@ -205,12 +206,16 @@ impl<'a> Session<'a> {
         for (phase, took) in [("fetch", fetch), ("decode", decode), ("wait", wait)] {
             metrics::histogram!(BATCH_PHASE_SECONDS, "phase" => phase).record(took);
         }
-        self.send_to_writer(batch);
+        let ended = Instant::now();
+        // The first records were taken before it was known that there are some.
+        let started = ended.checked_sub(filled.max(fetch + decode)).unwrap_or(ended);
+        self.send_to_writer(batch, Some(Filled { started, ended, fetch, decode }));
     }
 
-    pub(super) fn send_to_writer(&mut self, batch: Batch) {
+    /// `filled` is none where the batch was handed over before.
+    pub(super) fn send_to_writer(&mut self, batch: Batch, filled: Option<Filled>) {
         self.link.in_flight = InFlight::of(&batch);
-        let job = Job { log: Arc::clone(&self.log), batch };
+        let job = Job { log: Arc::clone(&self.log), batch, filled };
         if self.link.jobs.try_send(job).is_err() {
             // One job at a time fits always; only a writer that is gone refuses.
             tracing::error!("the writer has ended unasked");

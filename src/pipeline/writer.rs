@@ -15,12 +15,15 @@ use crate::{
         WRITE_RETRIES, WRITE_SECONDS,
     },
     store::{BatchWriter, Fence, Phases, Report, Written},
+    traces::{self, BatchSpan, Filled},
 };
 
 /// A batch to write, and the log that its offsets belong to.
 pub(super) struct Job {
     pub(super) log: Arc<Log>,
     pub(super) batch: Batch,
+    /// How it was filled; none where it was handed over before.
+    pub(super) filled: Option<Filled>,
 }
 
 /// What became of a batch; the batch comes back, for its memory or for what is left to do.
@@ -55,23 +58,48 @@ async fn write(
     store: &mut BatchWriter,
     health: &Component,
     outage: &Outage,
-    Job { log, batch }: Job,
+    Job { log, batch, filled }: Job,
 ) -> Outcome {
+    let mut span = BatchSpan::start(&log.topic, &batch, filled);
+    let context = span.as_ref().map(BatchSpan::context);
+    let written =
+        traces::within(context, until_written(store, health, outage, (&log, &batch), &mut span)).await;
+    match written {
+        Written::Committed(_) => Outcome::Committed(batch),
+        Written::Fenced(fences) => Outcome::Fenced(batch, fences),
+    }
+}
+
+/// Attempts, with a pause after each that fails.
+async fn until_written(
+    store: &mut BatchWriter,
+    health: &Component,
+    outage: &Outage,
+    (log, batch): (&Log, &Batch),
+    span: &mut Option<BatchSpan>,
+) -> Written {
     let mut trouble = outage.trouble(health);
     loop {
         let started = Instant::now();
-        match store.write(&log, &batch).await {
-            Ok(Written::Committed(report)) => {
+        match store.write(log, batch).await {
+            Ok(written) => {
                 trouble.over();
-                record(&batch, report, started.elapsed());
-                return Outcome::Committed(batch);
-            }
-            Ok(Written::Fenced(fences)) => {
-                trouble.over();
-                metrics::counter!(FENCES).increment(fences.len() as u64);
-                return Outcome::Fenced(batch, fences);
+                match &written {
+                    Written::Committed(report) => record(batch, report, started.elapsed()),
+                    Written::Fenced(fences) => metrics::counter!(FENCES).increment(fences.len() as u64),
+                }
+                if let Some(span) = span.take() {
+                    match &written {
+                        Written::Committed(report) => span.committed(report),
+                        Written::Fenced(fences) => span.fenced(fences.len()),
+                    }
+                }
+                return written;
             }
             Err(error) => {
+                if let Some(span) = span {
+                    span.failed_once(error.sqlstate());
+                }
                 let class = error.sqlstate().map_or("none".to_owned(), |state| state[..2].to_owned());
                 metrics::counter!(WRITE_RETRIES, "sqlstate_class" => class).increment(1);
                 let attempts = trouble.met(&error);
@@ -82,7 +110,7 @@ async fn write(
 }
 
 /// Everything that is counted, once a batch.
-fn record(batch: &Batch, report: Report, took: Duration) {
+fn record(batch: &Batch, report: &Report, took: Duration) {
     metrics::histogram!(WRITE_SECONDS).record(took);
     let Phases { prepare, copy, commit } = report.phases;
     for (phase, took) in [("prepare", prepare), ("copy", copy), ("commit", commit)] {
@@ -95,7 +123,7 @@ fn record(batch: &Batch, report: Report, took: Duration) {
     for (fate, count) in [("stored", stored), ("duplicate", duplicates), ("dead_lettered", dead_lettered)] {
         metrics::counter!(READINGS, "fate" => fate).increment(count as u64);
     }
-    for (reason, count) in report.reasons {
+    for &(reason, count) in &report.reasons {
         metrics::counter!(DEAD_LETTERS, "reason" => reason.as_str()).increment(count);
         tracing::warn!(reason = reason.as_str(), count, "readings dead-lettered");
     }
