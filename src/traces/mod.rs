@@ -71,11 +71,11 @@ impl Traces {
         Self(None)
     }
 
-    /// Once a process, outside of the runtime: the exporter has a thread and a blocking client of its own.
+    /// Once a process, outside of the runtime: delivery has threads of its own, and waits on them.
     ///
     /// `service` is the process' name where the environment has none.
     pub fn start(settings: Settings, service: &'static str) -> Result<Self, InvalidSetting> {
-        let Settings::On { collector, is_named } = settings else { return Ok(Self::off()) };
+        let Settings::On { collector, timeout, is_named } = settings else { return Ok(Self::off()) };
         let mut resource = Resource::builder()
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .with_attribute(KeyValue::new("service.instance.id", uuid::Uuid::now_v7().to_string()));
@@ -85,7 +85,7 @@ impl Traces {
         let provider = SdkTracerProvider::builder()
             .with_resource(resource.build())
             .with_sampler(LinkedSampler::new(Config::default().sampler))
-            .with_batch_exporter(Delivery::new(&collector)?)
+            .with_batch_exporter(Delivery::new(&collector, timeout)?)
             .build();
         let scope = InstrumentationScope::builder("sensorpipe").with_version(env!("CARGO_PKG_VERSION"));
         // A process starts them once; whoever does so again keeps the first.

@@ -1,7 +1,9 @@
 //! What the standard's environment variables say; those that are not here are read by the SDK itself.
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
 
-use reqwest::Url;
+use std::time::Duration;
+
+use hyper::Uri;
 
 /// Whether there are traces, and where they go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub enum Settings {
     On {
         /// Its scheme, host and port, without what may be secret.
         collector: String,
+        /// Longest time that one delivery may take.
+        timeout: Duration,
         /// Whether the environment names this service.
         is_named: bool,
     },
@@ -27,6 +31,7 @@ pub struct InvalidSetting {
 
 const ENDPOINT: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 const PROTOCOL: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+const TIMEOUT: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
 const SAMPLERS: [&str; 6] = [
     "always_on",
     "always_off",
@@ -35,6 +40,8 @@ const SAMPLERS: [&str; 6] = [
     "parentbased_always_off",
     "parentbased_traceidratio",
 ];
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Settings {
     /// What the process environment says.
@@ -72,7 +79,16 @@ impl Settings {
             || var("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|attributes| names_service(&attributes));
         let collector = collector(&endpoint)
             .ok_or(InvalidSetting { variable, expected: "is not a URL such as http://collector:4318" })?;
-        Ok(Self::On { collector, is_named })
+        let timeout = match first_of(TIMEOUT) {
+            None => DEFAULT_TIMEOUT,
+            Some((variable, text)) => match text.parse() {
+                Ok(millis @ 1..) => Duration::from_millis(millis),
+                Ok(_) | Err(_) => {
+                    return Err(InvalidSetting { variable, expected: "is a number of milliseconds" });
+                }
+            },
+        };
+        Ok(Self::On { collector, timeout, is_named })
     }
 }
 
@@ -103,10 +119,14 @@ fn names_service(attributes: &str) -> bool {
 }
 
 fn collector(endpoint: &str) -> Option<String> {
-    let url = Url::parse(endpoint).ok()?;
-    let is_http = matches!(url.scheme(), "http" | "https");
-    let (host, port) = (url.host_str()?, url.port_or_known_default()?);
-    is_http.then(|| format!("{}://{host}:{port}", url.scheme()))
+    let uri: Uri = endpoint.parse().ok()?;
+    let (scheme, host) = (uri.scheme_str()?, uri.host().filter(|host| !host.is_empty())?);
+    let port = uri.port_u16();
+    match scheme {
+        "http" => Some(format!("http://{host}:{}", port.unwrap_or(80))),
+        "https" => Some(format!("https://{host}:{}", port.unwrap_or(443))),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +143,9 @@ mod tests {
 
     #[test]
     fn only_a_collector_turns_traces_on() {
-        let on = |collector: &str, is_named| Ok(Settings::On { collector: collector.to_owned(), is_named });
+        let on = |collector: &str, is_named| {
+            Ok(Settings::On { collector: collector.to_owned(), timeout: DEFAULT_TIMEOUT, is_named })
+        };
         assert_eq!(settings(&[]), Ok(Settings::Off));
         assert_eq!(
             settings(&[("OTEL_SERVICE_NAME", "x"), ("OTEL_TRACES_SAMPLER", "always_on")]),
@@ -141,7 +163,8 @@ mod tests {
     #[test]
     fn what_may_be_secret_in_an_endpoint_is_not_shown() {
         let secret = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://me:hush@collector/v1/traces?key=hush");
-        let shown = Settings::On { collector: "https://collector:443".to_owned(), is_named: false };
+        let collector = "https://collector:443".to_owned();
+        let shown = Settings::On { collector, timeout: DEFAULT_TIMEOUT, is_named: false };
         assert_eq!(settings(&[HERE, secret]), Ok(shown));
     }
 
@@ -152,6 +175,8 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "grpc://collector:4317"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
             ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
+            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "0"),
             ("OTEL_TRACES_EXPORTER", "zipkin"),
             ("OTEL_TRACES_SAMPLER", "most"),
         ] {

@@ -3,7 +3,11 @@
 use serde_json::Value;
 use testbed::{Record, TestDatabase, TestTopic};
 
-use crate::{PATIENCE, TIME, collector::Collector, role};
+use crate::{
+    PATIENCE, TIME,
+    collector::{Collector, Span},
+    role,
+};
 
 const LINKS_MAX: usize = 128;
 
@@ -63,6 +67,6 @@ async fn a_batch_is_linked_to_as_many_requests_as_are_bearable() {
     let log = worker.stderr();
     let dead_lettered = log.lines().find(|line| line.contains("readings dead-lettered")).expect("it is said");
     let line: Value = serde_json::from_str(dead_lettered).unwrap();
-    let traces: Vec<String> = batches.iter().map(|batch| batch.trace_id()).collect();
+    let traces: Vec<String> = batches.iter().map(Span::trace_id).collect();
     assert!(traces.iter().any(|trace_id| line["trace_id"] == **trace_id), "{line}, {traces:?}");
 }

@@ -6,7 +6,11 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::Value;
 use testbed::{TestDatabase, TestTopic, free_address};
 
-use crate::{CLIENT_SPAN, PATIENCE, TRACE, collector::Collector, is_ready, post, role, traceparent};
+use crate::{
+    CLIENT_SPAN, PATIENCE, TRACE,
+    collector::{Collector, Span},
+    is_ready, post, role, traceparent,
+};
 
 /// Nothing is delivered before the end, so what is there was flushed then.
 const AT_THE_END: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "600000");
@@ -134,6 +138,6 @@ async fn the_client_decides_where_the_sampler_goes_by_parents() {
     );
     let batches = collector.named("process ");
     assert_eq!(batches.len(), 1, "the batch of the kept one alone: {batches:#?}");
-    let traces: BTreeSet<String> = collector.spans().iter().map(|span| span.trace_id()).collect();
+    let traces: BTreeSet<String> = collector.spans().iter().map(Span::trace_id).collect();
     assert_eq!(traces, BTreeSet::from([TRACE.to_owned(), batches[0].trace_id()]));
 }

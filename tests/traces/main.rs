@@ -1,5 +1,7 @@
 //! Traces from a request to the transaction that stored it, as a collector sees them, against real servers.
 
+#![expect(clippy::unwrap_used, reason = "what is unwrapped is what the test is about")]
+
 mod batches;
 mod collector;
 mod journeys;
