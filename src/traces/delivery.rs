@@ -53,7 +53,7 @@ impl Delivery {
 
     /// The error may show an endpoint with its secrets, so it is for those who ask for it.
     fn impossible(error: &dyn std::error::Error) -> InvalidSetting {
-        tracing::debug!(error, "spans cannot be delivered");
+        tracing::debug!(error = %error, "spans cannot be delivered");
         InvalidSetting {
             variable: "OTEL_EXPORTER_OTLP_*",
             expected: "the compression is gzip or none, and https needs the system's certificates",

@@ -23,8 +23,6 @@ async fn a_request_leads_to_the_transaction_that_stored_it() {
     let address = free_address();
     let mut api = role(&["api"], &database, &topic, collector.address)
         .env("HTTP_ADDR", &address.to_string())
-        .env("LOG_FORMAT", "json")
-        .env("LOG_LEVEL", "info,sqlx=debug")
         .env("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")
         .env(AT_THE_END.0, AT_THE_END.1)
         .start();
@@ -88,16 +86,35 @@ async fn a_request_leads_to_the_transaction_that_stored_it() {
 
     let everything = format!("{:?}", collector.spans());
     assert!(!everything.contains("1234.5"), "a value is in a span: {everything}");
-    let said: Vec<Value> = api.stderr().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let of_trace: Vec<&Value> = said.iter().filter(|line| line["trace_id"] == TRACE).collect();
-    assert!(!of_trace.is_empty(), "{}", api.stderr());
-    for line in of_trace {
-        assert_eq!(
-            (&line["span_id"], &line["request.id"]),
-            (&request.span_id().into(), &"request-7".into()),
-            "{line}"
-        );
-    }
+}
+
+#[tokio::test]
+async fn log_lines_name_the_trace_that_they_are_about() {
+    let collector = Collector::start().await;
+    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
+    let address = free_address();
+    let mut api = role(&["api"], &database, &topic, collector.address)
+        .env("HTTP_ADDR", &address.to_string())
+        .env("LOG_FORMAT", "json")
+        .env("LOG_LEVEL", "info,sqlx=debug")
+        .start();
+    is_ready(address).await;
+    let answer = reqwest::Client::new()
+        .get(format!("http://{address}/sensors"))
+        .header("traceparent", traceparent("00"))
+        .header("x-request-id", "request-8")
+        .send()
+        .await;
+    assert_eq!(answer.expect("the api answers").status(), 200);
+    api.terminate();
+    assert!(api.ended(PATIENCE).await.success());
+    let log = api.stderr();
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON"));
+    let (ours, others): (Vec<Value>, Vec<Value>) = lines.partition(|line| line["request.id"] == "request-8");
+    assert!(!ours.is_empty() && !others.is_empty(), "{log}");
+    assert!(ours.iter().all(|line| line["trace_id"] == TRACE && line["span_id"] != CLIENT_SPAN), "{ours:?}");
+    assert!(others.iter().all(|line| line["trace_id"].is_null()), "{others:?}");
+    assert!(collector.spans().is_empty(), "the trace is not kept");
 }
 
 #[tokio::test]
