@@ -1,23 +1,34 @@
 //! The only wiring: which tasks a role runs, and in which order they stop.
 
+mod after_restore;
 mod api;
+mod audit;
+mod checkpoints;
+mod completions;
+mod dead_letters;
 mod keys;
+mod letters;
 mod load;
 mod logging;
 mod migrate;
+mod mirror;
+mod offsets;
+mod replay;
 mod retention;
 mod seed;
 mod stats;
 mod worker;
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Subcommand;
+use clap_complete::Shell;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig,
-    MetricsConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
+    AfterRestoreConfig, AuditConfig, DatabaseConfig, DeadLettersCommand, HttpConfig, IngestConfig,
+    KafkaConfig, KafkaSettings, KeysCommand, LoadConfig, MetricsConfig, MirrorConfig, OffsetsCommand,
+    ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::{
     health::Health,
@@ -30,6 +41,7 @@ pub use logging::start_logging;
 
 /// What the process does.
 #[derive(Subcommand, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one of them")]
 #[expect(
     missing_docs,
     reason = "each flattened struct speaks for itself, and a comment here would go into --help"
@@ -45,6 +57,8 @@ pub enum Command {
         topic: TopicConfig,
         #[command(flatten)]
         schema: SchemaConfig,
+        #[command(flatten)]
+        mirror: MirrorConfig,
     },
     /// Serve HTTP: publish readings to Kafka, answer statistics
     Api {
@@ -68,6 +82,8 @@ pub enum Command {
         #[command(flatten)]
         worker: WorkerConfig,
         #[command(flatten)]
+        mirror: MirrorConfig,
+        #[command(flatten)]
         metrics: MetricsConfig,
     },
     /// Migrate, then api and worker in one process
@@ -86,6 +102,8 @@ pub enum Command {
         ingest: IngestConfig,
         #[command(flatten)]
         worker: WorkerConfig,
+        #[command(flatten)]
+        mirror: MirrorConfig,
     },
     /// Send the two sample sensors' readings of the last 14 days through Kafka
     Seed {
@@ -103,6 +121,44 @@ pub enum Command {
         #[command(flatten)]
         load: LoadConfig,
     },
+    /// Compare what the log holds with what is stored; exit code 1 on a difference, 2 where that cannot be told
+    Audit {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(flatten)]
+        kafka: KafkaConfig,
+        #[command(flatten)]
+        audit: AuditConfig,
+        #[command(flatten)]
+        metrics: MetricsConfig,
+    },
+    /// Show the stored offsets beside the log, and go on where the two contradict each other
+    Offsets {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(flatten)]
+        kafka: KafkaConfig,
+        #[command(subcommand)]
+        command: OffsetsCommand,
+    },
+    /// Read the log again from an offset or a time; what is there already stays as it is
+    Replay {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(flatten)]
+        kafka: KafkaConfig,
+        #[command(flatten)]
+        replay: ReplayLogConfig,
+    },
+    /// Keep ids of sensors that a restored backup does not have from being given out again; run before api starts
+    AfterRestore {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(flatten)]
+        kafka: KafkaConfig,
+        #[command(flatten)]
+        after_restore: AfterRestoreConfig,
+    },
     /// Look after the daily statistics that are kept
     Stats {
         #[command(flatten)]
@@ -115,8 +171,19 @@ pub enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Work through what could not be stored
+    DeadLetters {
+        #[command(subcommand)]
+        command: DeadLettersCommand,
+    },
     /// Print the OpenAPI document
     Openapi,
+    /// Print what a shell needs to complete sensorpipe's commands and flags
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
 }
 
 impl Command {
@@ -129,9 +196,15 @@ impl Command {
             Self::Migrate { .. }
             | Self::Seed { .. }
             | Self::Load { .. }
+            | Self::Audit { .. }
+            | Self::Offsets { .. }
+            | Self::Replay { .. }
+            | Self::AfterRestore { .. }
             | Self::Stats { .. }
             | Self::Keys { .. }
-            | Self::Openapi => None,
+            | Self::DeadLetters { .. }
+            | Self::Openapi
+            | Self::Completions { .. } => None,
         }
     }
 }
@@ -163,8 +236,9 @@ impl Operations {
     }
 }
 
-/// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop.
-pub fn run(command: Command, log_level: LogLevel) -> anyhow::Result<()> {
+/// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop. `cli` is the whole command line, which
+/// completions are made of.
+pub fn run(command: Command, cli: clap::Command, log_level: LogLevel) -> anyhow::Result<ExitCode> {
     let traces = match command.service() {
         Some(service) => Traces::start(Settings::from_env()?, service)?,
         None => Traces::off(),
@@ -172,28 +246,34 @@ pub fn run(command: Command, log_level: LogLevel) -> anyhow::Result<()> {
     let outcome = tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(cancel_on_signal(stop.clone()));
-        dispatch(command, log_level, stop).await
+        dispatch(command, cli, log_level, stop).await
     });
     traces.finish();
     outcome
 }
 
-async fn dispatch(command: Command, log_level: LogLevel, stop: CancellationToken) -> anyhow::Result<()> {
+async fn dispatch(
+    command: Command,
+    cli: clap::Command,
+    log_level: LogLevel,
+    stop: CancellationToken,
+) -> anyhow::Result<ExitCode> {
     let settings = KafkaSettings::from_env();
-    match command {
-        Command::Migrate { database, kafka, topic, schema } => {
-            migrate::run(&database, &kafka, &settings, &topic, &schema).await
+    let outcome = match command {
+        Command::Migrate { database, kafka, topic, schema, mirror } => {
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await
         }
         Command::Api { database, kafka, http, ingest } => {
             let operations = Operations::start(Served::Api, log_level)?;
             api::run(&database, &kafka, &settings, &http, &ingest, operations, stop).await
         }
-        Command::Worker { database, kafka, ingest, worker, metrics } => {
+        Command::Worker { database, kafka, ingest, worker, mirror, metrics } => {
             let operations = Operations::start(Served::Worker, log_level)?;
-            worker::run(&database, &kafka, &settings, &ingest, &worker, &metrics, operations, stop).await
+            worker::run(&database, &kafka, &settings, &ingest, &worker, &mirror, &metrics, operations, stop)
+                .await
         }
-        Command::All { database, kafka, topic, schema, http, ingest, worker } => {
-            migrate::run(&database, &kafka, &settings, &topic, &schema).await?;
+        Command::All { database, kafka, topic, schema, http, ingest, worker, mirror } => {
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await?;
             let metrics = MetricsConfig { metrics_addr: None };
             let operations = Operations::start(Served::Both, log_level)?;
             let api =
@@ -204,6 +284,7 @@ async fn dispatch(command: Command, log_level: LogLevel, stop: CancellationToken
                 &settings,
                 &ingest,
                 &worker,
+                &mirror,
                 &metrics,
                 operations,
                 stop.clone(),
@@ -213,13 +294,29 @@ async fn dispatch(command: Command, log_level: LogLevel, stop: CancellationToken
         }
         Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings, stop).await,
         Command::Load { database, kafka, load } => load::run(&database, &kafka, &settings, &load, stop).await,
+        Command::Offsets { database, kafka, command } => {
+            offsets::run(&database, &kafka, &settings, &command).await
+        }
+        Command::Replay { database, kafka, replay } => {
+            replay::run(&database, &kafka, &settings, &replay).await
+        }
+        Command::AfterRestore { database, kafka, after_restore } => {
+            after_restore::run(&database, &kafka, &settings, &after_restore).await
+        }
         Command::Stats { database, command } => stats::run(&database, &command).await,
         Command::Keys { command } => keys::run(command).await,
+        Command::DeadLetters { command } => dead_letters::run(command).await,
+        Command::Audit { database, kafka, audit, metrics } => {
+            let audit = audit::Audit { database, kafka, settings, config: audit, metrics, log_level };
+            return Ok(audit.run(stop).await);
+        }
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
             Ok(())
         }
-    }
+        Command::Completions { shell } => completions::print(shell, cli),
+    };
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 /// A role that ends, asked or not, takes the other one of the process with it.

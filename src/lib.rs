@@ -12,6 +12,7 @@
 //! |---|---|---|
 //! | [`reading`] | a reading, its limits, its fates; decode and encode | I/O, the clock |
 //! | [`batch`] | what one transaction will hold: rows, rejects, offsets | I/O, the clock |
+//! | [`audit`] | what the log holds against what the database says of it | I/O, the clock |
 //! | [`buckets`] | time in buckets: where they begin in a zone's calendar, what fills gaps | I/O, the clock |
 //! | [`http`] | routes, validation, documents | SQL, librdkafka |
 //! | [`kafka`] | producer, consumer, rebalance events, the topic | SQL, HTTP |
@@ -29,10 +30,12 @@
 //! - A batch's readings, dead letters, counts and offsets commit in one transaction, or none of them does.
 //! - An offset moves only by compare-and-set in that transaction; Kafka's own offsets are advisory.
 //! - Every reading meets exactly one fate: stored, duplicate, or dead-lettered with a [`reading::Reason`].
+//! - What contradicts the log stands still until a person moves it; each such move is recorded as it commits.
 //! - The loop that owns a consumer's state is the only one that changes it.
 
 pub mod access;
 pub mod app;
+pub mod audit;
 pub mod batch;
 pub mod buckets;
 pub mod config;

@@ -13,6 +13,14 @@ pub use exposition::{Exposition, install};
 pub const READINGS: &str = "sensorpipe_readings_total";
 /// Dead letters; labels: `reason`.
 pub const DEAD_LETTERS: &str = "sensorpipe_dead_letters_total";
+/// Dead letters that are there; labels: `reason`. Each worker tells the same.
+pub const DEAD_LETTERS_WAITING: &str = "sensorpipe_dead_letters";
+/// How long ago the oldest of them was set aside; 0 where there is none.
+pub const DEAD_LETTER_OLDEST: &str = "sensorpipe_dead_letter_oldest_seconds";
+/// Dead letters that this process has deleted; labels: `outcome` = `replayed`, `discarded` or `expired`.
+pub const DEAD_LETTER_REMOVALS: &str = "sensorpipe_dead_letter_removals_total";
+/// Dead letters that `DEAD_LETTER_TOPIC` has acknowledged to this process.
+pub const DEAD_LETTERS_MIRRORED: &str = "sensorpipe_dead_letters_mirrored_total";
 /// Readings that were taken out of Kafka and are not committed yet.
 pub const IN_FLIGHT_READINGS: &str = "sensorpipe_in_flight_readings";
 /// Transactions that committed a batch.
@@ -47,7 +55,8 @@ pub const STORED_OFFSET: &str = "sensorpipe_stored_offset";
 pub const FK_CHECK_PER_BATCH: &str = "sensorpipe_fk_check_per_batch";
 /// Frozen sensorpipe backends ended because they held locks that a writer needed.
 pub const BLOCKERS_ENDED: &str = "sensorpipe_blockers_ended_total";
-/// Partitions not consumed because their log and their stored offset contradict each other; labels: `gap`.
+/// Contradictions found between a log and its stored offset; labels: `gap` = `topic_recreated`, `offset_past_end`,
+/// `records_expired`, or `other_cluster`, for which nothing stands still.
 pub const GAPS: &str = "sensorpipe_gaps_total";
 
 /// Kept daily statistics that were forgotten because readings of their day were written.
@@ -56,6 +65,19 @@ pub const DAYS_REOPENED: &str = "sensorpipe_days_reopened_total";
 pub const DAYS_KEPT: &str = "sensorpipe_days_kept_total";
 /// Chunks of readings that retention has dropped.
 pub const CHUNKS_DROPPED: &str = "sensorpipe_chunks_dropped_total";
+
+/// Rounds of `audit --watch`; labels: `outcome` = `clean`, `differences` or `failed`.
+pub const AUDIT_ROUNDS: &str = "sensorpipe_audit_rounds_total";
+/// Differences that rounds of `audit --watch` found; labels: `kind`. One that stays is counted in each round.
+pub const AUDIT_DIFFERENCES: &str = "sensorpipe_audit_differences_total";
+/// Readings found in neither table.
+pub const AUDIT_UNACCOUNTED: &str = "sensorpipe_audit_unaccounted_readings_total";
+/// Readings that `audit --watch` read from the log and looked up.
+pub const AUDIT_READINGS: &str = "sensorpipe_audit_readings_total";
+/// Seconds that a round of `audit --watch` took.
+pub const AUDIT_SECONDS: &str = "sensorpipe_audit_duration_seconds";
+/// When the last round ended that was not cut short, in Unix seconds.
+pub const AUDIT_ENDED_AT: &str = "sensorpipe_audit_last_end_timestamp_seconds";
 
 /// HTTP requests; labels: `method`, `route`, `status`.
 pub const HTTP_REQUESTS: &str = "sensorpipe_http_requests_total";

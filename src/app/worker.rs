@@ -3,16 +3,18 @@
 use std::{thread, time::Duration};
 
 use anyhow::Context;
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Operations, retention::Retention};
+use super::{Operations, checkpoints::Checkpoints, letters::Letters, mirror::Mirror, retention::Retention};
 use crate::{
     batch::Limits,
-    config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, WorkerConfig},
-    health::{Component, Need},
+    config::{
+        DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, MirrorConfig, WorkerConfig,
+    },
+    health::{Component, Health, Need},
     http,
-    pipeline::{Member, MemberConfig, MemberError, Outage},
+    pipeline::{BlockedPartitions, Member, MemberConfig, MemberError, Outage},
     store::{self, Pool, WriterConfig},
 };
 
@@ -30,11 +32,13 @@ pub(super) async fn run(
     settings: &KafkaSettings,
     ingest: &IngestConfig,
     worker: &WorkerConfig,
+    mirror: &MirrorConfig,
     metrics: &MetricsConfig,
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Operations { health, metrics: recorder, .. } = operations;
+    let mirror = mirror.kafka(kafka)?.map(|kafka| Mirror::new(database, &kafka, settings)).transpose()?;
     let component = health.component("worker", Need::Required);
     let served = metrics.metrics_addr.map(|address| {
         tracing::info!("serving /metrics, /healthz and /readyz on http://{address}");
@@ -53,9 +57,28 @@ pub(super) async fn run(
         stats: worker.retention_stats,
         interval: worker.retention_interval,
     };
-    let retaining = ingest.retention.map(|_| tokio::spawn(retention.run(stop.clone())));
-    let kafka_health = health.component("worker_kafka", Need::Required);
-    let config = member_config(database, kafka, settings, ingest, worker, component, kafka_health);
+    let letters = Letters {
+        database: database.clone(),
+        retention: worker.dead_letter_retention,
+        interval: worker.retention_interval,
+        is_mirrored: mirror.is_some(),
+    };
+    let checkpoints = Checkpoints {
+        database: database.clone(),
+        kafka: kafka.clone(),
+        settings: settings.clone(),
+        interval: worker.checkpoint_interval,
+    };
+    let mut aside = JoinSet::new();
+    if ingest.retention.is_some() {
+        aside.spawn(retention.run(stop.clone()));
+    }
+    aside.spawn(letters.run(stop.clone()));
+    aside.spawn(checkpoints.run(stop.clone()));
+    if let Some(mirror) = mirror {
+        aside.spawn(mirror.run(stop.clone()));
+    }
+    let config = member_config(database, kafka, settings, ingest, worker, component, &health);
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {
         let name = format!("consumer-{index}");
@@ -83,8 +106,8 @@ pub(super) async fn run(
     }
     health.stopping();
     probing.await.context("asking whether Postgres answers")?;
-    if let Some(retaining) = retaining {
-        retaining.await.context("dropping old readings")?;
+    while let Some(ended) = aside.join_next().await {
+        ended.context("looking after what is old, the dead letters and the checkpoints")?;
     }
     if let Some(served) = served {
         served.await?.context("serving metrics and health")?;
@@ -98,8 +121,8 @@ fn member_config(
     settings: &KafkaSettings,
     ingest: &IngestConfig,
     worker: &WorkerConfig,
-    health: Component,
-    kafka_health: Component,
+    component: Component,
+    health: &Health,
 ) -> MemberConfig {
     MemberConfig {
         database: database.clone(),
@@ -122,8 +145,10 @@ fn member_config(
         start: worker.start,
         assign_timeout: worker.assign_timeout,
         drain_timeout: worker.drain_timeout,
-        health,
-        kafka_health,
+        health: component,
+        kafka_health: health.component("worker_kafka", Need::Required),
+        // The others are read on, and a new start of the process would mend nothing.
+        blocked: BlockedPartitions::new(health.component("partitions", Need::Optional)),
         outage: Outage::default(),
     }
 }

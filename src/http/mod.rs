@@ -4,6 +4,7 @@
 //! server ── middleware ──> ingest   ── reading_body, reading_field ──> publish ──> kafka::producer
 //!                      ──> readings ── split, intake ────────────────> publish
 //!                      ──> sensors, stats, queries/, receipts ───────> store
+//!                      ──> dead_letters/ ────────────────────────> store
 //!                      ──> docs, health
 //! ```
 //!
@@ -16,6 +17,7 @@ mod admission;
 mod body;
 mod cors;
 mod cursor;
+mod dead_letters;
 mod docs;
 mod document;
 mod error;
@@ -57,7 +59,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub use access::KeyRing;
 pub use known_sensors::KnownSensors;
 pub use request_id::current_request_id;
-pub use server::serve;
+pub use server::{ServeLimits, serve};
 
 use self::{
     admission::Admission,
@@ -75,8 +77,8 @@ use crate::{
     kafka::producer::{Producer, Receipt},
     log_level::LogLevel,
     metrics::Exposition,
-    reading::{Acceptance, Timestamp, Window},
-    store::Pool,
+    reading::{Acceptance, OnDuplicate, Timestamp, Window},
+    store::{Pool, dead_letters::ReplayRules},
 };
 
 /// What the routes need; clones share it.
@@ -108,6 +110,7 @@ pub struct Limits {
     admission: AdmissionConfig,
     request_timeout: Duration,
     acceptance: Acceptance,
+    on_duplicate: OnDuplicate,
     rollups: Rollups,
     queries: QueryLimits,
     exports: ExportLimits,
@@ -124,6 +127,7 @@ impl Limits {
             admission: http.admission.clone(),
             request_timeout,
             acceptance: ingest.acceptance(),
+            on_duplicate: ingest.on_duplicate,
             rollups: ingest.rollups,
             queries: QueryLimits::new(&http.queries),
             exports: ExportLimits::new(&http.queries),
@@ -133,6 +137,15 @@ impl Limits {
     /// The times that are accepted now.
     fn window(&self, now: Timestamp) -> Window {
         self.acceptance.window(now)
+    }
+
+    /// What a dead letter has to pass now.
+    fn replay_rules(&self) -> ReplayRules {
+        ReplayRules {
+            window: self.window(Timestamp::now()),
+            on_duplicate: self.on_duplicate,
+            rollups: self.rollups,
+        }
     }
 
     /// How long the request wants to wait for its readings to show, as far as it may.
@@ -209,6 +222,7 @@ impl Deref for Api {
         (name = "sensors", description = "What measures."),
         (name = "readings", description = "What was measured."),
         (name = "statistics", description = "What it comes to."),
+        (name = "dead letters", description = "What could not be stored, and how it is worked through."),
         (name = "operations", description = "What Kubernetes and Prometheus ask, open to all; and the log."),
     ),
     paths(health::alive, health::ready, health::render, log_level::show, log_level::change)
@@ -229,6 +243,12 @@ fn documented_routes() -> OpenApiRouter<Api> {
         .routes(routes!(queries::readings::list))
         .routes(routes!(queries::latest::of_one))
         .routes(routes!(queries::latest::of_many))
+        .routes(routes!(dead_letters::list::list))
+        .routes(routes!(dead_letters::summary::show))
+        .routes(routes!(dead_letters::replay::many))
+        .routes(routes!(dead_letters::discard::many))
+        .routes(routes!(dead_letters::list::show, dead_letters::discard::one))
+        .routes(routes!(dead_letters::replay::one))
 }
 
 /// The OpenAPI document as JSON.
@@ -277,10 +297,16 @@ pub async fn serve_operations(
 ) -> std::io::Result<()> {
     /// None of the three waits for anything.
     const TIMEOUT: Duration = Duration::from_secs(5);
+    /// Far more than probes and scrapes need; the worker's own connections come first.
+    const CONNECTIONS_MAX: usize = 100;
+    /// Longer than the pause between two scrapes, so that Prometheus keeps its connection.
+    const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
     let listener = tokio::net::TcpListener::bind(address).await?;
     // They are open to all: a ring without keys lets nobody in anywhere else.
     let rules = Rules { timeout: TIMEOUT, keys: KeyRing::default() };
-    serve(listener, finished(health::routes(health, metrics), rules), stop, TIMEOUT).await;
+    let limits =
+        ServeLimits { connections_max: CONNECTIONS_MAX, idle_timeout: IDLE_TIMEOUT, drain_timeout: TIMEOUT };
+    serve(listener, finished(health::routes(health, metrics), rules), limits, stop).await;
     Ok(())
 }
 

@@ -91,7 +91,7 @@ pub(super) struct ReceiptBody {
             ("pending" = (value = json!({"receipt": {"topic": "sensor-readings", "partition": 4, "offset": 1042}, "state": "pending"}))),
             ("stored" = (value = json!({"receipt": {"topic": "sensor-readings", "partition": 4, "offset": 1042}, "state": "stored", "dead_lettered": 1, "reasons": {"unknown_sensor": 1}}))),
         )),
-        (status = 404, description = "The topic has no such partition, or no such record yet, or it is older than what is stored here.", body = ErrorBody, example = json!({"detail": "No such record."})),
+        (status = 404, description = "The topic has no such partition, or no such record yet, or it is older than what is stored here, or Kafka's retention took it unread.", body = ErrorBody, example = json!({"detail": "No such record."})),
         (status = 422, description = "The partition or the offset is none.", body = InvalidBody, example = json!({"detail": [{"loc": ["path", "offset"], "msg": "Input should be a valid integer from 0 to 9223372036854775807", "type": "int_parsing"}]})),
         (status = 503, description = "Kafka or the database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
@@ -110,6 +110,9 @@ pub(super) async fn read(
     {
         is_stored = api.visibility.stored_within(&[receipt], api.limits.until(started, wait)).await;
     }
+    if is_stored && is_given_up(&api, receipt).await? {
+        return Err(ApiError::NotFound("Kafka's retention took this record before it was stored."));
+    }
     let mut body = ReceiptBody {
         receipt: Receipt::new(&api, receipt),
         state: is_stored.into(),
@@ -117,8 +120,8 @@ pub(super) async fn read(
         reasons: None,
     };
     if is_stored {
-        let topic = api.producer.topic().to_owned();
-        let reasons = receipts::dead_lettered(&api.pool, topic, receipt.partition, receipt.offset).await?;
+        let log = visibility::log(&api.producer).await?;
+        let reasons = receipts::dead_lettered(&api.pool, log, receipt.partition, receipt.offset).await?;
         body.dead_lettered = Some(reasons.iter().map(|(_, count)| count).sum());
         body.reasons = Some(reasons.into_iter().collect());
     }
@@ -144,6 +147,12 @@ async fn is_stored(api: &Api, receipt: producer::Receipt) -> Result<bool, ApiErr
         Some(_) | None if api.producer.reaches(&topic, partition, offset).await? => Ok(false),
         Some(_) | None => Err(NO_RECORD),
     }
+}
+
+/// Whether an operator has moved the stored offset over a record that was gone from the log, unread.
+async fn is_given_up(api: &Api, receipt: producer::Receipt) -> Result<bool, ApiError> {
+    let log = visibility::log(&api.producer).await?;
+    Ok(receipts::given_up(&api.pool, log, receipt.partition, receipt.offset).await?)
 }
 
 pub(super) fn receipt(partition: &str, offset: &str) -> Result<producer::Receipt, ApiError> {

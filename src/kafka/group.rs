@@ -74,14 +74,13 @@ impl Notes {
     }
 
     pub(super) fn note_record_error(&self, partition: i32, error: &KafkaError) {
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                self.note(GroupEvent::OffsetOutOfRange(partition));
-            }
-            _ => {
-                tracing::debug!(error = %error, kafka.partition = partition, "records cannot be fetched");
-                Self::complain(error);
-            }
+        if let Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) =
+            error.rdkafka_error_code()
+        {
+            self.note(GroupEvent::OffsetOutOfRange(partition));
+        } else {
+            tracing::debug!(error = %error, kafka.partition = partition, "records cannot be fetched");
+            Self::complain(error);
         }
     }
 }

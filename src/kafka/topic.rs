@@ -14,14 +14,15 @@ use tokio::{
 };
 
 use super::{
-    client::client_config,
+    client::{client_config, without_value},
+    consumer::Watermarks,
     describe::{self, DescribeError, TopicDescription},
 };
 use crate::config::{KafkaConfig, KafkaSettings, TopicConfig};
 
 /// How long is waited for Kafka to come up.
 const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Which topic it is; its name alone does not say, since another cluster, or a topic made anew, has the same.
@@ -90,6 +91,12 @@ pub enum TopicError {
     /// The ends of the partitions' logs are not known.
     #[error("the ends of the log cannot be read")]
     LogEnds(#[source] KafkaError),
+    /// What the group has committed is not known.
+    #[error("the group's offsets in Kafka cannot be read")]
+    Committed(#[source] KafkaError),
+    /// The log itself cannot be read.
+    #[error("the log cannot be read")]
+    Read(#[source] KafkaError),
     /// A broker so old that it has no cluster id, or none that answers.
     #[error("Kafka did not tell its cluster id")]
     NoClusterId,
@@ -105,7 +112,9 @@ impl TopicError {
             | Self::Missing(_)
             | Self::Compacted(_)
             | Self::CreationRefused { .. }
-            | Self::LogEnds(_) => false,
+            | Self::LogEnds(_)
+            | Self::Committed(_)
+            | Self::Read(_) => false,
         }
     }
 }
@@ -201,16 +210,25 @@ pub async fn find_topic(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result
 
 /// The offset that the next record of each partition will get, in partition order.
 pub async fn log_ends(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Vec<(i32, i64)>, TopicError> {
+    let ranges = log_ranges(kafka, settings).await?;
+    Ok(ranges.into_iter().map(|(partition, watermarks)| (partition, watermarks.high)).collect())
+}
+
+/// The first and the next offset of each partition, in partition order.
+pub async fn log_ranges(
+    kafka: &KafkaConfig,
+    settings: &KafkaSettings,
+) -> Result<Vec<(i32, Watermarks)>, TopicError> {
     let admin = AdminSession::open(kafka, settings)?;
     admin
         .ask(|client, topic| {
             let partitions = partition_count(client, topic, REQUEST_TIMEOUT)?;
             (0..partitions as i32)
                 .map(|partition| {
-                    let (_, end) = client
+                    let (low, high) = client
                         .fetch_watermarks(topic, partition, REQUEST_TIMEOUT)
                         .map_err(TopicError::LogEnds)?;
-                    Ok((partition, end))
+                    Ok((partition, Watermarks { low, high }))
                 })
                 .collect()
         })
@@ -218,7 +236,7 @@ pub async fn log_ends(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<V
 }
 
 /// A short-lived client and the time that it has.
-struct AdminSession {
+pub(super) struct AdminSession {
     client: Arc<AdminClient<DefaultClientContext>>,
     brokers: String,
     topic: String,
@@ -226,8 +244,10 @@ struct AdminSession {
 }
 
 impl AdminSession {
-    fn open(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, TopicError> {
-        let client = client_config(kafka, settings, &[]).create().map_err(TopicError::Client)?;
+    pub(super) fn open(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, TopicError> {
+        let client = client_config(kafka, settings, &[])
+            .create()
+            .map_err(|error| TopicError::Client(without_value(error)))?;
         Ok(Self {
             client: Arc::new(client),
             brokers: kafka.kafka_brokers.clone(),
@@ -236,7 +256,7 @@ impl AdminSession {
         })
     }
 
-    async fn look_up(&self) -> Result<Topic, TopicError> {
+    pub(super) async fn look_up(&self) -> Result<Topic, TopicError> {
         self.ask(|client, topic| look_up(client, topic, REQUEST_TIMEOUT)).await
     }
 
@@ -244,7 +264,7 @@ impl AdminSession {
         self.ask(|client, topic| refuse_compacted(client, topic, REQUEST_TIMEOUT)).await
     }
 
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Client<DefaultClientContext>, &str) -> Result<T, TopicError> + Send + 'static,
     ) -> Result<T, TopicError> {
@@ -278,7 +298,7 @@ impl AdminSession {
         Instant::now() + RETRY_INTERVAL < self.deadline
     }
 
-    async fn wait(&self, what: &'static str) -> Result<(), TopicError> {
+    pub(super) async fn wait(&self, what: &'static str) -> Result<(), TopicError> {
         let latest_failure = describe::latest_failure(self.client.inner());
         if !self.has_time() {
             return Err(TopicError::Unreachable {

@@ -1,14 +1,18 @@
 //! What each metric is, as data: the recorder is set up from it, and `docs/metrics.md` is written from it.
 
 use super::{
-    ASSIGNED_PARTITIONS, BATCH_BYTES, BATCH_PHASE_SECONDS, BATCH_READINGS, BATCHES, BLOCKERS_ENDED,
-    BUILD_INFO, CHUNKS_DROPPED, COMPONENT_UP, DAYS_KEPT, DAYS_REOPENED, DEAD_LETTERS, EVENT_LAG_SECONDS,
-    EXPORTS, FENCES, FK_CHECK_PER_BATCH, GAPS, HTTP_KEY_REQUESTS, HTTP_REQUESTS, HTTP_SECONDS,
-    HTTP_UNAUTHORIZED, IN_FLIGHT_READINGS, LAG_RECORDS, LAG_SECONDS, POOL_CONNECTIONS, POOL_MAX_CONNECTIONS,
-    POOL_TIMEOUTS, POOL_WAITING, PRODUCER_QUEUE_BYTES, PRODUCER_QUEUE_MAX_BYTES, PRODUCER_QUEUE_MAX_RECORDS,
+    ASSIGNED_PARTITIONS, AUDIT_DIFFERENCES, AUDIT_ENDED_AT, AUDIT_READINGS, AUDIT_ROUNDS, AUDIT_SECONDS,
+    AUDIT_UNACCOUNTED, BATCH_BYTES, BATCH_PHASE_SECONDS, BATCH_READINGS, BATCHES, BLOCKERS_ENDED, BUILD_INFO,
+    CHUNKS_DROPPED, COMPONENT_UP, DAYS_KEPT, DAYS_REOPENED, DEAD_LETTER_OLDEST, DEAD_LETTER_REMOVALS,
+    DEAD_LETTERS, DEAD_LETTERS_MIRRORED, DEAD_LETTERS_WAITING, EVENT_LAG_SECONDS, EXPORTS, FENCES,
+    FK_CHECK_PER_BATCH, GAPS, HTTP_KEY_REQUESTS, HTTP_REQUESTS, HTTP_SECONDS, HTTP_UNAUTHORIZED,
+    IN_FLIGHT_READINGS, LAG_RECORDS, LAG_SECONDS, POOL_CONNECTIONS, POOL_MAX_CONNECTIONS, POOL_TIMEOUTS,
+    POOL_WAITING, PRODUCER_QUEUE_BYTES, PRODUCER_QUEUE_MAX_BYTES, PRODUCER_QUEUE_MAX_RECORDS,
     PRODUCER_QUEUE_RECORDS, PUBLISH_FAILURES, PUBLISH_SECONDS, PUBLISHED_READINGS, READINGS, READY,
     REBALANCES, STALLED_PARTITIONS, STORED_OFFSET, WRITE_RETRIES, WRITE_SECONDS,
 };
+
+use crate::audit::Difference;
 
 /// A metric as it is described.
 #[derive(Clone, Copy, Debug)]
@@ -45,14 +49,16 @@ pub enum Served {
     Api,
     /// A worker's.
     Worker,
-    /// Both.
+    /// Both of these.
     Both,
+    /// That of `audit --watch`, which has those of both besides.
+    Audit,
 }
 
 impl Served {
     /// Whether this includes one of the roles.
     pub fn overlaps(self, roles: Self) -> bool {
-        self == roles || self == Self::Both || roles == Self::Both
+        self == roles || self == Self::Both || (roles == Self::Both && self != Self::Audit)
     }
 }
 
@@ -81,12 +87,30 @@ const SECONDS: Kind =
 /// Down to what a batch of a few readings takes.
 const PHASE_SECONDS: Kind =
     Kind::Histogram(&[0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0]);
+const ROUND_SECONDS: Kind = Kind::Histogram(&[0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0]);
 const READINGS_OF_A_BATCH: Kind =
     Kind::Histogram(&[1.0, 10.0, 100.0, 1_000.0, 5_000.0, 10_000.0, 20_000.0, 50_000.0, 100_000.0]);
 const BYTES_OF_A_BATCH: Kind = Kind::Histogram(&[100.0, 1e3, 1e4, 1e5, 5e5, 1e6, 2e6, 4e6, 8e6, 16e6, 32e6]);
 
 const PARTITION: Label = Label { name: "partition", values: Values::Named("the partitions of the topic") };
 const GAP: Label = one_of("gap", &["topic_recreated", "offset_past_end", "records_expired"]);
+const FOUND_GAP: Label =
+    one_of("gap", &["topic_recreated", "offset_past_end", "records_expired", "other_cluster"]);
+const REASON: Label = one_of(
+    "reason",
+    &[
+        "malformed_json",
+        "wrong_shape",
+        "nul_byte",
+        "empty_record",
+        "invalid_timestamp",
+        "time_out_of_window",
+        "invalid_value",
+        "unknown_sensor",
+        "too_large",
+        "rejected_by_database",
+    ],
+);
 const POOL: Label = one_of("pool", &["primary", "reads"]);
 const ROUTE: Label =
     Label { name: "route", values: Values::Named("the template of a route, never an address; `unmatched`") };
@@ -141,6 +165,16 @@ const fn of_both(
     metric(name, kind, unit, labels, Served::Both, help)
 }
 
+const fn of_audit(
+    name: &'static str,
+    kind: Kind,
+    unit: &'static str,
+    labels: &'static [Label],
+    help: &'static str,
+) -> Metric {
+    metric(name, kind, unit, labels, Served::Audit, help)
+}
+
 const COUNTER: Kind = Kind::Counter;
 const GAUGE: Kind = Kind::Gauge;
 
@@ -150,12 +184,17 @@ pub const CATALOGUE: &[Metric] = &[
     // What becomes of the readings.
     of_worker(READINGS, COUNTER, "readings", &[one_of("fate", &["stored", "duplicate", "dead_lettered"])],
         "Readings by the fate they met; each meets one, when its batch commits."),
-    of_worker(DEAD_LETTERS, COUNTER, "readings",
-        &[one_of("reason", &[
-            "malformed_json", "wrong_shape", "nul_byte", "empty_record", "invalid_timestamp",
-            "time_out_of_window", "invalid_value", "unknown_sensor", "too_large", "rejected_by_database",
-        ])],
+    of_worker(DEAD_LETTERS, COUNTER, "readings", &[REASON],
         "Readings set aside because they can never be stored, by reason."),
+    of_worker(DEAD_LETTERS_WAITING, GAUGE, "letters", &[REASON],
+        "Dead letters that wait to be worked through; every worker tells the same, up to 1,000,000."),
+    of_worker(DEAD_LETTER_OLDEST, GAUGE, "seconds", &[],
+        "Time since the oldest dead letter was set aside; 0 where there is none."),
+    of_both(DEAD_LETTER_REMOVALS, COUNTER, "letters",
+        &[one_of("outcome", &["replayed", "discarded", "expired"])],
+        "Dead letters that this process has deleted, by outcome."),
+    of_worker(DEAD_LETTERS_MIRRORED, COUNTER, "letters", &[],
+        "Dead letters that DEAD_LETTER_TOPIC has acknowledged to this process."),
     of_worker(IN_FLIGHT_READINGS, GAUGE, "readings", &[],
         "Readings taken out of Kafka and not committed yet; a crash reads them again."),
     // How far behind.
@@ -175,8 +214,8 @@ pub const CATALOGUE: &[Metric] = &[
         "Rebalance events of the consumer group."),
     of_worker(FENCES, COUNTER, "partitions", &[],
         "Partitions found moved by another consumer when writing; nothing of the batch was written."),
-    of_worker(GAPS, COUNTER, "partitions", &[GAP],
-        "Contradictions found between the log and the stored offset."),
+    of_worker(GAPS, COUNTER, "partitions", &[FOUND_GAP],
+        "Contradictions found between the log and the stored offset; `other_cluster` keeps nothing from going on."),
     // Batches.
     of_worker(BATCHES, COUNTER, "batches", &[], "Batches committed."),
     of_worker(BATCH_READINGS, READINGS_OF_A_BATCH, "readings", &[], "Readings in a committed batch."),
@@ -202,6 +241,16 @@ pub const CATALOGUE: &[Metric] = &[
     of_both(DAYS_KEPT, COUNTER, "days", &[one_of("outcome", &["kept", "busy", "failed"])],
         "Days whose statistics were to be kept, by outcome."),
     of_worker(CHUNKS_DROPPED, COUNTER, "chunks", &[], "Chunks of readings dropped by retention."),
+    // The log held against the tables.
+    of_audit(AUDIT_ROUNDS, COUNTER, "rounds", &[one_of("outcome", &["clean", "differences", "failed"])],
+        "Rounds of the audit, by outcome."),
+    of_audit(AUDIT_DIFFERENCES, COUNTER, "differences", &[one_of("kind", &Difference::KINDS)],
+        "Differences found; one that stays is counted in each round."),
+    of_audit(AUDIT_UNACCOUNTED, COUNTER, "readings", &[],
+        "Readings of the log that are neither stored nor dead-lettered."),
+    of_audit(AUDIT_READINGS, COUNTER, "readings", &[], "Readings of the log that were looked up."),
+    of_audit(AUDIT_SECONDS, ROUND_SECONDS, "seconds", &[], "Time of a round."),
+    of_audit(AUDIT_ENDED_AT, GAUGE, "seconds", &[], "When the last whole round ended, in Unix time."),
     // HTTP.
     of_both(HTTP_REQUESTS, COUNTER, "requests",
         &[named("method", METHODS), ROUTE, named("status", "the status")], "HTTP requests answered."),

@@ -8,7 +8,8 @@ const HEAD: &str = "# Metrics
 
 Written from `src/metrics/catalogue.rs` by `UPDATE_DOCS=1 cargo test --test operations document`; a test holds it there.
 
-`api` and `all` serve `/metrics` on `HTTP_ADDR`, a `worker` on `METRICS_ADDR`; `all` has what both have. Series whose
+`api` and `all` serve `/metrics` on `HTTP_ADDR`, a `worker` on `METRICS_ADDR`; `all` has what both have.
+`audit --watch` serves its own on `METRICS_ADDR`, besides what both have. Series whose
 labels are known are there from the start. No label holds a sensor's id, an address or the text of an error. Everything
 is recorded per batch or per request, never per reading.
 ";
@@ -24,9 +25,12 @@ On both, as Prometheus' own client libraries have them, where the system tells: 
 /// The document.
 pub fn document() -> String {
     let mut text = HEAD.to_owned();
-    for (served, title) in
-        [(Served::Worker, "On workers"), (Served::Api, "On apis"), (Served::Both, "On both")]
-    {
+    for (served, title) in [
+        (Served::Worker, "On workers"),
+        (Served::Api, "On apis"),
+        (Served::Both, "On both"),
+        (Served::Audit, "On `audit --watch`"),
+    ] {
         let _ = write!(
             text,
             "\n## {title}\n\n| metric | type | unit | labels | what it says |\n|---|---|---|---|---|\n"

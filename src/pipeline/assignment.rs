@@ -96,6 +96,11 @@ impl Assignment {
         }
     }
 
+    /// The stored offset of a partition, as last read or committed.
+    pub(super) fn stored_offset(&self, partition: i32) -> Option<i64> {
+        self.partitions.get(&partition).map(|progress| progress.stored)
+    }
+
     /// The stored offset of each partition.
     pub(super) fn stored(&self) -> impl Iterator<Item = (i32, i64)> {
         self.partitions.iter().map(|(&partition, progress)| (partition, progress.stored))

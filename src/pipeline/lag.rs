@@ -45,12 +45,16 @@ impl InFlight {
 impl Session<'_> {
     /// Tells how far behind the partitions are that are ours, also those that stand still.
     pub(super) fn tell_lag(&mut self) {
-        let stalled = self.stalled.iter().filter(|(partition, _)| !self.assignment.owns(**partition));
-        let stalled = stalled.map(|(&partition, stall)| (partition, stall.stored));
+        let blocked = self.blocked.iter().filter(|(partition, _)| !self.assignment.owns(**partition));
+        let blocked = blocked.map(|(&partition, stored)| {
+            // All of a topic made anew is still to be stored.
+            let is_of_this_log = stored.topic_id == self.log.topic_id;
+            (partition, if is_of_this_log { stored.next_offset } else { 0 })
+        });
         let mut standings: Vec<Standing> = self
             .assignment
             .stored()
-            .chain(stalled)
+            .chain(blocked)
             .map(|(partition, stored)| Standing {
                 partition,
                 stored,

@@ -10,7 +10,7 @@ use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Outage,
+    BlockedPartitions, Outage,
     lag::{InFlight, Lag},
     session::{Ended, Session},
     starts::PartitionStart,
@@ -50,6 +50,8 @@ pub struct MemberConfig {
     pub drain_timeout: Duration,
     /// Told when batches cannot be written, and when they can again.
     pub health: Component,
+    /// Told which partitions stand still.
+    pub blocked: BlockedPartitions,
     /// Told when Kafka does not answer, and when it does again.
     pub kafka_health: Component,
     /// What all consumers of the process say together while batches cannot be written.
@@ -86,17 +88,40 @@ pub(super) enum Reply {
     Starts(Vec<i32>, Result<Vec<PartitionStart>, StoreError>),
 }
 
-/// The loop's end of its channels. At most one job is under way, so the channels are short.
+/// Whether the writer was asked to look at the stored offsets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Look {
+    /// No.
+    #[default]
+    Idle,
+    /// Yes.
+    Asked,
+    /// Yes, and the offsets were read another way since.
+    Outdated,
+}
+
+/// The loop's end of its channels. At most one batch and one look are under way, so the channels are short.
 pub(super) struct Link {
     pub(super) jobs: mpsc::Sender<Job>,
     pub(super) answers: replies::Receiver<Reply>,
     pub(super) answer: replies::Sender<Reply>,
     /// The batch that is being written.
     pub(super) in_flight: InFlight,
+    /// Whether a look is under way.
+    pub(super) look: Look,
     /// Batches that are not in use, for their memory.
     pub(super) spare: Option<Batch>,
     /// How far behind the consumer has told to be.
     pub(super) lag: Lag,
+}
+
+impl Link {
+    /// What a look under way has seen is older than what is about to be read.
+    pub(super) fn outdate_look(&mut self) {
+        if self.look == Look::Asked {
+            self.look = Look::Outdated;
+        }
+    }
 }
 
 impl Member {
@@ -115,7 +140,7 @@ impl Member {
     pub fn run(&self) -> Result<(), MemberError> {
         let abandon = CancellationToken::new();
         let _abandon_at_end = abandon.clone().drop_guard();
-        let (jobs, jobs_taken) = mpsc::channel(1);
+        let (jobs, jobs_taken) = mpsc::channel(2);
         let (answer, answers) = replies::channel();
         let (answer_writer, owner) = (answer.clone(), thread::current());
         let done = move |outcome| send(&answer_writer, &owner, Reply::Wrote(outcome));
@@ -123,7 +148,7 @@ impl Member {
         let (health, outage) = (self.config.health.clone(), self.config.outage.clone());
         self.runtime.spawn(writer::run(store, health, outage, jobs_taken, abandon, done));
         let (in_flight, lag) = (InFlight::default(), Lag::default());
-        let mut link = Link { jobs, answers, answer, in_flight, spare: None, lag };
+        let mut link = Link { jobs, answers, answer, in_flight, look: Look::Idle, spare: None, lag };
         loop {
             match Session::join(self, &mut link)? {
                 None => return Ok(()),

@@ -13,7 +13,10 @@
 //! The thread alone changes the assignment, and it never waits for the database.
 
 mod assignment;
+mod blocked;
+mod gap;
 mod lag;
+mod look;
 mod member;
 mod outage;
 mod ownership;
@@ -22,6 +25,8 @@ mod session;
 mod starts;
 mod writer;
 
+pub use blocked::BlockedPartitions;
+pub use gap::Gap;
 pub use member::{Member, MemberConfig, MemberError};
 pub use outage::Outage;
 pub use starts::Log;

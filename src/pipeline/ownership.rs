@@ -8,30 +8,23 @@ use std::{
 };
 
 use super::{
-    Log,
+    Gap, Log,
     lag::InFlight,
     member::{MemberError, Reply, send},
     rebalance::Rebalance,
     session::Session,
-    starts::{self, Gap, PartitionLog, PartitionStart, StartsWanted},
+    starts::{self, PartitionLog, PartitionStart, StartsWanted},
 };
 use crate::{
     batch::Batch,
     config::{KafkaConfig, Start},
-    kafka::{GroupEvent, TopicIdentity},
-    metrics::{ASSIGNED_PARTITIONS, REBALANCES, STALLED_PARTITIONS},
-    store::Fence,
+    kafka::{ConsumerError, GroupEvent, TopicIdentity},
+    metrics::{ASSIGNED_PARTITIONS, REBALANCES},
+    store::{Fence, StoredOffset},
 };
 
 /// How long one question to Kafka may take.
 pub(super) const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why a partition of ours stands still, and where.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Stall {
-    gap: Gap,
-    pub(super) stored: i64,
-}
 
 impl Session<'_> {
     pub(super) fn on_group_event(&mut self, event: GroupEvent) -> Result<(), MemberError> {
@@ -77,7 +70,8 @@ impl Session<'_> {
     }
 
     /// Asks the database where the partitions start, with what Kafka says of their logs.
-    fn ask_for_starts(&mut self, partitions: Vec<i32>) {
+    pub(super) fn ask_for_starts(&mut self, partitions: Vec<i32>) {
+        self.link.outdate_look();
         let config = &self.member.config;
         let wanted = self.starts_wanted(&partitions);
         // An assignment that is not answered keeps the client from closing, so it is noted whatever comes next.
@@ -116,14 +110,25 @@ impl Session<'_> {
         Ok(StartsWanted { log, start: config.start, assigned: assigned.to_vec(), logs })
     }
 
-    pub(super) fn on_starts(&mut self, starts: &[PartitionStart]) -> Result<(), MemberError> {
+    pub(super) fn on_starts(&mut self, starts: Vec<PartitionStart>) -> Result<(), MemberError> {
+        let starts = match self.confirmed(starts) {
+            Ok(starts) => starts,
+            Err(error) => {
+                tracing::warn!(error = %error, "Kafka does not say where the assigned partitions end");
+                self.must_leave = true;
+                return Ok(());
+            }
+        };
         self.rebalance = Rebalance::None;
         self.was_assigned = true;
         let mut good = Vec::with_capacity(starts.len());
-        for start in starts {
-            match start.start {
-                Ok(offset) => good.push((start.partition, offset)),
-                Err(gap) => self.stand_still(start.partition, gap, start.stored),
+        for PartitionStart { stored, gap } in starts {
+            match gap {
+                None => {
+                    self.blocked.remove(&stored.partition);
+                    good.push((stored.partition, stored.next_offset));
+                }
+                Some(gap) => self.block(stored, gap),
             }
         }
         for &(partition, offset) in &good {
@@ -170,7 +175,7 @@ impl Session<'_> {
     }
 
     /// Continues partitions at stored offsets that others, or a restore, have moved.
-    fn move_to(&mut self, moved: &[(i32, i64)]) -> Result<(), MemberError> {
+    pub(super) fn move_to(&mut self, moved: &[(i32, i64)]) -> Result<(), MemberError> {
         let discarded: BTreeSet<i32> = moved.iter().map(|&(partition, _)| partition).collect();
         self.filling.discard(&discarded);
         for &(partition, offset) in moved {
@@ -196,8 +201,10 @@ impl Session<'_> {
         let Some(position) = self.assignment.position(partition) else { return Ok(()) };
         match self.gap_at(partition, position) {
             Ok(gap) => {
-                self.stand_still(partition, gap, position);
                 self.consumer.unassign(&[partition])?;
+                // Where it stands once all that was taken is committed.
+                let topic_id = self.log.topic_id.clone();
+                self.block(StoredOffset { partition, next_offset: position, topic_id }, gap);
             }
             Err(error) => {
                 // The assignment that follows finds out.
@@ -208,12 +215,22 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn stand_still(&mut self, partition: i32, gap: Gap, stored: i64) {
-        starts::report_gap(&self.log, partition, gap);
-        // All of a topic made anew is still to be stored.
-        let stored = if gap == Gap::TopicRecreated { 0 } else { stored };
-        if self.stalled.insert(partition, Stall { gap, stored }).is_none() {
-            metrics::gauge!(STALLED_PARTITIONS, "gap" => gap.as_str()).increment(1);
+    /// The logs' ends were asked for before the stored offsets were read, and who had a partition before may have
+    /// stored what came in between: an offset that looks past the end is held against the end of now.
+    fn confirmed(&self, mut starts: Vec<PartitionStart>) -> Result<Vec<PartitionStart>, ConsumerError> {
+        for start in starts.iter_mut().filter(|start| start.gap == Some(Gap::OffsetPastEnd)) {
+            let watermarks = self.consumer.watermarks(start.stored.partition, KAFKA_TIMEOUT)?;
+            start.gap = Gap::between(&start.stored, &self.log.topic_id, watermarks);
+        }
+        Ok(starts)
+    }
+
+    /// A partition is not read until somebody moves its stored offset.
+    fn block(&mut self, stored: StoredOffset, gap: Gap) {
+        let partition = stored.partition;
+        self.blocked.insert(partition, stored);
+        if self.member.config.blocked.add(partition, gap) {
+            starts::report_gap(&self.log, partition, gap);
         }
     }
 
@@ -240,15 +257,14 @@ impl Session<'_> {
 
     pub(super) fn forget(&mut self, partitions: &[i32]) {
         for &partition in partitions {
-            if let Some(stall) = self.stalled.remove(&partition) {
-                metrics::gauge!(STALLED_PARTITIONS, "gap" => stall.gap.as_str()).decrement(1);
-            }
             if self.assignment.owns(partition) {
                 metrics::gauge!(ASSIGNED_PARTITIONS).decrement(1);
             }
         }
         self.filling.discard(&partitions.iter().copied().collect());
         self.assignment.remove(partitions);
+        self.blocked.retain(|partition, _| !partitions.contains(partition));
+        self.member.config.blocked.remove(partitions.iter().copied());
     }
 }
 

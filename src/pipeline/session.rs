@@ -11,8 +11,8 @@ use super::{
     Log,
     assignment::{Admission, Assignment},
     lag::InFlight,
-    member::{Link, Member, MemberError, Reply},
-    ownership::{KAFKA_TIMEOUT, Stall, log_of},
+    member::{Link, Look, Member, MemberError, Reply},
+    ownership::{KAFKA_TIMEOUT, log_of},
     rebalance::Rebalance,
     writer::{Job, Outcome},
 };
@@ -21,6 +21,7 @@ use crate::{
     kafka::Consumer,
     metrics::BATCH_PHASE_SECONDS,
     reading::Timestamp,
+    store::StoredOffset,
     traces::Filled,
 };
 
@@ -53,15 +54,16 @@ pub(super) struct Session<'a> {
     pub(super) log: Arc<Log>,
     pub(super) assignment: Assignment,
     pub(super) rebalance: Rebalance,
+    /// Partitions that are ours and stand still, with the stored offset that they stand still for.
+    pub(super) blocked: BTreeMap<i32, StoredOffset>,
     pub(super) filling: Batch,
     pub(super) filling_since: Option<Instant>,
     /// What filling the batch took: taking records, and decoding them.
     pub(super) filling_took: (Duration, Duration),
-    /// Partitions that were assigned and stand still.
-    pub(super) stalled: BTreeMap<i32, Stall>,
     /// The group has said at least once what is ours.
     pub(super) was_assigned: bool,
     pub(super) last_housekeeping: Instant,
+    pub(super) last_look: Instant,
     /// Set once the process stops: when to give up what is still in flight.
     pub(super) drain_deadline: Option<Instant>,
     /// Set when the group has to be left.
@@ -76,7 +78,11 @@ impl<'a> Session<'a> {
         let log = loop {
             match consumer.identify(KAFKA_TIMEOUT) {
                 Ok(identity) => break log_of(&config.kafka, identity),
-                Err(error) if !error.is_retriable() => return Err(error.into()),
+                Err(error) if !error.is_retriable() => {
+                    // Dropped in the middle of a rebalance, the client would wait for its answer for ever.
+                    consumer.leave(LEAVE_TIMEOUT);
+                    return Err(error.into());
+                }
                 Err(error) => {
                     // Once, for all consumers: what was never up is not said to go down.
                     if !config.kafka_health.is_out() {
@@ -85,13 +91,16 @@ impl<'a> Session<'a> {
                     config.kafka_health.down(error.to_string());
                 }
             }
+            consumer.serve_log();
             member.pulse.beat();
             consumer.mend();
             thread::park_timeout(KAFKA_PAUSE);
             if member.stop.is_cancelled() {
+                consumer.leave(LEAVE_TIMEOUT);
                 return Ok(None);
             }
         };
+        link.outdate_look();
         config.kafka_health.up();
         let filling = link.spare.take().unwrap_or_else(|| Batch::new(config.limits));
         Ok(Some(Self {
@@ -101,12 +110,13 @@ impl<'a> Session<'a> {
             log: Arc::new(log),
             assignment: Assignment::default(),
             rebalance: Rebalance::None,
+            blocked: BTreeMap::new(),
             filling,
             filling_since: None,
             filling_took: (Duration::ZERO, Duration::ZERO),
-            stalled: BTreeMap::new(),
             was_assigned: false,
             last_housekeeping: Instant::now(),
+            last_look: Instant::now(),
             drain_deadline: None,
             must_leave: false,
         }))
@@ -125,6 +135,7 @@ impl<'a> Session<'a> {
             self.stop_intake_when_asked();
             let taken = self.take_records();
             self.housekeeping(taken == 0);
+            self.look_at_stored_offsets();
             self.submit();
             self.give_up_revoked()?;
             if self.must_leave || self.is_drained() {
@@ -140,7 +151,7 @@ impl<'a> Session<'a> {
         match reply {
             // The partitions may have been lost, or be asked back, while the database was looked at.
             Reply::Starts(asked, _) if !self.rebalance.is_assigning(&asked) => Ok(()),
-            Reply::Starts(_, Ok(starts)) => self.on_starts(&starts),
+            Reply::Starts(_, Ok(starts)) => self.on_starts(starts),
             Reply::Starts(_, Err(error)) => {
                 tracing::warn!(error = %error, cause = error.cause(), "the stored offsets cannot be read");
                 self.must_leave = true;
@@ -155,6 +166,11 @@ impl<'a> Session<'a> {
                 Ok(())
             }
             Reply::Wrote(Outcome::Fenced(batch, fences)) => self.on_fenced(batch, &fences),
+            Reply::Wrote(Outcome::Looked(Some(looked))) => self.on_looked(&looked),
+            Reply::Wrote(Outcome::Looked(None)) => {
+                self.link.look = Look::Idle;
+                Ok(())
+            }
         }
     }
 
@@ -215,9 +231,9 @@ impl<'a> Session<'a> {
     /// `filled` is none where the batch was handed over before.
     pub(super) fn send_to_writer(&mut self, batch: Batch, filled: Option<Filled>) {
         self.link.in_flight = InFlight::of(&batch);
-        let job = Job { log: Arc::clone(&self.log), batch, filled };
+        let job = Job::Write { log: Arc::clone(&self.log), batch, filled };
         if self.link.jobs.try_send(job).is_err() {
-            // One job at a time fits always; only a writer that is gone refuses.
+            // One batch and one look fit always; only a writer that is gone refuses.
             tracing::error!("the writer has ended unasked");
             self.must_leave = true;
         }
@@ -284,8 +300,8 @@ impl<'a> Session<'a> {
 
     fn leave(mut self) -> Ended {
         self.commit_to_kafka();
-        let partitions: Vec<i32> =
-            self.assignment.partitions().into_iter().chain(self.stalled.keys().copied()).collect();
+        let mut partitions = self.assignment.partitions();
+        partitions.extend(self.blocked.keys());
         self.forget(&partitions);
         // librdkafka waits for an answer to every rebalance, also before it lets a member go.
         let answer = match &self.rebalance {

@@ -14,24 +14,32 @@ use crate::{
         BATCH_BYTES, BATCH_PHASE_SECONDS, BATCH_READINGS, BATCHES, DEAD_LETTERS, FENCES, READINGS,
         WRITE_RETRIES, WRITE_SECONDS,
     },
-    store::{BatchWriter, Fence, Phases, Report, Written},
+    store::{BatchWriter, Fence, Phases, Report, StoredOffset, Written},
     traces::{self, BatchSpan, Filled},
 };
 
-/// A batch to write, and the log that its offsets belong to.
-pub(super) struct Job {
-    pub(super) log: Arc<Log>,
-    pub(super) batch: Batch,
-    /// How it was filled; none where it was handed over before.
-    pub(super) filled: Option<Filled>,
+/// What the writer is asked for; the log is the one that the offsets belong to.
+pub(super) enum Job {
+    /// To write a batch; how it was filled, where it was not handed over before.
+    Write { log: Arc<Log>, batch: Batch, filled: Option<Filled> },
+    /// To look at the stored offsets of these partitions.
+    Look { log: Arc<Log>, partitions: Vec<i32> },
 }
 
-/// What became of a batch; the batch comes back, for its memory or for what is left to do.
+/// What came of a job. A batch comes back, for its memory or for what is left to do.
 pub(super) enum Outcome {
     /// All of it is in the database.
     Committed(Batch),
     /// None of it was written: these partitions' stored offsets are not the ones expected.
     Fenced(Batch, Vec<Fence>),
+    /// The stored offsets; none where the database did not answer.
+    Looked(Option<Looked>),
+}
+
+/// The stored offsets of partitions; one that has no row is asked for and not among them.
+pub(super) struct Looked {
+    pub(super) asked: Vec<i32>,
+    pub(super) stored: Vec<StoredOffset>,
 }
 
 /// First and longest pause before a failed write is tried again.
@@ -47,9 +55,27 @@ pub(super) async fn run(
     done: impl Fn(Outcome),
 ) {
     while let Some(job) = jobs.recv().await {
+        let working = async {
+            match job {
+                Job::Write { log, batch, filled } => {
+                    write(&mut store, &health, &outage, (&log, batch), filled).await
+                }
+                Job::Look { log, partitions } => look(&mut store, &log, partitions).await,
+            }
+        };
         tokio::select! {
             () = abandon.cancelled() => return,
-            outcome = write(&mut store, &health, &outage, job) => done(outcome),
+            outcome = working => done(outcome),
+        }
+    }
+}
+
+async fn look(store: &mut BatchWriter, log: &Log, partitions: Vec<i32>) -> Outcome {
+    match store.look(log, &partitions).await {
+        Ok(stored) => Outcome::Looked(Some(Looked { asked: partitions, stored })),
+        Err(error) => {
+            tracing::debug!(error = %error, cause = error.cause(), "stored offsets not looked at");
+            Outcome::Looked(None)
         }
     }
 }
@@ -58,12 +84,13 @@ async fn write(
     store: &mut BatchWriter,
     health: &Component,
     outage: &Outage,
-    Job { log, batch, filled }: Job,
+    (log, batch): (&Log, Batch),
+    filled: Option<Filled>,
 ) -> Outcome {
     let mut span = BatchSpan::start(&log.topic, &batch, filled);
     let context = span.as_ref().map(BatchSpan::context);
     let written =
-        traces::within(context, until_written(store, health, outage, (&log, &batch), &mut span)).await;
+        traces::within(context, until_written(store, health, outage, (log, &batch), &mut span)).await;
     match written {
         Written::Committed(_) => Outcome::Committed(batch),
         Written::Fenced(fences) => Outcome::Fenced(batch, fences),
@@ -85,13 +112,17 @@ async fn until_written(
             Ok(written) => {
                 trouble.over();
                 match &written {
-                    Written::Committed(report) => record(batch, report, started.elapsed()),
-                    Written::Fenced(fences) => metrics::counter!(FENCES).increment(fences.len() as u64),
-                }
-                if let Some(span) = span.take() {
-                    match &written {
-                        Written::Committed(report) => span.committed(report),
-                        Written::Fenced(fences) => span.fenced(fences.len()),
+                    Written::Committed(report) => {
+                        record(batch, report, started.elapsed());
+                        if let Some(span) = span.take() {
+                            span.committed(report);
+                        }
+                    }
+                    Written::Fenced(fences) => {
+                        metrics::counter!(FENCES).increment(fences.len() as u64);
+                        if let Some(span) = span.take() {
+                            span.fenced(fences.len());
+                        }
                     }
                 }
                 return written;

@@ -1,13 +1,18 @@
 //! Everything that speaks to Postgres; the only place that names `sqlx`.
 
+pub mod audit;
 mod compression;
 mod connection;
 mod day_locks;
+pub mod dead_letters;
 mod error;
 pub mod keys;
 mod load;
+pub mod offset_moves;
 mod offsets;
+mod options;
 mod pool;
+mod postgres_time;
 pub mod queries;
 pub mod receipts;
 mod retention;

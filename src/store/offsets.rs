@@ -40,11 +40,24 @@ impl<'a> Offsets<'a> {
         .map_err(StoreError::new("looking for the topic's offsets"))
     }
 
-    /// Adds rows for partitions that have none, all or none of them; whoever comes second changes nothing.
+    /// Other clusters that have a topic of this name here.
+    pub async fn other_clusters(&mut self) -> Result<Vec<String>, StoreError> {
+        sqlx::query_scalar(
+            "SELECT DISTINCT cluster_id FROM ingest_offsets WHERE topic = $2 AND cluster_id <> $1 ORDER BY 1",
+        )
+        .bind(&self.log.cluster_id)
+        .bind(&self.log.topic)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(StoreError::new("looking for other clusters' offsets"))
+    }
+
+    /// Adds rows for partitions that have none, all or none of them; whoever comes second changes nothing. Returns
+    /// how many.
     ///
     /// Rows that are there are left out by a plain look: `ON CONFLICT` alone would wait for a transaction that is
     /// changing one of them, such as a frozen worker's.
-    pub async fn add_missing(&mut self, firsts: &[(i32, i64)]) -> Result<(), StoreError> {
+    pub async fn add_missing(&mut self, firsts: &[(i32, i64)]) -> Result<u64, StoreError> {
         let (partitions, offsets): (Vec<i32>, Vec<i64>) = firsts.iter().copied().unzip();
         sqlx::query(
             "INSERT INTO ingest_offsets (cluster_id, topic, topic_id, partition, first_offset, next_offset)
@@ -62,8 +75,8 @@ impl<'a> Offsets<'a> {
         .bind(offsets)
         .execute(&mut self.connection)
         .await
-        .map_err(StoreError::new("adding offsets"))?;
-        Ok(())
+        .map(|done| done.rows_affected())
+        .map_err(StoreError::new("adding offsets"))
     }
 
     /// The stored offsets of these partitions.

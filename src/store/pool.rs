@@ -10,14 +10,11 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use sqlx::{
-    ConnectOptions, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{ConnectOptions, PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::StoreError;
+use super::{StoreError, options::options as connect_options};
 use crate::{
     config::{DatabaseConfig, DatabaseUrl, QueryConfig},
     health::Component,
@@ -90,6 +87,11 @@ impl Pool {
         Self::open("reads", config, url, queries.read_pool_size, "sensorpipe api reads", &options)
     }
 
+    /// A single connection for a command that works through dead letters.
+    pub fn for_dead_letters(config: &DatabaseConfig) -> Result<Self, StoreError> {
+        Self::open("commands", config, &config.database_url, 1, "sensorpipe dead-letters", &[])
+    }
+
     fn open(
         name: &'static str,
         config: &DatabaseConfig,
@@ -100,9 +102,7 @@ impl Pool {
     ) -> Result<Self, StoreError> {
         let size = size.max(1);
         let statement_timeout = format!("{}ms", config.statement_timeout.as_millis());
-        let connect: PgConnectOptions =
-            url.expose().parse().map_err(StoreError::new("reading the database URL"))?;
-        let connect = connect
+        let connect = connect_options(url)?
             .application_name(application_name)
             .options([
                 ("statement_timeout", statement_timeout.as_str()),

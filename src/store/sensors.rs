@@ -2,11 +2,13 @@
 
 mod change;
 mod list;
+mod sequence;
 
 use futures_util::TryStreamExt;
 
 pub use change::{Change, Deletion, ReadingsOf, delete, update};
 pub use list::{Filter, Page, page};
+pub use sequence::{SensorSequence, SequenceError};
 
 use super::{
     StoreError,

@@ -1,7 +1,7 @@
 //! A log and a stored offset that contradict each other: the partition stands still and says so.
 
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
-use testbed::{Sensorpipe, Tally, TestDatabase, TestTopic, eventually};
+use testbed::{Role, Sensorpipe, Tally, TestDatabase, TestTopic, eventually};
 
 use crate::{PATIENCE, reading, worker};
 
@@ -66,9 +66,9 @@ async fn a_topic_made_anew_under_a_running_worker_is_not_read() {
     assert_eq!(worker.ended(PATIENCE).await.code(), Some(0), "{}", worker.stderr());
 
     // What was read before it was noticed is read again: nothing of the new topic is missed in the end.
-    let topic_id = topic.id().await;
-    let moved = format!("UPDATE ingest_offsets SET topic_id = '{topic_id}', next_offset = 0");
-    database.execute(&moved).await;
+    let accept = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["offsets", "accept-topic"]);
+    let mut accept = accept.database(&database).topic(&topic).start();
+    assert!(accept.ended(PATIENCE).await.success(), "{}", accept.stderr());
     let _second = crate::worker(&database, &topic).start();
     database.stores_all_of(&topic, PATIENCE).await;
     assert_eq!((database.row_count().await, database.tally().await.stored), (240, 240));

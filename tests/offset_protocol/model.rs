@@ -30,6 +30,8 @@ pub(crate) struct OffsetProtocol {
     /// Records of each partition, one reading each.
     pub(crate) records: u8,
     pub(crate) faults: u8,
+    /// Whether a person may move a stored offset back, so that readings come again and meet the primary key.
+    pub(crate) replays: bool,
     pub(crate) bug: Option<Bug>,
 }
 
@@ -46,6 +48,8 @@ pub(crate) enum Bug {
     AssignedAgainKeepsTheBatch,
     /// Nobody ends the session of a frozen worker that holds locks.
     NobodyEndsTheFrozen,
+    /// A consumer that has nothing to write does not look at the stored offsets.
+    NobodyLooks,
 }
 
 impl Model for OffsetProtocol {

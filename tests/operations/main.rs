@@ -1,5 +1,7 @@
 //! What people run it by: metrics, rules, dashboards, health and logs, against real servers and a real Prometheus.
 
+#![expect(clippy::float_cmp, reason = "a metric that counts holds a whole number")]
+
 mod document;
 mod health;
 mod lag;

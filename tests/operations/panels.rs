@@ -9,7 +9,7 @@ use crate::{repository, text_of};
 pub(crate) struct Query {
     /// Dashboard and title.
     pub(crate) panel: String,
-    /// PromQL or SQL, with Grafana's variables in it.
+    /// `PromQL` or SQL, with Grafana's variables in it.
     pub(crate) text: String,
 }
 

@@ -1,6 +1,7 @@
 //! promtool, and a Prometheus of the test's own.
 
 use std::{
+    fmt::Write as _,
     io::Write as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -66,7 +67,7 @@ impl Prometheus {
             rules.display()
         );
         for (job, target) in jobs {
-            config += &format!("  - {{job_name: {job}, static_configs: [{{targets: ['{target}']}}]}}\n");
+            _ = writeln!(config, "  - {{job_name: {job}, static_configs: [{{targets: ['{target}']}}]}}");
         }
         std::fs::write(folder.join("prometheus.yml"), config).expect("target/tmp can be written");
         let log = std::fs::File::create(folder.join("log")).expect("target/tmp can be written");

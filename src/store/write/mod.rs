@@ -16,12 +16,12 @@
 
 mod chunks;
 mod copy;
-mod days;
+pub(super) mod days;
 mod dead_letters;
 mod frozen;
 mod offsets;
-mod readings;
-mod sensors;
+pub(super) mod readings;
+pub(super) mod sensors;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -100,6 +100,9 @@ pub struct Phases {
 /// Longest time that one attempt may take; past it the connection is given up and the batch tried again.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Longest time that a look at the stored offsets may take, so that a batch that comes meanwhile waits no longer.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Writes batches over a connection of its own, made when needed.
 pub struct BatchWriter {
     config: WriterConfig,
@@ -137,6 +140,22 @@ impl BatchWriter {
         // Only here is the connection known to be in order: any error drops it, and the server rolls back.
         self.open = Some(open);
         Ok(written)
+    }
+
+    /// The stored offsets of these partitions; those that have no row are left out.
+    pub async fn look(&mut self, log: &Log, partitions: &[i32]) -> Result<Vec<StoredOffset>, StoreError> {
+        let looking = async {
+            let mut open = match self.open.take() {
+                Some(open) => open,
+                None => Open::connect(&self.config).await?,
+            };
+            let stored = super::offsets::read(&mut open.connection, log, partitions).await?;
+            self.open = Some(open);
+            Ok(stored)
+        };
+        timeout(LOOK_TIMEOUT, looking)
+            .await
+            .map_err(StoreError::timed_out("looking at the stored offsets"))?
     }
 
     async fn transaction(
@@ -267,7 +286,9 @@ async fn watched(
     backend_pid: i32,
 ) -> Result<Written, StoreError> {
     let mut writing = std::pin::pin!(timeout(WRITE_TIMEOUT, writing));
-    let mut ticks = interval_at(Instant::now() + config.lock_timeout, config.lock_timeout);
+    // Two looks find a frozen one: the second is when the time is up.
+    let half = (config.lock_timeout / 2).max(Duration::from_millis(1));
+    let mut ticks = interval_at(Instant::now() + half, half);
     let mut suspects = Vec::new();
     loop {
         tokio::select! {

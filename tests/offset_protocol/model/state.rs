@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 pub(crate) struct State {
     /// `ingest_offsets`, by partition.
     pub(super) offsets: Vec<Offset>,
-    /// How often each record's reading was inserted, by partition. There is no primary key here that would hide it.
+    /// How often each record's reading was inserted, by partition. Without replays there is no primary key that would
+    /// hide it.
     pub(super) sensor_data: Vec<Vec<u8>>,
     /// Whose each partition is, as the group sees it.
     pub(super) owners: Vec<Option<usize>>,
@@ -137,10 +138,11 @@ impl State {
         }
     }
 
-    pub(super) fn insert_readings(&mut self, batch: &Batch) {
+    pub(super) fn insert_readings(&mut self, batch: &Batch, has_primary_key: bool) {
         for (&partition, span) in batch {
             for &record in &span.records {
-                self.sensor_data[partition][usize::from(record)] += 1;
+                let times = &mut self.sensor_data[partition][usize::from(record)];
+                *times = if has_primary_key { 1 } else { *times + 1 };
             }
         }
     }

@@ -25,6 +25,11 @@ pub(crate) enum Step {
     Commit(usize),
     CommitSecondHalf(usize),
     OnReply(usize),
+    /// A consumer that has nothing of a partition to write finds its stored offset moved.
+    Look {
+        consumer: usize,
+        partition: usize,
+    },
     GiveUpRevoked {
         consumer: usize,
         partition: usize,
@@ -62,6 +67,10 @@ pub(crate) enum Step {
     CommitAnswerLost(usize),
     /// The connection breaks, the transaction is rolled back.
     ConnectionLost(usize),
+    /// A person moves the stored offset back to the log's start.
+    MovedBack {
+        partition: usize,
+    },
 }
 
 impl Step {
@@ -81,6 +90,7 @@ impl Step {
                 | Self::Kill(_)
                 | Self::CommitAnswerLost(_)
                 | Self::ConnectionLost(_)
+                | Self::MovedBack { .. }
         )
     }
 }
@@ -113,6 +123,14 @@ impl OffsetProtocol {
                 steps.push(Step::TakeRecord { consumer: index, partition });
             }
         }
+        if self.replays && self.bug != Some(Bug::NobodyLooks) {
+            for (&partition, &position) in &consumer.assignment {
+                let is_moved = position != state.offsets[partition].next && !consumer.is_pending(partition);
+                if is_moved && consumer.events.is_empty() && consumer.revoking.is_empty() {
+                    steps.push(Step::Look { consumer: index, partition });
+                }
+            }
+        }
         for &partition in &consumer.revoking {
             if !consumer.is_pending(partition) {
                 steps.push(Step::GiveUpRevoked { consumer: index, partition });
@@ -143,6 +161,11 @@ impl OffsetProtocol {
                     steps.push(Step::Rebalance { partition });
                     steps.push(Step::AssignedAgain { partition });
                 }
+            }
+        }
+        for (partition, offset) in state.offsets.iter().enumerate() {
+            if self.replays && offset.next > 0 && offset.locked_by.is_none() {
+                steps.push(Step::MovedBack { partition });
             }
         }
         for index in 0..self.consumers {

@@ -29,6 +29,11 @@ impl OffsetProtocol {
             Step::Commit(index) | Step::CommitOfFrozen(index) => self.commit(state, index),
             Step::CommitSecondHalf(index) => self.commit_second_half(state, index),
             Step::OnReply(index) => state.on_reply(index),
+            Step::Look { consumer, partition } => {
+                let next = state.offsets[partition].next;
+                state.consumers[consumer].assignment.insert(partition, next);
+            }
+            Step::MovedBack { partition } => state.offsets[partition].next = 0,
             Step::GiveUpRevoked { consumer, partition } | Step::DrainTimeout { consumer, partition } => {
                 state.consumers[consumer].forget(partition);
                 state.consumers[consumer].revoking.retain(|&other| other != partition);
@@ -94,16 +99,21 @@ impl OffsetProtocol {
         state.release_locks(index);
         state.consumers[index].writer = match self.bug {
             Some(Bug::OffsetsOutsideTheTransaction) => {
-                state.insert_readings(&batch);
+                state.insert_readings(&batch, self.replays);
                 Writer::HalfCommitted(batch)
             }
             Some(Bug::OffsetsBeforeTheReadings) => {
                 state.move_offsets(&batch);
                 Writer::HalfCommitted(batch)
             }
-            Some(Bug::NoCompareAndSet | Bug::AssignedAgainKeepsTheBatch | Bug::NobodyEndsTheFrozen)
+            Some(
+                Bug::NoCompareAndSet
+                | Bug::AssignedAgainKeepsTheBatch
+                | Bug::NobodyEndsTheFrozen
+                | Bug::NobodyLooks,
+            )
             | None => {
-                state.insert_readings(&batch);
+                state.insert_readings(&batch, self.replays);
                 state.move_offsets(&batch);
                 Writer::Committed(batch)
             }
@@ -115,7 +125,7 @@ impl OffsetProtocol {
         if self.bug == Some(Bug::OffsetsOutsideTheTransaction) {
             state.move_offsets(&batch);
         } else {
-            state.insert_readings(&batch);
+            state.insert_readings(&batch, self.replays);
         }
         state.consumers[index].writer = Writer::Committed(batch);
     }

@@ -1,0 +1,153 @@
+//! The `offsets` commands: where each partition stands, and how to go on where it cannot.
+
+mod listing;
+pub(super) mod plan;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde::Serialize;
+
+use crate::{
+    config::{DatabaseConfig, KafkaConfig, KafkaSettings, ListFormat, MoveNote, OffsetsCommand},
+    kafka::{TopicIdentity, TopicLog, find_topic, topic_log},
+    pipeline::{Gap, Log},
+    store::{
+        self,
+        offset_moves::{KeptOffset, Move, MoveKind, OffsetLedger},
+    },
+};
+use plan::accept;
+
+/// How long to wait for `migrate` when everything is started at once.
+const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
+/// How long Kafka may take to answer while writers wait for it.
+const LOCKED_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Does what was asked for and says so.
+pub(super) async fn run(
+    database: &DatabaseConfig,
+    kafka: &KafkaConfig,
+    settings: &KafkaSettings,
+    command: &OffsetsCommand,
+) -> anyhow::Result<()> {
+    let mut desk = Desk::open(database, kafka, settings).await?;
+    match command {
+        OffsetsCommand::List(list) => {
+            let (kept, log) = desk.look().await?;
+            let rows = listing::rows(&kept, &log);
+            show(list.format, &rows, listing::print_offsets)
+        }
+        OffsetsCommand::Moves(list) => show(list.format, &desk.ledger.moves().await?, listing::print_moves),
+        OffsetsCommand::AcceptGap(config) => {
+            desk.accept(Gap::RecordsExpired, Some(&config.partitions), &config.note, config.dry_run).await
+        }
+        OffsetsCommand::AcceptTruncation(config) => {
+            desk.accept(Gap::OffsetPastEnd, Some(&config.partitions), &config.note, config.dry_run).await
+        }
+        OffsetsCommand::AcceptTopic(config) => {
+            desk.accept(Gap::TopicRecreated, None, &config.note, config.dry_run).await
+        }
+    }
+}
+
+fn show<T: Serialize>(format: ListFormat, rows: &[T], print: fn(&[T])) -> anyhow::Result<()> {
+    match format {
+        ListFormat::Table => print(rows),
+        ListFormat::Json => println!("{}", serde_json::to_string_pretty(rows)?),
+    }
+    Ok(())
+}
+
+/// The log and the stored offsets, side by side.
+pub(super) struct Desk {
+    ledger: OffsetLedger,
+    log: Log,
+    kafka: KafkaConfig,
+    settings: KafkaSettings,
+}
+
+impl Desk {
+    /// Asks both; waits for each to come up.
+    pub(super) async fn open(
+        database: &DatabaseConfig,
+        kafka: &KafkaConfig,
+        settings: &KafkaSettings,
+    ) -> anyhow::Result<Self> {
+        store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
+        let topic = kafka.kafka_topic.clone();
+        let ledger = OffsetLedger::open(database, &topic).await?;
+        let TopicIdentity { cluster_id, topic_id } = find_topic(kafka, settings).await?.identity;
+        let log = Log { cluster_id, topic, topic_id };
+        Ok(Self { ledger, log, kafka: kafka.clone(), settings: settings.clone() })
+    }
+
+    /// All rows of the topic's name, and then the log: an end that was asked for earlier might lie before a stored
+    /// offset that has moved since.
+    pub(super) async fn look(&mut self) -> anyhow::Result<(Vec<KeptOffset>, TopicLog)> {
+        let kept = self.ledger.list().await?;
+        Ok((kept, topic_log(&self.kafka, &self.settings).await?))
+    }
+
+    async fn accept(
+        &mut self,
+        gap: Gap,
+        partitions: Option<&[i32]>,
+        note: &MoveNote,
+        dry_run: bool,
+    ) -> anyhow::Result<()> {
+        let kind = match gap {
+            Gap::RecordsExpired => MoveKind::Gap,
+            Gap::OffsetPastEnd => MoveKind::Start,
+            Gap::TopicRecreated => MoveKind::Recreated,
+        };
+        self.move_offsets(kind, note, dry_run, |kept, log| accept(gap, partitions, kept, log)).await
+    }
+
+    /// Plans with the rows locked, moves them all or none, and says what was moved.
+    pub(super) async fn move_offsets<E: std::error::Error + Send + Sync + 'static>(
+        &mut self,
+        kind: MoveKind,
+        note: &MoveNote,
+        dry_run: bool,
+        plan: impl FnOnce(&[KeptOffset], &TopicLog) -> Result<Vec<Move>, E>,
+    ) -> anyhow::Result<()> {
+        let locked = self
+            .ledger
+            .lock(&self.log)
+            .await
+            .context("is a worker frozen that holds one of the rows? Nothing was moved")?;
+        // Asked for now that nobody moves an offset, for the same reason as above. Writers wait meanwhile.
+        let log = tokio::time::timeout(LOCKED_TIMEOUT, topic_log(&self.kafka, &self.settings))
+            .await
+            .context("Kafka does not say what the log holds; nothing was moved")??;
+        ensure!(
+            log.identity.topic_id == self.log.topic_id,
+            "the topic was made anew just now; nothing was moved"
+        );
+        let moves = plan(&locked.kept, &log)?;
+        if moves.is_empty() {
+            println!("nothing to move");
+            return Ok(());
+        }
+        if !dry_run {
+            locked.move_all(kind, &moves, note).await?;
+        }
+        for Move { from, to_offset } in &moves {
+            let distance = to_offset - from.next_offset;
+            let meaning = match kind {
+                MoveKind::Gap => format!("{distance} offsets given up"),
+                MoveKind::Recreated => format!("at the start of the new topic, {} before", from.topic_id),
+                MoveKind::Start => "at the start of the log".to_owned(),
+                MoveKind::Replay => format!("{} offsets read again", -distance),
+            };
+            println!("partition {}: {} -> {to_offset}, {meaning}", from.partition, from.next_offset);
+        }
+        if dry_run {
+            println!("nothing was moved: --dry-run");
+        } else {
+            println!("moved; workers that run go on from there within seconds");
+        }
+        Ok(())
+    }
+}

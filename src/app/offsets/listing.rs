@@ -1,0 +1,177 @@
+//! What `offsets list` and `offsets moves` show.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+
+use super::plan::{Verdict, verdict};
+use crate::{
+    kafka::{TopicLog, Watermarks},
+    store::offset_moves::{KeptOffset, RecordedMove},
+};
+
+/// A partition's stored offset beside its log; what is not known is null.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct OffsetRow {
+    cluster_id: String,
+    topic_id: String,
+    partition: i32,
+    first_offset: Option<i64>,
+    next_offset: Option<i64>,
+    log_start: Option<i64>,
+    log_end: Option<i64>,
+    /// Records between the stored offset and the log's end, where one leads to the other.
+    lag: Option<i64>,
+    stored: i64,
+    duplicates: i64,
+    dead_lettered: i64,
+    updated_at: Option<DateTime<Utc>>,
+    verdict: &'static str,
+}
+
+/// All partitions that the topic or the database has.
+pub(super) fn rows(kept: &[KeptOffset], log: &TopicLog) -> Vec<OffsetRow> {
+    let here = |kept: &&KeptOffset| kept.cluster_id == log.identity.cluster_id;
+    let has_row = |partition: i32| kept.iter().filter(here).any(|kept| kept.partition == partition);
+    let not_started = log.partitions.iter().filter(|(partition, _)| !has_row(**partition));
+    let mut rows: Vec<OffsetRow> = kept
+        .iter()
+        .map(|kept| stored_row(kept, log))
+        .chain(not_started.map(|(&partition, &watermarks)| row_without_offset(partition, watermarks, log)))
+        .collect();
+    rows.sort_by(|one, other| (&one.cluster_id, one.partition).cmp(&(&other.cluster_id, other.partition)));
+    rows
+}
+
+fn stored_row(kept: &KeptOffset, log: &TopicLog) -> OffsetRow {
+    let verdict = verdict(kept, log);
+    let known = match verdict {
+        Verdict::OtherCluster | Verdict::NoSuchPartition => None,
+        Verdict::Ok | Verdict::Gap(_) | Verdict::NotStarted => log.partitions.get(&kept.partition),
+    };
+    OffsetRow {
+        cluster_id: kept.cluster_id.clone(),
+        topic_id: kept.topic_id.clone(),
+        partition: kept.partition,
+        first_offset: Some(kept.first_offset),
+        next_offset: Some(kept.next_offset),
+        log_start: known.map(|log| log.low),
+        log_end: known.map(|log| log.high),
+        lag: known.filter(|_| verdict == Verdict::Ok).map(|log| log.high - kept.next_offset),
+        stored: kept.tally.stored,
+        duplicates: kept.tally.duplicates,
+        dead_lettered: kept.tally.dead_lettered,
+        updated_at: Some(kept.updated_at),
+        verdict: verdict.as_str(),
+    }
+}
+
+fn row_without_offset(partition: i32, watermarks: Watermarks, log: &TopicLog) -> OffsetRow {
+    OffsetRow {
+        cluster_id: log.identity.cluster_id.clone(),
+        topic_id: log.identity.topic_id.clone(),
+        partition,
+        first_offset: None,
+        next_offset: None,
+        log_start: Some(watermarks.low),
+        log_end: Some(watermarks.high),
+        lag: Some(watermarks.high - watermarks.low),
+        stored: 0,
+        duplicates: 0,
+        dead_lettered: 0,
+        updated_at: None,
+        verdict: Verdict::NotStarted.as_str(),
+    }
+}
+
+/// For people.
+pub(super) fn print_offsets(rows: &[OffsetRow]) {
+    println!(
+        "{:<22} {:<22} {:>9} {:>12} {:>12} {:>12} {:>12} {:>10} {:>12} {:>10} {:>8} verdict",
+        "cluster",
+        "topic id",
+        "partition",
+        "first",
+        "next",
+        "log start",
+        "log end",
+        "lag",
+        "stored",
+        "duplicates",
+        "dead"
+    );
+    for row in rows {
+        println!(
+            "{:<22} {:<22} {:>9} {:>12} {:>12} {:>12} {:>12} {:>10} {:>12} {:>10} {:>8} {}",
+            row.cluster_id,
+            row.topic_id,
+            row.partition,
+            number(row.first_offset),
+            number(row.next_offset),
+            number(row.log_start),
+            number(row.log_end),
+            number(row.lag),
+            row.stored,
+            row.duplicates,
+            row.dead_lettered,
+            row.verdict
+        );
+    }
+}
+
+/// For people.
+pub(super) fn print_moves(moves: &[RecordedMove]) {
+    println!(
+        "{:<20} {:>9} {:<9} {:>12} {:>12} {:<16} note",
+        "moved", "partition", "kind", "from", "to", "by"
+    );
+    for moved in moves {
+        println!(
+            "{:<20} {:>9} {:<9} {:>12} {:>12} {:<16} {}",
+            moved.moved_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            moved.partition,
+            moved.kind,
+            moved.from_offset,
+            moved.to_offset,
+            moved.moved_by,
+            moved.note
+        );
+    }
+}
+
+fn number(number: Option<i64>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| number.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{batch::Tally, kafka::TopicIdentity};
+
+    #[test]
+    fn every_partition_of_the_topic_and_of_the_database_is_shown() {
+        let identity = TopicIdentity { cluster_id: "b".to_owned(), topic_id: "t".to_owned() };
+        let partitions = (0..3).map(|partition| (partition, Watermarks { low: 10, high: 20 })).collect();
+        let log = TopicLog { identity, partitions };
+        let kept = |cluster_id: &str, partition, next_offset| KeptOffset {
+            cluster_id: cluster_id.to_owned(),
+            topic_id: "t".to_owned(),
+            partition,
+            first_offset: 0,
+            next_offset,
+            tally: Tally::default(),
+            updated_at: DateTime::UNIX_EPOCH,
+        };
+        let rows = rows(&[kept("a", 1, 3), kept("b", 0, 14), kept("b", 2, 9), kept("b", 4, 9)], &log);
+        let shown: Vec<_> = rows.iter().map(|row| (row.partition, row.verdict, row.lag)).collect();
+        assert_eq!(
+            shown,
+            [
+                (1, "other_cluster", None),
+                (0, "ok", Some(6)),
+                (1, "not_started", Some(10)),
+                (2, "records_expired", None),
+                (4, "no_such_partition", None),
+            ]
+        );
+    }
+}

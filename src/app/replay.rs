@@ -1,0 +1,31 @@
+//! The `replay` command: the stored offsets go back, and workers read again from there.
+//!
+//! A reading that is there already ends as a duplicate, one that is missing is stored. Workers may run: those that
+//! hold something of a partition are fenced by the compare-and-set, as by any other move.
+
+use super::offsets::{Desk, plan};
+use crate::{
+    config::{DatabaseConfig, KafkaConfig, KafkaSettings, ReplayFrom, ReplayLogConfig},
+    kafka::offsets_at,
+    store::offset_moves::MoveKind,
+};
+
+/// Moves the offsets back and says so.
+pub(super) async fn run(
+    database: &DatabaseConfig,
+    kafka: &KafkaConfig,
+    settings: &KafkaSettings,
+    config: &ReplayLogConfig,
+) -> anyhow::Result<()> {
+    let mut desk = Desk::open(database, kafka, settings).await?;
+    let from = match config.from {
+        ReplayFrom::Earliest => plan::Beginning::Earliest,
+        ReplayFrom::Offset(offset) => plan::Beginning::Offset(offset),
+        ReplayFrom::Time(time) => {
+            let (_, log) = desk.look().await?;
+            plan::Beginning::Offsets(offsets_at(kafka, settings, &log, time).await?)
+        }
+    };
+    let plan = |kept: &[_], log: &_| plan::replay(&from, &config.partitions, kept, log);
+    desk.move_offsets(MoveKind::Replay, &config.note, config.dry_run, plan).await
+}

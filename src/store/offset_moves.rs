@@ -1,0 +1,225 @@
+//! Stored offsets that a person moves, and the record of it: `offset_moves`.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::{Connection, PgConnection, Postgres, Row, Transaction, postgres::PgRow};
+
+use super::{ConnectError, StoreError, startup::connect_within};
+use crate::{
+    batch::Tally,
+    config::{DatabaseConfig, MoveNote},
+    pipeline::Log,
+};
+
+/// How long is waited for Postgres to come up.
+const STARTUP_PATIENCE: Duration = Duration::from_secs(10);
+/// A worker holds its rows for as long as a batch takes; one that is frozen, for longer.
+const LOCK_TIMEOUT: &str = "15s";
+
+/// A row of `ingest_offsets`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptOffset {
+    /// The cluster that the topic is in.
+    pub cluster_id: String,
+    /// The topic's id.
+    pub topic_id: String,
+    /// The partition.
+    pub partition: i32,
+    /// Where ingestion of it began.
+    pub first_offset: i64,
+    /// First offset that is not stored.
+    pub next_offset: i64,
+    /// Fates of all readings so far.
+    pub tally: Tally,
+    /// When a batch, or a person, moved it last.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Why an offset is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoveKind {
+    /// Records that retention took unread are given up.
+    Gap,
+    /// The topic was made anew and is read from its start.
+    Recreated,
+    /// The log was cut and is read again from its start.
+    Start,
+    /// Back, to read again.
+    Replay,
+}
+
+impl MoveKind {
+    /// Its name in `offset_moves`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gap => "gap",
+            Self::Recreated => "recreated",
+            Self::Start => "start",
+            Self::Replay => "replay",
+        }
+    }
+}
+
+/// One partition's stored offset, and where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// Where it is.
+    pub from: KeptOffset,
+    /// Where it goes.
+    pub to_offset: i64,
+}
+
+/// A row of `offset_moves`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecordedMove {
+    /// When.
+    pub moved_at: DateTime<Utc>,
+    /// Of which cluster's topic.
+    pub cluster_id: String,
+    /// The topic's id afterwards.
+    pub topic_id: String,
+    /// The partition.
+    pub partition: i32,
+    /// Where it was.
+    pub from_offset: i64,
+    /// Where it went.
+    pub to_offset: i64,
+    /// Why: `gap`, `recreated`, `start` or `replay`.
+    pub kind: String,
+    /// By whom.
+    pub moved_by: String,
+    /// What they said about it.
+    pub note: String,
+}
+
+/// The stored offsets as an operator's commands see them.
+pub struct OffsetLedger {
+    connection: PgConnection,
+    topic: String,
+}
+
+/// The stored offsets of one topic, which nobody moves while the value is there.
+pub struct LockedOffsets<'l> {
+    transaction: Transaction<'l, Postgres>,
+    log: &'l Log,
+    /// The rows, in the order of partitions.
+    pub kept: Vec<KeptOffset>,
+}
+
+impl OffsetLedger {
+    /// Connects; waits up to 10 s for Postgres to come up.
+    pub async fn open(database: &DatabaseConfig, topic: &str) -> Result<Self, ConnectError> {
+        let connection = connect_within(STARTUP_PATIENCE, database, "sensorpipe offsets").await?;
+        Ok(Self { connection, topic: topic.to_owned() })
+    }
+
+    /// All rows of the topic's name, whichever cluster it is in.
+    pub async fn list(&mut self) -> Result<Vec<KeptOffset>, StoreError> {
+        const SQL: &str = "SELECT * FROM ingest_offsets WHERE topic = $1 ORDER BY cluster_id, partition";
+        let rows = sqlx::query(SQL).bind(&self.topic).fetch_all(&mut self.connection).await;
+        rows.and_then(|rows| rows.iter().map(kept).collect()).map_err(StoreError::new("listing the offsets"))
+    }
+
+    /// All moves of the topic's name, oldest first.
+    pub async fn moves(&mut self) -> Result<Vec<RecordedMove>, StoreError> {
+        const SQL: &str = "SELECT * FROM offset_moves WHERE topic = $1 ORDER BY id";
+        let rows = sqlx::query(SQL).bind(&self.topic).fetch_all(&mut self.connection).await;
+        rows.and_then(|rows| rows.iter().map(recorded).collect())
+            .map_err(StoreError::new("listing the moves"))
+    }
+
+    /// Locks the topic's rows in the order of partitions, as writers do; they wait.
+    pub async fn lock<'l>(&'l mut self, log: &'l Log) -> Result<LockedOffsets<'l>, StoreError> {
+        const SQL: &str = "SELECT * FROM ingest_offsets WHERE cluster_id = $1 AND topic = $2
+            ORDER BY partition FOR UPDATE";
+        let doing = "locking the stored offsets";
+        let mut transaction = self.connection.begin().await.map_err(StoreError::new(doing))?;
+        sqlx::query("SELECT set_config('lock_timeout', $1, true)")
+            .bind(LOCK_TIMEOUT)
+            .execute(&mut *transaction)
+            .await
+            .map_err(StoreError::new(doing))?;
+        let rows = sqlx::query(SQL).bind(&log.cluster_id).bind(&log.topic).fetch_all(&mut *transaction).await;
+        let kept = rows.and_then(|rows| rows.iter().map(kept).collect()).map_err(StoreError::new(doing))?;
+        Ok(LockedOffsets { transaction, log, kept })
+    }
+}
+
+impl LockedOffsets<'_> {
+    /// Moves the offsets, all or none, and keeps a record of it. Workers find out by the compare-and-set, or by
+    /// looking.
+    ///
+    /// Where ingestion began moves along where the offset goes before it, and with a topic made anew.
+    pub async fn move_all(
+        mut self,
+        kind: MoveKind,
+        moves: &[Move],
+        note: &MoveNote,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "WITH wanted AS (
+                SELECT * FROM unnest($4::int[], $5::text[], $6::bigint[], $7::bigint[])
+                     AS wanted (partition, from_topic_id, from_offset, to_offset)
+            ), moved AS (
+                UPDATE ingest_offsets AS kept
+                SET topic_id = $3, next_offset = to_offset, updated_at = now(),
+                    first_offset = CASE WHEN $8 = 'recreated' THEN to_offset ELSE least(first_offset, to_offset) END
+                FROM wanted
+                WHERE kept.cluster_id = $1 AND kept.topic = $2 AND kept.partition = wanted.partition
+                  AND kept.topic_id = from_topic_id AND kept.next_offset = from_offset
+                RETURNING kept.partition, stored, duplicates, dead_lettered
+            )
+            INSERT INTO offset_moves (cluster_id, topic, topic_id, partition, from_topic_id, from_offset, to_offset,
+                                      kind, stored, duplicates, dead_lettered, moved_by, note)
+            SELECT $1, $2, $3, partition, from_topic_id, from_offset, to_offset, $8, stored, duplicates, dead_lettered,
+                   $9, $10
+            FROM moved JOIN wanted USING (partition) ORDER BY partition";
+        let doing = "moving the stored offsets";
+        sqlx::query(SQL)
+            .bind(&self.log.cluster_id)
+            .bind(&self.log.topic)
+            .bind(&self.log.topic_id)
+            .bind(moves.iter().map(|moved| moved.from.partition).collect::<Vec<_>>())
+            .bind(moves.iter().map(|moved| moved.from.topic_id.as_str()).collect::<Vec<_>>())
+            .bind(moves.iter().map(|moved| moved.from.next_offset).collect::<Vec<_>>())
+            .bind(moves.iter().map(|moved| moved.to_offset).collect::<Vec<_>>())
+            .bind(kind.as_str())
+            .bind(&note.by)
+            .bind(&note.note)
+            .execute(&mut *self.transaction)
+            .await
+            .map_err(StoreError::new(doing))?;
+        self.transaction.commit().await.map_err(StoreError::new(doing))
+    }
+}
+
+fn kept(row: &PgRow) -> Result<KeptOffset, sqlx::Error> {
+    Ok(KeptOffset {
+        cluster_id: row.try_get("cluster_id")?,
+        topic_id: row.try_get("topic_id")?,
+        partition: row.try_get("partition")?,
+        first_offset: row.try_get("first_offset")?,
+        next_offset: row.try_get("next_offset")?,
+        tally: Tally {
+            stored: row.try_get("stored")?,
+            duplicates: row.try_get("duplicates")?,
+            dead_lettered: row.try_get("dead_lettered")?,
+        },
+        updated_at: row.try_get("updated_at")?,
+    })
+}
+
+fn recorded(row: &PgRow) -> Result<RecordedMove, sqlx::Error> {
+    Ok(RecordedMove {
+        moved_at: row.try_get("moved_at")?,
+        cluster_id: row.try_get("cluster_id")?,
+        topic_id: row.try_get("topic_id")?,
+        partition: row.try_get("partition")?,
+        from_offset: row.try_get("from_offset")?,
+        to_offset: row.try_get("to_offset")?,
+        kind: row.try_get("kind")?,
+        moved_by: row.try_get("moved_by")?,
+        note: row.try_get("note")?,
+    })
+}
