@@ -225,11 +225,11 @@ impl<'a> Session<'a> {
         let ended = Instant::now();
         // The first records were taken before it was known that there are some.
         let started = ended.checked_sub(filled.max(fetch + decode)).unwrap_or(ended);
-        self.send_to_writer(batch, Some(Filled { started, ended, fetch, decode }));
+        self.send_to_writer(batch, Some(Box::new(Filled { started, ended, fetch, decode })));
     }
 
     /// `filled` is none where the batch was handed over before.
-    pub(super) fn send_to_writer(&mut self, batch: Batch, filled: Option<Filled>) {
+    pub(super) fn send_to_writer(&mut self, batch: Batch, filled: Option<Box<Filled>>) {
         self.link.in_flight = InFlight::of(&batch);
         let job = Job::Write { log: Arc::clone(&self.log), batch, filled };
         if self.link.jobs.try_send(job).is_err() {

@@ -21,7 +21,7 @@ use crate::{
 /// What the writer is asked for; the log is the one that the offsets belong to.
 pub(super) enum Job {
     /// To write a batch; how it was filled, where it was not handed over before.
-    Write { log: Arc<Log>, batch: Batch, filled: Option<Filled> },
+    Write { log: Arc<Log>, batch: Batch, filled: Option<Box<Filled>> },
     /// To look at the stored offsets of these partitions.
     Look { log: Arc<Log>, partitions: Vec<i32> },
 }
@@ -85,9 +85,9 @@ async fn write(
     health: &Component,
     outage: &Outage,
     (log, batch): (&Log, Batch),
-    filled: Option<Filled>,
+    filled: Option<Box<Filled>>,
 ) -> Outcome {
-    let mut span = BatchSpan::start(&log.topic, &batch, filled);
+    let mut span = BatchSpan::start(&log.topic, &batch, filled.as_deref().copied());
     let context = span.as_ref().map(BatchSpan::context);
     let written =
         traces::within(context, until_written(store, health, outage, (log, &batch), &mut span)).await;
