@@ -96,11 +96,11 @@ async fn log_lines_name_the_trace_that_they_are_about() {
     let mut api = role(&["api"], &database, &topic, collector.address)
         .env("HTTP_ADDR", &address.to_string())
         .env("LOG_FORMAT", "json")
-        .env("LOG_LEVEL", "info,sqlx=debug")
         .start();
     is_ready(address).await;
     let answer = reqwest::Client::new()
-        .get(format!("http://{address}/sensors"))
+        .put(format!("http://{address}/log-level"))
+        .json(&serde_json::json!({"level": "info"}))
         .header("traceparent", traceparent("00"))
         .header("x-request-id", "request-8")
         .send()
