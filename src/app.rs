@@ -34,6 +34,7 @@ use crate::{
     health::Health,
     log_level::LogLevel,
     metrics::{Exposition, Served},
+    traces::{Settings, Traces},
 };
 
 pub use logging::start_logging;
@@ -185,6 +186,29 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// What its traces are called where the environment says nothing else; none for commands that make none.
+    fn service(&self) -> Option<&'static str> {
+        match self {
+            Self::Api { .. } => Some("sensorpipe-api"),
+            Self::Worker { .. } => Some("sensorpipe-worker"),
+            Self::All { .. } => Some("sensorpipe"),
+            Self::Migrate { .. }
+            | Self::Seed { .. }
+            | Self::Load { .. }
+            | Self::Audit { .. }
+            | Self::Offsets { .. }
+            | Self::Replay { .. }
+            | Self::AfterRestore { .. }
+            | Self::Stats { .. }
+            | Self::Keys { .. }
+            | Self::DeadLetters { .. }
+            | Self::Openapi
+            | Self::Completions { .. } => None,
+        }
+    }
+}
+
 /// What every long-running role of a process shares: one health, one recorder of metrics, one level of its log.
 #[derive(Clone)]
 struct Operations {
@@ -215,11 +239,17 @@ impl Operations {
 /// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop. `cli` is the whole command line, which
 /// completions are made of.
 pub fn run(command: Command, cli: clap::Command, log_level: LogLevel) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+    let traces = match command.service() {
+        Some(service) => Traces::start(Settings::from_env()?, service)?,
+        None => Traces::off(),
+    };
+    let outcome = tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(cancel_on_signal(stop.clone()));
         dispatch(command, cli, log_level, stop).await
-    })
+    });
+    traces.finish();
+    outcome
 }
 
 async fn dispatch(

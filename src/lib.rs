@@ -22,6 +22,7 @@
 //! | [`access`] | tokens and what a key allows | I/O |
 //! | [`health`] | what `/readyz` shows, said by the parts themselves | I/O |
 //! | [`metrics`] | every metric: its name, help, labels, buckets | what they are recorded for |
+//! | [`traces`] | spans of requests and batches, and their way to a collector | what they are made for |
 //! | [`app`] | which tasks a role runs and in which order they stop | everything else |
 //!
 //! Invariants:
@@ -48,4 +49,5 @@ pub mod pipeline;
 pub mod reading;
 pub mod seed;
 pub mod store;
+pub mod traces;
 pub mod version;

@@ -53,6 +53,17 @@ pub struct Oldest {
     pub event: Option<Timestamp>,
 }
 
+/// Where a record stands, and what it carries besides its readings.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// Partition of the record.
+    pub partition: i32,
+    /// Offset of the record.
+    pub offset: i64,
+    /// The record's headers.
+    pub headers: &'a [Header],
+}
+
 /// A reading, or a record, that can never be stored.
 #[derive(Clone, Debug)]
 pub struct Rejected {
@@ -233,6 +244,15 @@ impl Batch {
     /// How far each partition goes.
     pub fn spans(&self) -> &[Span] {
         &self.spans
+    }
+
+    /// The records, in the order in which they came.
+    pub fn origins(&self) -> impl Iterator<Item = Origin<'_>> {
+        self.records.iter().filter(|record| self.has(record.partition)).map(|record| Origin {
+            partition: record.partition,
+            offset: record.offset,
+            headers: record.headers.as_deref().unwrap_or_default(),
+        })
     }
 
     /// The readings.

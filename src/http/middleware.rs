@@ -6,7 +6,11 @@ use super::{
     access::{self, KeyRing},
     error::ApiError,
     request_id::{self, X_REQUEST_ID},
-    request_metrics,
+    request_metrics, trace,
+};
+use crate::{
+    access::Scopes,
+    traces::{self, RequestSpan},
 };
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -47,7 +51,16 @@ pub(super) async fn every_request(State(rules): State<Rules>, mut request: Reque
     let method = method_label(request.method());
     // The route, never the address: labels have to stay few.
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let mut response = request_id::during(id.clone(), answer(&rules, route.as_ref(), request, next)).await;
+    // No route, nothing to guard.
+    let needed = route.as_ref().and_then(|route| access::needed(request.method(), route.as_str()));
+    let span =
+        route.as_ref().filter(|_| needed.is_some()).and_then(|route| span(&request, method, route, &id));
+    let answer =
+        traces::within(span.as_ref().map(RequestSpan::context), answer(&rules, needed, request, next));
+    let mut response = request_id::during(id.clone(), answer).await;
+    if let Some(span) = span {
+        span.answered(response.status().as_u16());
+    }
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.entry(name).or_insert(value);
@@ -58,9 +71,22 @@ pub(super) async fn every_request(State(rules): State<Rules>, mut request: Reque
     response
 }
 
-async fn answer(rules: &Rules, route: Option<&MatchedPath>, request: Request, next: Next) -> Response {
-    // No route, nothing to guard.
-    let needed = route.and_then(|route| access::needed(request.method(), route.as_str()));
+/// The span of a request, where traces are on. Those that anybody may send are not traced: probes and scrapes.
+fn span(
+    request: &Request,
+    method: &'static str,
+    route: &MatchedPath,
+    id: &HeaderValue,
+) -> Option<RequestSpan> {
+    if !traces::are_on() {
+        return None;
+    }
+    let client = trace::client(request.headers());
+    let id = id.to_str().unwrap_or_default();
+    RequestSpan::start(method, route.as_str(), request.uri().path(), id, client.as_ref())
+}
+
+async fn answer(rules: &Rules, needed: Option<Scopes>, request: Request, next: Next) -> Response {
     let admitted = needed.map_or(Ok(()), |needed| rules.keys.admit(request.headers(), needed));
     if let Err(error) = admitted {
         return error.into_response();

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     reading::{Reading, Reason, Timestamp, Window},
     store::queries::{PageQuery, StatsQuery},
+    traces,
 };
 
 /// Why a body of `POST /sensor_data/{sensor_id}` is refused.
@@ -104,7 +105,7 @@ pub fn wait(values: &[&[u8]], longest: Duration) -> Option<Duration> {
 
 /// `traceparent`: whether it goes on into the records.
 pub fn is_traceparent(text: &str) -> bool {
-    trace::is_traceparent(text)
+    traces::is_traceparent(text)
 }
 
 /// `tracestate`: all of them as one, where they go on into the records.

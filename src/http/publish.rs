@@ -12,12 +12,15 @@ use crate::{
     },
     metrics::PUBLISHED_READINGS,
     reading::{Reading, encode},
+    traces::PublishSpan,
 };
 
 /// Records of one request on their way to Kafka.
 pub(super) struct Outbox<'p> {
     producer: &'p Producer,
     headers: RecordHeaders,
+    /// From the first record on, where traces are on.
+    span: Option<PublishSpan>,
     /// The record that is being written; its memory is used again.
     record: String,
     groups: Vec<Group>,
@@ -32,11 +35,12 @@ struct Group {
 impl<'p> Outbox<'p> {
     /// Every record gets these headers.
     pub(super) fn new(producer: &'p Producer, headers: RecordHeaders) -> Self {
-        Self { producer, headers, record: String::new(), groups: Vec::new() }
+        Self { producer, headers, span: None, record: String::new(), groups: Vec::new() }
     }
 
     /// Sends readings that belong into one partition, in their order, under the first one's sensor as key.
     pub(super) fn send(&mut self, readings: Vec<Reading>) -> Result<(), ApiError> {
+        self.start_span();
         let (mut records, mut start, mut max_bytes) = (Vec::new(), 0, MAX_RECORD_BYTES);
         while let Some(first) = readings.get(start) {
             self.record.clear();
@@ -63,10 +67,36 @@ impl<'p> Outbox<'p> {
         self.groups.iter().map(|group| size_of_val(group.readings.as_slice())).sum()
     }
 
+    /// Once a request, and only where there is something to send: the records carry what the span says.
+    fn start_span(&mut self) {
+        if self.span.is_some() {
+            return;
+        }
+        self.span = PublishSpan::start(self.producer.topic());
+        for (name, value) in self.span.iter().flat_map(PublishSpan::headers) {
+            self.headers = mem::take(&mut self.headers).with(name, &value);
+        }
+    }
+
     /// Waits until Kafka has everything; the places of all records, in the order in which they were sent.
     ///
     /// After an error some of them may be in the log.
     pub(super) async fn sent(mut self) -> Result<Vec<Receipt>, PublishError> {
+        let span = self.span.take();
+        let sent = self.all_sent().await;
+        match (&sent, span) {
+            (_, None) => {}
+            (Ok((receipts, readings)), Some(span)) => {
+                let first = receipts.first().map(|first| (first.partition, first.offset));
+                span.sent(receipts.len(), *readings, first);
+            }
+            (Err(error), Some(span)) => span.failed(error),
+        }
+        sent.map(|(receipts, _)| receipts)
+    }
+
+    /// The places of all records, and how many readings they have.
+    async fn all_sent(&mut self) -> Result<(Vec<Receipt>, usize), PublishError> {
         let mut receipts = Vec::with_capacity(self.groups.len());
         let mut readings = 0;
         for group in mem::take(&mut self.groups) {
@@ -82,7 +112,7 @@ impl<'p> Outbox<'p> {
             readings += group.readings.len();
         }
         counter!(PUBLISHED_READINGS).increment(readings as u64);
-        Ok(receipts)
+        Ok((receipts, readings))
     }
 
     /// Sends what the topic did not take as one record in halves, one after the other: together in one request to the

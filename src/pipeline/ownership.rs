@@ -169,7 +169,7 @@ impl Session<'_> {
         if batch.is_empty() || self.must_leave {
             self.keep_for_reuse(batch);
         } else {
-            self.send_to_writer(batch);
+            self.send_to_writer(batch, None);
         }
         Ok(())
     }

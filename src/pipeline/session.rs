@@ -22,6 +22,7 @@ use crate::{
     metrics::BATCH_PHASE_SECONDS,
     reading::Timestamp,
     store::StoredOffset,
+    traces::Filled,
 };
 
 /// The loop turns at least this often, so that the group is served whatever happens.
@@ -221,12 +222,16 @@ impl<'a> Session<'a> {
         for (phase, took) in [("fetch", fetch), ("decode", decode), ("wait", wait)] {
             metrics::histogram!(BATCH_PHASE_SECONDS, "phase" => phase).record(took);
         }
-        self.send_to_writer(batch);
+        let ended = Instant::now();
+        // The first records were taken before it was known that there are some.
+        let started = ended.checked_sub(filled.max(fetch + decode)).unwrap_or(ended);
+        self.send_to_writer(batch, Some(Box::new(Filled { started, ended, fetch, decode })));
     }
 
-    pub(super) fn send_to_writer(&mut self, batch: Batch) {
+    /// `filled` is none where the batch was handed over before.
+    pub(super) fn send_to_writer(&mut self, batch: Batch, filled: Option<Box<Filled>>) {
         self.link.in_flight = InFlight::of(&batch);
-        let job = Job::Write { log: Arc::clone(&self.log), batch };
+        let job = Job::Write { log: Arc::clone(&self.log), batch, filled };
         if self.link.jobs.try_send(job).is_err() {
             // One batch and one look fit always; only a writer that is gone refuses.
             tracing::error!("the writer has ended unasked");

@@ -15,12 +15,13 @@ use crate::{
         WRITE_RETRIES, WRITE_SECONDS,
     },
     store::{BatchWriter, Fence, Phases, Report, StoredOffset, Written},
+    traces::{self, BatchSpan, Filled},
 };
 
 /// What the writer is asked for; the log is the one that the offsets belong to.
 pub(super) enum Job {
-    /// To write a batch.
-    Write { log: Arc<Log>, batch: Batch },
+    /// To write a batch; how it was filled, where it was not handed over before.
+    Write { log: Arc<Log>, batch: Batch, filled: Option<Box<Filled>> },
     /// To look at the stored offsets of these partitions.
     Look { log: Arc<Log>, partitions: Vec<i32> },
 }
@@ -56,7 +57,9 @@ pub(super) async fn run(
     while let Some(job) = jobs.recv().await {
         let working = async {
             match job {
-                Job::Write { log, batch } => write(&mut store, &health, &outage, &log, batch).await,
+                Job::Write { log, batch, filled } => {
+                    write(&mut store, &health, &outage, (&log, batch), filled).await
+                }
                 Job::Look { log, partitions } => look(&mut store, &log, partitions).await,
             }
         };
@@ -81,24 +84,53 @@ async fn write(
     store: &mut BatchWriter,
     health: &Component,
     outage: &Outage,
-    log: &Log,
-    batch: Batch,
+    (log, batch): (&Log, Batch),
+    filled: Option<Box<Filled>>,
 ) -> Outcome {
+    let mut span = BatchSpan::start(&log.topic, &batch, filled.as_deref().copied());
+    let context = span.as_ref().map(BatchSpan::context);
+    let written =
+        traces::within(context, until_written(store, health, outage, (log, &batch), &mut span)).await;
+    match written {
+        Written::Committed(_) => Outcome::Committed(batch),
+        Written::Fenced(fences) => Outcome::Fenced(batch, fences),
+    }
+}
+
+/// Attempts, with a pause after each that fails.
+async fn until_written(
+    store: &mut BatchWriter,
+    health: &Component,
+    outage: &Outage,
+    (log, batch): (&Log, &Batch),
+    span: &mut Option<BatchSpan>,
+) -> Written {
     let mut trouble = outage.trouble(health);
     loop {
         let started = Instant::now();
-        match store.write(log, &batch).await {
-            Ok(Written::Committed(report)) => {
+        match store.write(log, batch).await {
+            Ok(written) => {
                 trouble.over();
-                record(&batch, report, started.elapsed());
-                return Outcome::Committed(batch);
-            }
-            Ok(Written::Fenced(fences)) => {
-                trouble.over();
-                metrics::counter!(FENCES).increment(fences.len() as u64);
-                return Outcome::Fenced(batch, fences);
+                match &written {
+                    Written::Committed(report) => {
+                        record(batch, report, started.elapsed());
+                        if let Some(span) = span.take() {
+                            span.committed(report);
+                        }
+                    }
+                    Written::Fenced(fences) => {
+                        metrics::counter!(FENCES).increment(fences.len() as u64);
+                        if let Some(span) = span.take() {
+                            span.fenced(fences.len());
+                        }
+                    }
+                }
+                return written;
             }
             Err(error) => {
+                if let Some(span) = span {
+                    span.failed_once(error.sqlstate());
+                }
                 let class = error.sqlstate().map_or("none".to_owned(), |state| state[..2].to_owned());
                 metrics::counter!(WRITE_RETRIES, "sqlstate_class" => class).increment(1);
                 let attempts = trouble.met(&error);
@@ -109,7 +141,7 @@ async fn write(
 }
 
 /// Everything that is counted, once a batch.
-fn record(batch: &Batch, report: Report, took: Duration) {
+fn record(batch: &Batch, report: &Report, took: Duration) {
     metrics::histogram!(WRITE_SECONDS).record(took);
     let Phases { prepare, copy, commit } = report.phases;
     for (phase, took) in [("prepare", prepare), ("copy", copy), ("commit", commit)] {
@@ -122,7 +154,7 @@ fn record(batch: &Batch, report: Report, took: Duration) {
     for (fate, count) in [("stored", stored), ("duplicate", duplicates), ("dead_lettered", dead_lettered)] {
         metrics::counter!(READINGS, "fate" => fate).increment(count as u64);
     }
-    for (reason, count) in report.reasons {
+    for &(reason, count) in &report.reasons {
         metrics::counter!(DEAD_LETTERS, "reason" => reason.as_str()).increment(count);
         tracing::warn!(reason = reason.as_str(), count, "readings dead-lettered");
     }
