@@ -58,13 +58,15 @@ async fn partitions_assigned_without_postgres_go_to_those_who_have_it() {
     let mut cut_off = cut_off.start();
     work.add(&topic, 10_000).await;
     work.is_done(&database, &topic).await;
+    let assigned = "partitions assigned at their stored offsets kafka.starts=[(";
+    // Both of its consumers have some.
+    eventually(PATIENCE, async || cut_off.stderr().matches(assigned).count() >= 2).await;
     // It keeps what it has, and what it holds waits.
     gate.close();
     work.add(&topic, 10_000).await;
     eventually(PATIENCE, async || cut_off.stderr().contains("nothing is lost, trying on")).await;
     // Another one takes some of its partitions and goes: those come back to it, and it cannot take them.
     let mut second = worker(&database, &topic).start();
-    let assigned = "partitions assigned at their stored offsets kafka.starts=[(";
     eventually(PATIENCE, async || second.stderr().contains(assigned)).await;
     second.terminate();
     assert_eq!(second.ended(PATIENCE).await.code(), Some(0), "{}", second.stderr());
