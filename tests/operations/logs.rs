@@ -78,6 +78,9 @@ async fn an_outage_is_said_once() {
     topic.produce(readings.records(0..4_000)).await;
     database.stores_all_of(&topic, PATIENCE).await;
     scrape::is_ready(&address).await;
+    // Whoever is given a partition just then has more to say.
+    let assigned = "partitions assigned at their stored offsets kafka.starts=[(";
+    eventually(PATIENCE, async || worker.stderr().matches(assigned).count() >= 4).await;
     let known = worker.stderr().lines().count();
     gate.close();
     for round in 1..=8 {

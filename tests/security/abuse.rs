@@ -111,7 +111,7 @@ async fn idle_connections_leave_room_to_others() {
 
 #[tokio::test]
 async fn a_client_that_never_reads_loses_its_connection() {
-    let (api, _database, _topic) = api(&[("HTTP_IDLE_TIMEOUT", "1s")]).await;
+    let (api, _database, _topic) = api(&[("HTTP_IDLE_TIMEOUT", "3s")]).await;
     let before = api.sockets();
     let requests = "GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2_000);
     let mut clients = join_all((0..10).map(|_| async {
@@ -123,8 +123,7 @@ async fn a_client_that_never_reads_loses_its_connection() {
         client
     }))
     .await;
-    let during = api.sockets();
-    assert!(during >= before + 5, "{before} sockets, and {during} with 10 clients");
+    eventually(PATIENCE, async || api.sockets() >= before + 5).await;
     eventually(PATIENCE, async || api.sockets() <= before + 3).await;
     for client in &mut clients {
         assert!(rest(client).await.len() < 50_000_000, "200 MB were asked for");
@@ -243,9 +242,13 @@ async fn bombs_unpack_no_further_than_a_body_may() {
     for (status, answer) in bombs {
         assert!(matches!(status.map(|status| status.as_u16()), Some(413)), "{status:?} {answer}");
     }
-    assert_eq!(send("gzip, gzip", &nested).await.0.map(|status| status.as_u16()), Some(415));
-    let (status, answer) = send("gzip", &nested).await;
-    assert!(status.is_some_and(|status| status.is_client_error()), "once unpacked it is no JSON: {answer}");
+    // The server closes connections whose body it did not read: one of them may just be the next that is taken.
+    let is_answered = async |coding, statuses: &[u16]| {
+        send(coding, &nested).await.0.is_some_and(|status| statuses.contains(&status.as_u16()))
+    };
+    eventually(PATIENCE, async || is_answered("gzip, gzip", &[415]).await).await;
+    // Once unpacked it is no JSON.
+    eventually(PATIENCE, async || is_answered("gzip", &[400, 422]).await).await;
     assert!(started.elapsed() < PATIENCE);
     assert!(api.process.peak_memory_mib() < MEMORY_MIB, "{} MiB", api.process.peak_memory_mib());
 }
