@@ -20,6 +20,7 @@ use axum::{
 };
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use http_body_util::{LengthLimitError, Limited};
+use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::io::{ReaderStream, StreamReader};
 
@@ -36,6 +37,13 @@ const ZSTD_WINDOW_BYTES: usize = 1 << ZSTD_WINDOW_LOG;
 pub(super) struct BodyLimits {
     pub(super) max_bytes: usize,
     pub(super) timeout: Duration,
+}
+
+impl BodyLimits {
+    /// The same, for bodies that are never so large.
+    pub(super) fn at_most(self, max_bytes: usize) -> Self {
+        Self { max_bytes: max_bytes.min(self.max_bytes), ..self }
+    }
 }
 
 /// How a body is packed.
@@ -112,11 +120,17 @@ impl BodyReader {
 }
 
 /// A JSON body as bytes. No content type at all is taken as JSON, as it was before.
-pub(super) async fn read_json(request: Request<Body>, limits: BodyLimits) -> Result<Bytes, ApiError> {
+async fn read_json(request: Request<Body>, limits: BodyLimits) -> Result<Bytes, ApiError> {
     read_json_held(request, limits, |_| Ok(())).await
 }
 
-/// The same for readings, whose bodies have a bound together, too.
+/// A JSON body that is looked at as a whole.
+pub(super) async fn read_value(request: Request<Body>, limits: BodyLimits) -> Result<Value, ApiError> {
+    let body = read_json(request, limits).await?;
+    serde_json::from_slice(&body).map_err(|error| ApiError::BadJson(error.to_string()))
+}
+
+/// A body of readings as bytes; such bodies have a bound together, too.
 pub(super) async fn read_json_of(
     admitted: &mut Admitted,
     request: Request<Body>,

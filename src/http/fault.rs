@@ -47,6 +47,10 @@ impl Refusal {
         Self::new("missing", "Field required")
     }
 
+    pub(super) fn not_a_string() -> Self {
+        Self::new("string_type", "Input should be a valid string")
+    }
+
     /// Postgres has no place for it.
     pub(super) fn nul() -> Self {
         Self::new("string_nul", "String should not contain a NUL character")

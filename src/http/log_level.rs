@@ -2,11 +2,10 @@
 
 use axum::{Json, Router, body::Body, extract::State, http::Request, routing::get};
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
-    body::{BodyLimits, read_json},
+    body::{BodyLimits, read_value},
     error::{ApiError, ErrorBody, InvalidBody},
     fault::{Faults, Refusal, Step},
 };
@@ -69,16 +68,13 @@ pub(super) async fn change(
     State((log_level, limits)): State<(LogLevel, BodyLimits)>,
     request: Request<Body>,
 ) -> Result<Json<LevelBody>, ApiError> {
-    let body = read_json(request, limits).await?;
-    let body: Value = serde_json::from_slice(&body).map_err(|error| ApiError::BadJson(error.to_string()))?;
+    let body = read_value(request, limits).await?;
     let mut faults = Faults::default();
     let place = [Step::Field("body")];
     let fields = faults.check(&place, body.as_object().ok_or_else(Refusal::not_an_object));
     if let Some(fields) = fields {
         let changed = fields.get("level").ok_or_else(Refusal::missing).and_then(|level| {
-            let text = level
-                .as_str()
-                .ok_or_else(|| Refusal::new("string_type", "Input should be a valid string"))?;
+            let text = level.as_str().ok_or_else(Refusal::not_a_string)?;
             log_level.set(text).map_err(|error| {
                 Refusal::new("log_level", format!("Input should be at most {TEXT_MAX} characters; {error}"))
             })

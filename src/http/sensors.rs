@@ -7,12 +7,11 @@ pub(super) mod one;
 
 use axum::{Json, body::Body, extract::State, http::Request};
 use serde::Serialize;
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{
     Api,
-    body::{BodyLimits, read_json},
+    body::read_value,
     error::{ApiError, ErrorBody, InvalidBody},
     fault::{Faults, Step},
 };
@@ -89,7 +88,7 @@ pub(super) async fn create(
     State(api): State<Api>,
     request: Request<Body>,
 ) -> Result<Json<CreatedBody>, ApiError> {
-    let body = read_value(&api, request, BODY_MAX_BYTES).await?;
+    let body = read_value(request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
     let mut faults = Faults::default();
     let Some(sensor) = fields::new_sensor(&body, &[Step::Field("body")], &mut faults) else {
         return Err(ApiError::Invalid(faults));
@@ -98,15 +97,4 @@ pub(super) async fn create(
     let sensor_id = sensors::create(&api.pool, sensor).await?;
     api.known_sensors.insert_as_of(now, sensor_id);
     Ok(Json(CreatedBody { sensor_id, message: "Sensor created successfully." }))
-}
-
-/// A body that is looked at as a whole: of so many bytes at most, and never of more than any body may have.
-pub(super) async fn read_value(
-    api: &Api,
-    request: Request<Body>,
-    max_bytes: usize,
-) -> Result<Value, ApiError> {
-    let limits = BodyLimits { max_bytes: max_bytes.min(api.limits.body.max_bytes), ..api.limits.body };
-    let body = read_json(request, limits).await?;
-    serde_json::from_slice(&body).map_err(|error| ApiError::BadJson(error.to_string()))
 }

@@ -10,7 +10,7 @@ use rdkafka::{
 };
 
 use super::{
-    client::{client_config, without_value},
+    client::{client_config, create_client},
     producer::{InvalidSettings, PublishError, Receipt},
 };
 use crate::config::{KafkaConfig, KafkaSettings};
@@ -52,9 +52,8 @@ impl BulkProducer {
             ("allow.auto.create.topics", "false"),
         ];
         let deliveries = Deliveries { on_delivery: Box::new(on_delivery) };
-        let client = client_config(config, settings, &ours)
-            .create_with_context(deliveries)
-            .map_err(|error| InvalidSettings(without_value(error)))?;
+        let client =
+            create_client(&client_config(config, settings, &ours), deliveries).map_err(InvalidSettings)?;
         Ok(Self { client, topic: config.kafka_topic.clone() })
     }
 

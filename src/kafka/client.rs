@@ -5,7 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
+use rdkafka::{
+    ClientConfig,
+    client::ClientContext,
+    config::{FromClientConfigAndContext, RDKafkaLogLevel},
+    error::KafkaError,
+};
 
 use crate::config::{KafkaConfig, KafkaSettings};
 
@@ -26,8 +31,17 @@ pub(super) fn client_config(
     config
 }
 
+/// A client of this configuration. Every one is made here, so that no error repeats the value of a setting.
+pub(super) fn create_client<T, C>(config: &ClientConfig, context: C) -> Result<T, KafkaError>
+where
+    T: FromClientConfigAndContext<C>,
+    C: ClientContext,
+{
+    config.create_with_context(context).map_err(without_value)
+}
+
 /// What librdkafka says of a setting, without its value: under a misspelt name it may be a password.
-pub(super) fn without_value(error: KafkaError) -> KafkaError {
+fn without_value(error: KafkaError) -> KafkaError {
     match error {
         KafkaError::ClientConfig(result, description, name, _) => {
             KafkaError::ClientConfig(result, description, name, "***".to_owned())
@@ -107,8 +121,8 @@ mod tests {
     #[test]
     fn a_misspelt_setting_is_named_without_its_value() {
         let refused: Result<ThreadedProducer<DefaultProducerContext>, _> =
-            ClientConfig::new().set("sasl.pasword", "hush").create();
-        let told = without_value(refused.err().unwrap()).to_string();
+            create_client(ClientConfig::new().set("sasl.pasword", "hush"), DefaultProducerContext);
+        let told = refused.err().unwrap().to_string();
         assert!(told.contains("sasl.pasword") && !told.contains("hush"), "{told}");
     }
 }

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
+    consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext},
 };
 use tokio::task::spawn_blocking;
 
-use super::{client::client_config, topic::TopicError};
+use super::{
+    client::{client_config, create_client},
+    topic::TopicError,
+};
 use crate::config::{KafkaConfig, KafkaSettings};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,7 +26,8 @@ pub async fn committed_offsets(
     let config = client_config(kafka, settings, &[("group.id", &kafka.kafka_group)]);
     let topic = kafka.kafka_topic.clone();
     let asking = move || {
-        let client: BaseConsumer = config.create().map_err(TopicError::Client)?;
+        let client: BaseConsumer =
+            create_client(&config, DefaultConsumerContext).map_err(TopicError::Client)?;
         let mut list = TopicPartitionList::with_capacity(partitions);
         for partition in 0..partitions as i32 {
             list.add_partition(&topic, partition);

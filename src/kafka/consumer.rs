@@ -19,7 +19,7 @@ use rdkafka::{
 
 use super::{
     bootstrap::Bootstrap,
-    client::{client_config, without_value},
+    client::{client_config, create_client},
     describe::{DescribeError, TopicQuestion},
     ends::Ends,
     group::{GroupEvent, Notes},
@@ -138,9 +138,8 @@ impl Consumer {
         if let Some(instance) = settings.0.get("group.instance.id") {
             config.set("group.instance.id", format!("{instance}-{index}"));
         }
-        let mut client: BaseConsumer<Notes> = config
-            .create_with_context(Notes::default())
-            .map_err(|error| ConsumerError::SetUp(without_value(error)))?;
+        let mut client: BaseConsumer<Notes> =
+            create_client(&config, Notes::default()).map_err(ConsumerError::SetUp)?;
         let waking = owner.clone();
         client.set_nonempty_callback(move || waking.unpark());
         client.subscribe(&[&kafka.kafka_topic]).map_err(ConsumerError::SetUp)?;

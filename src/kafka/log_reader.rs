@@ -11,7 +11,12 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use super::{client::client_config, consumer::SETTINGS, group::Notes, partition_queue::PartitionQueue};
+use super::{
+    client::{client_config, create_client},
+    consumer::SETTINGS,
+    group::Notes,
+    partition_queue::PartitionQueue,
+};
 use crate::{
     batch::{Record, offset_after},
     config::{KafkaConfig, KafkaSettings},
@@ -87,9 +92,9 @@ impl LogReader {
             // That a log ends in control records shows when a fetch comes back empty.
             ("fetch.wait.max.ms", "20"),
         ]);
-        let client: BaseConsumer<Notes> = client_config(kafka, settings, &ours)
-            .create_with_context(Notes::default())
-            .map_err(LogError::SetUp)?;
+        let client: BaseConsumer<Notes> =
+            create_client(&client_config(kafka, settings, &ours), Notes::default())
+                .map_err(LogError::SetUp)?;
         let topic = &kafka.kafka_topic;
         let queue =
             PartitionQueue::split(client.client(), topic, partition, thread::current()).ok_or_else(|| {

@@ -24,7 +24,7 @@ pub use super::publish_error::PublishError;
 use super::{
     RecordHeaders, TopicError,
     bootstrap::Bootstrap,
-    client::{client_config, log_line, without_value},
+    client::{client_config, create_client, log_line},
     live_topic::LiveTopic,
     partitioner::Partitioner,
     publish_error::recorded,
@@ -124,9 +124,8 @@ impl Producer {
         ];
         let went_down = Arc::new(Notify::new());
         let watcher = Watcher { kafka: kafka.clone(), failed, went_down: Arc::clone(&went_down) };
-        let client = client_config(config, settings, &ours)
-            .create_with_context(watcher)
-            .map_err(|error| InvalidSettings(without_value(error)))?;
+        let client =
+            create_client(&client_config(config, settings, &ours), watcher).map_err(InvalidSettings)?;
         let bootstrap = Arc::new(Mutex::new(Bootstrap::new(&config.kafka_brokers)));
         Ok(Self {
             client,

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    client::{client_config, without_value},
+    client::{client_config, create_client},
     consumer::Watermarks,
     describe::{self, DescribeError, TopicDescription},
 };
@@ -245,9 +245,8 @@ pub(super) struct AdminSession {
 
 impl AdminSession {
     pub(super) fn open(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, TopicError> {
-        let client = client_config(kafka, settings, &[])
-            .create()
-            .map_err(|error| TopicError::Client(without_value(error)))?;
+        let client = create_client(&client_config(kafka, settings, &[]), DefaultClientContext)
+            .map_err(TopicError::Client)?;
         Ok(Self {
             client: Arc::new(client),
             brokers: kafka.kafka_brokers.clone(),

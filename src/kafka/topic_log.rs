@@ -7,7 +7,7 @@ use std::{
 
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
+    consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext},
     error::KafkaError,
     message::Message as _,
     topic_partition_list::TopicPartitionListElem,
@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     Watermarks,
-    client::client_config,
+    client::{client_config, create_client},
     topic::{AdminSession, REQUEST_TIMEOUT, TopicError, TopicIdentity, partition_count},
 };
 use crate::{
@@ -79,7 +79,8 @@ pub async fn offsets_at(
     log: &TopicLog,
     time: Timestamp,
 ) -> Result<BTreeMap<i32, i64>, TopicError> {
-    let client: BaseConsumer = client_config(kafka, settings, &[]).create().map_err(TopicError::Client)?;
+    let client: BaseConsumer = create_client(&client_config(kafka, settings, &[]), DefaultConsumerContext)
+        .map_err(TopicError::Client)?;
     let (topic, partitions) = (kafka.kafka_topic.clone(), log.partitions.clone());
     let ask = move || {
         // For this question, the offset is a time in milliseconds; rounded up, so that nothing earlier is found.
@@ -127,7 +128,8 @@ pub async fn read_ranges<T: Send + 'static>(
         ("allow.auto.create.topics", "false"),
         ("fetch.queue.backoff.ms", "5"),
     ];
-    let client: BaseConsumer = client_config(kafka, settings, &ours).create().map_err(TopicError::Client)?;
+    let client: BaseConsumer = create_client(&client_config(kafka, settings, &ours), DefaultConsumerContext)
+        .map_err(TopicError::Client)?;
     let topic = kafka.kafka_topic.clone();
     let read = move || {
         read_all(&client, &topic, &ranges, &mut |record| each(&mut found, record))?;

@@ -9,12 +9,11 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ID, NO_SUCH_LETTER, cursor_of, letter_id, portion_of, refused, which::LettersBody};
+use super::{NO_SUCH_LETTER, cursor_of, letter_of, portion_of, refused, which::LettersBody};
 use crate::{
     http::{
         Api,
         error::{ApiError, ErrorBody, InvalidBody},
-        fault::Faults,
     },
     store::dead_letters::{self, Discarded, Portion, Which},
 };
@@ -49,8 +48,7 @@ pub(in crate::http) async fn one(
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<Json<DiscardedBody>, ApiError> {
-    let mut faults = Faults::default();
-    let Some(id) = faults.check(&ID, letter_id(&id)) else { return Err(ApiError::Invalid(faults)) };
+    let id = letter_of(&id)?;
     let portion = Portion { which: Which::Ids(vec![id]), after: None, limit: 1 };
     let discarded = discard(&api, portion).await?;
     if discarded.missing.is_empty() { Ok(Json(body(discarded))) } else { Err(NO_SUCH_LETTER) }

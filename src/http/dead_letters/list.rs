@@ -8,15 +8,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    ID, NO_SUCH_LETTER, id_of,
+    NO_SUCH_LETTER, id_of,
     letter::{LetterBody, WholeLetterBody},
-    letter_id, refused, which,
+    letter_of, refused, which,
 };
 use crate::{
     http::{
         Api,
         error::{ApiError, ErrorBody, InvalidBody},
-        fault::Faults,
         parameters::{Parameters, positive},
     },
     store::dead_letters::{self, Filter},
@@ -97,8 +96,7 @@ pub(in crate::http) async fn show(
     State(api): State<Api>,
     Path(id): Path<String>,
 ) -> Result<Json<WholeLetterBody>, ApiError> {
-    let mut faults = Faults::default();
-    let Some(id) = faults.check(&ID, letter_id(&id)) else { return Err(ApiError::Invalid(faults)) };
+    let id = letter_of(&id)?;
     let letter = dead_letters::find(&api.pool, id).await.map_err(refused)?.ok_or(NO_SUCH_LETTER)?;
     Ok(Json(letter.into()))
 }

@@ -10,10 +10,11 @@ mod which;
 use axum::{body::Body, http::Request};
 
 use super::{
-    Api, cursor,
+    Api,
+    body::read_value,
+    cursor,
     error::ApiError,
-    fault::{Refusal, Step},
-    sensors::read_value,
+    fault::{Faults, Refusal, Step},
 };
 use crate::store::{StoreError, dead_letters::Portion};
 
@@ -26,7 +27,7 @@ const BODY_MAX_BYTES: usize = 64 << 10;
 
 /// Which letters a body means.
 async fn portion_of(api: &Api, request: Request<Body>) -> Result<Portion, ApiError> {
-    let body = read_value(api, request, BODY_MAX_BYTES).await?;
+    let body = read_value(request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
     which::portion(&body).map_err(ApiError::Invalid)
 }
 
@@ -34,6 +35,12 @@ async fn portion_of(api: &Api, request: Request<Body>) -> Result<Portion, ApiErr
 fn letter_id(text: &str) -> Result<i64, Refusal> {
     let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|&id| is_digits && id > 0).ok_or_else(not_an_id)
+}
+
+/// The letter of a path in which nothing else can be wrong.
+fn letter_of(text: &str) -> Result<i64, ApiError> {
+    let mut faults = Faults::default();
+    faults.check(&ID, letter_id(text)).ok_or(ApiError::Invalid(faults))
 }
 
 fn not_an_id() -> Refusal {

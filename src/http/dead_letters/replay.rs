@@ -11,12 +11,11 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ID, NO_SUCH_LETTER, cursor_of, letter_id, portion_of, refused, which::LettersBody};
+use super::{NO_SUCH_LETTER, cursor_of, letter_of, portion_of, refused, which::LettersBody};
 use crate::{
     http::{
         Api,
         error::{ApiError, ErrorBody, InvalidBody},
-        fault::Faults,
         parameters::{Parameters, one_of},
     },
     store::dead_letters::{self, Portion, Refused, Replayed, Which},
@@ -81,8 +80,7 @@ pub(in crate::http) async fn one(
     let mut parameters = Parameters::of(query.as_deref());
     let is_dry_run = dry_run(&mut parameters);
     parameters.finish()?;
-    let mut faults = Faults::default();
-    let Some(id) = faults.check(&ID, letter_id(&id)) else { return Err(ApiError::Invalid(faults)) };
+    let id = letter_of(&id)?;
     let portion = Portion { which: Which::Ids(vec![id]), after: None, limit: 1 };
     let replayed = replay(&api, portion, is_dry_run).await?;
     if replayed.missing.is_empty() { Ok(Json(body(replayed, is_dry_run))) } else { Err(NO_SUCH_LETTER) }

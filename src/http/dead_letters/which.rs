@@ -153,12 +153,7 @@ fn filter(conditions: &Value, faults: &mut Faults) -> Option<Filter> {
     let place = [BODY, Step::Field("filter")];
     let conditions = faults.check(&place, conditions.as_object().ok_or_else(Refusal::not_an_object))?;
     only(conditions, &["topic", "partition", "reason", "sensor_id", "since", "until"], &place, faults);
-    let text = |value: &Value| {
-        value
-            .as_str()
-            .map(str::to_owned)
-            .ok_or_else(|| Refusal::new("string_type", "Input should be a valid string"))
-    };
+    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(Refusal::not_a_string);
     let mut condition = Conditions { given: conditions, place, faults };
     Some(Filter {
         topic: condition.take("topic", |value| topic(&text(value)?)),

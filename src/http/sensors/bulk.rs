@@ -10,10 +10,11 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{SensorBody, fields, read_value};
+use super::{SensorBody, fields};
 use crate::{
     http::{
         Api,
+        body::read_value,
         error::{ApiError, ErrorBody, InvalidBody},
         fault::{Faults, Refusal, Step},
     },
@@ -65,7 +66,7 @@ pub(in crate::http) async fn create_all(
     State(api): State<Api>,
     request: Request<Body>,
 ) -> Result<(StatusCode, Json<CreatedAllBody>), ApiError> {
-    let body = read_value(&api, request, BODY_MAX_BYTES).await?;
+    let body = read_value(request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
     let new = new_sensors(&body).map_err(ApiError::Invalid)?;
     let now = api.known_sensors.now();
     let sensor_ids = sensors::create_all(&api.pool, new).await?;

@@ -23,7 +23,8 @@ pub(super) fn new_sensor(body: &Value, place: &[Step], faults: &mut Faults) -> O
     let description = field("description", 0, TEXT_MAX_CHARS);
     let location = field("location", 0, TEXT_MAX_CHARS);
     if sensor_type == Some(None) {
-        let refusal = if fields.contains_key("sensor_type") { not_a_string() } else { Refusal::missing() };
+        let refusal =
+            if fields.contains_key("sensor_type") { Refusal::not_a_string() } else { Refusal::missing() };
         faults.push(&step_to(place, "sensor_type"), refusal);
     }
     Some(NewSensor { sensor_type: sensor_type??, description: description?, location: location? })
@@ -62,7 +63,7 @@ pub(super) fn text(text: &str, shortest: usize, longest: usize) -> Result<String
 }
 
 fn json_text(value: &Value, shortest: usize, longest: usize) -> Result<String, Refusal> {
-    text(value.as_str().ok_or_else(not_a_string)?, shortest, longest)
+    text(value.as_str().ok_or_else(Refusal::not_a_string)?, shortest, longest)
 }
 
 fn object<'a>(body: &'a Value, place: &[Step], faults: &mut Faults) -> Option<&'a Map<String, Value>> {
@@ -73,10 +74,6 @@ fn step_to(place: &[Step], name: &'static str) -> Vec<Step> {
     let mut place = place.to_vec();
     place.push(Step::Field(name));
     place
-}
-
-fn not_a_string() -> Refusal {
-    Refusal::new("string_type", "Input should be a valid string")
 }
 
 #[cfg(test)]

@@ -9,10 +9,11 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{BODY_MAX_BYTES, StoredBody, fields, read_value};
+use super::{BODY_MAX_BYTES, StoredBody, fields};
 use crate::{
     http::{
         Api,
+        body::read_value,
         error::{ApiError, ErrorBody, InvalidBody},
         fault::{Faults, Refusal},
         parameters::Parameters,
@@ -94,7 +95,7 @@ pub(in crate::http) async fn change(
     Path(sensor_id): Path<String>,
     request: Request<Body>,
 ) -> Result<Json<StoredBody>, ApiError> {
-    let body = read_value(&api, request, BODY_MAX_BYTES).await?;
+    let body = read_value(request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
     let mut faults = Faults::default();
     let sensor_id = faults.check(&path::SENSOR_ID, path::sensor_id(&sensor_id));
     let change = fields::change(&body, &mut faults);
