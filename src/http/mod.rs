@@ -4,7 +4,7 @@
 //! server ── middleware ──> ingest   ── reading_body, reading_field ──> publish ──> kafka::producer
 //!                      ──> readings ── split, intake ────────────────> publish
 //!                      ──> sensors, stats, queries/, receipts ───────> store
-//!                      ──> docs, health
+//!                      ──> dashboard, docs, health
 //! ```
 //!
 //! [`parsing`] has what the routes make of bytes as plain functions, for fuzz targets and property tests.
@@ -16,6 +16,7 @@ mod admission;
 mod body;
 mod cors;
 mod cursor;
+mod dashboard;
 mod docs;
 mod document;
 mod error;
@@ -246,6 +247,7 @@ pub fn router(
     let (routes, document) = documented_routes().split_for_parts();
     let routes = routes
         .with_state(api)
+        .merge(dashboard::routes())
         .merge(docs::routes(document::text(document)))
         .merge(health::routes(health, metrics));
     let routes = finished(routes, rules);
