@@ -2,10 +2,13 @@
 
 mod after_restore;
 mod api;
+mod dead_letters;
 mod keys;
+mod letters;
 mod load;
 mod logging;
 mod migrate;
+mod mirror;
 mod offsets;
 mod replay;
 mod retention;
@@ -20,9 +23,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    AfterRestoreConfig, DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand,
-    LoadConfig, MetricsConfig, OffsetsCommand, ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig,
-    WorkerConfig,
+    AfterRestoreConfig, DatabaseConfig, DeadLettersCommand, HttpConfig, IngestConfig, KafkaConfig,
+    KafkaSettings, KeysCommand, LoadConfig, MetricsConfig, MirrorConfig, OffsetsCommand, ReplayLogConfig,
+    SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::health::Health;
 
@@ -30,6 +33,7 @@ pub use logging::start_logging;
 
 /// What the process does.
 #[derive(Subcommand, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one of them")]
 #[expect(
     missing_docs,
     reason = "each flattened struct speaks for itself, and a comment here would go into --help"
@@ -45,6 +49,8 @@ pub enum Command {
         topic: TopicConfig,
         #[command(flatten)]
         schema: SchemaConfig,
+        #[command(flatten)]
+        mirror: MirrorConfig,
     },
     /// Serve HTTP: publish readings to Kafka, answer statistics
     Api {
@@ -68,6 +74,8 @@ pub enum Command {
         #[command(flatten)]
         worker: WorkerConfig,
         #[command(flatten)]
+        mirror: MirrorConfig,
+        #[command(flatten)]
         metrics: MetricsConfig,
     },
     /// Migrate, then api and worker in one process
@@ -86,6 +94,8 @@ pub enum Command {
         ingest: IngestConfig,
         #[command(flatten)]
         worker: WorkerConfig,
+        #[command(flatten)]
+        mirror: MirrorConfig,
     },
     /// Send the two sample sensors' readings of the last 14 days through Kafka
     Seed {
@@ -142,6 +152,11 @@ pub enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Work through what could not be stored
+    DeadLetters {
+        #[command(subcommand)]
+        command: DeadLettersCommand,
+    },
     /// Print the OpenAPI document
     Openapi,
 }
@@ -182,19 +197,20 @@ pub fn run(command: Command) -> anyhow::Result<()> {
 async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<()> {
     let settings = KafkaSettings::from_env();
     match command {
-        Command::Migrate { database, kafka, topic, schema } => {
-            migrate::run(&database, &kafka, &settings, &topic, &schema).await
+        Command::Migrate { database, kafka, topic, schema, mirror } => {
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await
         }
         Command::Api { database, kafka, http, ingest } => {
             let operations = Operations::start()?;
             api::run(&database, &kafka, &settings, &http, &ingest, operations, stop).await
         }
-        Command::Worker { database, kafka, ingest, worker, metrics } => {
+        Command::Worker { database, kafka, ingest, worker, mirror, metrics } => {
             let operations = Operations::start()?;
-            worker::run(&database, &kafka, &settings, &ingest, &worker, &metrics, operations, stop).await
+            worker::run(&database, &kafka, &settings, &ingest, &worker, &mirror, &metrics, operations, stop)
+                .await
         }
-        Command::All { database, kafka, topic, schema, http, ingest, worker } => {
-            migrate::run(&database, &kafka, &settings, &topic, &schema).await?;
+        Command::All { database, kafka, topic, schema, http, ingest, worker, mirror } => {
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await?;
             let metrics = MetricsConfig { metrics_addr: None };
             let operations = Operations::start()?;
             let api =
@@ -205,6 +221,7 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
                 &settings,
                 &ingest,
                 &worker,
+                &mirror,
                 &metrics,
                 operations,
                 stop.clone(),
@@ -225,6 +242,7 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
         }
         Command::Stats { database, command } => stats::run(&database, &command).await,
         Command::Keys { command } => keys::run(command).await,
+        Command::DeadLetters { command } => dead_letters::run(command).await,
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
             Ok(())

@@ -2,6 +2,7 @@
 
 mod admission;
 mod cors;
+mod dead_letters;
 mod keys;
 mod load;
 mod offsets;
@@ -16,6 +17,10 @@ use clap::Args;
 pub use self::{
     admission::AdmissionConfig,
     cors::CorsOrigin,
+    dead_letters::{
+        DeadLettersCommand, DiscardConfig, LetterFilterConfig, LetterFormat, LetterRetention, ListLetters,
+        MirrorConfig, MirrorsItself, ReasonParser, ReplayConfig, ShowLetter,
+    },
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
     load::{ApiKey, LoadConfig, LoadTarget},
     offsets::{
@@ -284,9 +289,13 @@ pub struct WorkerConfig {
     #[arg(long, env = "RETENTION_STATS", value_enum, default_value_t = RetentionStats::Keep)]
     pub retention_stats: RetentionStats,
 
-    /// How often a worker looks for chunks that RETENTION drops
+    /// How often a worker looks for chunks that RETENTION drops, and for dead letters that are too old
     #[arg(long, env = "RETENTION_INTERVAL", default_value = "1h", value_parser = humantime::parse_duration)]
     pub retention_interval: Duration,
+
+    /// How long dead letters stay: older ones are deleted, and counted; `off` keeps them for ever
+    #[arg(long, env = "DEAD_LETTER_RETENTION", default_value = "90days")]
+    pub dead_letter_retention: LetterRetention,
 
     /// Longest wait for the stored offsets on assignment; then the consumer leaves the group until Postgres answers
     #[arg(long, env = "ASSIGN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]

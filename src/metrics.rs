@@ -7,6 +7,14 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 pub const READINGS: &str = "sensorpipe_readings_total";
 /// Dead letters; labels: `reason`.
 pub const DEAD_LETTERS: &str = "sensorpipe_dead_letters_total";
+/// Dead letters that are there; labels: `reason`. Each worker tells the same.
+pub const DEAD_LETTERS_WAITING: &str = "sensorpipe_dead_letters";
+/// How long ago the oldest of them was set aside; 0 where there is none.
+pub const DEAD_LETTER_OLDEST: &str = "sensorpipe_dead_letter_oldest_seconds";
+/// Dead letters that this process has deleted; labels: `outcome` = `replayed`, `discarded` or `expired`.
+pub const DEAD_LETTER_REMOVALS: &str = "sensorpipe_dead_letter_removals_total";
+/// Dead letters that `DEAD_LETTER_TOPIC` has acknowledged to this process.
+pub const DEAD_LETTERS_MIRRORED: &str = "sensorpipe_dead_letters_mirrored_total";
 /// Transactions that committed a batch.
 pub const BATCHES: &str = "sensorpipe_batches_total";
 /// Readings in a batch.
@@ -78,6 +86,26 @@ fn describe() {
         DEAD_LETTERS,
         Unit::Count,
         "Readings set aside because they can never be stored, by reason."
+    );
+    describe_gauge!(
+        DEAD_LETTERS_WAITING,
+        Unit::Count,
+        "Dead letters that wait to be worked through, by reason; every worker tells the same, up to 1000000."
+    );
+    describe_gauge!(
+        DEAD_LETTER_OLDEST,
+        Unit::Seconds,
+        "Time since the oldest dead letter was set aside; 0 where there is none."
+    );
+    describe_counter!(
+        DEAD_LETTER_REMOVALS,
+        Unit::Count,
+        "Dead letters replayed, discarded or expired by this process."
+    );
+    describe_counter!(
+        DEAD_LETTERS_MIRRORED,
+        Unit::Count,
+        "Dead letters that DEAD_LETTER_TOPIC acknowledged."
     );
     describe_counter!(BATCHES, Unit::Count, "Batches committed.");
     describe_histogram!(BATCH_READINGS, Unit::Count, "Readings in a committed batch.");

@@ -3,13 +3,15 @@
 use std::{thread, time::Duration};
 
 use anyhow::Context;
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Operations, retention::Retention};
+use super::{Operations, letters::Letters, mirror::Mirror, retention::Retention};
 use crate::{
     batch::Limits,
-    config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, WorkerConfig},
+    config::{
+        DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, MirrorConfig, WorkerConfig,
+    },
     health::{Component, Need},
     http,
     pipeline::{BlockedPartitions, Member, MemberConfig, MemberError},
@@ -30,11 +32,13 @@ pub(super) async fn run(
     settings: &KafkaSettings,
     ingest: &IngestConfig,
     worker: &WorkerConfig,
+    mirror: &MirrorConfig,
     metrics: &MetricsConfig,
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Operations { health, metrics: recorder } = operations;
+    let mirror = mirror.kafka(kafka)?.map(|kafka| Mirror::new(database, &kafka, settings)).transpose()?;
     let component = health.component("worker", Need::Required);
     // The others are read on, and a new start of the process would mend nothing.
     let blocked = BlockedPartitions::new(health.component("partitions", Need::Optional));
@@ -53,7 +57,20 @@ pub(super) async fn run(
         stats: worker.retention_stats,
         interval: worker.retention_interval,
     };
-    let retaining = ingest.retention.map(|_| tokio::spawn(retention.run(stop.clone())));
+    let letters = Letters {
+        database: database.clone(),
+        retention: worker.dead_letter_retention,
+        interval: worker.retention_interval,
+        is_mirrored: mirror.is_some(),
+    };
+    let mut aside = JoinSet::new();
+    if ingest.retention.is_some() {
+        aside.spawn(retention.run(stop.clone()));
+    }
+    aside.spawn(letters.run(stop.clone()));
+    if let Some(mirror) = mirror {
+        aside.spawn(mirror.run(stop.clone()));
+    }
     let config = member_config(database, kafka, settings, ingest, worker, component, blocked);
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {
@@ -79,8 +96,8 @@ pub(super) async fn run(
         stop.cancel();
     }
     health.stopping();
-    if let Some(retaining) = retaining {
-        retaining.await.context("dropping old readings")?;
+    while let Some(ended) = aside.join_next().await {
+        ended.context("looking after what is old, and the dead letters")?;
     }
     if let Some(served) = served {
         served.await?.context("serving metrics and health")?;

@@ -57,6 +57,11 @@ impl Rejected {
     pub fn reason(&self) -> Reason {
         self.reject.reason
     }
+
+    /// Why, for people. Without NUL, which Postgres has no place for.
+    pub fn detail(&self) -> String {
+        self.reject.detail.replace('\0', "\u{fffd}")
+    }
 }
 
 /// All that `dead_letters` keeps of a rejected reading.
@@ -72,6 +77,8 @@ pub struct DeadLetter {
     pub reason: Reason,
     /// Why, for people.
     pub detail: String,
+    /// The record's own timestamp.
+    pub record_time: Timestamp,
     /// The record's key.
     pub key: Option<Vec<u8>>,
     /// A record that holds just this reading, in the topic's format where it has one.
@@ -235,7 +242,8 @@ impl Batch {
                 Place::Item(index) => Some(index as i32),
             },
             reason: rejected.reject.reason,
-            detail: rejected.reject.detail.replace('\0', "\u{fffd}"),
+            detail: rejected.detail(),
+            record_time: record.timestamp,
             key,
             payload: payload.map(|payload| extract(payload, rejected.place)),
             headers: record.headers.as_deref().unwrap_or_default().to_vec(),

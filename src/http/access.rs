@@ -57,6 +57,10 @@ pub(super) fn needed(method: &Method, route: &str) -> Option<Scopes> {
         }
         // Whoever sent readings may ask what became of them.
         "/receipts/{partition}/{offset}" => Some(Scopes::one(Scope::Ingest) | Scopes::one(Scope::Read)),
+        // They hold whatever somebody sent.
+        _ if route == "/dead-letters" || route.starts_with("/dead-letters/") => {
+            Some(Scopes::one(Scope::Admin))
+        }
         _ if is_reading => Some(Scopes::one(Scope::Read)),
         _ => Some(Scopes::one(Scope::Admin)),
     }
@@ -279,6 +283,9 @@ mod tests {
         assert_eq!(needed(&Method::POST, "/sensor_data/{sensor_id}"), Some(Scopes::one(Scope::Ingest)));
         assert_eq!(needed(&Method::POST, "/sensors"), Some(Scopes::one(Scope::Admin)));
         assert_eq!(needed(&Method::GET, "/metrics"), None);
+        for route in ["/dead-letters", "/dead-letters/{id}", "/dead-letters/summary"] {
+            assert_eq!(needed(&Method::GET, route), Some(Scopes::one(Scope::Admin)), "{route}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! server ── middleware ──> ingest   ── reading_body, reading_field ──> publish ──> kafka::producer
 //!                      ──> readings ── split, intake ────────────────> publish
 //!                      ──> sensors, stats, queries/, receipts ───────> store
+//!                      ──> dead_letters/ ────────────────────────> store
 //!                      ──> dashboard, docs, health
 //! ```
 //!
@@ -17,6 +18,7 @@ mod body;
 mod cors;
 mod cursor;
 mod dashboard;
+mod dead_letters;
 mod docs;
 mod document;
 mod error;
@@ -74,8 +76,8 @@ use crate::{
     config::{AdmissionConfig, CorsOrigin, HttpConfig, IngestConfig, Rollups},
     health::Health,
     kafka::producer::{Producer, Receipt},
-    reading::{Acceptance, Timestamp, Window},
-    store::Pool,
+    reading::{Acceptance, OnDuplicate, Timestamp, Window},
+    store::{Pool, dead_letters::ReplayRules},
 };
 
 /// What the routes need; clones share it.
@@ -107,6 +109,7 @@ pub struct Limits {
     admission: AdmissionConfig,
     request_timeout: Duration,
     acceptance: Acceptance,
+    on_duplicate: OnDuplicate,
     rollups: Rollups,
     queries: QueryLimits,
     exports: ExportLimits,
@@ -123,6 +126,7 @@ impl Limits {
             admission: http.admission.clone(),
             request_timeout,
             acceptance: ingest.acceptance(),
+            on_duplicate: ingest.on_duplicate,
             rollups: ingest.rollups,
             queries: QueryLimits::new(&http.queries),
             exports: ExportLimits::new(&http.queries),
@@ -132,6 +136,15 @@ impl Limits {
     /// The times that are accepted now.
     fn window(&self, now: Timestamp) -> Window {
         self.acceptance.window(now)
+    }
+
+    /// What a dead letter has to pass now.
+    fn replay_rules(&self) -> ReplayRules {
+        ReplayRules {
+            window: self.window(Timestamp::now()),
+            on_duplicate: self.on_duplicate,
+            rollups: self.rollups,
+        }
     }
 
     /// How long the request wants to wait for its readings to show, as far as it may.
@@ -208,6 +221,7 @@ impl Deref for Api {
         (name = "sensors", description = "What measures."),
         (name = "readings", description = "What was measured."),
         (name = "statistics", description = "What it comes to."),
+        (name = "dead letters", description = "What could not be stored, and how it is worked through."),
         (name = "operations", description = "What Kubernetes and Prometheus ask; open to all."),
     ),
     paths(health::alive, health::ready, health::render)
@@ -228,6 +242,12 @@ fn documented_routes() -> OpenApiRouter<Api> {
         .routes(routes!(queries::readings::list))
         .routes(routes!(queries::latest::of_one))
         .routes(routes!(queries::latest::of_many))
+        .routes(routes!(dead_letters::list::list))
+        .routes(routes!(dead_letters::summary::show))
+        .routes(routes!(dead_letters::replay::many))
+        .routes(routes!(dead_letters::discard::many))
+        .routes(routes!(dead_letters::list::show, dead_letters::discard::one))
+        .routes(routes!(dead_letters::replay::one))
 }
 
 /// The OpenAPI document as JSON.

@@ -6,6 +6,7 @@ mod client;
 mod consumer;
 mod describe;
 mod group;
+mod letter_producer;
 mod live_topic;
 mod partition_queue;
 mod partitioner;
@@ -19,6 +20,7 @@ pub use bulk_producer::BulkProducer;
 pub use consumer::{Consumer, ConsumerError, Watermarks};
 pub use describe::DescribeError;
 pub use group::GroupEvent;
+pub use letter_producer::{LetterProducer, LetterRecord};
 pub use live_topic::LiveTopic;
 pub use record_headers::RecordHeaders;
 pub use topic::{

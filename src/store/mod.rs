@@ -3,6 +3,7 @@
 mod compression;
 mod connection;
 mod day_locks;
+pub mod dead_letters;
 mod error;
 pub mod keys;
 mod load;

@@ -57,6 +57,11 @@ impl Pool {
         Self::open(config, url, queries.read_pool_size, "sensorpipe api reads", &options)
     }
 
+    /// A single connection for a command that works through dead letters.
+    pub fn for_dead_letters(config: &DatabaseConfig) -> Result<Self, StoreError> {
+        Self::open(config, &config.database_url, 1, "sensorpipe dead-letters", &[])
+    }
+
     fn open(
         config: &DatabaseConfig,
         url: &DatabaseUrl,

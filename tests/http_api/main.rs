@@ -5,6 +5,7 @@
 mod access;
 mod chunks;
 mod cors;
+mod dead_letters;
 mod documents;
 mod exports;
 mod ingest;
@@ -12,6 +13,10 @@ mod kept_days;
 mod keys;
 mod known_sensors;
 mod latest;
+mod letter_replays;
+mod letter_upkeep;
+mod letters;
+mod letters_cli;
 mod many;
 mod outages;
 mod overload;

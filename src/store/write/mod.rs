@@ -16,12 +16,12 @@
 
 mod chunks;
 mod copy;
-mod days;
+pub(super) mod days;
 mod dead_letters;
 mod frozen;
 mod offsets;
-mod readings;
-mod sensors;
+pub(super) mod readings;
+pub(super) mod sensors;
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -18,24 +18,24 @@ use crate::{
 
 /// What became of the rows.
 #[derive(Debug, Default)]
-pub(super) struct Stored {
+pub(in crate::store) struct Stored {
     /// Rows that were in the table already, by partition.
-    pub(super) duplicates: BTreeMap<i32, i64>,
+    pub(in crate::store) duplicates: BTreeMap<i32, i64>,
     /// Rows that the database refused, by partition.
-    pub(super) refused: BTreeMap<i32, i64>,
+    pub(in crate::store) refused: BTreeMap<i32, i64>,
     /// Whether the staged way was taken.
-    pub(super) met_conflicts: bool,
+    pub(in crate::store) met_conflicts: bool,
 }
 
 /// What storing rows needs to know besides them.
-pub(super) struct Storing<'a> {
-    pub(super) batch: &'a Batch,
-    pub(super) policy: OnDuplicate,
+pub(in crate::store) struct Storing<'a> {
+    pub(in crate::store) batch: &'a Batch,
+    pub(in crate::store) policy: OnDuplicate,
 }
 
 impl Storing<'_> {
     /// Stores sorted rows with distinct keys. Straight COPY first, unless conflicts are expected.
-    pub(super) async fn store(
+    pub(in crate::store) async fn store(
         &self,
         connection: &mut PgConnection,
         rows: &[Row],
