@@ -5,6 +5,7 @@
 mod access;
 mod chunks;
 mod cors;
+mod dashboard;
 mod dead_letters;
 mod documents;
 mod exports;

@@ -155,21 +155,22 @@ class Page {
       ["number", String(partition)],
       ["number", span(seconds)],
       ["number", count(records)],
-      ["nowrap optional", storedAt ? time(toMs(storedAt)) : NONE],
-      ["theirs", owner ?? "nobody"],
+      ["nowrap optional", time(storedAt)],
+      ["theirs", owner ? shortened(owner) : "nobody"],
     ], ["number", "number", "number", "", ""], "The topic has no partitions that are known yet.");
   }
 
   drawWorkers(workers) {
-    fill(this.workers, workers, ({ client_id: client, host, partitions }) => [
-      ["theirs", client],
+    fill(this.workers, workers, ({ member_id: member, host, partitions }) => [
+      ["theirs", shortened(member)],
       ["theirs optional", host],
       ["number", partitions.length > 0 ? partitions.join(", ") : "none"],
     ], ["", "", ""], "No worker is in the group: what comes in waits in Kafka until one is.");
   }
 }
 
-const toMs = (at) => (typeof at === "number" ? at : Date.parse(at));
+/** The start of a member's id tells it from the others. */
+const shortened = (member) => member.replace(/([0-9a-f]{8})-[0-9a-f-]{20,}$/, "$1");
 
 /** Rows that stay where they are: only texts that change are touched. */
 function fill(body, items, cellsOf, classes, empty) {
@@ -204,8 +205,8 @@ function pill() {
   return h("span", { class: "pill", role: "status" }, "…");
 }
 
-function drawPill(element, name, { up, since }) {
-  setText(element, up ? `${name} is up` : `${name} is away${since ? ` since ${time(toMs(since))}` : ""}`);
+function drawPill(element, name, { up, since, reason }) {
+  setText(element, up ? `${name} is up` : `${name} is away since ${time(since)}${reason ? `: ${reason}` : ""}`);
   element.classList.toggle("good", up);
   element.classList.toggle("bad", !up);
 }

@@ -61,7 +61,7 @@ export class Plot {
       legend: { show: false },
       scales: { x: { time: true, range: range ? () => range() : undefined } },
       axes: [
-        { ...axis, space: 80, values: (_, splits, __, ___, stepMs) => splits.map((ms, index) => timeLabel(ms, stepMs, index === 0)) },
+        { ...axis, space: 80, size: 42, values: (_, splits, __, ___, stepMs) => splits.map((ms, index) => timeLabel(ms, stepMs, index === 0)) },
         { ...axis, values: (_, splits) => splits.map(value), size: (_, labels) => 16 + 7 * Math.max(3, ...(labels ?? []).map(({ length }) => length)) },
       ],
     };
