@@ -31,6 +31,12 @@ RUN apt-get update \
     && useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin sensorpipe
 COPY --from=build /src/target/release/sensorpipe /usr/local/bin/sensorpipe
 COPY --chmod=755 deploy/docker/healthcheck /usr/local/bin/sensorpipe-healthcheck
+# What registries and scanners show. The commit comes with --build-arg SENSORPIPE_COMMIT=$(git rev-parse HEAD).
+ARG SENSORPIPE_COMMIT=
+LABEL org.opencontainers.image.title="sensorpipe" \
+      org.opencontainers.image.description="Sensor readings from HTTP and Kafka into TimescaleDB, each stored exactly once" \
+      org.opencontainers.image.licenses="Apache-2.0 OR MIT" \
+      org.opencontainers.image.revision="${SENSORPIPE_COMMIT}"
 # By number: Kubernetes' runAsNonRoot cannot look up a name.
 USER 10001:10001
 # Logs go to collectors, not to a terminal.

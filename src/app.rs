@@ -2,6 +2,9 @@
 
 mod after_restore;
 mod api;
+mod audit;
+mod checkpoints;
+mod completions;
 mod dead_letters;
 mod keys;
 mod letters;
@@ -16,16 +19,17 @@ mod seed;
 mod stats;
 mod worker;
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Subcommand;
+use clap_complete::Shell;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    AfterRestoreConfig, DatabaseConfig, DeadLettersCommand, HttpConfig, IngestConfig, KafkaConfig,
-    KafkaSettings, KeysCommand, LoadConfig, MetricsConfig, MirrorConfig, OffsetsCommand, ReplayLogConfig,
-    SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
+    AfterRestoreConfig, AuditConfig, DatabaseConfig, DeadLettersCommand, HttpConfig, IngestConfig,
+    KafkaConfig, KafkaSettings, KeysCommand, LoadConfig, MetricsConfig, MirrorConfig, OffsetsCommand,
+    ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::health::Health;
 
@@ -113,6 +117,17 @@ pub enum Command {
         #[command(flatten)]
         load: LoadConfig,
     },
+    /// Compare what the log holds with what is stored; exit code 1 on a difference, 2 where that cannot be told
+    Audit {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(flatten)]
+        kafka: KafkaConfig,
+        #[command(flatten)]
+        audit: AuditConfig,
+        #[command(flatten)]
+        metrics: MetricsConfig,
+    },
     /// Show the stored offsets beside the log, and go on where the two contradict each other
     Offsets {
         #[command(flatten)]
@@ -159,6 +174,12 @@ pub enum Command {
     },
     /// Print the OpenAPI document
     Openapi,
+    /// Print what a shell needs to complete sensorpipe's commands and flags
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
 }
 
 /// What every long-running role of a process shares: one health, one recorder of metrics.
@@ -185,18 +206,19 @@ impl Operations {
     }
 }
 
-/// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop.
-pub fn run(command: Command) -> anyhow::Result<()> {
+/// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop. `cli` is the whole command line, which
+/// completions are made of.
+pub fn run(command: Command, cli: clap::Command) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(cancel_on_signal(stop.clone()));
-        dispatch(command, stop).await
+        dispatch(command, cli, stop).await
     })
 }
 
-async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<()> {
+async fn dispatch(command: Command, cli: clap::Command, stop: CancellationToken) -> anyhow::Result<ExitCode> {
     let settings = KafkaSettings::from_env();
-    match command {
+    let outcome = match command {
         Command::Migrate { database, kafka, topic, schema, mirror } => {
             migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await
         }
@@ -243,11 +265,17 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
         Command::Stats { database, command } => stats::run(&database, &command).await,
         Command::Keys { command } => keys::run(command).await,
         Command::DeadLetters { command } => dead_letters::run(command).await,
+        Command::Audit { database, kafka, audit, metrics } => {
+            let audit = audit::Audit { database, kafka, settings, config: audit, metrics };
+            return Ok(audit.run(stop).await);
+        }
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
             Ok(())
         }
-    }
+        Command::Completions { shell } => completions::print(shell, cli),
+    };
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 /// A role that ends, asked or not, takes the other one of the process with it.

@@ -1,6 +1,8 @@
 //! Configuration: one struct per component, each field a flag, an environment variable and a default.
 
 mod admission;
+mod audit;
+mod connections;
 mod cors;
 mod dead_letters;
 mod keys;
@@ -8,6 +10,7 @@ mod load;
 mod offsets;
 mod queries;
 mod rollups;
+mod secrets;
 mod stats;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
@@ -16,6 +19,8 @@ use clap::Args;
 
 pub use self::{
     admission::AdmissionConfig,
+    audit::{AuditConfig, AuditFormat},
+    connections::ConnectionConfig,
     cors::CorsOrigin,
     dead_letters::{
         DeadLettersCommand, DiscardConfig, LetterFilterConfig, LetterFormat, LetterRetention, ListLetters,
@@ -29,6 +34,7 @@ pub use self::{
     },
     queries::QueryConfig,
     rollups::{RetentionStats, Rollups},
+    secrets::{env_file_fault, without_secrets},
     stats::{RebuildConfig, StatsCommand},
 };
 use crate::reading::{Acceptance, OnDuplicate, Timestamp};
@@ -86,10 +92,13 @@ impl fmt::Debug for DatabaseUrl {
 impl fmt::Display for DatabaseUrl {
     /// Scheme, host and database; neither the user's password nor the options, which may hold one too.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let without_options = self.0.split('?').next().unwrap_or_default();
-        match (without_options.split_once("://"), without_options.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, place))) => write!(f, "{scheme}://***@{place}"),
-            _ => f.write_str(without_options),
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("postgres", ""));
+        let without_options = rest.split('?').next().unwrap_or_default();
+        match without_options.rsplit_once('@') {
+            Some((_, place)) => write!(f, "{scheme}://***@{place}"),
+            // A question mark in a password is none of the URL's own.
+            None if rest.contains('@') => write!(f, "{scheme}://***"),
+            None => write!(f, "{scheme}://{without_options}"),
         }
     }
 }
@@ -206,6 +215,9 @@ pub struct HttpConfig {
     #[arg(long, env = "KNOWN_SENSORS_MAX", default_value_t = 1_000_000)]
     pub known_sensors_max: u64,
 
+    /// How many connections there may be
+    #[command(flatten)]
+    pub connections: ConnectionConfig,
     /// How much is taken on at a time
     #[command(flatten)]
     pub admission: AdmissionConfig,
@@ -297,6 +309,10 @@ pub struct WorkerConfig {
     #[arg(long, env = "DEAD_LETTER_RETENTION", default_value = "90days")]
     pub dead_letter_retention: LetterRetention,
 
+    /// How often the counts so far are kept, for audits of a log whose beginning is gone
+    #[arg(long, env = "CHECKPOINT_INTERVAL", default_value = "30min", value_parser = humantime::parse_duration)]
+    pub checkpoint_interval: Duration,
+
     /// Longest wait for the stored offsets on assignment; then the consumer leaves the group until Postgres answers
     #[arg(long, env = "ASSIGN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub assign_timeout: Duration,
@@ -369,6 +385,13 @@ mod tests {
         let url: DatabaseUrl = "postgres://me:s3cr@t@db:5432/app?password=hidden".parse().unwrap();
         assert_eq!(url.to_string(), "postgres://***@db:5432/app");
         assert_eq!(format!("{url:?}"), "postgres://***@db:5432/app");
+        for (text, shown) in [
+            ("postgres://me:s3?cr@db/app", "postgres://***"),
+            ("postgres://db/app?user=me&password=hidden", "postgres://db/app"),
+            ("postgres:///app", "postgres:///app"),
+        ] {
+            assert_eq!(text.parse::<DatabaseUrl>().unwrap().to_string(), shown);
+        }
         assert!("mysql://x".parse::<DatabaseUrl>().is_err());
     }
 

@@ -12,6 +12,7 @@
 //! |---|---|---|
 //! | [`reading`] | a reading, its limits, its fates; decode and encode | I/O, the clock |
 //! | [`batch`] | what one transaction will hold: rows, rejects, offsets | I/O, the clock |
+//! | [`audit`] | what the log holds against what the database says of it | I/O, the clock |
 //! | [`buckets`] | time in buckets: where they begin in a zone's calendar, what fills gaps | I/O, the clock |
 //! | [`http`] | routes, validation, documents | SQL, librdkafka |
 //! | [`kafka`] | producer, consumer, rebalance events, the topic | SQL, HTTP |
@@ -32,6 +33,7 @@
 
 pub mod access;
 pub mod app;
+pub mod audit;
 pub mod batch;
 pub mod buckets;
 pub mod config;

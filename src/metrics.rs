@@ -48,6 +48,19 @@ pub const DAYS_KEPT: &str = "sensorpipe_days_kept_total";
 /// Chunks of readings that retention has dropped.
 pub const CHUNKS_DROPPED: &str = "sensorpipe_chunks_dropped_total";
 
+/// Rounds of `audit --watch`; labels: `outcome` = `clean`, `differences` or `failed`.
+pub const AUDIT_ROUNDS: &str = "sensorpipe_audit_rounds_total";
+/// Differences that rounds of `audit --watch` found; labels: `kind`. One that stays is counted in each round.
+pub const AUDIT_DIFFERENCES: &str = "sensorpipe_audit_differences_total";
+/// Readings found in neither table.
+pub const AUDIT_UNACCOUNTED: &str = "sensorpipe_audit_unaccounted_readings_total";
+/// Readings that `audit --watch` read from the log and looked up.
+pub const AUDIT_READINGS: &str = "sensorpipe_audit_readings_total";
+/// Seconds that a round of `audit --watch` took.
+pub const AUDIT_SECONDS: &str = "sensorpipe_audit_duration_seconds";
+/// When the last round ended that was not cut short, in Unix seconds.
+pub const AUDIT_ENDED_AT: &str = "sensorpipe_audit_last_end_timestamp_seconds";
+
 /// HTTP requests; labels: `method`, `route`, `status`.
 pub const HTTP_REQUESTS: &str = "sensorpipe_http_requests_total";
 /// Seconds until the answer's head; labels: `route`.
@@ -137,6 +150,7 @@ fn describe() {
     );
     describe_counter!(DAYS_KEPT, Unit::Count, "Days whose statistics were to be kept, by outcome.");
     describe_counter!(CHUNKS_DROPPED, Unit::Count, "Chunks of readings dropped by retention.");
+    describe_audit();
     describe_counter!(HTTP_REQUESTS, Unit::Count, "HTTP requests answered.");
     describe_histogram!(HTTP_SECONDS, Unit::Seconds, "Time until the head of an HTTP answer.");
     describe_counter!(HTTP_KEY_REQUESTS, Unit::Count, "Requests by API key and what became of them.");
@@ -144,4 +158,17 @@ fn describe() {
     describe_counter!(PUBLISHED_READINGS, Unit::Count, "Readings that Kafka acknowledged.");
     describe_counter!(EXPORTS, Unit::Count, "Exports of readings that have ended, by outcome.");
     describe_counter!(PUBLISH_FAILURES, Unit::Count, "Records that Kafka did not acknowledge in time.");
+}
+
+fn describe_audit() {
+    describe_counter!(AUDIT_ROUNDS, Unit::Count, "Rounds of the audit, by outcome.");
+    describe_counter!(AUDIT_DIFFERENCES, Unit::Count, "Differences found by the audit, by kind.");
+    describe_counter!(
+        AUDIT_UNACCOUNTED,
+        Unit::Count,
+        "Readings of the log that are neither stored nor dead-lettered."
+    );
+    describe_counter!(AUDIT_READINGS, Unit::Count, "Readings of the log that the audit looked up.");
+    describe_histogram!(AUDIT_SECONDS, Unit::Seconds, "Time of a round of the audit.");
+    describe_gauge!(AUDIT_ENDED_AT, Unit::Seconds, "When the audit's last whole round ended, in Unix time.");
 }

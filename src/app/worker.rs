@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio::{runtime::Handle, sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Operations, letters::Letters, mirror::Mirror, retention::Retention};
+use super::{Operations, checkpoints::Checkpoints, letters::Letters, mirror::Mirror, retention::Retention};
 use crate::{
     batch::Limits,
     config::{
@@ -63,11 +63,18 @@ pub(super) async fn run(
         interval: worker.retention_interval,
         is_mirrored: mirror.is_some(),
     };
+    let checkpoints = Checkpoints {
+        database: database.clone(),
+        kafka: kafka.clone(),
+        settings: settings.clone(),
+        interval: worker.checkpoint_interval,
+    };
     let mut aside = JoinSet::new();
     if ingest.retention.is_some() {
         aside.spawn(retention.run(stop.clone()));
     }
     aside.spawn(letters.run(stop.clone()));
+    aside.spawn(checkpoints.run(stop.clone()));
     if let Some(mirror) = mirror {
         aside.spawn(mirror.run(stop.clone()));
     }
@@ -97,7 +104,7 @@ pub(super) async fn run(
     }
     health.stopping();
     while let Some(ended) = aside.join_next().await {
-        ended.context("looking after what is old, and the dead letters")?;
+        ended.context("looking after what is old, the dead letters and the checkpoints")?;
     }
     if let Some(served) = served {
         served.await?.context("serving metrics and health")?;

@@ -31,6 +31,9 @@ use crate::{
 
 /// How often the keys are read.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
+/// Requests without a key that holds, in a second, that are told so; the others hear nothing but to wait. Whoever shows
+/// one that holds never notices.
+const UNAUTHORIZED_PER_SECOND: NonZeroU32 = NonZeroU32::new(100).expect("it is not 0");
 /// The header that carries a key where `Authorization` is somebody else's.
 pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -77,6 +80,7 @@ struct Shared {
     is_reading: AtomicBool,
     clock: DefaultClock,
     unauthorized: Counter,
+    unauthorized_limiter: DefaultDirectRateLimiter,
 }
 
 enum Keys {
@@ -117,6 +121,7 @@ impl Default for KeyRing {
             is_reading: AtomicBool::new(true),
             clock: DefaultClock::default(),
             unauthorized: counter!(HTTP_UNAUTHORIZED),
+            unauthorized_limiter: RateLimiter::direct(Quota::per_second(UNAUTHORIZED_PER_SECOND)),
         }))
     }
 }
@@ -137,12 +142,15 @@ impl KeyRing {
         });
         let Some(key) = key else {
             self.0.unauthorized.increment(1);
-            return Err(ApiError::Unauthorized { has_key: shown.is_some() });
+            return Err(match self.0.unauthorized_limiter.check() {
+                Ok(()) => ApiError::Unauthorized { has_key: shown.is_some() },
+                Err(_) => ApiError::TooManyRequests { of_key: false, retry_after_s: 1 },
+            });
         };
         if let Some(Err(until)) = key.limiter.as_ref().map(RateLimiter::check) {
             key.limited.increment(1);
             let wait = until.wait_time_from(self.0.clock.now());
-            return Err(ApiError::TooManyRequests { retry_after_s: wait.as_secs() + 1 });
+            return Err(ApiError::TooManyRequests { of_key: true, retry_after_s: wait.as_secs() + 1 });
         }
         if !key.stored.scopes.allow(needed) {
             key.forbidden.increment(1);
@@ -341,6 +349,9 @@ mod tests {
         assert!(ring.admit(&showing(&token), READ).is_ok());
         ring.learn(StoredKeys { were_made: true, keys: vec![key, other] });
         let refused = ring.admit(&showing(&token), READ);
-        assert!(matches!(refused, Err(ApiError::TooManyRequests { retry_after_s: 1 })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(ApiError::TooManyRequests { of_key: true, retry_after_s: 1 })),
+            "{refused:?}"
+        );
     }
 }

@@ -60,7 +60,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub use access::KeyRing;
 pub use known_sensors::KnownSensors;
 pub use request_id::current_request_id;
-pub use server::serve;
+pub use server::{ServeLimits, serve};
 
 use self::{
     admission::Admission,
@@ -287,10 +287,16 @@ pub async fn serve_operations(
 ) -> std::io::Result<()> {
     /// None of the three waits for anything.
     const TIMEOUT: Duration = Duration::from_secs(5);
+    /// Far more than probes and scrapes need; the worker's own connections come first.
+    const CONNECTIONS_MAX: usize = 100;
+    /// Longer than the pause between two scrapes, so that Prometheus keeps its connection.
+    const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
     let listener = tokio::net::TcpListener::bind(address).await?;
     // They are open to all: a ring without keys lets nobody in anywhere else.
     let rules = Rules { timeout: TIMEOUT, keys: KeyRing::default() };
-    serve(listener, finished(health::routes(health, metrics), rules), stop, TIMEOUT).await;
+    let limits =
+        ServeLimits { connections_max: CONNECTIONS_MAX, idle_timeout: IDLE_TIMEOUT, drain_timeout: TIMEOUT };
+    serve(listener, finished(health::routes(health, metrics), rules), limits, stop).await;
     Ok(())
 }
 

@@ -19,9 +19,10 @@ use rdkafka::{
 
 use super::{
     bootstrap::Bootstrap,
-    client::client_config,
+    client::{client_config, without_value},
     describe::TopicQuestion,
     group::{GroupEvent, Notes},
+    membership::is_member,
     partition_queue::{PartitionQueue, known_end},
     topic::{TopicError, TopicIdentity, identify, partition_count, refuse_compacted},
 };
@@ -72,15 +73,19 @@ pub struct Consumer {
     turn: usize,
     bootstrap: Bootstrap,
     topic_asked: Instant,
+    /// Polls that serve nothing for us before it counts as nothing there: each line of librdkafka's log is one.
+    silent_polls: usize,
     /// Partitions whose position is of this assignment for sure, not left over from one before.
     settled: BTreeSet<i32>,
+    /// Whether the client asks the coordinator to let it go, and forgets its member id then.
+    leaves_on_request: bool,
 }
 
 /// How often the cluster is asked whether the topic is still the same.
 const TOPIC_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Settings that differ from librdkafka's defaults, and why.
-const SETTINGS: &[(&str, &str)] = &[
+pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     // The database knows where to start. An offset that the log does not have is for an operator to see.
@@ -131,8 +136,9 @@ impl Consumer {
         if let Some(instance) = settings.0.get("group.instance.id") {
             config.set("group.instance.id", format!("{instance}-{index}"));
         }
-        let mut client: BaseConsumer<Notes> =
-            config.create_with_context(Notes::default()).map_err(ConsumerError::SetUp)?;
+        let mut client: BaseConsumer<Notes> = config
+            .create_with_context(Notes::default())
+            .map_err(|error| ConsumerError::SetUp(without_value(error)))?;
         let waking = owner.clone();
         client.set_nonempty_callback(move || waking.unpark());
         client.subscribe(&[&kafka.kafka_topic]).map_err(ConsumerError::SetUp)?;
@@ -145,12 +151,15 @@ impl Consumer {
             turn: 0,
             bootstrap: Bootstrap::new(&kafka.kafka_brokers),
             topic_asked: Instant::now(),
+            silent_polls: if settings.0.contains_key("debug") { 1_000 } else { 1 },
             settled: BTreeSet::new(),
+            leaves_on_request: is_classic && !settings.0.contains_key("group.instance.id"),
         })
     }
 
     /// Serves the group and says what happened, if anything; never waits. To be called at least every few seconds.
     pub fn poll_group(&mut self) -> Result<Option<GroupEvent>, ConsumerError> {
+        let mut silent_polls = 0;
         // One call serves one event, so go on until there is none; the bound is for good measure.
         for _ in 0..1_000 {
             if let Some(event) = self.client.context().take() {
@@ -164,10 +173,25 @@ impl Consumer {
                     return Err(ConsumerError::Fatal(error));
                 }
                 Some(Err(error)) => self.client.context().complain(&error),
-                None => return Ok(self.client.context().take()),
+                None => {
+                    silent_polls += 1;
+                    if silent_polls >= self.silent_polls {
+                        return Ok(self.client.context().take());
+                    }
+                }
             }
         }
         Ok(None)
+    }
+
+    /// Passes on what librdkafka has to say, such as why no broker will have us, while nobody polls the group yet.
+    pub fn serve_log(&self) {
+        const LINES_AT_MOST: usize = 100;
+        for _ in 0..LINES_AT_MOST {
+            if let Some(Err(error)) = self.client.poll(Duration::ZERO) {
+                self.client.context().complain(&error);
+            }
+        }
     }
 
     /// Takes records out of the next partition's queue, in turn, and hands them on. Never waits.
@@ -330,6 +354,13 @@ impl Consumer {
         }
     }
 
+    /// In the middle of a rebalance librdkafka puts leaving off until that is over, and a client that is closed before
+    /// never asks to leave: the group would wait for it, and its partitions stand still, for a whole session.
+    fn is_in_group(&self) -> bool {
+        self.client.assignment().is_ok_and(|assigned| assigned.count() > 0)
+            || self.leaves_on_request && is_member(self.client.client())
+    }
+
     /// Leaves the group and closes the client; waits for that so long and then lets it end by itself.
     pub fn leave(mut self, timeout: Duration) {
         self.queues.clear();
@@ -339,9 +370,7 @@ impl Consumer {
         let close = move || {
             self.client.unsubscribe();
             let deadline = Instant::now() + timeout;
-            while self.client.assignment().is_ok_and(|assigned| assigned.count() > 0)
-                && Instant::now() < deadline
-            {
+            while self.is_in_group() && Instant::now() < deadline {
                 let _ = self.client.poll(Duration::from_millis(10));
             }
             drop(self);

@@ -3,11 +3,14 @@
 mod bootstrap;
 mod bulk_producer;
 mod client;
+mod committed;
 mod consumer;
 mod describe;
 mod group;
 mod letter_producer;
 mod live_topic;
+mod log_reader;
+mod membership;
 mod partition_queue;
 mod partitioner;
 pub mod producer;
@@ -17,14 +20,16 @@ mod topic;
 mod topic_log;
 
 pub use bulk_producer::BulkProducer;
+pub use committed::committed_offsets;
 pub use consumer::{Consumer, ConsumerError, Watermarks};
 pub use describe::DescribeError;
 pub use group::GroupEvent;
 pub use letter_producer::{LetterProducer, LetterRecord};
 pub use live_topic::LiveTopic;
+pub use log_reader::{LogError, LogReader, Progress};
 pub use record_headers::RecordHeaders;
 pub use topic::{
-    Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, log_ends, partition_count,
-    refuse_compacted,
+    Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, log_ends, log_ranges,
+    partition_count, refuse_compacted,
 };
 pub use topic_log::{Range, TopicLog, offsets_at, read_ranges, topic_log};

@@ -22,7 +22,7 @@ pub use super::publish_error::PublishError;
 use super::{
     RecordHeaders, TopicError,
     bootstrap::Bootstrap,
-    client::{client_config, log_line},
+    client::{client_config, log_line, without_value},
     live_topic::LiveTopic,
     partitioner::Partitioner,
     publish_error::recorded,
@@ -113,8 +113,9 @@ impl Producer {
         ];
         let went_down = Arc::new(Notify::new());
         let watcher = Watcher { kafka: kafka.clone(), failed, went_down: Arc::clone(&went_down) };
-        let client =
-            client_config(config, settings, &ours).create_with_context(watcher).map_err(InvalidSettings)?;
+        let client = client_config(config, settings, &ours)
+            .create_with_context(watcher)
+            .map_err(|error| InvalidSettings(without_value(error)))?;
         let bootstrap = Arc::new(Mutex::new(Bootstrap::new(&config.kafka_brokers)));
         Ok(Self {
             client,

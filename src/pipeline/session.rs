@@ -79,6 +79,7 @@ impl<'a> Session<'a> {
                 }
                 Err(error) => tracing::warn!(error = %error, "waiting for Kafka"),
             }
+            consumer.serve_log();
             consumer.mend();
             thread::park_timeout(KAFKA_PAUSE);
             if member.stop.is_cancelled() {

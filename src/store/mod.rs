@@ -1,5 +1,6 @@
 //! Everything that speaks to Postgres; the only place that names `sqlx`.
 
+pub mod audit;
 mod compression;
 mod connection;
 mod day_locks;
@@ -9,7 +10,9 @@ pub mod keys;
 mod load;
 pub mod offset_moves;
 mod offsets;
+mod options;
 mod pool;
+mod postgres_time;
 pub mod queries;
 pub mod receipts;
 mod retention;

@@ -3,14 +3,11 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use sqlx::{
-    ConnectOptions, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{ConnectOptions, PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::StoreError;
+use super::{StoreError, options::options as connect_options};
 use crate::{
     config::{DatabaseConfig, DatabaseUrl, QueryConfig},
     health::Component,
@@ -71,9 +68,7 @@ impl Pool {
     ) -> Result<Self, StoreError> {
         let size = size.max(1);
         let statement_timeout = format!("{}ms", config.statement_timeout.as_millis());
-        let connect: PgConnectOptions =
-            url.expose().parse().map_err(StoreError::new("reading the database URL"))?;
-        let connect = connect
+        let connect = connect_options(url)?
             .application_name(application_name)
             .options([
                 ("statement_timeout", statement_timeout.as_str()),

@@ -12,7 +12,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect::Po
 use sensorpipe::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings},
     health::{Health, Need},
-    http::{self, Api, KeyRing, KnownSensors, Limits},
+    http::{self, Api, KeyRing, KnownSensors, Limits, ServeLimits},
     kafka::producer::Producer,
     store::{Pool, keys::StoredKeys},
 };
@@ -65,7 +65,12 @@ impl Server {
         // The process has one recorder, and no test may be the one that installs it.
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let router = http::router(api, keys.clone(), &http.cors_allow_origins, health.clone(), metrics);
-        let serving = tokio::spawn(http::serve(listener, router, stop.clone(), DRAIN_TIMEOUT));
+        let limits = ServeLimits {
+            connections_max: http.connections.http_max_connections,
+            idle_timeout: http.connections.http_idle_timeout,
+            drain_timeout: DRAIN_TIMEOUT,
+        };
+        let serving = tokio::spawn(http::serve(listener, router, limits, stop.clone()));
         let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
         Self { url, known_sensors, keys, health, stop, serving, client }
     }

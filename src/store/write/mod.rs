@@ -267,7 +267,9 @@ async fn watched(
     backend_pid: i32,
 ) -> Result<Written, StoreError> {
     let mut writing = std::pin::pin!(timeout(WRITE_TIMEOUT, writing));
-    let mut ticks = interval_at(Instant::now() + config.lock_timeout, config.lock_timeout);
+    // Two looks find a frozen one: the second is when the time is up.
+    let half = (config.lock_timeout / 2).max(Duration::from_millis(1));
+    let mut ticks = interval_at(Instant::now() + half, half);
     let mut suspects = Vec::new();
     loop {
         tokio::select! {

@@ -2,18 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{
-    Encode, Executor, PgConnection, Postgres, Type,
-    encode::IsNull,
-    error::BoxDynError,
-    postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo},
-};
+use sqlx::{Executor, PgConnection};
 
 use super::copy::copy;
 use crate::{
     batch::{Batch, Rejected, Row},
     reading::{OnDuplicate, Reason, decode::Reject},
-    store::{StoreError, error::Remedy},
+    store::{StoreError, error::Remedy, postgres_time::PostgresTime},
 };
 
 /// What became of the rows.
@@ -170,26 +165,4 @@ async fn roll_back_to_savepoint(connection: &mut PgConnection) -> Result<(), Sto
         .await
         .map_err(StoreError::new("rolling back to a savepoint"))?;
     Ok(())
-}
-
-/// Microseconds since 2000-01-01, which is what a `timestamptz` is on the wire.
-struct PostgresTime(i64);
-
-impl Type<Postgres> for PostgresTime {
-    fn type_info() -> PgTypeInfo {
-        PgTypeInfo::with_name("timestamptz")
-    }
-}
-
-impl PgHasArrayType for PostgresTime {
-    fn array_type_info() -> PgTypeInfo {
-        PgTypeInfo::with_name("_timestamptz")
-    }
-}
-
-impl Encode<'_, Postgres> for PostgresTime {
-    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        buffer.extend_from_slice(&self.0.to_be_bytes());
-        Ok(IsNull::No)
-    }
 }

@@ -60,6 +60,33 @@ impl Role {
         self
     }
 
+    /// As a container would run it that may do nothing: as nobody, without capabilities and without a way to get any,
+    /// every file system read-only. The caller has to be root.
+    #[must_use]
+    pub fn confined(self) -> Self {
+        const CONFINE: &str = r#"
+            mount -t tmpfs none /mnt
+            touch /mnt/sensorpipe
+            mount --bind "$1" /mnt/sensorpipe
+            shift
+            while read -r _ _ _ _ place _; do
+                mount -o remount,bind,ro "$place" 2>/dev/null || true
+            done </proc/self/mountinfo
+            cd /
+            exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs --inh-caps=-all \
+                --bounding-set=-all /mnt/sensorpipe "$@"
+        "#;
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-euc", CONFINE, "confined"]);
+        command.arg(&self.executable).args(self.command.get_args()).stdin(Stdio::null());
+        for (name, value) in self.command.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        Self { command, executable: self.executable }
+    }
+
     /// Starts the process; its output goes to files that `stdout` and `stderr` read.
     pub fn start(mut self) -> Sensorpipe {
         let logs = self.executable.parent().and_then(Path::parent).expect("in target/<profile>").join("tmp");
@@ -108,6 +135,25 @@ impl Sensorpipe {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// A line of `/proc/<pid>/status`, such as `VmHWM`, without its name.
+    pub fn status_line(&self, name: &str) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no {name} in {status}")).trim().to_owned()
+    }
+
+    /// The most memory that it has held so far, in MiB.
+    pub fn peak_memory_mib(&self) -> u64 {
+        let kib = self.status_line("VmHWM");
+        kib.split_once(' ').and_then(|(kib, _)| kib.parse::<u64>().ok()).expect("a number of kB") / 1024
+    }
+
+    /// What its open files are: paths, or `socket:[…]` and the like.
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.id())).expect("it runs");
+        files.filter_map(|file| fs::read_link(file.ok()?.path()).ok()).collect()
     }
 
     /// How it ended, if it has.
