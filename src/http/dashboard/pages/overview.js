@@ -57,7 +57,8 @@ class Page {
     this.about = h("p", { class: "muted" });
     this.body = h(
       "div", { class: "overview", hidden: true },
-      h("dl", { class: "tiles" }, Object.values(this.tiles).map(({ element }) => element)),
+      h("dl", { class: "tiles wide" }, ["http", "kafka", "stored"].map((name) => this.tiles[name].element)),
+      h("dl", { class: "tiles" }, ["freshness", "lag", "duplicates", "letters"].map((name) => this.tiles[name].element)),
       h("section", { class: "panel", "aria-labelledby": "tally" },
         h("h2", { id: "tally" }, "Nothing is lost"), this.tally.element),
       h("div", { class: "halves" },
@@ -132,7 +133,7 @@ class Page {
     tiles.freshness.set(span(overview.freshness_seconds));
     const behind = Math.max(...overview.lag.map(({ seconds }) => seconds ?? 0), 0);
     const records = overview.lag.reduce((sum, partition) => sum + (partition.records ?? 0), 0);
-    tiles.lag.set(span(behind), `the partition furthest behind; ${count(records)} records in all`);
+    tiles.lag.set(span(behind), `behind, the slowest partition; ${count(records)} records in all`);
     tiles.duplicates.set(count(overview.duplicates));
     tiles.letters.set(count(overview.dead_letters.waiting));
     this.tally.show(overview);
@@ -164,9 +165,19 @@ class Page {
     fill(this.workers, workers, ({ member_id: member, host, partitions }) => [
       ["theirs", shortened(member)],
       ["theirs optional", host],
-      ["number", partitions.length > 0 ? partitions.join(", ") : "none"],
+      ["", partitions.length > 0 ? inRuns(partitions) : "none"],
     ], ["", "", ""], "No worker is in the group: what comes in waits in Kafka until one is.");
   }
+}
+
+/** 0–3, 5: what follows each other in one. */
+function inRuns(numbers) {
+  const runs = [];
+  for (const number of numbers.toSorted((a, b) => a - b)) {
+    if (runs.length > 0 && runs.at(-1)[1] === number - 1) runs.at(-1)[1] = number;
+    else runs.push([number, number]);
+  }
+  return runs.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`)).join(", ");
 }
 
 /** The start of a member's id tells it from the others. */

@@ -16,6 +16,7 @@ const PRESETS = [
 ];
 const DEBOUNCE_MS = 150;
 const INCOMPLETE_RETRY_MS = 500;
+const INCOMPLETE_RETRY_MAX_MS = 5_000;
 const KEYS = {
   ArrowLeft: (view) => moved(view, -0.25), ArrowRight: (view) => moved(view, 0.25),
   "+": (view) => scaled(view, 0.5), "=": (view) => scaled(view, 0.5), "-": (view) => scaled(view, 2), Home: () => null,
@@ -128,11 +129,11 @@ export class ReadingsChart {
     const path = withQuery(`sensors/${this.id}/chart`, { ...range, width: Math.max(100, Math.round(this.place.clientWidth)) });
     this.place.classList.add("is-busy");
     try {
-      for (;;) {
+      for (let pauseMs = INCOMPLETE_RETRY_MS; ; pauseMs = Math.min(pauseMs * 1.5, INCOMPLETE_RETRY_MAX_MS)) {
         const answer = await json(path, { signal });
         this.take(answer);
-        if (answer.complete !== false) break;
-        await pause(INCOMPLETE_RETRY_MS, signal);
+        if (answer.complete) break;
+        await pause(pauseMs, signal);
         if (signal.aborted) return;
       }
     } catch (error) {
@@ -160,10 +161,10 @@ export class ReadingsChart {
     if (answer === null) return;
     const points = answer.points.time.length;
     const { start, end } = this.shown();
-    const what = answer.source === "raw" && answer.bucket === "raw" ? `every reading: ${count(points)}` : `${count(points)} points, each of ${answer.bucket}`;
-    const rest = answer.complete === false ? "; more is being worked out" : "";
+    const what = answer.bucket === "raw" ? `every reading: ${count(points)}` : `${count(points)} points, each of ${answer.bucket}`;
+    const rest = answer.complete ? "" : "; the rest is being worked out";
     setText(this.status, points === 0 ? "" : `${time(start)} to ${time(end)}: ${what}${rest}`);
-    this.empty.hidden = points > 0 || answer.complete === false;
+    this.empty.hidden = points > 0 || !answer.complete;
     if (!this.empty.hidden) {
       this.empty.replaceChildren(...(this.view === null
         ? ["No readings yet. Send one below."]

@@ -3,12 +3,6 @@
 import { h, setText } from "./dom.js";
 import { NONE, count } from "./format.js";
 
-const PARTS = [
-  ["stored", "stored"],
-  ["duplicates", "duplicates"],
-  ["dead_lettered", "dead-lettered"],
-];
-
 export function tally() {
   const figures = {};
   const part = (name, label) => {
@@ -17,31 +11,30 @@ export function tally() {
   };
   const sign = (text) => h("div", { class: "sign", "aria-hidden": "true" }, text);
   const says = h("p", { class: "muted" });
-  const element = h("div", { class: "halves" },
-    h("dl", { class: "tally" },
-      part("accounted", "readings accounted for"), sign("="),
-      PARTS.flatMap(([name, label], index) => (index === 0 ? [part(name, label)] : [sign("+"), part(name, label)]))),
-    h("dl", { class: "tally" },
-      part("in_log", "records in the log"),
-      part("in_flight_records", "of them in flight"),
-      part("difference", "difference")),
+  const element = h("div", { class: "lines" },
+    h("dl", { class: "tally", "aria-label": "Records" },
+      part("in_log", "records in the log"), sign("="), part("read", "read to the end"), sign("+"),
+      part("in_flight_records", "in flight"), h("div", { class: "sign" }), part("difference", "difference")),
+    h("dl", { class: "tally", "aria-label": "Readings" },
+      part("accounted", "their readings so far"), sign("="), part("stored", "stored"), sign("+"), part("duplicates", "duplicates"),
+      sign("+"), part("dead_lettered", "dead-lettered")),
     says);
 
   const show = ({ tally: now }) => {
-    const parts = PARTS.map(([name]) => now[name] ?? null);
-    for (const [name] of PARTS) setText(figures[name], count(now[name]));
-    setText(figures.accounted, parts.includes(null) ? NONE : count(parts.reduce((sum, some) => sum + some, 0)));
-    setText(figures.in_log, count(now.in_log));
-    setText(figures.in_flight_records, count(now.in_flight_records));
-    setText(figures.difference, count(now.difference));
-    setText(says, now.explanation ?? explain(now));
+    const { in_log: inLog, in_flight_records: inFlight, stored, duplicates, dead_lettered: deadLettered, difference } = now;
+    for (const name of ["in_log", "in_flight_records", "stored", "duplicates", "dead_lettered"]) setText(figures[name], count(now[name]));
+    setText(figures.read, count(inLog === null || inFlight === null ? null : inLog - inFlight));
+    setText(figures.accounted, count([stored, duplicates, deadLettered].includes(null) ? null : stored + duplicates + deadLettered));
+    setText(figures.difference, difference === null ? "not counted here" : count(difference));
+    if (says.dataset.text !== now.explanation) {
+      says.dataset.text = now.explanation;
+      says.replaceChildren(...withCode(now.explanation));
+    }
   };
   return { element, show };
 }
 
-function explain({ difference, in_flight_records: inFlight }) {
-  if (difference === 0) return "Every reading in the log up to the stored offsets is accounted for.";
-  if (typeof difference === "number") return "Readings are not accounted for: run `sensorpipe audit`, which names each.";
-  const flight = inFlight === 0 ? "Nothing is in flight." : "What is in flight is read next.";
-  return `${flight} Records hold any number of readings: \`sensorpipe audit\` counts them one by one.`;
+/** What stands between backticks is what one types. */
+function withCode(text) {
+  return text.split("`").map((piece, index) => (index % 2 === 1 ? h("code", {}, piece) : piece));
 }
