@@ -4,6 +4,9 @@
 //! server ── middleware ──> ingest   ── reading_body, reading_field ──> publish ──> kafka::producer
 //!                      ──> readings ── split, intake ────────────────> publish
 //!                      ──> sensors, stats, queries/, receipts ───────> store
+//!                      ──> chart ── filler ────────────────────────> store
+//!                      ──> tail ── events ────────────────────────> store
+//!                      ──> overview ── events ────────────────────> store, kafka::LogObserver
 //!                      ──> docs, health
 //! ```
 //!
@@ -14,16 +17,19 @@
 mod access;
 mod admission;
 mod body;
+mod chart;
 mod cors;
 mod cursor;
 mod docs;
 mod document;
 mod error;
+mod events;
 mod fault;
 mod health;
 mod ingest;
 mod known_sensors;
 mod middleware;
+mod overview;
 mod parameters;
 pub mod parsing;
 mod path;
@@ -42,6 +48,7 @@ mod request_metrics;
 mod sensors;
 mod server;
 mod stats;
+mod tail;
 mod trace;
 mod visibility;
 
@@ -62,17 +69,24 @@ pub use server::serve;
 use self::{
     admission::Admission,
     body::BodyLimits,
+    chart::Filler,
     error::ApiError,
+    events::Streams,
     middleware::Rules,
+    overview::{Overview, Sources},
     prefer::Wait,
     queries::{ExportLimits, Exports, QueryLimits},
     receipt_clock::ReceiptClock,
+    tail::Tails,
     visibility::Visibility,
 };
 use crate::{
     config::{AdmissionConfig, CorsOrigin, HttpConfig, IngestConfig, Rollups},
-    health::Health,
-    kafka::producer::{Producer, Receipt},
+    health::{Component, Health},
+    kafka::{
+        LogObserver,
+        producer::{Producer, Receipt},
+    },
     reading::{Acceptance, Timestamp, Window},
     store::Pool,
 };
@@ -97,6 +111,10 @@ pub struct Parts {
     receipt_clock: ReceiptClock,
     admission: Admission,
     visibility: Visibility,
+    overview: Overview,
+    filler: Filler,
+    tails: Tails,
+    streams: Streams,
 }
 
 /// What a request may ask for.
@@ -109,6 +127,7 @@ pub struct Limits {
     rollups: Rollups,
     queries: QueryLimits,
     exports: ExportLimits,
+    event_streams_max: usize,
 }
 
 impl Limits {
@@ -125,6 +144,7 @@ impl Limits {
             rollups: ingest.rollups,
             queries: QueryLimits::new(&http.queries),
             exports: ExportLimits::new(&http.queries),
+            event_streams_max: http.queries.event_streams_max,
         }
     }
 
@@ -162,6 +182,10 @@ impl Api {
             receipt_clock: ReceiptClock::default(),
             admission: Admission::new(&limits.admission, limits.body.max_bytes),
             visibility: Visibility::default(),
+            overview: Overview::default(),
+            filler: Filler::default(),
+            tails: Tails::default(),
+            streams: Streams::new(limits.event_streams_max),
             limits,
         }))
     }
@@ -186,6 +210,31 @@ impl Api {
     pub fn watch_visibility(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
         let Parts { visibility, pool, producer, .. } = &**self;
         visibility.clone().watch(pool.clone(), producer.clone(), stop)
+    }
+
+    /// Keeps the live pages going until `stop`, which ends all event streams; `kafka` and `postgres` say how these are.
+    pub fn serve_live(
+        &self,
+        observer: LogObserver,
+        kafka: Component,
+        postgres: Component,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let Parts { overview, filler, tails, streams, pool, reads, producer, .. } = &**self;
+        let (overview, filler) = (overview.clone(), filler.clone());
+        let (tails, streams) = (tails.clone(), streams.clone());
+        let (fills, polls) = (pool.clone(), reads.clone());
+        let (producer, pool, reads) = (producer.clone(), pool.clone(), reads.clone());
+        let sources = Sources { producer, pool, reads, observer, kafka, postgres };
+        async move {
+            tokio::select! {
+                () = overview.sample(sources) => {}
+                () = filler.run(fills) => {}
+                () = tails.poll(polls) => {}
+                () = stop.cancelled() => {}
+            }
+            streams.close();
+        }
     }
 }
 
@@ -227,6 +276,10 @@ fn documented_routes() -> OpenApiRouter<Api> {
         .routes(routes!(queries::readings::list))
         .routes(routes!(queries::latest::of_one))
         .routes(routes!(queries::latest::of_many))
+        .routes(routes!(chart::draw))
+        .routes(routes!(tail::events))
+        .routes(routes!(overview::once))
+        .routes(routes!(overview::events))
 }
 
 /// The OpenAPI document as JSON.

@@ -8,6 +8,7 @@ pub mod keys;
 mod load;
 pub mod offset_moves;
 mod offsets;
+pub mod overview;
 mod pool;
 pub mod queries;
 pub mod receipts;

@@ -70,6 +70,8 @@ async fn the_document_has_every_route_and_status() {
         ("/sensors/{sensor_id}/readings", "get", &["200", "404", "422", "503"]),
         ("/sensors/{sensor_id}/latest", "get", &["200", "404", "422", "503"]),
         ("/sensors/latest", "get", &["200", "422", "503"]),
+        ("/overview", "get", &["200", "503"]),
+        ("/sensors/{sensor_id}/chart", "get", &["200", "404", "422", "503"]),
     ] {
         let responses = &document["paths"][path][method]["responses"];
         for status in statuses {

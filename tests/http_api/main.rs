@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "what is unwrapped is what the test is about")]
 
 mod access;
+
 mod chunks;
 mod cors;
 mod documents;
+mod events;
 mod exports;
 mod ingest;
 mod kept_days;
@@ -15,6 +17,7 @@ mod latest;
 mod many;
 mod outages;
 mod overload;
+mod overview;
 mod packed;
 mod read_pool;
 mod readings;
@@ -28,3 +31,4 @@ mod statistics;
 mod stats;
 mod stats_of_many;
 mod stopping;
+
