@@ -5,6 +5,9 @@
 //!                      ──> readings ── split, intake ────────────────> publish
 //!                      ──> sensors, stats, queries/, receipts ───────> store
 //!                      ──> dead_letters/ ────────────────────────> store
+//!                      ──> chart ── filler ────────────────────────> store
+//!                      ──> tail ── events ────────────────────────> store
+//!                      ──> overview ── events ────────────────────> store, kafka::LogObserver
 //!                      ──> dashboard, docs, health
 //! ```
 //!
@@ -15,6 +18,7 @@
 mod access;
 mod admission;
 mod body;
+mod chart;
 mod cors;
 mod cursor;
 mod dashboard;
@@ -22,11 +26,13 @@ mod dead_letters;
 mod docs;
 mod document;
 mod error;
+mod events;
 mod fault;
 mod health;
 mod ingest;
 mod known_sensors;
 mod middleware;
+mod overview;
 mod parameters;
 pub mod parsing;
 mod path;
@@ -45,6 +51,7 @@ mod request_metrics;
 mod sensors;
 mod server;
 mod stats;
+mod tail;
 mod trace;
 mod visibility;
 
@@ -65,17 +72,24 @@ pub use server::{ServeLimits, serve};
 use self::{
     admission::Admission,
     body::BodyLimits,
+    chart::Filler,
     error::ApiError,
+    events::Streams,
     middleware::Rules,
+    overview::{Overview, Sources},
     prefer::Wait,
     queries::{ExportLimits, Exports, QueryLimits},
     receipt_clock::ReceiptClock,
+    tail::Tails,
     visibility::Visibility,
 };
 use crate::{
     config::{AdmissionConfig, CorsOrigin, HttpConfig, IngestConfig, Rollups},
-    health::Health,
-    kafka::producer::{Producer, Receipt},
+    health::{Component, Health},
+    kafka::{
+        LogObserver,
+        producer::{Producer, Receipt},
+    },
     reading::{Acceptance, OnDuplicate, Timestamp, Window},
     store::{Pool, dead_letters::ReplayRules},
 };
@@ -100,6 +114,10 @@ pub struct Parts {
     receipt_clock: ReceiptClock,
     admission: Admission,
     visibility: Visibility,
+    overview: Overview,
+    filler: Filler,
+    tails: Tails,
+    streams: Streams,
 }
 
 /// What a request may ask for.
@@ -113,6 +131,7 @@ pub struct Limits {
     rollups: Rollups,
     queries: QueryLimits,
     exports: ExportLimits,
+    event_streams_max: usize,
 }
 
 impl Limits {
@@ -130,6 +149,7 @@ impl Limits {
             rollups: ingest.rollups,
             queries: QueryLimits::new(&http.queries),
             exports: ExportLimits::new(&http.queries),
+            event_streams_max: http.queries.event_streams_max,
         }
     }
 
@@ -176,6 +196,10 @@ impl Api {
             receipt_clock: ReceiptClock::default(),
             admission: Admission::new(&limits.admission, limits.body.max_bytes),
             visibility: Visibility::default(),
+            overview: Overview::default(),
+            filler: Filler::default(),
+            tails: Tails::default(),
+            streams: Streams::new(limits.event_streams_max),
             limits,
         }))
     }
@@ -200,6 +224,31 @@ impl Api {
     pub fn watch_visibility(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
         let Parts { visibility, pool, producer, .. } = &**self;
         visibility.clone().watch(pool.clone(), producer.clone(), stop)
+    }
+
+    /// Keeps the live pages going until `stop`, which ends all event streams; `kafka` and `postgres` say how these are.
+    pub fn serve_live(
+        &self,
+        observer: LogObserver,
+        kafka: Component,
+        postgres: Component,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let Parts { overview, filler, tails, streams, pool, reads, producer, .. } = &**self;
+        let (overview, filler) = (overview.clone(), filler.clone());
+        let (tails, streams) = (tails.clone(), streams.clone());
+        let (fills, polls) = (pool.clone(), reads.clone());
+        let (producer, pool, reads) = (producer.clone(), pool.clone(), reads.clone());
+        let sources = Sources { producer, pool, reads, observer, kafka, postgres };
+        async move {
+            tokio::select! {
+                () = overview.sample(sources) => {}
+                () = filler.run(fills) => {}
+                () = tails.poll(polls) => {}
+                () = stop.cancelled() => {}
+            }
+            streams.close();
+        }
     }
 }
 
@@ -248,6 +297,10 @@ fn documented_routes() -> OpenApiRouter<Api> {
         .routes(routes!(dead_letters::discard::many))
         .routes(routes!(dead_letters::list::show, dead_letters::discard::one))
         .routes(routes!(dead_letters::replay::one))
+        .routes(routes!(chart::draw))
+        .routes(routes!(tail::events))
+        .routes(routes!(overview::once))
+        .routes(routes!(overview::events))
 }
 
 /// The OpenAPI document as JSON.

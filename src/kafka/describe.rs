@@ -192,7 +192,7 @@ pub(super) fn latest_failure<C: ClientContext>(client: &Client<C>) -> Option<Str
 }
 
 /// A native handle that is freed with its own function on every way out.
-struct Owned<T> {
+pub(super) struct Owned<T> {
     handle: NonNull<T>,
     free: unsafe extern "C" fn(*mut T),
 }
@@ -200,14 +200,17 @@ struct Owned<T> {
 impl<T> Owned<T> {
     /// # Safety
     /// `handle` is null, or nobody else frees it and `free` is the function that does.
-    unsafe fn new(handle: *mut T, free: unsafe extern "C" fn(*mut T)) -> Result<Self, DescribeError> {
+    pub(super) unsafe fn new(
+        handle: *mut T,
+        free: unsafe extern "C" fn(*mut T),
+    ) -> Result<Self, DescribeError> {
         NonNull::new(handle).map(|handle| Self { handle, free }).ok_or_else(|| DescribeError {
             code: RDKafkaErrorCode::InvalidArgument,
             message: "librdkafka gave no handle".to_owned(),
         })
     }
 
-    fn as_ptr(&self) -> *mut T {
+    pub(super) fn as_ptr(&self) -> *mut T {
         self.handle.as_ptr()
     }
 }
@@ -220,14 +223,14 @@ impl<T> Drop for Owned<T> {
 }
 
 /// Options and the queue of its own on which one admin request is answered.
-struct Question {
-    options: Owned<native::rd_kafka_AdminOptions_t>,
-    queue: Owned<native::rd_kafka_queue_t>,
+pub(super) struct Question {
+    pub(super) options: Owned<native::rd_kafka_AdminOptions_t>,
+    pub(super) queue: Owned<native::rd_kafka_queue_t>,
     timeout: Duration,
 }
 
 impl Question {
-    fn new<C: ClientContext>(
+    pub(super) fn new<C: ClientContext>(
         client: &Client<C>,
         operation: native::rd_kafka_admin_op_t,
         timeout: Duration,
@@ -252,7 +255,7 @@ impl Question {
     }
 
     /// Waits for the event of this type.
-    fn answer(&self, event_type: c_int) -> Result<Owned<native::rd_kafka_event_t>, DescribeError> {
+    pub(super) fn answer(&self, event_type: c_int) -> Result<Owned<native::rd_kafka_event_t>, DescribeError> {
         self.answer_within(millis(self.timeout + ANSWER_GRACE), event_type)
             .unwrap_or_else(|| Err(no_answer()))
     }
@@ -288,14 +291,14 @@ impl Question {
     }
 }
 
-fn c_name(topic: &str) -> Result<CString, DescribeError> {
+pub(super) fn c_name(topic: &str) -> Result<CString, DescribeError> {
     CString::new(topic).map_err(|_| DescribeError {
         code: RDKafkaErrorCode::InvalidTopic,
         message: "a topic's name holds no NUL byte".to_owned(),
     })
 }
 
-fn no_answer() -> DescribeError {
+pub(super) fn no_answer() -> DescribeError {
     DescribeError {
         code: RDKafkaErrorCode::RequestTimedOut,
         message: "the cluster gave no answer".to_owned(),
@@ -309,7 +312,10 @@ fn millis(timeout: Duration) -> c_int {
 
 /// # Safety
 /// `message` is null or a C string.
-unsafe fn check(code: native::rd_kafka_resp_err_t, message: *const c_char) -> Result<(), DescribeError> {
+pub(super) unsafe fn check(
+    code: native::rd_kafka_resp_err_t,
+    message: *const c_char,
+) -> Result<(), DescribeError> {
     let code = RDKafkaErrorCode::from(code);
     if code == RDKafkaErrorCode::NoError {
         return Ok(());
@@ -321,7 +327,7 @@ unsafe fn check(code: native::rd_kafka_resp_err_t, message: *const c_char) -> Re
 
 /// # Safety
 /// `text` is null or a C string.
-unsafe fn text(text: *const c_char) -> Option<String> {
+pub(super) unsafe fn text(text: *const c_char) -> Option<String> {
     // SAFETY: as the caller promised.
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
 }
@@ -330,7 +336,7 @@ unsafe fn text(text: *const c_char) -> Option<String> {
 ///
 /// # Safety
 /// `get` returns null or an array of as many elements as it says, which outlives `'a`.
-unsafe fn array<'a, T>(get: impl FnOnce(*mut usize) -> *mut *const T) -> &'a [*const T] {
+pub(super) unsafe fn array<'a, T>(get: impl FnOnce(*mut usize) -> *mut *const T) -> &'a [*const T] {
     let mut count = 0;
     let first = get(&raw mut count);
     if first.is_null() || count == 0 {

@@ -76,6 +76,8 @@ async fn the_document_has_every_route_and_status() {
         ("/dead-letters/{id}/replay", "post", &["200", "404", "409", "422", "503"]),
         ("/dead-letters/replay", "post", &["200", "400", "408", "409", "413", "415", "422", "503"]),
         ("/dead-letters/discard", "post", &["200", "400", "408", "409", "413", "415", "422", "503"]),
+        ("/overview", "get", &["200", "503"]),
+        ("/sensors/{sensor_id}/chart", "get", &["200", "404", "422", "503"]),
     ] {
         let responses = &document["paths"][path][method]["responses"];
         for status in statuses {
