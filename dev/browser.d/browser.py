@@ -61,8 +61,7 @@ class Case(unittest.TestCase):
         self.page.goto(f"{service.URL}/{path}")
 
     def tearDown(self):
-        outcome = self._outcome.result
-        if any(test is self for test, _ in outcome.failures + outcome.errors) or not self._outcome.success:
+        if not self._outcome.success:
             self.picture(f"failed-{self._testMethodName}")
         self.assertEqual(self.complaints, [])
 

@@ -10,7 +10,7 @@ MODULES = ["guide", "charts", "live", "hostile", "layout", "access"]
 
 
 def main() -> int:
-    runner = unittest.TextTestRunner(stream=sys.stdout, verbosity=2, durations=5)
+    runner = unittest.TextTestRunner(stream=sys.stdout, verbosity=2)
     loader = unittest.defaultTestLoader
     if sys.argv[1:2] == ["-k"]:
         loader.testNamePatterns = [f"*{pattern}*" for pattern in sys.argv[2:]]

@@ -118,12 +118,13 @@ def send(sensor_id: int, readings) -> None:
 def produce(payload: bytes, key: bytes = b"1") -> None:
     """A record as it is, which the api would refuse."""
     topic, brokers = os.environ["KAFKA_TOPIC"], os.environ["KAFKA_BROKERS"]
-    command = ["kcat", "-b", brokers, "-t", topic, "-P", "-K", "\\t", "-D", "\\x00\\x01\\x02"]
+    command = ["kcat", "-b", brokers, "-t", topic, "-P", "-K", "\\t"]
     subprocess.run(command, input=key + b"\t" + payload, check=True, capture_output=True)
 
 
 def sql(statement: str) -> str:
-    command = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", os.environ["DATABASE_URL"], "-c", statement]
+    options = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]
+    command = ["psql", *options, os.environ["DATABASE_URL"], "-c", statement]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 

@@ -95,6 +95,7 @@ export class ReadingsChart {
     this.note();
     const { start, end } = this.shown();
     this.plot.plot.setScale("x", { min: start, max: end });
+    this.place.classList.add("is-busy");
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.load(), DEBOUNCE_MS);
   }

@@ -22,8 +22,8 @@ export async function upload(sensorId, blob, onProgress, signal) {
     state.failed += 1;
     if (state.errors.length < ERRORS_KEPT) state.errors.push({ line, message });
   };
-  const flush = async () => {
-    if (batch.length > 0) await send(batch, state, refuse, signal);
+  const flush = async (isLast = false) => {
+    if (batch.length > 0) await send(batch, { state, refuse, isLast, signal });
     batch = [];
     state.errors.sort((a, b) => a.line - b.line);
     onProgress(state);
@@ -49,7 +49,7 @@ export async function upload(sensorId, blob, onProgress, signal) {
       if (done) break;
       state.bytes += value.length;
     }
-    await flush();
+    await flush(true);
   } catch (error) {
     error.progress = state;
     throw error;
@@ -58,9 +58,11 @@ export async function upload(sensorId, blob, onProgress, signal) {
 }
 
 /** Again where the api has no room or no Kafka for now: readings have times of their own, so none is stored twice. */
-async function send(batch, state, refuse, signal) {
+async function send(batch, { state, refuse, isLast, signal }) {
   const body = batch.map(({ reading }) => JSON.stringify(reading)).join("\n");
   const headers = { "content-type": "application/x-ndjson" };
+  // Then whoever looks at the readings next sees them.
+  if (isLast) headers.prefer = "wait=5";
   for (let attempt = 1; ; attempt += 1) {
     try {
       const report = await json("readings", { method: "POST", headers, body, signal });
