@@ -61,7 +61,8 @@ class Case(unittest.TestCase):
         self.page.goto(f"{service.URL}/{path}")
 
     def tearDown(self):
-        if not self._outcome.success:
+        result = self._outcome.result
+        if any(test is self for test, _ in result.failures + result.errors):
             self.picture(f"failed-{self._testMethodName}")
         self.assertEqual(self.complaints, [])
 

@@ -72,7 +72,7 @@ class Guide(Case):
         form = page.locator("section", has=page.get_by_role("heading", name="Send many"))
         day = "2026-03-01T00:0"
         lines = ["timestamp,value", f"{day}0:00Z,1.5", "", f"{day}1:00Z,cold", "yesterday,2", f"{day}2:00Z", f'{day}3:00Z,"2.5"']
-        form.get_by_label("Lines").fill("\n".join(lines))
+        form.get_by_label("Lines", exact=True).fill("\n".join(lines))
         self.button("Send the lines", form).click()
         expect(form.locator(".notice")).to_contain_text("2 readings accepted, 3 lines not")
         rows = form.locator("tbody tr")

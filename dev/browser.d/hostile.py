@@ -63,7 +63,7 @@ class Hostile(Case):
         sensor_id = service.make_sensor()
         self.go(f"#/sensors/{sensor_id}")
         form = self.page.locator("section", has=self.page.get_by_role("heading", name="Send many"))
-        form.get_by_label("Lines").fill(json.dumps({"sensor_id": SCRIPT, "value": 1, "timestamp": "2026-01-01"}))
+        form.get_by_label("Lines", exact=True).fill(json.dumps({"sensor_id": SCRIPT, "value": 1, "timestamp": "2026-01-01"}))
         self.button("Send the lines", form).click()
         expect(form.locator("tbody tr")).to_contain_text(SCRIPT)
 
