@@ -53,7 +53,7 @@ class Hostile(Case):
         ]:
             self.go(f"#/{path}")
             self.page.reload()
-            expect(self.page.get_by_text(re.compile("matches|no such page|reason"))).not_to_have_count(0)
+            expect(self.page.get_by_text(re.compile("match|no such page|reason"))).not_to_have_count(0)
         self.go("#/sensors")
         for label in ["Type, exactly", "Location, exactly"]:
             self.page.get_by_label(label).fill(SCRIPT[:50])

@@ -70,7 +70,8 @@ export class ReadingsChart {
       range: () => [this.shown().start, this.shown().end],
       describe: () => {
         const [line, envelope] = [colour("--accent"), colour("--envelope")];
-        const edge = { stroke: "transparent", width: 0, points: { show: false } };
+        // So that a spike of a single point shows, too.
+        const edge = { stroke: colour("--edge"), width: 1, points: { show: false } };
         return { series: [edge, edge, { stroke: line, width: 1.5, points: { size: 5, stroke: line, fill: line } }, { show: false, scale: "count" }],
           bands: [{ series: [2, 1], fill: envelope }] };
       },

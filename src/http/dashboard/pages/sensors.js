@@ -106,7 +106,7 @@ class List {
     this.body.replaceChildren(...sensors.map((sensor) => this.row(sensor)));
     this.table.hidden = sensors.length === 0;
     const isFiltered = Object.values(this.filter).some((text) => text !== "");
-    const said = `${sensors.length} sensors${isFirst && next === null ? "" : " on this page"}${isFiltered ? " that match" : ""}`;
+    const said = `${sensors.length} ${sensors.length === 1 ? "sensor" : "sensors"}${isFirst && next === null ? "" : " on this page"}${isFiltered ? " that match" : ""}`;
     setText(this.said, said);
     announce(said);
     if (sensors.length === 0) {

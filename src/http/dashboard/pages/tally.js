@@ -5,19 +5,18 @@ import { NONE, count } from "./format.js";
 
 export function tally() {
   const figures = {};
-  const part = (name, label) => {
+  const part = (name, label, sign = null) => {
     figures[name] = h("dd", {}, NONE);
-    return h("div", {}, h("dt", {}, label), figures[name]);
+    return h("div", { data: sign === null ? {} : { sign } }, h("dt", {}, label), figures[name]);
   };
-  const sign = (text) => h("div", { class: "sign", "aria-hidden": "true" }, text);
   const says = h("p", { class: "muted" });
   const element = h("div", { class: "lines" },
     h("dl", { class: "tally", "aria-label": "Records" },
-      part("in_log", "records in the log"), sign("="), part("read", "read to the end"), sign("+"),
-      part("in_flight_records", "in flight"), h("div", { class: "sign" }), part("difference", "difference")),
+      part("in_log", "records in the log"), part("read", "read to the end", "="), part("in_flight_records", "in flight", "+"),
+      part("difference", "difference")),
     h("dl", { class: "tally", "aria-label": "Readings" },
-      part("accounted", "their readings so far"), sign("="), part("stored", "stored"), sign("+"), part("duplicates", "duplicates"),
-      sign("+"), part("dead_lettered", "dead-lettered")),
+      part("accounted", "their readings so far"), part("stored", "stored", "="), part("duplicates", "duplicates", "+"),
+      part("dead_lettered", "dead-lettered", "+")),
     says);
 
   const show = ({ tally: now }) => {
