@@ -33,7 +33,8 @@ pub(super) async fn run(
     let Operations { health, metrics } = operations;
     let failed = CancellationToken::new();
     let kafka_health = health.component("kafka", Need::Required);
-    let producer = Producer::new(kafka, settings, http.publish_timeout, kafka_health.clone(), failed.clone())?;
+    let producer =
+        Producer::new(kafka, settings, http.publish_timeout, kafka_health.clone(), failed.clone())?;
     let pool = Pool::new(database)?;
     let reads = Pool::for_reads(database, &http.queries)?;
     let known_sensors = KnownSensors::new(pool.clone(), http.known_sensors_max);

@@ -72,7 +72,9 @@ impl Streams {
                 () = sleep(lifetime) => {}
             }
         };
-        let pieces = stream::once(async { RETRY }).chain(with_heartbeats(events, self.heartbeat_interval)).take_until(ended);
+        let pieces = stream::once(async { RETRY })
+            .chain(with_heartbeats(events, self.heartbeat_interval))
+            .take_until(ended);
         let pieces = pieces.map(move |piece| {
             // Given back with the stream.
             let _held = &permit;

@@ -126,10 +126,8 @@ impl Tails {
             let (Some(first), Some(last)) = (of_one.first(), of_one.last()) else { continue };
             let Some(tail) = sensors.get_mut(&first.sensor_id) else { continue };
             tail.seen = last.time;
-            let reading = |reading: &Reading| ReadingBody {
-                timestamp: reading.time.to_string(),
-                value: reading.value,
-            };
+            let reading =
+                |reading: &Reading| ReadingBody { timestamp: reading.time.to_string(), value: reading.value };
             let body = ReadingsBody {
                 sensor_id: first.sensor_id,
                 data: of_one.iter().map(reading).collect(),

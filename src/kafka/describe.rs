@@ -200,7 +200,10 @@ pub(super) struct Owned<T> {
 impl<T> Owned<T> {
     /// # Safety
     /// `handle` is null, or nobody else frees it and `free` is the function that does.
-    pub(super) unsafe fn new(handle: *mut T, free: unsafe extern "C" fn(*mut T)) -> Result<Self, DescribeError> {
+    pub(super) unsafe fn new(
+        handle: *mut T,
+        free: unsafe extern "C" fn(*mut T),
+    ) -> Result<Self, DescribeError> {
         NonNull::new(handle).map(|handle| Self { handle, free }).ok_or_else(|| DescribeError {
             code: RDKafkaErrorCode::InvalidArgument,
             message: "librdkafka gave no handle".to_owned(),
@@ -309,7 +312,10 @@ fn millis(timeout: Duration) -> c_int {
 
 /// # Safety
 /// `message` is null or a C string.
-pub(super) unsafe fn check(code: native::rd_kafka_resp_err_t, message: *const c_char) -> Result<(), DescribeError> {
+pub(super) unsafe fn check(
+    code: native::rd_kafka_resp_err_t,
+    message: *const c_char,
+) -> Result<(), DescribeError> {
     let code = RDKafkaErrorCode::from(code);
     if code == RDKafkaErrorCode::NoError {
         return Ok(());

@@ -55,11 +55,7 @@ struct Shared {
 impl LogObserver {
     /// Of the topic and the group that are configured.
     pub fn new(kafka: &KafkaConfig, settings: &KafkaSettings) -> Self {
-        Self(Arc::new(Shared {
-            kafka: kafka.clone(),
-            settings: settings.clone(),
-            client: Mutex::default(),
-        }))
+        Self(Arc::new(Shared { kafka: kafka.clone(), settings: settings.clone(), client: Mutex::default() }))
     }
 
     /// The group.

@@ -145,8 +145,7 @@ async fn what_goes_away_is_said_and_what_it_said_stays() {
     let (address, name) = rest.split_once('/').unwrap();
     let gate = Gate::to(address);
     let through = format!("{scheme_and_role}@{}/{name}", gate.address);
-    let server =
-        Server::start(&config(&["--database-url", &through]), &topic.config(), &[]).await;
+    let server = Server::start(&config(&["--database-url", &through]), &topic.config(), &[]).await;
     let site = Site { server, database, topic };
     let mut worker = site.worker();
     post_readings(&site, 1).await;

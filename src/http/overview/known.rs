@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::{
     body::{
-        DeadLettersBody, DependencyBody, EXPLANATION, LagBody, OverviewBody, RatesBody, TallyBody, WorkerBody,
-        millis,
+        DeadLettersBody, DependencyBody, EXPLANATION, LagBody, OverviewBody, RatesBody, TallyBody,
+        WorkerBody, millis,
     },
     lag::LagHistory,
     rates::Growth,
@@ -124,8 +124,7 @@ impl Known {
             })
             .collect();
         let of_log = self.ends.iter().flat_map(|(_, ends)| ends.keys());
-        let partitions: BTreeSet<i32> =
-            books.iter().map(|of| of.partition).chain(of_log.copied()).collect();
+        let partitions: BTreeSet<i32> = books.iter().map(|of| of.partition).chain(of_log.copied()).collect();
         let lag = |partition| {
             let books = books.iter().find(|of| of.partition == partition);
             let records = books.and_then(|of| self.records(of));
@@ -159,9 +158,8 @@ impl Known {
     fn tally(&self, books: &[PartitionBooks]) -> TallyBody {
         let is_known = self.books.is_some();
         let sum = |of: fn(&PartitionBooks) -> i64| is_known.then(|| books.iter().map(of).sum());
-        let in_log = |of: &PartitionBooks| {
-            Some(self.end(of.partition)?.max(of.next_offset) - of.first_offset)
-        };
+        let in_log =
+            |of: &PartitionBooks| Some(self.end(of.partition)?.max(of.next_offset) - of.first_offset);
         TallyBody {
             in_log: is_known.then(|| books.iter().map(in_log).sum()).flatten(),
             stored: sum(|of| of.stored),

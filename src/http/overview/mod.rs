@@ -86,9 +86,8 @@ impl Overview {
 
 /// A sample that is fresh, now or as soon as there is one.
 async fn fresh(watching: &mut watch::Receiver<Option<Sample>>) -> Option<Sample> {
-    let is_fresh = |sample: &Option<Sample>| {
-        sample.as_ref().is_some_and(|sample| sample.taken.elapsed() < FRESH_FOR)
-    };
+    let is_fresh =
+        |sample: &Option<Sample>| sample.as_ref().is_some_and(|sample| sample.taken.elapsed() < FRESH_FOR);
     watching.wait_for(is_fresh).await.ok()?.clone()
 }
 

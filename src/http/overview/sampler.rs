@@ -106,13 +106,12 @@ impl Sampler {
     }
 
     /// A broker that is known to be away is not waited for, nor a topic that was never described.
-    async fn ask_kafka(
-        &self,
-    ) -> (Option<BTreeMap<i32, i64>>, Option<Vec<crate::kafka::GroupMember>>) {
+    async fn ask_kafka(&self) -> (Option<BTreeMap<i32, i64>>, Option<Vec<crate::kafka::GroupMember>>) {
         let Sources { producer, observer, kafka, .. } = &self.sources;
         let Some(topic) = producer.known_topic().filter(|_| !kafka.is_out()) else { return (None, None) };
         let ends = observer.ends(topic.partitions).await;
-        let ends = ends.inspect_err(|error| tracing::debug!("the ends of the log are not told: {error}")).ok();
+        let ends =
+            ends.inspect_err(|error| tracing::debug!("the ends of the log are not told: {error}")).ok();
         if ends.is_none() || Instant::now() < self.members_due {
             return (ends, None);
         }

@@ -241,8 +241,7 @@ impl Snapshot<'_, '_> {
         let stats = query.run(&mut *self.transaction, &Columns::new(&MEASURES), self.precision).await?;
         for bucket in stats {
             let value = |place: usize| bucket.values.get(place).copied().flatten().unwrap_or(f64::NAN);
-            let envelope =
-                Envelope { count: value(0) as i64, min: value(1), max: value(2), avg: value(3) };
+            let envelope = Envelope { count: value(0) as i64, min: value(1), max: value(2), avg: value(3) };
             envelopes.add(query.edges[bucket.bucket], envelope);
         }
         Ok(())
@@ -276,8 +275,10 @@ impl Snapshot<'_, '_> {
         runs: &[(NaiveDate, NaiveDate)],
     ) -> Result<Vec<(NaiveDate, NaiveDate)>, sqlx::Error> {
         let (Some((first, _)), Some((_, last))) = (runs.first(), runs.last()) else { return Ok(vec![]) };
-        let (starts, ends): (Vec<_>, Vec<_>) =
-            runs.iter().map(|&(first, last)| (midnight(first), midnight(last) + chrono::TimeDelta::days(1))).unzip();
+        let (starts, ends): (Vec<_>, Vec<_>) = runs
+            .iter()
+            .map(|&(first, last)| (midnight(first), midnight(last) + chrono::TimeDelta::days(1)))
+            .unzip();
         // The bounds leave out all other chunks, each run's own make it a range of the key.
         sqlx::query_as(
             "SELECT first.time::date, last.time::date

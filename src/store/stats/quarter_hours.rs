@@ -20,7 +20,8 @@ pub(in crate::store) const FIGURES: usize = 5;
 
 /// Keeps a day of a sensor, its statistics and its quarter-hours, if it has readings and nobody is changing them.
 pub async fn keep_quarter_hours(pool: &Pool, sensor_id: i32, day: NaiveDate) -> Result<(), StoreError> {
-    pool.run("keeping quarter-hours", move |connection| Box::pin(keep_whole_day(connection, sensor_id, day))).await
+    pool.run("keeping quarter-hours", move |connection| Box::pin(keep_whole_day(connection, sensor_id, day)))
+        .await
 }
 
 /// The same over a connection of the caller's own.

@@ -204,7 +204,8 @@ mod tests {
         assert_eq!(days.to_keep(), [(date(3), date(3)), (date(6), date(7))]);
         let mut envelopes = Envelopes::new(Step::QUARTER_HOUR);
         days.draw(&mut envelopes);
-        let points: Vec<_> = envelopes.into_points().iter().map(|(time, point)| (*time, point.count)).collect();
+        let points: Vec<_> =
+            envelopes.into_points().iter().map(|(time, point)| (*time, point.count)).collect();
         let last_quarter = at(2, 24).plus_micros(-Step::QUARTER_HOUR.micros());
         assert_eq!(points[..3], [(at(2, 0), 3), (last_quarter, 1), (at(3, 0), 4)]);
         assert_eq!(points.len(), 5);
@@ -212,7 +213,8 @@ mod tests {
 
     #[test]
     fn a_range_within_a_day_is_read() {
-        let days = Days::new(at(3, 1), at(3, 7), date(8), Source::QuarterHours, vec![kept(3, false, quarters())]);
+        let days =
+            Days::new(at(3, 1), at(3, 7), date(8), Source::QuarterHours, vec![kept(3, false, quarters())]);
         assert!(days.not_kept().is_empty());
         assert_eq!(days.to_read(), [(at(3, 1), at(3, 7))]);
         let mut envelopes = Envelopes::new(Step::QUARTER_HOUR);
