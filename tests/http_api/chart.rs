@@ -47,7 +47,7 @@ async fn few_readings_are_shown_as_they_are() {
     {
         let empty = site.server.get(path).await.expect(200).json();
         assert_eq!((column(&empty, "time").len(), &empty["complete"]), (0, &json!(true)), "{path}");
-        assert!(empty["start"].as_str().unwrap() < empty["end"].as_str().unwrap());
+        assert_ne!(empty["start"], empty["end"], "a range is never empty");
     }
 }
 

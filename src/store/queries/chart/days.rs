@@ -104,7 +104,7 @@ impl Days {
     pub(super) fn miss(&mut self, runs: &[Run]) {
         self.missing = runs.to_vec();
         let newest = runs.iter().rev().flat_map(|&(first, last)| {
-            std::iter::successors(Some(last), |day| day.pred_opt()).take_while(move |day| *day >= first)
+            std::iter::successors(Some(last), NaiveDate::pred_opt).take_while(move |day| *day >= first)
         });
         self.read = newest.take(READ_MAX).collect();
     }
@@ -113,18 +113,17 @@ impl Days {
     pub(super) fn draw(&self, envelopes: &mut Envelopes) {
         let (first, last) = self.whole;
         for kept in self.kept.values().filter(|kept| !self.read.contains(&kept.day)) {
-            let is_whole = first <= kept.day && kept.day < last;
-            match self.source {
-                Source::QuarterHours if kept.quarter_hours.is_some() => {
-                    if is_whole || kept.is_final {
-                        let inside = kept.quarter_hours().filter(|(time, _)| {
-                            self.start < time.plus_micros(Step::QUARTER_HOUR.micros()) && *time < self.end
-                        });
-                        inside.for_each(|(time, envelope)| envelopes.add(time, envelope));
-                    }
-                }
-                _ if is_whole || kept.is_final => envelopes.add(start_of(kept.day), kept.envelope()),
-                _ => {}
+            // Of a day that is cut, the readings are drawn while they are there.
+            if !(kept.is_final || first <= kept.day && kept.day < last) {
+                continue;
+            }
+            if self.source == Source::QuarterHours && kept.quarter_hours.is_some() {
+                let inside = kept.quarter_hours().filter(|(time, _)| {
+                    self.start < time.plus_micros(Step::QUARTER_HOUR.micros()) && *time < self.end
+                });
+                inside.for_each(|(time, envelope)| envelopes.add(time, envelope));
+            } else {
+                envelopes.add(start_of(kept.day), kept.envelope());
             }
         }
     }
