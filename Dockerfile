@@ -18,6 +18,9 @@ RUN mkdir -p src benches/floors/src tests/support/src \
     && touch src/lib.rs benches/floors/src/lib.rs tests/support/src/lib.rs \
     && cargo build --release --locked
 
+# What --version shows; the repository itself stays out of the image. After the dependencies, for it changes often.
+ARG SENSORPIPE_COMMIT=
+ENV SENSORPIPE_COMMIT=${SENSORPIPE_COMMIT}
 COPY migrations migrations
 COPY src src
 # Cargo goes by time, and a checkout may be older than the stand-ins.
@@ -31,6 +34,12 @@ RUN apt-get update \
     && useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin sensorpipe
 COPY --from=build /src/target/release/sensorpipe /usr/local/bin/sensorpipe
 COPY --chmod=755 deploy/docker/healthcheck /usr/local/bin/sensorpipe-healthcheck
+# What registries and scanners show. The commit comes with --build-arg SENSORPIPE_COMMIT=$(git rev-parse HEAD).
+ARG SENSORPIPE_COMMIT=
+LABEL org.opencontainers.image.title="sensorpipe" \
+      org.opencontainers.image.description="Sensor readings from HTTP and Kafka into TimescaleDB, each stored exactly once" \
+      org.opencontainers.image.licenses="Apache-2.0 OR MIT" \
+      org.opencontainers.image.revision="${SENSORPIPE_COMMIT}"
 # By number: Kubernetes' runAsNonRoot cannot look up a name.
 USER 10001:10001
 # Logs go to collectors, not to a terminal.

@@ -2,10 +2,17 @@
 
 mod after_restore;
 mod api;
+mod audit;
+mod checkpoints;
+mod completions;
+mod dead_letters;
+mod keep_days;
 mod keys;
+mod letters;
 mod load;
 mod logging;
 mod migrate;
+mod mirror;
 mod offsets;
 mod replay;
 mod retention;
@@ -13,23 +20,28 @@ mod seed;
 mod stats;
 mod worker;
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Subcommand;
-use metrics_exporter_prometheus::PrometheusHandle;
+use clap_complete::Shell;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    AfterRestoreConfig, DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand,
-    LoadConfig, MetricsConfig, OffsetsCommand, ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig,
-    WorkerConfig,
+    AfterRestoreConfig, AuditConfig, DatabaseConfig, DeadLettersCommand, HttpConfig, IngestConfig,
+    KafkaConfig, KafkaSettings, KeysCommand, LoadConfig, MetricsConfig, MirrorConfig, OffsetsCommand,
+    ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
-use crate::health::Health;
+use crate::{
+    health::Health,
+    log_level::LogLevel,
+    metrics::{Exposition, Served},
+};
 
 pub use logging::start_logging;
 
 /// What the process does.
 #[derive(Subcommand, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one of them")]
 #[expect(
     missing_docs,
     reason = "each flattened struct speaks for itself, and a comment here would go into --help"
@@ -45,6 +57,8 @@ pub enum Command {
         topic: TopicConfig,
         #[command(flatten)]
         schema: SchemaConfig,
+        #[command(flatten)]
+        mirror: MirrorConfig,
     },
     /// Serve HTTP: publish readings to Kafka, answer statistics
     Api {
@@ -68,6 +82,8 @@ pub enum Command {
         #[command(flatten)]
         worker: WorkerConfig,
         #[command(flatten)]
+        mirror: MirrorConfig,
+        #[command(flatten)]
         metrics: MetricsConfig,
     },
     /// Migrate, then api and worker in one process
@@ -86,6 +102,8 @@ pub enum Command {
         ingest: IngestConfig,
         #[command(flatten)]
         worker: WorkerConfig,
+        #[command(flatten)]
+        mirror: MirrorConfig,
     },
     /// Send the two sample sensors' readings of the last 14 days through Kafka
     Seed {
@@ -102,6 +120,17 @@ pub enum Command {
         kafka: KafkaConfig,
         #[command(flatten)]
         load: LoadConfig,
+    },
+    /// Compare what the log holds with what is stored; exit code 1 on a difference, 2 where that cannot be told
+    Audit {
+        #[command(flatten)]
+        database: DatabaseConfig,
+        #[command(flatten)]
+        kafka: KafkaConfig,
+        #[command(flatten)]
+        audit: AuditConfig,
+        #[command(flatten)]
+        metrics: MetricsConfig,
     },
     /// Show the stored offsets beside the log, and go on where the two contradict each other
     Offsets {
@@ -142,61 +171,82 @@ pub enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Work through what could not be stored
+    DeadLetters {
+        #[command(subcommand)]
+        command: DeadLettersCommand,
+    },
     /// Print the OpenAPI document
     Openapi,
+    /// Print what a shell needs to complete sensorpipe's commands and flags
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
 }
 
-/// What every long-running role of a process shares: one health, one recorder of metrics.
+/// What every long-running role of a process shares: one health, one recorder of metrics, one level of its log.
 #[derive(Clone)]
 struct Operations {
     health: Health,
-    metrics: PrometheusHandle,
+    metrics: Exposition,
+    log_level: LogLevel,
 }
 
 impl Operations {
     /// Once a process.
-    fn start() -> anyhow::Result<Self> {
+    fn start(roles: Served, log_level: LogLevel) -> anyhow::Result<Self> {
         /// Histograms hold their samples until then, or until somebody asks for them.
         const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-        let metrics = crate::metrics::install()?;
+        let health = Health::default();
+        let metrics = crate::metrics::install(roles, &health)?;
+        tokio::spawn(logging::toggle_on_signal(log_level.clone()));
         let upkeep = metrics.clone();
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(UPKEEP_INTERVAL).await;
-                upkeep.run_upkeep();
+                upkeep.upkeep();
             }
         });
-        Ok(Self { health: Health::default(), metrics })
+        Ok(Self { health, metrics, log_level })
     }
 }
 
-/// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop.
-pub fn run(command: Command) -> anyhow::Result<()> {
+/// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop. `cli` is the whole command line, which
+/// completions are made of.
+pub fn run(command: Command, cli: clap::Command, log_level: LogLevel) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(cancel_on_signal(stop.clone()));
-        dispatch(command, stop).await
+        dispatch(command, cli, log_level, stop).await
     })
 }
 
-async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<()> {
+async fn dispatch(
+    command: Command,
+    cli: clap::Command,
+    log_level: LogLevel,
+    stop: CancellationToken,
+) -> anyhow::Result<ExitCode> {
     let settings = KafkaSettings::from_env();
-    match command {
-        Command::Migrate { database, kafka, topic, schema } => {
-            migrate::run(&database, &kafka, &settings, &topic, &schema).await
+    let outcome = match command {
+        Command::Migrate { database, kafka, topic, schema, mirror } => {
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await
         }
         Command::Api { database, kafka, http, ingest } => {
-            let operations = Operations::start()?;
+            let operations = Operations::start(Served::Api, log_level)?;
             api::run(&database, &kafka, &settings, &http, &ingest, operations, stop).await
         }
-        Command::Worker { database, kafka, ingest, worker, metrics } => {
-            let operations = Operations::start()?;
-            worker::run(&database, &kafka, &settings, &ingest, &worker, &metrics, operations, stop).await
+        Command::Worker { database, kafka, ingest, worker, mirror, metrics } => {
+            let operations = Operations::start(Served::Worker, log_level)?;
+            worker::run(&database, &kafka, &settings, &ingest, &worker, &mirror, &metrics, operations, stop)
+                .await
         }
-        Command::All { database, kafka, topic, schema, http, ingest, worker } => {
-            migrate::run(&database, &kafka, &settings, &topic, &schema).await?;
+        Command::All { database, kafka, topic, schema, http, ingest, worker, mirror } => {
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await?;
             let metrics = MetricsConfig { metrics_addr: None };
-            let operations = Operations::start()?;
+            let operations = Operations::start(Served::Both, log_level)?;
             let api =
                 api::run(&database, &kafka, &settings, &http, &ingest, operations.clone(), stop.clone());
             let worker = worker::run(
@@ -205,6 +255,7 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
                 &settings,
                 &ingest,
                 &worker,
+                &mirror,
                 &metrics,
                 operations,
                 stop.clone(),
@@ -225,11 +276,18 @@ async fn dispatch(command: Command, stop: CancellationToken) -> anyhow::Result<(
         }
         Command::Stats { database, command } => stats::run(&database, &command).await,
         Command::Keys { command } => keys::run(command).await,
+        Command::DeadLetters { command } => dead_letters::run(command).await,
+        Command::Audit { database, kafka, audit, metrics } => {
+            let audit = audit::Audit { database, kafka, settings, config: audit, metrics, log_level };
+            return Ok(audit.run(stop).await);
+        }
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
             Ok(())
         }
-    }
+        Command::Completions { shell } => completions::print(shell, cli),
+    };
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 /// A role that ends, asked or not, takes the other one of the process with it.

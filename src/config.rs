@@ -1,12 +1,16 @@
 //! Configuration: one struct per component, each field a flag, an environment variable and a default.
 
 mod admission;
+mod audit;
+mod connections;
 mod cors;
+mod dead_letters;
 mod keys;
 mod load;
 mod offsets;
 mod queries;
 mod rollups;
+mod secrets;
 mod stats;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
@@ -15,7 +19,13 @@ use clap::Args;
 
 pub use self::{
     admission::AdmissionConfig,
+    audit::{AuditConfig, AuditFormat},
+    connections::ConnectionConfig,
     cors::CorsOrigin,
+    dead_letters::{
+        DeadLettersCommand, DiscardConfig, LetterFilterConfig, LetterFormat, LetterRetention, ListLetters,
+        MirrorConfig, MirrorsItself, ReasonParser, ReplayConfig, ShowLetter,
+    },
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
     load::{ApiKey, LoadConfig, LoadTarget},
     offsets::{
@@ -24,6 +34,7 @@ pub use self::{
     },
     queries::QueryConfig,
     rollups::{RetentionStats, Rollups},
+    secrets::{env_file_fault, without_secrets},
     stats::{RebuildConfig, StatsCommand},
 };
 use crate::reading::{Acceptance, OnDuplicate, Timestamp};
@@ -81,10 +92,13 @@ impl fmt::Debug for DatabaseUrl {
 impl fmt::Display for DatabaseUrl {
     /// Scheme, host and database; neither the user's password nor the options, which may hold one too.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let without_options = self.0.split('?').next().unwrap_or_default();
-        match (without_options.split_once("://"), without_options.rsplit_once('@')) {
-            (Some((scheme, _)), Some((_, place))) => write!(f, "{scheme}://***@{place}"),
-            _ => f.write_str(without_options),
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("postgres", ""));
+        let without_options = rest.split('?').next().unwrap_or_default();
+        match without_options.rsplit_once('@') {
+            Some((_, place)) => write!(f, "{scheme}://***@{place}"),
+            // A question mark in a password is none of the URL's own.
+            None if rest.contains('@') => write!(f, "{scheme}://***"),
+            None => write!(f, "{scheme}://{without_options}"),
         }
     }
 }
@@ -201,6 +215,9 @@ pub struct HttpConfig {
     #[arg(long, env = "KNOWN_SENSORS_MAX", default_value_t = 1_000_000)]
     pub known_sensors_max: u64,
 
+    /// How many connections there may be
+    #[command(flatten)]
+    pub connections: ConnectionConfig,
     /// How much is taken on at a time
     #[command(flatten)]
     pub admission: AdmissionConfig,
@@ -284,13 +301,29 @@ pub struct WorkerConfig {
     #[arg(long, env = "RETENTION_STATS", value_enum, default_value_t = RetentionStats::Keep)]
     pub retention_stats: RetentionStats,
 
-    /// How often a worker looks for chunks that RETENTION drops
+    /// How often a worker looks for chunks that RETENTION drops, and for dead letters that are too old
     #[arg(long, env = "RETENTION_INTERVAL", default_value = "1h", value_parser = humantime::parse_duration)]
     pub retention_interval: Duration,
+
+    /// How long dead letters stay: older ones are deleted, and counted; `off` keeps them for ever
+    #[arg(long, env = "DEAD_LETTER_RETENTION", default_value = "90days")]
+    pub dead_letter_retention: LetterRetention,
+
+    /// How often the counts so far are kept, for audits of a log whose beginning is gone
+    #[arg(long, env = "CHECKPOINT_INTERVAL", default_value = "30min", value_parser = humantime::parse_duration)]
+    pub checkpoint_interval: Duration,
+
+    /// How often a worker looks for days that are over and not kept for charts, the first time after so long
+    #[arg(long, env = "KEEP_DAYS_INTERVAL", default_value = "15min", value_parser = humantime::parse_duration)]
+    pub keep_days_interval: Duration,
 
     /// Longest wait for the stored offsets on assignment; then the consumer leaves the group until Postgres answers
     #[arg(long, env = "ASSIGN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub assign_timeout: Duration,
+
+    /// A consumer whose loop does not turn for so long is stuck, which `/healthz` says
+    #[arg(long, env = "STUCK_AFTER", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub stuck_after: Duration,
 
     /// Longest wait for in-flight work when partitions are revoked or the process stops
     #[arg(long, env = "DRAIN_TIMEOUT", default_value = "15s", value_parser = humantime::parse_duration)]
@@ -360,6 +393,13 @@ mod tests {
         let url: DatabaseUrl = "postgres://me:s3cr@t@db:5432/app?password=hidden".parse().unwrap();
         assert_eq!(url.to_string(), "postgres://***@db:5432/app");
         assert_eq!(format!("{url:?}"), "postgres://***@db:5432/app");
+        for (text, shown) in [
+            ("postgres://me:s3?cr@db/app", "postgres://***"),
+            ("postgres://db/app?user=me&password=hidden", "postgres://db/app"),
+            ("postgres:///app", "postgres:///app"),
+        ] {
+            assert_eq!(text.parse::<DatabaseUrl>().unwrap().to_string(), shown);
+        }
         assert!("mysql://x".parse::<DatabaseUrl>().is_err());
     }
 

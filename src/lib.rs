@@ -12,6 +12,7 @@
 //! |---|---|---|
 //! | [`reading`] | a reading, its limits, its fates; decode and encode | I/O, the clock |
 //! | [`batch`] | what one transaction will hold: rows, rejects, offsets | I/O, the clock |
+//! | [`audit`] | what the log holds against what the database says of it | I/O, the clock |
 //! | [`buckets`] | time in buckets: where they begin in a zone's calendar, what fills gaps | I/O, the clock |
 //! | [`http`] | routes, validation, documents | SQL, librdkafka |
 //! | [`kafka`] | producer, consumer, rebalance events, the topic | SQL, HTTP |
@@ -20,6 +21,7 @@
 //! | [`load`] | what the load generator sends, when, and what came of it | SQL, librdkafka |
 //! | [`access`] | tokens and what a key allows | I/O |
 //! | [`health`] | what `/readyz` shows, said by the parts themselves | I/O |
+//! | [`metrics`] | every metric: its name, help, labels, buckets | what they are recorded for |
 //! | [`app`] | which tasks a role runs and in which order they stop | everything else |
 //!
 //! Invariants:
@@ -32,6 +34,7 @@
 
 pub mod access;
 pub mod app;
+pub mod audit;
 pub mod batch;
 pub mod buckets;
 pub mod config;
@@ -39,8 +42,10 @@ pub mod health;
 pub mod http;
 pub mod kafka;
 pub mod load;
+pub mod log_level;
 pub mod metrics;
 pub mod pipeline;
 pub mod reading;
 pub mod seed;
 pub mod store;
+pub mod version;

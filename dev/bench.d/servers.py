@@ -14,7 +14,7 @@ PSQL_ENDS_WITHIN_S = 60
 
 
 def say(message):
-    print(f"bench: {message}", file=sys.stderr, flush=True)
+    print(f"{os.environ.get('SAY_AS', 'bench')}: {message}", file=sys.stderr, flush=True)
 
 
 class Failed(Exception):

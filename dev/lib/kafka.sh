@@ -30,11 +30,24 @@ kafka_fetch_into() {
 }
 
 # write_broker_properties FILE DATA_FOLDER
+# KAFKA_PROXIED is "NAME:PORT:PROXY_PORT ...": a listener each for clients that reach the broker through a proxy, which
+# are told to go on through it.
 write_broker_properties() {
+  local proxied name port proxy_port listeners='' advertised='' protocols=''
+  for proxied in ${KAFKA_PROXIED:-}; do
+    IFS=: read -r name port proxy_port <<<"$proxied"
+    listeners+=,$name://127.0.0.1:$port
+    advertised+=,$name://127.0.0.1:$proxy_port
+    protocols+=,$name:PLAINTEXT
+  done
   {
     cat -- "$REPO/dev/kafka/server.properties"
-    printf 'listeners=PLAINTEXT://127.0.0.1:%s,CONTROLLER://127.0.0.1:%s\n' "$KAFKA_PORT" "$KAFKA_CONTROLLER_PORT"
-    printf 'advertised.listeners=PLAINTEXT://127.0.0.1:%s\n' "$KAFKA_PORT"
+    printf 'listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL%s\n' "$protocols"
+    printf 'listeners=PLAINTEXT://127.0.0.1:%s,CONTROLLER://127.0.0.1:%s,SASL_SSL://127.0.0.1:%s%s\n' \
+      "$KAFKA_PORT" "$KAFKA_CONTROLLER_PORT" "$KAFKA_TLS_PORT" "$listeners"
+    printf 'advertised.listeners=PLAINTEXT://127.0.0.1:%s,SASL_SSL://127.0.0.1:%s%s\n' \
+      "$KAFKA_PORT" "$KAFKA_TLS_PORT" "$advertised"
+    printf 'ssl.keystore.location=%s/server-with-key.pem\n' "$TLS_HOME"
     printf 'controller.quorum.voters=1@127.0.0.1:%s\n' "$KAFKA_CONTROLLER_PORT"
     printf 'log.dirs=%s\n' "$2"
   } >"$1"
@@ -55,10 +68,24 @@ kafka_format() {
   rm -rf -- "$KAFKA_HOME/data.new"
   write_broker_properties "$KAFKA_HOME/format.properties" "$KAFKA_HOME/data.new"
   kafka_java -Xmx256m kafka.tools.StorageTool format \
-    -t "$(kafka_cluster_id)" -c "$KAFKA_HOME/format.properties" >"$LOGS/kafka-format.log" 2>&1 ||
+    -t "$(kafka_cluster_id)" -c "$KAFKA_HOME/format.properties" \
+    --add-scram "SCRAM-SHA-512=[name=sensorpipe,password=$(<"$TLS_HOME/kafka-password")]" \
+    >"$LOGS/kafka-format.log" 2>&1 ||
     fail_with_log "$LOGS/kafka-format.log" "kafka: formatting failed"
   rm -- "$KAFKA_HOME/format.properties"
   mv -- "$KAFKA_HOME/data.new" "$KAFKA_HOME/data"
+  cp -- "$TLS_HOME/kafka-password" "$KAFKA_HOME/password-set"
+}
+
+# For a folder that was formatted with another password, or before there was one.
+kafka_set_password() {
+  cmp --silent -- "$TLS_HOME/kafka-password" "$KAFKA_HOME/password-set" && return
+  say "kafka: setting the password of sensorpipe"
+  kafka_java -Xmx256m kafka.admin.ConfigCommand --bootstrap-server "$KAFKA_BROKERS_HERE" --alter \
+    --entity-type users --entity-name sensorpipe \
+    --add-config "SCRAM-SHA-512=[password=$(<"$TLS_HOME/kafka-password")]" >"$LOGS/kafka-password.log" 2>&1 ||
+    fail_with_log "$LOGS/kafka-password.log" "kafka: the password of sensorpipe could not be set"
+  cp -- "$TLS_HOME/kafka-password" "$KAFKA_HOME/password-set"
 }
 
 kafka_launch() {
@@ -71,9 +98,12 @@ kafka_launch() {
     port=$(kafka_started_port)
     [[ $port == "$KAFKA_PORT" ]] ||
       fail "kafka of $STATE runs on port $port, not $KAFKA_PORT: dev/services down kafka first, or set KAFKA_PORT=$port"
+    grep -q "SASL_SSL://127\.0\.0\.1:$KAFKA_TLS_PORT\(,\|$\)" "$KAFKA_HOME/server.properties" ||
+      fail "kafka of $STATE runs without TLS on port $KAFKA_TLS_PORT: dev/services down kafka first"
     return
   fi
   require_free_port "$KAFKA_PORT" KAFKA_PORT
+  require_free_port "$KAFKA_TLS_PORT" KAFKA_TLS_PORT
   require_free_port "$KAFKA_CONTROLLER_PORT" KAFKA_CONTROLLER_PORT
   cached "$KAFKA_RELEASE" kafka_fetch_into
   mkdir -p -- "$KAFKA_HOME" "$LOGS"
@@ -101,7 +131,8 @@ kafka_await() {
     ((SECONDS < deadline)) || fail_with_log "$KAFKA_LOG" "kafka: no answer within 90 s"
     sleep 0.2
   done
-  say "kafka: answers on 127.0.0.1:$KAFKA_PORT"
+  kafka_set_password
+  say "kafka: answers on 127.0.0.1:$KAFKA_PORT, with TLS on $KAFKA_TLS_PORT"
 }
 
 kafka_down() {

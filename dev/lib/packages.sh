@@ -35,6 +35,10 @@ need_build_packages() {
   need_library zlib zlib1g-dev
 }
 
+need_tls_packages() {
+  need_tool openssl openssl
+}
+
 need_kafka_packages() {
   need_tool java default-jre-headless
   need_tool mvn maven

@@ -82,6 +82,17 @@ postgres_init() {
   mv -- "$POSTGRES_HOME/data.new" "$POSTGRES_HOME/data"
 }
 
+# Postgres refuses a key that others may read, so it gets copies of its own.
+postgres_take_certificates() {
+  local file
+  for file in ca.pem server.pem server.key; do
+    install --mode=600 -- "$TLS_HOME/$file" "$POSTGRES_HOME/data/$file"
+    if ((EUID == 0)); then
+      chown --reference="$POSTGRES_HOME/data" -- "$POSTGRES_HOME/data/$file"
+    fi
+  done
+}
+
 # A postmaster that was killed leaves its pid file, and maybe backends that hold its shared memory.
 postgres_clear_crash() {
   local -a left
@@ -104,6 +115,8 @@ postgres_launch() {
     port=$(postgres_started_port)
     [[ $port == "$POSTGRES_PORT" ]] ||
       fail "postgres of $STATE runs on port $port, not $POSTGRES_PORT: dev/services down postgres first, or set POSTGRES_PORT=$port"
+    [[ -e $POSTGRES_HOME/data/server.pem ]] ||
+      fail "postgres of $STATE runs without TLS: dev/services down postgres first"
     return
   fi
   require_free_port "$POSTGRES_PORT" POSTGRES_PORT
@@ -119,6 +132,7 @@ postgres_launch() {
   fi
   cat -- "$REPO/dev/postgres/sensorpipe.conf" >"$POSTGRES_HOME/data/sensorpipe.conf"
   cat -- "$REPO/dev/postgres/pg_hba.conf" >"$POSTGRES_HOME/data/pg_hba.conf"
+  postgres_take_certificates
   rotate_log "$POSTGRES_LOG"
   say "postgres: starting on 127.0.0.1:$POSTGRES_PORT"
   (DETACHED=1 as_postgres postgres data -p "$POSTGRES_PORT" -c "$POSTGRES_MARK") \

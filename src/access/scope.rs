@@ -11,7 +11,7 @@ pub enum Scope {
     Ingest,
     /// Read sensors, readings and statistics.
     Read,
-    /// Everything: what the others may, and making, changing and deleting sensors.
+    /// Everything: what the others may, making, changing and deleting sensors, and the dead letters.
     Admin,
 }
 

@@ -10,7 +10,7 @@ use super::Operations;
 use crate::{
     config::{DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings},
     health::Need,
-    http::{self, Api, KeyRing, KnownSensors, Limits},
+    http::{self, Api, KeyRing, KnownSensors, Limits, ServeLimits},
     kafka::{LogObserver, producer::Producer},
     store::Pool,
 };
@@ -30,7 +30,7 @@ pub(super) async fn run(
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Operations { health, metrics } = operations;
+    let Operations { health, metrics, log_level } = operations;
     let failed = CancellationToken::new();
     let kafka_health = health.component("kafka", Need::Required);
     let producer =
@@ -76,9 +76,15 @@ pub(super) async fn run(
     background.spawn(api.serve_live(observer, kafka_health, postgres_health, serve_stop.clone()));
     background.close();
 
-    let router = http::router(api, keys.clone(), &http.cors_allow_origins, health.clone(), metrics);
+    let (primary, reading) = (pool.clone(), reads.clone());
+    metrics.collect_with(move || {
+        primary.measure();
+        reading.measure();
+    });
+    let operations = http::Operations { health: health.clone(), metrics, log_level };
+    let router = http::router(api, keys.clone(), &http.cors_allow_origins, operations);
     tracing::info!("listening on http://{}", listener.local_addr()?);
-    let server = tokio::spawn(http::serve(listener, router, serve_stop.clone(), http.http_request_timeout));
+    let server = tokio::spawn(http::serve(listener, router, serve_limits(http), serve_stop.clone()));
     tokio::select! {
         () = stop.cancelled() => {}
         () = failed.cancelled() => {}
@@ -107,6 +113,23 @@ pub(super) async fn run(
         refuse_exposure(http, &keys)?;
     }
     Ok(())
+}
+
+/// No more connections than files can be open: without one the api could neither reach Postgres nor Kafka again.
+fn serve_limits(http: &HttpConfig) -> ServeLimits {
+    /// For the pools, the Kafka clients and what they hold meanwhile.
+    const FILES_OF_OURS: u64 = 200;
+    let wanted = http.connections.http_max_connections;
+    let files = rlimit::increase_nofile_limit(u64::MAX).unwrap_or(u64::MAX);
+    let room = usize::try_from(files.saturating_sub(FILES_OF_OURS)).unwrap_or(usize::MAX).max(1);
+    if room < wanted {
+        tracing::warn!("{room} connections at a time, not {wanted}: this process may open {files} files");
+    }
+    ServeLimits {
+        connections_max: wanted.min(room),
+        idle_timeout: http.connections.http_idle_timeout,
+        drain_timeout: http.http_request_timeout,
+    }
 }
 
 /// Without keys whoever reaches the address may do everything. Where the keys could not be read yet, the api may

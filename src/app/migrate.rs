@@ -1,19 +1,21 @@
 //! The `migrate` role.
 
 use crate::{
-    config::{DatabaseConfig, KafkaConfig, KafkaSettings, SchemaConfig, TopicConfig},
+    config::{DatabaseConfig, KafkaConfig, KafkaSettings, MirrorConfig, SchemaConfig, TopicConfig},
     kafka::{Topic, ensure_topic},
     store::{self, Compression, Migrated},
 };
 
-/// Brings the schema up to date, then makes the topic where it is missing.
+/// Brings the schema up to date, then makes the topic where it is missing, and the one that dead letters are copied to.
 pub(super) async fn run(
     database: &DatabaseConfig,
     kafka: &KafkaConfig,
     settings: &KafkaSettings,
     topic: &TopicConfig,
     schema: &SchemaConfig,
+    mirror: &MirrorConfig,
 ) -> anyhow::Result<()> {
+    let mirror = mirror.kafka(kafka)?;
     let migrated = store::migrate(database, schema).await?;
     say_migrated(&migrated);
     if let Some(after) = schema.compress_after {
@@ -21,6 +23,10 @@ pub(super) async fn run(
     }
     let found = ensure_topic(kafka, settings, topic).await?;
     say_topic(&kafka.kafka_topic, &found, topic);
+    if let Some(mirror) = mirror {
+        let found = ensure_topic(&mirror, settings, topic).await?;
+        say_topic(&mirror.kafka_topic, &found, topic);
+    }
     Ok(())
 }
 

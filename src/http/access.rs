@@ -31,6 +31,9 @@ use crate::{
 
 /// How often the keys are read.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
+/// Requests without a key that holds, in a second, that are told so; the others hear nothing but to wait. Whoever shows
+/// one that holds never notices.
+const UNAUTHORIZED_PER_SECOND: NonZeroU32 = NonZeroU32::new(100).expect("it is not 0");
 /// The header that carries a key where `Authorization` is somebody else's.
 pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -56,6 +59,11 @@ pub(super) fn needed(method: &Method, route: &str) -> Option<Scopes> {
         }
         // Whoever sent readings may ask what became of them.
         "/receipts/{partition}/{offset}" => Some(Scopes::one(Scope::Ingest) | Scopes::one(Scope::Read)),
+        // They hold whatever somebody sent.
+        _ if route == "/dead-letters" || route.starts_with("/dead-letters/") => {
+            Some(Scopes::one(Scope::Admin))
+        }
+        "/log-level" => Some(Scopes::one(Scope::Admin)),
         _ if is_reading => Some(Scopes::one(Scope::Read)),
         _ => Some(Scopes::one(Scope::Admin)),
     }
@@ -72,6 +80,7 @@ struct Shared {
     is_reading: AtomicBool,
     clock: DefaultClock,
     unauthorized: Counter,
+    unauthorized_limiter: DefaultDirectRateLimiter,
 }
 
 enum Keys {
@@ -112,6 +121,7 @@ impl Default for KeyRing {
             is_reading: AtomicBool::new(true),
             clock: DefaultClock::default(),
             unauthorized: counter!(HTTP_UNAUTHORIZED),
+            unauthorized_limiter: RateLimiter::direct(Quota::per_second(UNAUTHORIZED_PER_SECOND)),
         }))
     }
 }
@@ -132,12 +142,15 @@ impl KeyRing {
         });
         let Some(key) = key else {
             self.0.unauthorized.increment(1);
-            return Err(ApiError::Unauthorized { has_key: shown.is_some() });
+            return Err(match self.0.unauthorized_limiter.check() {
+                Ok(()) => ApiError::Unauthorized { has_key: shown.is_some() },
+                Err(_) => ApiError::TooManyRequests { of_key: false, retry_after_s: 1 },
+            });
         };
         if let Some(Err(until)) = key.limiter.as_ref().map(RateLimiter::check) {
             key.limited.increment(1);
             let wait = until.wait_time_from(self.0.clock.now());
-            return Err(ApiError::TooManyRequests { retry_after_s: wait.as_secs() + 1 });
+            return Err(ApiError::TooManyRequests { of_key: true, retry_after_s: wait.as_secs() + 1 });
         }
         if !key.stored.scopes.allow(needed) {
             key.forbidden.increment(1);
@@ -277,7 +290,11 @@ mod tests {
         assert_eq!(needed(&Method::GET, "/docs/{file}/more"), Some(READ));
         assert_eq!(needed(&Method::POST, "/sensor_data/{sensor_id}"), Some(Scopes::one(Scope::Ingest)));
         assert_eq!(needed(&Method::POST, "/sensors"), Some(Scopes::one(Scope::Admin)));
+        assert_eq!(needed(&Method::GET, "/log-level"), Some(Scopes::one(Scope::Admin)));
         assert_eq!(needed(&Method::GET, "/metrics"), None);
+        for route in ["/dead-letters", "/dead-letters/{id}", "/dead-letters/summary"] {
+            assert_eq!(needed(&Method::GET, route), Some(Scopes::one(Scope::Admin)), "{route}");
+        }
     }
 
     #[test]
@@ -333,6 +350,9 @@ mod tests {
         assert!(ring.admit(&showing(&token), READ).is_ok());
         ring.learn(StoredKeys { were_made: true, keys: vec![key, other] });
         let refused = ring.admit(&showing(&token), READ);
-        assert!(matches!(refused, Err(ApiError::TooManyRequests { retry_after_s: 1 })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(ApiError::TooManyRequests { of_key: true, retry_after_s: 1 })),
+            "{refused:?}"
+        );
     }
 }

@@ -45,8 +45,8 @@ pub(super) enum ApiError {
     UnsupportedEncoding,
     /// 422.
     Invalid(Faults),
-    /// 429: the key's rate is used up.
-    TooManyRequests { retry_after_s: u64 },
+    /// 429: the key's rate is used up, or that of all who show none that holds.
+    TooManyRequests { of_key: bool, retry_after_s: u64 },
     /// 500: only an operator can help, and the log says how.
     Internal,
     /// 503: there is no room for the request now.
@@ -110,7 +110,10 @@ impl ApiError {
             Self::UnsupportedMediaType(wanted) => format!("The body should be {wanted}.").into(),
             Self::UnsupportedEncoding => "The body should be packed with gzip or zstd, or not at all.".into(),
             Self::Invalid(_) => "The request does not validate.".into(),
-            Self::TooManyRequests { .. } => "This API key's rate is used up.".into(),
+            Self::TooManyRequests { of_key: true, .. } => "This API key's rate is used up.".into(),
+            Self::TooManyRequests { of_key: false, .. } => {
+                "Too many requests without an API key that holds.".into()
+            }
             Self::Internal => "Internal error.".into(),
             Self::Overloaded(detail) => (*detail).into(),
             Self::Unavailable(detail) => detail.clone(),
@@ -121,7 +124,7 @@ impl ApiError {
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Overloaded(_) | Self::Unavailable(_) => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
-            Self::TooManyRequests { retry_after_s } => Some((RETRY_AFTER, (*retry_after_s).into())),
+            Self::TooManyRequests { retry_after_s, .. } => Some((RETRY_AFTER, (*retry_after_s).into())),
             Self::Unauthorized { has_key: false } => {
                 Some((WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="sensorpipe""#)))
             }

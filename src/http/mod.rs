@@ -4,6 +4,7 @@
 //! server ── middleware ──> ingest   ── reading_body, reading_field ──> publish ──> kafka::producer
 //!                      ──> readings ── split, intake ────────────────> publish
 //!                      ──> sensors, stats, queries/, receipts ───────> store
+//!                      ──> dead_letters/ ────────────────────────> store
 //!                      ──> chart ── filler ────────────────────────> store
 //!                      ──> tail ── events ────────────────────────> store
 //!                      ──> overview ── events ────────────────────> store, kafka::LogObserver
@@ -20,6 +21,7 @@ mod body;
 mod chart;
 mod cors;
 mod cursor;
+mod dead_letters;
 mod docs;
 mod document;
 mod error;
@@ -28,6 +30,7 @@ mod fault;
 mod health;
 mod ingest;
 mod known_sensors;
+mod log_level;
 mod middleware;
 mod overview;
 mod parameters;
@@ -55,7 +58,6 @@ mod visibility;
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{Router, http::HeaderMap};
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
@@ -64,7 +66,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub use access::KeyRing;
 pub use known_sensors::KnownSensors;
 pub use request_id::current_request_id;
-pub use server::serve;
+pub use server::{ServeLimits, serve};
 
 use self::{
     admission::Admission,
@@ -87,8 +89,10 @@ use crate::{
         LogObserver,
         producer::{Producer, Receipt},
     },
-    reading::{Acceptance, Timestamp, Window},
-    store::Pool,
+    log_level::LogLevel,
+    metrics::Exposition,
+    reading::{Acceptance, OnDuplicate, Timestamp, Window},
+    store::{Pool, dead_letters::ReplayRules},
 };
 
 /// What the routes need; clones share it.
@@ -124,6 +128,7 @@ pub struct Limits {
     admission: AdmissionConfig,
     request_timeout: Duration,
     acceptance: Acceptance,
+    on_duplicate: OnDuplicate,
     rollups: Rollups,
     queries: QueryLimits,
     exports: ExportLimits,
@@ -141,6 +146,7 @@ impl Limits {
             admission: http.admission.clone(),
             request_timeout,
             acceptance: ingest.acceptance(),
+            on_duplicate: ingest.on_duplicate,
             rollups: ingest.rollups,
             queries: QueryLimits::new(&http.queries),
             exports: ExportLimits::new(&http.queries),
@@ -151,6 +157,15 @@ impl Limits {
     /// The times that are accepted now.
     fn window(&self, now: Timestamp) -> Window {
         self.acceptance.window(now)
+    }
+
+    /// What a dead letter has to pass now.
+    fn replay_rules(&self) -> ReplayRules {
+        ReplayRules {
+            window: self.window(Timestamp::now()),
+            on_duplicate: self.on_duplicate,
+            rollups: self.rollups,
+        }
     }
 
     /// How long the request wants to wait for its readings to show, as far as it may.
@@ -256,9 +271,10 @@ impl Deref for Api {
         (name = "sensors", description = "What measures."),
         (name = "readings", description = "What was measured."),
         (name = "statistics", description = "What it comes to."),
-        (name = "operations", description = "What Kubernetes and Prometheus ask; open to all."),
+        (name = "dead letters", description = "What could not be stored, and how it is worked through."),
+        (name = "operations", description = "What Kubernetes and Prometheus ask, open to all; and the log."),
     ),
-    paths(health::alive, health::ready, health::render)
+    paths(health::alive, health::ready, health::render, log_level::show, log_level::change)
 )]
 struct Document;
 
@@ -280,6 +296,12 @@ fn documented_routes() -> OpenApiRouter<Api> {
         .routes(routes!(tail::events))
         .routes(routes!(overview::once))
         .routes(routes!(overview::events))
+        .routes(routes!(dead_letters::list::list))
+        .routes(routes!(dead_letters::summary::show))
+        .routes(routes!(dead_letters::replay::many))
+        .routes(routes!(dead_letters::discard::many))
+        .routes(routes!(dead_letters::list::show, dead_letters::discard::one))
+        .routes(routes!(dead_letters::replay::one))
 }
 
 /// The OpenAPI document as JSON.
@@ -287,20 +309,30 @@ pub fn openapi_document() -> String {
     document::text(documented_routes().into_openapi())
 }
 
+/// What is asked of the process itself.
+#[derive(Clone)]
+pub struct Operations {
+    /// What `/healthz` and `/readyz` answer.
+    pub health: Health,
+    /// What `/metrics` answers.
+    pub metrics: Exposition,
+    /// What `/log-level` shows and changes.
+    pub log_level: LogLevel,
+}
+
 /// Every route of the api; `keys` says who may use them, `origins` whose pages may.
-pub fn router(
-    api: Api,
-    keys: KeyRing,
-    origins: &[CorsOrigin],
-    health: Health,
-    metrics: PrometheusHandle,
-) -> Router {
+pub fn router(api: Api, keys: KeyRing, origins: &[CorsOrigin], operations: Operations) -> Router {
+    /// More than a log level takes.
+    const LOG_LEVEL_MAX_BYTES: usize = 4_096;
     let rules = Rules { timeout: api.limits.request_timeout, keys };
+    let limits = BodyLimits { max_bytes: LOG_LEVEL_MAX_BYTES, ..api.limits.body };
+    let Operations { health, metrics, log_level } = operations;
     let (routes, document) = documented_routes().split_for_parts();
     let routes = routes
         .with_state(api)
         .merge(docs::routes(document::text(document)))
-        .merge(health::routes(health, metrics));
+        .merge(health::routes(health, metrics))
+        .merge(log_level::routes(log_level, limits));
     let routes = finished(routes, rules);
     match cors::layer(origins) {
         // Outermost: a browser's question beforehand shows no key.
@@ -313,15 +345,21 @@ pub fn router(
 pub async fn serve_operations(
     address: std::net::SocketAddr,
     health: Health,
-    metrics: PrometheusHandle,
+    metrics: Exposition,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     /// None of the three waits for anything.
     const TIMEOUT: Duration = Duration::from_secs(5);
+    /// Far more than probes and scrapes need; the worker's own connections come first.
+    const CONNECTIONS_MAX: usize = 100;
+    /// Longer than the pause between two scrapes, so that Prometheus keeps its connection.
+    const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
     let listener = tokio::net::TcpListener::bind(address).await?;
     // They are open to all: a ring without keys lets nobody in anywhere else.
     let rules = Rules { timeout: TIMEOUT, keys: KeyRing::default() };
-    serve(listener, finished(health::routes(health, metrics), rules), stop, TIMEOUT).await;
+    let limits =
+        ServeLimits { connections_max: CONNECTIONS_MAX, idle_timeout: IDLE_TIMEOUT, drain_timeout: TIMEOUT };
+    serve(listener, finished(health::routes(health, metrics), rules), limits, stop).await;
     Ok(())
 }
 

@@ -120,8 +120,8 @@ pub(super) async fn read(
         reasons: None,
     };
     if is_stored {
-        let topic = api.producer.topic().to_owned();
-        let reasons = receipts::dead_lettered(&api.pool, topic, receipt.partition, receipt.offset).await?;
+        let log = visibility::log(&api.producer).await?;
+        let reasons = receipts::dead_lettered(&api.pool, log, receipt.partition, receipt.offset).await?;
         body.dead_lettered = Some(reasons.iter().map(|(_, count)| count).sum());
         body.reasons = Some(reasons.into_iter().collect());
     }

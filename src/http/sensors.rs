@@ -101,7 +101,11 @@ pub(super) async fn create(
 }
 
 /// A body that is looked at as a whole: of so many bytes at most, and never of more than any body may have.
-async fn read_value(api: &Api, request: Request<Body>, max_bytes: usize) -> Result<Value, ApiError> {
+pub(super) async fn read_value(
+    api: &Api,
+    request: Request<Body>,
+    max_bytes: usize,
+) -> Result<Value, ApiError> {
     let limits = BodyLimits { max_bytes: max_bytes.min(api.limits.body.max_bytes), ..api.limits.body };
     let body = read_json(request, limits).await?;
     serde_json::from_slice(&body).map_err(|error| ApiError::BadJson(error.to_string()))

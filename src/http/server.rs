@@ -1,7 +1,7 @@
 //! Accepts connections and drains them at the end.
 //!
-//! `axum::serve` neither bounds the time in which a request's head has to arrive nor the number of connections,
-//! so the loop is our own, over hyper.
+//! `axum::serve` bounds neither the time in which a request's head has to arrive, nor that in which a client takes
+//! its answer, nor the number of connections, so the loop is our own, over hyper.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -15,20 +15,33 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Longest wait for a request's head, which is also how long a connection may idle between two requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// Most connections at a time; the next one waits in the kernel's queue.
-const CONNECTIONS_MAX: usize = 10_000;
+/// What a connection holds of its client's bytes at most, and so how large a request's head may be: hyper's own bound
+/// would let ten thousand clients hold 4 GB with heads that they never end.
+const BUFFER_BYTES: usize = 64 << 10;
 /// Pause after a failed accept, which mostly means that this process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop`, then waits for the requests under way, for at most `drain_timeout`.
-pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToken, drain_timeout: Duration) {
+/// What connections are held to.
+#[derive(Clone, Copy, Debug)]
+pub struct ServeLimits {
+    /// Most of them at a time; the next one waits in the kernel's queue.
+    pub connections_max: usize,
+    /// Longest wait for a request's head, which is also how long a connection may idle between two requests; and
+    /// longest time in which a client takes nothing of an answer.
+    pub idle_timeout: Duration,
+    /// Longest wait for the requests under way when it stops.
+    pub drain_timeout: Duration,
+}
+
+/// Serves until `stop`, then waits for the requests under way.
+pub async fn serve(listener: TcpListener, router: Router, limits: ServeLimits, stop: CancellationToken) {
+    let ServeLimits { connections_max, idle_timeout, drain_timeout } = limits;
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(connections_max));
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &permits) => accepted,
@@ -39,7 +52,7 @@ pub async fn serve(listener: TcpListener, router: Router, stop: CancellationToke
                 let (router, stop, abort) = (router.clone(), stop.clone(), abort.clone());
                 connections.spawn(async move {
                     tokio::select! {
-                        () = serve_connection(stream, router, stop) => {}
+                        () = serve_connection(stream, router, idle_timeout, stop) => {}
                         () = abort.cancelled() => {}
                     }
                     drop(permit);
@@ -70,15 +83,23 @@ async fn accept(
     Ok((stream, permit))
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn serve_connection(
+    stream: TcpStream,
+    router: Router,
+    idle_timeout: Duration,
+    stop: CancellationToken,
+) {
     // Answers are small; Nagle's algorithm would hold each back for up to 40 ms.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("TCP_NODELAY: {error}");
     }
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(idle_timeout));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .header_read_timeout(idle_timeout)
+        .max_buf_size(BUFFER_BYTES)
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

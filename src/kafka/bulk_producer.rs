@@ -10,7 +10,7 @@ use rdkafka::{
 };
 
 use super::{
-    client::client_config,
+    client::{client_config, without_value},
     producer::{InvalidSettings, PublishError, Receipt},
 };
 use crate::config::{KafkaConfig, KafkaSettings};
@@ -54,7 +54,7 @@ impl BulkProducer {
         let deliveries = Deliveries { on_delivery: Box::new(on_delivery) };
         let client = client_config(config, settings, &ours)
             .create_with_context(deliveries)
-            .map_err(InvalidSettings)?;
+            .map_err(|error| InvalidSettings(without_value(error)))?;
         Ok(Self { client, topic: config.kafka_topic.clone() })
     }
 

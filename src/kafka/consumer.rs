@@ -19,9 +19,11 @@ use rdkafka::{
 
 use super::{
     bootstrap::Bootstrap,
-    client::client_config,
-    describe::TopicQuestion,
+    client::{client_config, without_value},
+    describe::{DescribeError, TopicQuestion},
+    ends::Ends,
     group::{GroupEvent, Notes},
+    membership::is_member,
     partition_queue::{PartitionQueue, known_end},
     topic::{TopicError, TopicIdentity, identify, partition_count, refuse_compacted},
 };
@@ -65,6 +67,7 @@ pub struct Consumer {
     // Declared before the client, so that they are dropped before it.
     queues: BTreeMap<i32, PartitionQueue>,
     topic_question: Option<TopicQuestion>,
+    ends: Ends,
     client: BaseConsumer<Notes>,
     topic: String,
     owner: Thread,
@@ -72,15 +75,19 @@ pub struct Consumer {
     turn: usize,
     bootstrap: Bootstrap,
     topic_asked: Instant,
+    /// Polls that serve nothing for us before it counts as nothing there: each line of librdkafka's log is one.
+    silent_polls: usize,
     /// Partitions whose position is of this assignment for sure, not left over from one before.
     settled: BTreeSet<i32>,
+    /// Whether the client asks the coordinator to let it go, and forgets its member id then.
+    leaves_on_request: bool,
 }
 
 /// How often the cluster is asked whether the topic is still the same.
 const TOPIC_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Settings that differ from librdkafka's defaults, and why.
-const SETTINGS: &[(&str, &str)] = &[
+pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     // The database knows where to start. An offset that the log does not have is for an operator to see.
@@ -131,26 +138,31 @@ impl Consumer {
         if let Some(instance) = settings.0.get("group.instance.id") {
             config.set("group.instance.id", format!("{instance}-{index}"));
         }
-        let mut client: BaseConsumer<Notes> =
-            config.create_with_context(Notes::default()).map_err(ConsumerError::SetUp)?;
+        let mut client: BaseConsumer<Notes> = config
+            .create_with_context(Notes::default())
+            .map_err(|error| ConsumerError::SetUp(without_value(error)))?;
         let waking = owner.clone();
         client.set_nonempty_callback(move || waking.unpark());
         client.subscribe(&[&kafka.kafka_topic]).map_err(ConsumerError::SetUp)?;
         Ok(Self {
             queues: BTreeMap::new(),
             topic_question: None,
+            ends: Ends::default(),
             client,
             topic: kafka.kafka_topic.clone(),
             owner,
             turn: 0,
             bootstrap: Bootstrap::new(&kafka.kafka_brokers),
             topic_asked: Instant::now(),
+            silent_polls: if settings.0.contains_key("debug") { 1_000 } else { 1 },
             settled: BTreeSet::new(),
+            leaves_on_request: is_classic && !settings.0.contains_key("group.instance.id"),
         })
     }
 
     /// Serves the group and says what happened, if anything; never waits. To be called at least every few seconds.
     pub fn poll_group(&mut self) -> Result<Option<GroupEvent>, ConsumerError> {
+        let mut silent_polls = 0;
         // One call serves one event, so go on until there is none; the bound is for good measure.
         for _ in 0..1_000 {
             if let Some(event) = self.client.context().take() {
@@ -163,22 +175,40 @@ impl Consumer {
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
                     return Err(ConsumerError::Fatal(error));
                 }
-                Some(Err(error)) => self.client.context().complain(&error),
-                None => return Ok(self.client.context().take()),
+                Some(Err(error)) => Notes::complain(&error),
+                None => {
+                    silent_polls += 1;
+                    if silent_polls >= self.silent_polls {
+                        return Ok(self.client.context().take());
+                    }
+                }
             }
         }
         Ok(None)
     }
 
+    /// Passes on what librdkafka has to say, such as why no broker will have us, while nobody polls the group yet.
+    pub fn serve_log(&self) {
+        const LINES_AT_MOST: usize = 100;
+        for _ in 0..LINES_AT_MOST {
+            if let Some(Err(error)) = self.client.poll(Duration::ZERO) {
+                Notes::complain(&error);
+            }
+        }
+    }
+
     /// Takes records out of the next partition's queue, in turn, and hands them on. Never waits.
     ///
-    /// Returns how many records there were; as many zeros in a row as there are partitions mean that all are empty.
-    pub fn drain_next(&mut self, most: usize, mut each: impl FnMut(&Record<'_>)) -> usize {
+    /// Says how many records there were, and what taking them took; as many zeros in a row as there are partitions
+    /// mean that all are empty.
+    pub fn drain_next(&mut self, most: usize, mut each: impl FnMut(&Record<'_>)) -> (usize, Duration) {
         self.turn = self.turn.wrapping_add(1);
         let Some((&partition, queue)) = self.queues.iter().nth(self.turn % self.queues.len().max(1)) else {
-            return 0;
+            return (0, Duration::ZERO);
         };
+        let started = Instant::now();
         let drained = queue.drain(most);
+        let fetching = started.elapsed();
         for record in drained.records(Timestamp::now()) {
             match record {
                 Ok(record) => each(&record),
@@ -189,7 +219,7 @@ impl Consumer {
         if count > 0 {
             self.settled.insert(partition);
         }
-        count
+        (count, fetching)
     }
 
     /// Partitions that [`Self::drain_next`] goes through.
@@ -218,6 +248,7 @@ impl Consumer {
                     ))))?;
             self.queues.insert(partition, queue);
         }
+        self.ends.ask_soon();
         self.client.incremental_assign(&list).map_err(ConsumerError::Assign)
     }
 
@@ -272,9 +303,15 @@ impl Consumer {
         self.bootstrap.mend(self.client.client());
     }
 
-    /// The log's end as of the last fetch; none before the first one.
+    /// Asks the brokers now and then where the logs of these partitions end; never waits. Says how they answered.
+    pub fn ask_ends(&mut self, partitions: &[i32]) -> Option<Result<(), DescribeError>> {
+        self.ends.turn(self.client.client(), &self.topic, partitions)
+    }
+
+    /// The log's end as of the last fetch or answer; none before the first one.
     pub fn known_end(&self, partition: i32) -> Option<i64> {
-        known_end(self.client.client(), &self.topic, partition)
+        // A partition that is not fetched at the moment has grown since its last fetch.
+        known_end(self.client.client(), &self.topic, partition).max(self.ends.end(partition))
     }
 
     /// Asks the broker for a partition's first and next offset.
@@ -292,10 +329,10 @@ impl Consumer {
         identify(self.client.client(), &self.topic, timeout)
     }
 
-    /// The topic's id, whenever the cluster has answered; asks every few seconds and never waits.
+    /// The topic's id, or that there was no answer, whenever there is one; asks every few seconds and never waits.
     ///
     /// A topic that was deleted and made anew goes by the same name, and its records look like the old one's.
-    pub fn latest_topic_id(&mut self) -> Option<String> {
+    pub fn latest_topic_id(&mut self) -> Option<Result<String, DescribeError>> {
         let Some(question) = self.topic_question.take() else {
             if self.topic_asked.elapsed() >= TOPIC_INTERVAL {
                 self.topic_asked = Instant::now();
@@ -308,8 +345,7 @@ impl Consumer {
             self.topic_question = Some(question);
             return None;
         };
-        // A cluster that does not answer, or has no such topic, is noticed by the group.
-        answer.ok().map(|topic| topic.topic_id)
+        Some(answer.map(|topic| topic.topic_id))
     }
 
     /// How many partitions the topic has.
@@ -330,6 +366,13 @@ impl Consumer {
         }
     }
 
+    /// In the middle of a rebalance librdkafka puts leaving off until that is over, and a client that is closed before
+    /// never asks to leave: the group would wait for it, and its partitions stand still, for a whole session.
+    fn is_in_group(&self) -> bool {
+        self.client.assignment().is_ok_and(|assigned| assigned.count() > 0)
+            || self.leaves_on_request && is_member(self.client.client())
+    }
+
     /// Leaves the group and closes the client; waits for that so long and then lets it end by itself.
     pub fn leave(mut self, timeout: Duration) {
         self.queues.clear();
@@ -339,9 +382,7 @@ impl Consumer {
         let close = move || {
             self.client.unsubscribe();
             let deadline = Instant::now() + timeout;
-            while self.client.assignment().is_ok_and(|assigned| assigned.count() > 0)
-                && Instant::now() < deadline
-            {
+            while self.is_in_group() && Instant::now() < deadline {
                 let _ = self.client.poll(Duration::from_millis(10));
             }
             drop(self);

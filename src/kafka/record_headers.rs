@@ -14,6 +14,13 @@ impl RecordHeaders {
         Self(Some(headers.insert(Header { key, value: Some(value) })))
     }
 
+    /// Adds one whose value is any bytes, or none, at the end.
+    #[must_use]
+    pub fn with_bytes(self, key: &str, value: Option<&[u8]>) -> Self {
+        let headers = self.0.unwrap_or_default();
+        Self(Some(headers.insert(Header { key, value })))
+    }
+
     /// For the client, which knows no headers from an empty list.
     pub(super) fn into_inner(self) -> Option<OwnedHeaders> {
         self.0

@@ -14,7 +14,8 @@ use tokio::{
 };
 
 use super::{
-    client::client_config,
+    client::{client_config, without_value},
+    consumer::Watermarks,
     describe::{self, DescribeError, TopicDescription},
 };
 use crate::config::{KafkaConfig, KafkaSettings, TopicConfig};
@@ -90,6 +91,9 @@ pub enum TopicError {
     /// The ends of the partitions' logs are not known.
     #[error("the ends of the log cannot be read")]
     LogEnds(#[source] KafkaError),
+    /// What the group has committed is not known.
+    #[error("the group's offsets in Kafka cannot be read")]
+    Committed(#[source] KafkaError),
     /// The log itself cannot be read.
     #[error("the log cannot be read")]
     Read(#[source] KafkaError),
@@ -109,6 +113,7 @@ impl TopicError {
             | Self::Compacted(_)
             | Self::CreationRefused { .. }
             | Self::LogEnds(_)
+            | Self::Committed(_)
             | Self::Read(_) => false,
         }
     }
@@ -205,16 +210,25 @@ pub async fn find_topic(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result
 
 /// The offset that the next record of each partition will get, in partition order.
 pub async fn log_ends(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Vec<(i32, i64)>, TopicError> {
+    let ranges = log_ranges(kafka, settings).await?;
+    Ok(ranges.into_iter().map(|(partition, watermarks)| (partition, watermarks.high)).collect())
+}
+
+/// The first and the next offset of each partition, in partition order.
+pub async fn log_ranges(
+    kafka: &KafkaConfig,
+    settings: &KafkaSettings,
+) -> Result<Vec<(i32, Watermarks)>, TopicError> {
     let admin = AdminSession::open(kafka, settings)?;
     admin
         .ask(|client, topic| {
             let partitions = partition_count(client, topic, REQUEST_TIMEOUT)?;
             (0..partitions as i32)
                 .map(|partition| {
-                    let (_, end) = client
+                    let (low, high) = client
                         .fetch_watermarks(topic, partition, REQUEST_TIMEOUT)
                         .map_err(TopicError::LogEnds)?;
-                    Ok((partition, end))
+                    Ok((partition, Watermarks { low, high }))
                 })
                 .collect()
         })
@@ -231,7 +245,9 @@ pub(super) struct AdminSession {
 
 impl AdminSession {
     pub(super) fn open(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, TopicError> {
-        let client = client_config(kafka, settings, &[]).create().map_err(TopicError::Client)?;
+        let client = client_config(kafka, settings, &[])
+            .create()
+            .map_err(|error| TopicError::Client(without_value(error)))?;
         Ok(Self {
             client: Arc::new(client),
             brokers: kafka.kafka_brokers.clone(),

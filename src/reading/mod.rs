@@ -68,6 +68,20 @@ impl Reason {
         Self::RejectedByDatabase,
     ];
 
+    /// Whether the very same bytes may be stored one day: what is against them lies outside of them, and can change.
+    pub fn may_pass_later(self) -> bool {
+        match self {
+            Self::TimeOutOfWindow | Self::UnknownSensor | Self::RejectedByDatabase => true,
+            Self::MalformedJson
+            | Self::WrongShape
+            | Self::NulByte
+            | Self::EmptyRecord
+            | Self::InvalidTimestamp
+            | Self::InvalidValue
+            | Self::TooLarge => false,
+        }
+    }
+
     /// The name as it stands in `dead_letters.reason` and in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -84,6 +98,19 @@ impl Reason {
         }
     }
 }
+
+impl std::str::FromStr for Reason {
+    type Err = UnknownReason;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(UnknownReason)
+    }
+}
+
+/// No reason has this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the name of a reason")]
+pub struct UnknownReason;
 
 /// Which of two readings for the same sensor and time stays.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]

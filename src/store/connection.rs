@@ -1,11 +1,11 @@
 //! Connections that write: one each, kept by their owner, never pooled.
 
-use std::{str::FromStr, time::Duration};
+use std::time::Duration;
 
-use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions, PgConnection};
 use tokio::time::timeout;
 
-use super::StoreError;
+use super::{StoreError, options::options};
 use crate::config::DatabaseConfig;
 
 /// How the connections of this process's writers are known to others: the owner of a partition looks for it among
@@ -34,8 +34,7 @@ pub(super) async fn connect(
     database: &DatabaseConfig,
     application_name: &str,
 ) -> Result<PgConnection, StoreError> {
-    let options = PgConnectOptions::from_str(database.database_url.expose())
-        .map_err(StoreError::new("reading DATABASE_URL"))?
+    let options = options(&database.database_url)?
         .application_name(application_name)
         .options(SESSION)
         .disable_statement_logging();

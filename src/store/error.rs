@@ -1,6 +1,6 @@
 //! What can go wrong in the database, and whether to try again.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io::ErrorKind};
 
 use sqlx::error::DatabaseError;
 
@@ -31,7 +31,7 @@ pub enum Remedy {
 impl StoreError {
     /// Wraps an error with what was being done, such as `"reading offsets"`.
     pub(super) fn new(doing: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
-        move |source| Self { doing, source }
+        move |source| Self { doing, source: untrusted(source) }
     }
 
     /// Wraps a wait that took too long.
@@ -70,6 +70,22 @@ impl StoreError {
             Remedy::Reconnect | Remedy::Retry => true,
             Remedy::IsolateRow | Remedy::UniqueViolation | Remedy::Operator => false,
         }
+    }
+}
+
+/// Tells a server that is not who it should be from one that does not answer: sqlx passes on as an I/O error what its
+/// TLS says of a certificate, by the kind that TLS alone gives.
+fn untrusted(error: sqlx::Error) -> sqlx::Error {
+    match error {
+        sqlx::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
+            let remedy = if error.to_string().contains("UnknownIssuer") {
+                " (no authority that is trusted here signed it: sslrootcert in the database URL names the right one)"
+            } else {
+                ""
+            };
+            sqlx::Error::Tls(format!("{error}{remedy}").into())
+        }
+        error => error,
     }
 }
 

@@ -1,15 +1,19 @@
 //! Everything that speaks to Postgres; the only place that names `sqlx`.
 
+pub mod audit;
 mod compression;
 mod connection;
 mod day_locks;
+pub mod dead_letters;
 mod error;
 pub mod keys;
 mod load;
 pub mod offset_moves;
 mod offsets;
+mod options;
 pub mod overview;
 mod pool;
+mod postgres_time;
 pub mod queries;
 pub mod receipts;
 mod retention;
@@ -32,4 +36,4 @@ pub use sample::{SampleError, SampleStore};
 pub use schema::{Migrated, SchemaError, migrate, wait_for_schema};
 pub use sensor_changes::{SensorChange, SensorChanges};
 pub use startup::ConnectError;
-pub use write::{BatchWriter, Fence, Report, WriterConfig, Written, encode_rows};
+pub use write::{BatchWriter, Fence, Phases, Report, WriterConfig, Written, encode_rows};

@@ -44,16 +44,21 @@ pub async fn given_up(pool: &Pool, log: Log, partition: i32, offset: i64) -> Res
 }
 
 /// How many readings of a record are in `dead_letters`, by reason.
+///
+/// Those of another topic of the same name are not this record's. A letter that does not say which topic it is of is
+/// from before letters did.
 pub async fn dead_lettered(
     pool: &Pool,
-    topic: String,
+    log: Log,
     partition: i32,
     offset: i64,
 ) -> Result<Vec<(String, i64)>, StoreError> {
     const SQL: &str = r#"SELECT reason, count(*) FROM dead_letters
-        WHERE topic = $1 AND partition = $2 AND "offset" = $3 GROUP BY reason"#;
+        WHERE topic = $1 AND partition = $2 AND "offset" = $3 AND (topic_id = $4 OR topic_id IS NULL)
+        GROUP BY reason"#;
     pool.run("looking for a record's dead letters", move |connection| {
-        Box::pin(sqlx::query_as(SQL).bind(topic).bind(partition).bind(offset).fetch_all(connection))
+        let query = sqlx::query_as(SQL).bind(log.topic).bind(partition).bind(offset).bind(log.topic_id);
+        Box::pin(query.fetch_all(connection))
     })
     .await
 }

@@ -2,10 +2,10 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::time::timeout;
 
-use super::StoreError;
+use super::{StoreError, options::options};
 use crate::config::DatabaseConfig;
 
 /// The channel of migration 5.
@@ -36,8 +36,7 @@ pub struct SensorChanges(PgListener);
 impl SensorChanges {
     /// Connects and listens: what commits after this returns is told.
     pub async fn listen(database: &DatabaseConfig) -> Result<Self, StoreError> {
-        let options: PgConnectOptions =
-            database.database_url.expose().parse().map_err(StoreError::new("reading the database URL"))?;
+        let options = options(&database.database_url)?;
         let connecting = async {
             let pool = PgPoolOptions::new()
                 .max_connections(1)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rand::Rng;
-use testbed::{Sensorpipe, TestDatabase, TestTopic, eventually};
+use testbed::{Sensorpipe, TestDatabase, TestTopic, comes_to, eventually};
 
 use crate::{PATIENCE, dice, setting, work::Work, worker};
 
@@ -29,6 +29,38 @@ async fn three_workers_restarted_in_turn_under_load() {
     for worker in &mut workers {
         assert_eq!(worker.exit_status(), None, "a worker ended:\n{}", worker.stderr());
         assert!(!worker.stderr().contains("ERROR"), "{}", worker.stderr());
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_in_the_middle_of_a_rebalance_leaves_the_group() {
+    const ASSIGNED: &str = "partitions assigned at their stored offsets kafka.starts=[(";
+    const REVOKED: &str = "partitions revoked";
+    let mut dice = dice("leaving");
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(6).await);
+    let start = |consumers| {
+        testbed::Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", consumers])
+            .database(&database)
+            .topic(&topic)
+            // Who did not leave would be a member for so long.
+            .env("KAFKA_CONFIG_session_timeout_ms", "30000")
+            .env("KAFKA_CONFIG_heartbeat_interval_ms", "1500")
+            .start()
+    };
+    let stays = start("1");
+    let count = |words| stays.stderr().matches(words).count();
+    eventually(PATIENCE, async || count(ASSIGNED) > 0).await;
+    for _ in 0..5 {
+        let (assigned, revoked) = (count(ASSIGNED), count(REVOKED));
+        let mut leaves = start("2");
+        // What it gave up is handed out in another round, of which each member hears with its next heartbeat.
+        eventually(PATIENCE, async || count(REVOKED) > revoked).await;
+        tokio::time::sleep(Duration::from_millis(dice.random_range(0..1_500))).await;
+        leaves.terminate();
+        assert_eq!(leaves.ended(Duration::from_secs(30)).await.code(), Some(0), "{}", leaves.stderr());
+        let soon = Duration::from_secs(10);
+        comes_to("members after it left", soon, 1, async || topic.group_member_count().await).await;
+        eventually(soon, async || count(ASSIGNED) > assigned).await;
     }
 }
 

@@ -105,7 +105,7 @@ async fn one_frozen_in_mid_copy_does_not_hold_up_its_successor() {
     let frozen_at = Instant::now();
     let before = database.tally().await.stored;
 
-    let mut successor = worker(&database, &topic).start();
+    let mut successor = worker(&database, &topic).env("LOCK_TIMEOUT", "8s").start();
     let ended = "ended the backend of a frozen worker";
     eventually(PATIENCE, async || count(&successor, ended) > 0).await;
     let blocked_until = frozen_at.elapsed();
@@ -114,8 +114,8 @@ async fn one_frozen_in_mid_copy_does_not_hold_up_its_successor() {
         "its locks were broken after {blocked_until:?}, readings stored again after {:?}",
         frozen_at.elapsed()
     );
-    // Two seconds until Kafka gives the partitions away, two until the locks are looked at twice; the rest is noise.
-    assert!(blocked_until < Duration::from_secs(20), "held up for {blocked_until:?}");
+    // Two seconds until Kafka gives the partitions away, eight of LOCK_TIMEOUT, and not twice that; the rest is noise.
+    assert!(blocked_until < Duration::from_secs(17), "held up for {blocked_until:?}");
     work.is_done(&database, &topic).await;
     // The stored offsets go past what the frozen one holds.
     work.add(&topic, 50_000).await;

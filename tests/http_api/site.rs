@@ -12,8 +12,9 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect::Po
 use sensorpipe::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings},
     health::{Health, Need},
-    http::{self, Api, KeyRing, KnownSensors, Limits},
+    http::{self, Api, KeyRing, KnownSensors, Limits, ServeLimits},
     kafka::{LogObserver, producer::Producer},
+    log_level::LogLevel,
     store::{Pool, keys::StoredKeys},
 };
 use serde_json::Value;
@@ -67,9 +68,17 @@ impl Server {
         let observer = LogObserver::new(kafka, &KafkaSettings::default());
         tokio::spawn(api.serve_live(observer, kafka_health, postgres_health, stop.clone()));
         // The process has one recorder, and no test may be the one that installs it.
-        let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let router = http::router(api, keys.clone(), &http.cors_allow_origins, health.clone(), metrics);
-        let serving = tokio::spawn(http::serve(listener, router, stop.clone(), DRAIN_TIMEOUT));
+        let metrics = PrometheusBuilder::new().build_recorder().handle().into();
+        // Nor may one change what the others log.
+        let log_level = LogLevel::new("info", Box::new(|_| true));
+        let operations = http::Operations { health: health.clone(), metrics, log_level };
+        let router = http::router(api, keys.clone(), &http.cors_allow_origins, operations);
+        let limits = ServeLimits {
+            connections_max: http.connections.http_max_connections,
+            idle_timeout: http.connections.http_idle_timeout,
+            drain_timeout: DRAIN_TIMEOUT,
+        };
+        let serving = tokio::spawn(http::serve(listener, router, limits, stop.clone()));
         let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
         Self { url, known_sensors, keys, health, stop, serving, client }
     }

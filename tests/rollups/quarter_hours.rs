@@ -8,10 +8,10 @@ use sensorpipe::{
     store::{
         drop_expired,
         queries::Source,
-        stats::{StatsStore, keep_quarter_hours},
+        stats::{Reach, StatsStore, keep_quarter_hours, sweep},
     },
 };
-use testbed::{comes_to, config};
+use testbed::{Role, TestTopic, comes_to, config};
 
 use crate::{
     PATIENCE,
@@ -144,4 +144,38 @@ async fn what_retention_has_taken_is_drawn_from_what_is_kept() {
     assert_eq!(bench.kept_quarter_hours().await, 12 - finals);
     let chart = bench.chart(1, DAYS, 100).await;
     assert_eq!(chart.points.iter().map(|(_, point)| point.count).sum::<i64>(), 288 * 12 + 1);
+}
+
+#[tokio::test]
+async fn a_sweep_keeps_what_nobody_asked_for() {
+    let bench = twelve_days().await;
+    bench.database.add_sensors(1).await;
+    let database = bench.database.config();
+    let others = bench.database.hold("SELECT pg_advisory_xact_lock(126956639449203)").await;
+    assert_eq!(sweep(&database, Reach::All).await.unwrap(), 0, "one process at a time");
+    drop(others);
+    comes_to("days swept", PATIENCE, 7, async || sweep(&database, Reach::Week).await.unwrap()).await;
+    assert_eq!((bench.kept_quarter_hours().await, bench.wrong().await), (7, 0));
+    assert_eq!(sweep(&database, Reach::All).await.unwrap(), 5);
+    assert_eq!((bench.kept_quarter_hours().await, bench.wrong().await), (12, 0));
+    assert_eq!(
+        sweep(&database, Reach::All).await.unwrap(),
+        0,
+        "today is not over, and one sensor has nothing"
+    );
+    assert!(bench.chart(1, DAYS, 100).await.missing.is_empty());
+}
+
+/// The worker does it by itself.
+#[tokio::test]
+async fn a_worker_sweeps() {
+    let bench = twelve_days().await;
+    let topic = TestTopic::create(1).await;
+    let worker = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "1"])
+        .database(&bench.database)
+        .topic(&topic)
+        .env("KEEP_DAYS_INTERVAL", "100ms")
+        .start();
+    comes_to("days kept", PATIENCE, 12, async || bench.kept_quarter_hours().await).await;
+    worker.terminate();
 }

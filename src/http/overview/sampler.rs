@@ -19,6 +19,7 @@ use crate::{
     reading::Timestamp,
     store::{
         Pool, StoreError,
+        dead_letters::{self, ReasonSummary},
         overview::{self, BooksOf},
     },
 };
@@ -28,8 +29,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const MEMBERS_INTERVAL: Duration = Duration::from_secs(3);
 /// How often records are read for their timestamps.
 const TIMESTAMPS_INTERVAL: Duration = Duration::from_secs(3);
-/// How often dead letters are counted at most, and how much longer than the last count took is waited: millions of
-/// them take a while, and no more than a hundredth of a connection's time goes there.
+/// How often dead letters are counted at most, and how much longer than the last count took is waited: a million of
+/// them takes a while, and no more than a hundredth of a connection's time goes there.
 const COUNT_INTERVAL: Duration = Duration::from_secs(3);
 const COUNT_PAUSE: u32 = 100;
 
@@ -43,7 +44,7 @@ pub(in crate::http) struct Sources {
     pub(in crate::http) postgres: Component,
 }
 
-type Counted = Result<Vec<(String, i64)>, StoreError>;
+type Counted = Result<Vec<ReasonSummary>, StoreError>;
 
 /// The task's own state.
 struct Sampler {
@@ -153,14 +154,14 @@ impl Sampler {
             let pause = COUNT_INTERVAL.max(started.elapsed() * COUNT_PAUSE);
             self.count_due = Instant::now() + pause;
             match counting.await {
-                Ok(Ok(counted)) => self.known.dead_letters(Timestamp::now(), counted.into_iter().collect()),
+                Ok(Ok(counted)) => self.known.dead_letters(Timestamp::now(), counted),
                 Ok(Err(error)) => tracing::debug!("{error}: {}", error.server_message()),
                 Err(panic) => tracing::debug!("dead letters are not counted: {panic}"),
             }
         }
         if self.counting.is_none() && Instant::now() >= self.count_due && !self.sources.postgres.is_out() {
             let reads = self.sources.reads.clone();
-            let counting = tokio::spawn(async move { overview::dead_letters(&reads).await });
+            let counting = tokio::spawn(async move { dead_letters::summary(&reads).await });
             self.counting = Some((Instant::now(), counting));
         }
     }

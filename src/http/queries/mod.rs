@@ -10,7 +10,7 @@
 mod export;
 mod format;
 pub(super) mod latest;
-mod range;
+pub(super) mod range;
 pub(super) mod readings;
 mod sensors;
 pub(super) mod stats;

@@ -41,7 +41,8 @@ pub(super) fn empty_range() -> Refusal {
     Refusal::new("empty_range", "Input should be after start")
 }
 
-fn time(text: &str, zone: Tz) -> Result<Timestamp, Refusal> {
+/// A time in any form that a reading's timestamp has, in the years 1 to 9999.
+pub(in crate::http) fn time(text: &str, zone: Tz) -> Result<Timestamp, Refusal> {
     let text = with_plus(text);
     let time: Timestamp = text.parse().map_err(|error| {
         Refusal::new("datetime_parsing", format!("Input should be a valid datetime: {error}"))

@@ -116,7 +116,7 @@ pub(in crate::http) async fn change(
     responses(
         (status = 200, description = "It is gone.", body = DeletedBody),
         (status = 404, description = "There is no such sensor.", body = ErrorBody, example = json!({"detail": "Sensor not found."})),
-        (status = 409, description = "It has readings.", body = ErrorBody, example = json!({"detail": "The sensor has readings; ?readings=delete deletes them, too."})),
+        (status = 409, description = "It has readings, or this api may not delete any.", body = ErrorBody, example = json!({"detail": "The sensor has readings; ?readings=delete deletes them, too."})),
         (status = 422, description = "A parameter does not validate.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "readings"], "msg": "Input should be 'delete'", "type": "literal_error"}]})),
         (status = 503, description = "The database does not answer in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
@@ -143,6 +143,9 @@ pub(in crate::http) async fn delete(
         Deletion::HasReadings => {
             Err(ApiError::Conflict("The sensor has readings; ?readings=delete deletes them, too."))
         }
+        Deletion::NotAllowed => Err(ApiError::Conflict(
+            "The role that this api has in its database may not delete readings (deploy/postgres/roles.sql).",
+        )),
         Deletion::NoSuchSensor => Err(ApiError::NO_SUCH_SENSOR),
     }
 }

@@ -62,6 +62,8 @@ pub enum Deletion {
     HasReadings,
     /// There is none.
     NoSuchSensor,
+    /// This role may not delete readings.
+    NotAllowed,
 }
 
 /// Deletes a sensor, in one transaction.
@@ -75,7 +77,9 @@ pub async fn delete(pool: &Pool, sensor_id: i32, readings: ReadingsOf) -> Result
             let deletion = delete_locked(&mut transaction, sensor_id, readings).await?;
             match deletion {
                 Deletion::Deleted { .. } => transaction.commit().await?,
-                Deletion::HasReadings | Deletion::NoSuchSensor => transaction.rollback().await?,
+                Deletion::HasReadings | Deletion::NoSuchSensor | Deletion::NotAllowed => {
+                    transaction.rollback().await?;
+                }
             }
             Ok(deletion)
         })
@@ -97,6 +101,9 @@ async fn delete_locked(
     if found.is_none() {
         return Ok(Deletion::NoSuchSensor);
     }
+    if readings == ReadingsOf::Delete && !may_delete_readings(connection).await? {
+        return Ok(Deletion::NotAllowed);
+    }
     let readings = match readings {
         ReadingsOf::Keep => {
             let has_readings: bool =
@@ -115,6 +122,17 @@ async fn delete_locked(
             .await?
             .rows_affected(),
     };
-    sqlx::query("DELETE FROM sensors WHERE sensor_id = $1").bind(sensor_id).execute(connection).await?;
+    sqlx::query("DELETE FROM sensors WHERE sensor_id = $1").bind(sensor_id).execute(&mut *connection).await?;
+    // An audit finds its readings in the log, and nowhere else.
+    sqlx::query("INSERT INTO removed_sensors (sensor_id, readings) VALUES ($1, $2)")
+        .bind(sensor_id)
+        .bind(readings.cast_signed())
+        .execute(connection)
+        .await?;
     Ok(Deletion::Deleted { readings })
+}
+
+/// An api whose role has no right to is no less an api (deploy/postgres/roles.sql).
+async fn may_delete_readings(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT has_table_privilege('sensor_data', 'DELETE')").fetch_one(connection).await
 }

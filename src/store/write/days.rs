@@ -18,7 +18,7 @@ use crate::{
 ///
 /// What a reading's fate will be is not known yet, so each one counts as a change. For days of which nothing is
 /// kept, such as today, it is two short statements.
-pub(super) async fn reopen(connection: &mut PgConnection, rows: &[Row]) -> Result<(), StoreError> {
+pub(in crate::store) async fn reopen(connection: &mut PgConnection, rows: &[Row]) -> Result<(), StoreError> {
     let touched = days(rows);
     let slots: BTreeSet<i32> = touched.iter().map(|&number| slot(number)).collect();
     sqlx::query("SELECT pg_advisory_xact_lock_shared($1, slot) FROM unnest($2::int[]) AS slot")

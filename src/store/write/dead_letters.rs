@@ -1,12 +1,14 @@
 //! The dead letters' part of the transaction.
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use chrono::{DateTime, Datelike as _, Utc};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use crate::{
     batch::{Batch, DeadLetter, Header, Rejected},
     pipeline::Log,
+    reading::Timestamp,
     store::StoreError,
 };
 
@@ -33,12 +35,14 @@ async fn insert_some(
     letters: &[DeadLetter],
 ) -> Result<(), StoreError> {
     sqlx::query(
-        r#"INSERT INTO dead_letters (topic, topic_id, partition, "offset", item, reason, detail, key, payload, headers)
-           SELECT $1, $10, * FROM unnest($2::int[], $3::bigint[], $4::int[], $5::text[], $6::text[], $7::bytea[],
-                                         $8::bytea[], $9::jsonb[])
+        r#"INSERT INTO dead_letters (topic, topic_id, partition, "offset", item, reason, detail, key, payload, headers,
+                                     record_time)
+           SELECT $1, $2, * FROM unnest($3::int[], $4::bigint[], $5::int[], $6::text[], $7::text[], $8::bytea[],
+                                        $9::bytea[], $10::jsonb[], $11::timestamptz[])
            ON CONFLICT DO NOTHING"#,
     )
     .bind(&log.topic)
+    .bind(&log.topic_id)
     .bind(letters.iter().map(|letter| letter.partition).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| letter.offset).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| letter.item).collect::<Vec<_>>())
@@ -47,11 +51,17 @@ async fn insert_some(
     .bind(letters.iter().map(|letter| letter.key.as_deref()).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| letter.payload.as_deref()).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| headers_as_json(&letter.headers)).collect::<Vec<_>>())
-    .bind(&log.topic_id)
+    .bind(letters.iter().map(|letter| record_time(letter.record_time)).collect::<Vec<_>>())
     .execute(connection)
     .await
     .map_err(StoreError::new("keeping dead letters"))?;
     Ok(())
+}
+
+/// A record's timestamp is whatever its producer said. One that no column holds is no reading's time either, so that it
+/// is not missed.
+fn record_time(time: Timestamp) -> Option<DateTime<Utc>> {
+    time.to_datetime().filter(|time| (1..=9_999).contains(&time.year()))
 }
 
 /// `[{"key":…,"value":…}]`, or `"base64"` for the value where it is no text that Postgres can hold.
@@ -70,6 +80,20 @@ fn headers_as_json(headers: &[Header]) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_no_column_holds_is_none() {
+        for (micros, is_kept) in [
+            (0, true),
+            (1_728_743_460_000_000, true),
+            (-62_135_596_800_000_001, false),
+            (253_402_300_800_000_000, false),
+            (i64::MIN, false),
+            (i64::MAX, false),
+        ] {
+            assert_eq!(record_time(Timestamp::from_micros(micros)).is_some(), is_kept, "{micros}");
+        }
+    }
 
     #[test]
     fn headers_keep_every_byte() {

@@ -2,40 +2,35 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{
-    Encode, Executor, PgConnection, Postgres, Type,
-    encode::IsNull,
-    error::BoxDynError,
-    postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo},
-};
+use sqlx::{Executor, PgConnection};
 
 use super::copy::copy;
 use crate::{
     batch::{Batch, Rejected, Row},
     reading::{OnDuplicate, Reason, decode::Reject},
-    store::{StoreError, error::Remedy},
+    store::{StoreError, error::Remedy, postgres_time::PostgresTime},
 };
 
 /// What became of the rows.
 #[derive(Debug, Default)]
-pub(super) struct Stored {
+pub(in crate::store) struct Stored {
     /// Rows that were in the table already, by partition.
-    pub(super) duplicates: BTreeMap<i32, i64>,
+    pub(in crate::store) duplicates: BTreeMap<i32, i64>,
     /// Rows that the database refused, by partition.
-    pub(super) refused: BTreeMap<i32, i64>,
+    pub(in crate::store) refused: BTreeMap<i32, i64>,
     /// Whether the staged way was taken.
-    pub(super) met_conflicts: bool,
+    pub(in crate::store) met_conflicts: bool,
 }
 
 /// What storing rows needs to know besides them.
-pub(super) struct Storing<'a> {
-    pub(super) batch: &'a Batch,
-    pub(super) policy: OnDuplicate,
+pub(in crate::store) struct Storing<'a> {
+    pub(in crate::store) batch: &'a Batch,
+    pub(in crate::store) policy: OnDuplicate,
 }
 
 impl Storing<'_> {
     /// Stores sorted rows with distinct keys. Straight COPY first, unless conflicts are expected.
-    pub(super) async fn store(
+    pub(in crate::store) async fn store(
         &self,
         connection: &mut PgConnection,
         rows: &[Row],
@@ -170,26 +165,4 @@ async fn roll_back_to_savepoint(connection: &mut PgConnection) -> Result<(), Sto
         .await
         .map_err(StoreError::new("rolling back to a savepoint"))?;
     Ok(())
-}
-
-/// Microseconds since 2000-01-01, which is what a `timestamptz` is on the wire.
-struct PostgresTime(i64);
-
-impl Type<Postgres> for PostgresTime {
-    fn type_info() -> PgTypeInfo {
-        PgTypeInfo::with_name("timestamptz")
-    }
-}
-
-impl PgHasArrayType for PostgresTime {
-    fn array_type_info() -> PgTypeInfo {
-        PgTypeInfo::with_name("_timestamptz")
-    }
-}
-
-impl Encode<'_, Postgres> for PostgresTime {
-    fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        buffer.extend_from_slice(&self.0.to_be_bytes());
-        Ok(IsNull::No)
-    }
 }

@@ -12,7 +12,7 @@ use crate::{
 
 /// Locks the sensors of all rows, in the order of their ids, with the lock that a foreign key's check takes; moves
 /// the rows of those that do not exist to `rejected`.
-pub(super) async fn lock_known(
+pub(in crate::store) async fn lock_known(
     connection: &mut PgConnection,
     batch: &Batch,
     rows: &mut Vec<Row>,

@@ -91,6 +91,16 @@ impl TestDatabase {
         with_role(&self.url, "postgres")
     }
 
+    /// The URL with another role in it, which needs no password here.
+    pub fn url_as(&self, role: &str) -> String {
+        with_role(&self.url, role)
+    }
+
+    /// A new database that belongs to nobody but the superuser, with nothing in it but TimescaleDB.
+    pub async fn create_unowned() -> Self {
+        Self::create_empty_at(&with_role(&server("DATABASE_URL"), "postgres")).await
+    }
+
     /// A URL for a role that may write readings and nothing more: it owns nothing and has no special privileges.
     ///
     /// Needs the superuser `postgres` without a password, as `dev/services` has it.
@@ -109,6 +119,7 @@ impl TestDatabase {
              GRANT SELECT, UPDATE ON sensors TO {ROLE};
              GRANT SELECT, UPDATE, DELETE ON daily_stats TO {ROLE};
              GRANT SELECT ON _sqlx_migrations TO {ROLE};
+             GRANT SELECT, INSERT, DELETE ON audit_checkpoints TO {ROLE};
              GRANT INSERT ON dead_letters TO {ROLE};"
         );
         for sql in [make_role, grants] {

@@ -9,7 +9,11 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        ptrace,
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, waitpid},
+    },
     unistd::Pid,
 };
 
@@ -60,6 +64,33 @@ impl Role {
         self
     }
 
+    /// As a container would run it that may do nothing: as nobody, without capabilities and without a way to get any,
+    /// every file system read-only. The caller has to be root.
+    #[must_use]
+    pub fn confined(self) -> Self {
+        const CONFINE: &str = r#"
+            mount -t tmpfs none /mnt
+            touch /mnt/sensorpipe
+            mount --bind "$1" /mnt/sensorpipe
+            shift
+            while read -r _ _ _ _ place _; do
+                mount -o remount,bind,ro "$place" 2>/dev/null || true
+            done </proc/self/mountinfo
+            cd /
+            exec setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs --inh-caps=-all \
+                --bounding-set=-all /mnt/sensorpipe "$@"
+        "#;
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-euc", CONFINE, "confined"]);
+        command.arg(&self.executable).args(self.command.get_args()).stdin(Stdio::null());
+        for (name, value) in self.command.get_envs() {
+            if let Some(value) = value {
+                command.env(name, value);
+            }
+        }
+        Self { command, executable: self.executable }
+    }
+
     /// Starts the process; its output goes to files that `stdout` and `stderr` read.
     pub fn start(mut self) -> Sensorpipe {
         let logs = self.executable.parent().and_then(Path::parent).expect("in target/<profile>").join("tmp");
@@ -105,9 +136,49 @@ impl Sensorpipe {
         self.signal(Signal::SIGCONT);
     }
 
+    /// SIGUSR1: debug lines on, or off again.
+    pub fn toggle_debug(&self) {
+        self.signal(Signal::SIGUSR1);
+    }
+
+    /// Stops one of its threads, by name, until the value is dropped, on the thread that called; the others go on.
+    pub fn freeze_thread(&self, name: &str) -> FrozenThread {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let is_called = |thread: &fs::DirEntry| {
+            fs::read_to_string(thread.path().join("comm")).is_ok_and(|called| called.trim_end() == name)
+        };
+        let thread =
+            threads.filter_map(Result::ok).find(is_called).unwrap_or_else(|| panic!("no thread {name}"));
+        let id = thread.file_name().to_str().and_then(|id| id.parse().ok()).expect("a thread's id");
+        let thread = Pid::from_raw(id);
+        ptrace::seize(thread, ptrace::Options::empty()).expect("a process may trace its children");
+        ptrace::interrupt(thread).expect("it is traced");
+        waitpid(thread, Some(WaitPidFlag::__WALL)).expect("it stops");
+        FrozenThread(thread)
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// A line of `/proc/<pid>/status`, such as `VmHWM`, without its name.
+    pub fn status_line(&self, name: &str) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no {name} in {status}")).trim().to_owned()
+    }
+
+    /// The most memory that it has held so far, in MiB.
+    pub fn peak_memory_mib(&self) -> u64 {
+        let kib = self.status_line("VmHWM");
+        kib.split_once(' ').and_then(|(kib, _)| kib.parse::<u64>().ok()).expect("a number of kB") / 1024
+    }
+
+    /// What its open files are: paths, or `socket:[…]` and the like.
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.id())).expect("it runs");
+        files.filter_map(|file| fs::read_link(file.ok()?.path()).ok()).collect()
     }
 
     /// How it ended, if it has.
@@ -142,6 +213,16 @@ impl Sensorpipe {
 
     fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("it is there");
+    }
+}
+
+/// A thread that does not run.
+pub struct FrozenThread(Pid);
+
+impl Drop for FrozenThread {
+    fn drop(&mut self) {
+        // Its process may have ended.
+        let _ = ptrace::detach(self.0, None);
     }
 }
 

@@ -25,18 +25,18 @@ pub struct TestServers {
     /// Its `KAFKA_BROKERS`.
     pub brokers: String,
     state: PathBuf,
-    ports: [u16; 3],
+    ports: [u16; 4],
 }
 
 impl TestServers {
     /// Starts both on ports that are free; their data lie in `folder`, which is `env!("CARGO_TARGET_TMPDIR")`.
     pub async fn start(folder: &str) -> Self {
-        let [postgres, kafka, controller] = [(); 3].map(|()| port_for_a_server());
+        let [postgres, kafka, controller, kafka_tls] = [(); 4].map(|()| port_for_a_server());
         let servers = Self {
             database_url: format!("postgres://sensorpipe@127.0.0.1:{postgres}/sensorpipe"),
             brokers: format!("127.0.0.1:{kafka}"),
             state: Path::new(folder).join(unique_name("servers")),
-            ports: [postgres, kafka, controller],
+            ports: [postgres, kafka, controller, kafka_tls],
         };
         servers.run(&["up"]).await;
         servers
@@ -64,14 +64,15 @@ impl TestServers {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let [postgres, kafka, controller] = self.ports.map(|port| port.to_string());
+        let [postgres, kafka, controller, kafka_tls] = self.ports.map(|port| port.to_string());
         let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/services"));
         command
             .args(args)
             .env("SENSORPIPE_STATE", &self.state)
             .env("POSTGRES_PORT", postgres)
             .env("KAFKA_PORT", kafka)
-            .env("KAFKA_CONTROLLER_PORT", controller);
+            .env("KAFKA_CONTROLLER_PORT", controller)
+            .env("KAFKA_TLS_PORT", kafka_tls);
         command
     }
 }

@@ -185,13 +185,14 @@ mod tests {
         Kept { day: date(day), is_final, reading_count: 4, min_value, max_value, avg_value, quarter_hours }
     }
 
-    fn quarters() -> Option<Vec<f64>> {
-        Some(vec![0.0, 3.0, 1.0, 9.0, 4.0, 95.0, 1.0, 8.0, 8.0, 8.0])
+    fn quarters() -> Vec<f64> {
+        vec![0.0, 3.0, 1.0, 9.0, 4.0, 95.0, 1.0, 8.0, 8.0, 8.0]
     }
 
     #[test]
     fn a_range_is_cut_into_days() {
-        let all = vec![kept(2, false, quarters()), kept(3, false, None), kept(5, false, quarters())];
+        let all =
+            vec![kept(2, false, Some(quarters())), kept(3, false, None), kept(5, false, Some(quarters()))];
         let mut days = Days::new(at(1, 6), at(9, 12), date(8), Source::QuarterHours, all);
         assert_eq!(days.not_kept(), [(date(3), date(4)), (date(6), date(7))]);
         days.miss(&[(date(3), date(3)), (date(6), date(7))]);
@@ -212,8 +213,13 @@ mod tests {
 
     #[test]
     fn a_range_within_a_day_is_read() {
-        let days =
-            Days::new(at(3, 1), at(3, 7), date(8), Source::QuarterHours, vec![kept(3, false, quarters())]);
+        let days = Days::new(
+            at(3, 1),
+            at(3, 7),
+            date(8),
+            Source::QuarterHours,
+            vec![kept(3, false, Some(quarters()))],
+        );
         assert!(days.not_kept().is_empty());
         assert_eq!(days.to_read(), [(at(3, 1), at(3, 7))]);
         let mut envelopes = Envelopes::new(Step::QUARTER_HOUR);
@@ -223,7 +229,7 @@ mod tests {
 
     #[test]
     fn of_final_days_nothing_but_what_is_kept_is_drawn() {
-        let all = vec![kept(3, true, quarters()), kept(4, true, None)];
+        let all = vec![kept(3, true, Some(quarters())), kept(4, true, None)];
         let days = Days::new(at(3, 1), at(4, 7), date(8), Source::QuarterHours, all);
         assert!(days.not_kept().is_empty() && days.to_read().is_empty(), "{days:?}");
         let mut envelopes = Envelopes::new(Step::QUARTER_HOUR);

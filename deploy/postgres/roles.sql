@@ -1,0 +1,141 @@
+-- Roles with no more rights than each part of sensorpipe needs. For psql, by whoever administers the server, in
+-- sensorpipe's own database; before the first `sensorpipe migrate`, and again after each one, for what is new:
+--
+--   psql -d sensorpipe -f deploy/postgres/roles.sql
+--   DATABASE_URL=postgres://sensorpipe_owner@…/sensorpipe sensorpipe migrate
+--   psql -d sensorpipe -f deploy/postgres/roles.sql
+--
+-- It may be run any number of times, while sensorpipe runs, too: all of it is one transaction.
+--
+--   sensorpipe_owner    migrate; a worker with RETENTION; stats install-trigger. Owns everything.
+--   sensorpipe_writer   worker
+--   sensorpipe_api      api. It cannot write readings: those go through Kafka.
+--   sensorpipe_admin    what people do by hand, or an api that may replay dead letters: writer and api in one, and keys
+--   sensorpipe_reader   Grafana, READ_DATABASE_URL, people who look. Neither keys nor their hashes.
+--
+-- No role has a password here. Set one with \password sensorpipe_writer, which sends its hash alone, or leave
+-- authentication to certificates or to your cloud's identities.
+--
+-- Variables, each by -v name=value:
+--   owner=sensorpipe       another owner, such as the one role that an older installation has
+--   overwrite=1            writers may change readings, which ON_DUPLICATE=overwrite needs
+--   api_deletes_readings=1 the api may delete readings, which DELETE /sensors/{id}?readings=delete needs
+\set ON_ERROR_STOP on
+\if :{?owner}
+\else
+  \set owner sensorpipe_owner
+\endif
+SELECT current_database() AS database, current_schema() AS schema \gset
+
+BEGIN;
+SET LOCAL client_min_messages = warning;
+
+-- Roles belong to the server, not to the database: another one's run may be making them now.
+SET LOCAL sensorpipe.owner = :'owner';
+DO $$
+DECLARE
+    role text;
+BEGIN
+    FOREACH role IN ARRAY ARRAY[current_setting('sensorpipe.owner'), 'sensorpipe_writer', 'sensorpipe_api',
+                                'sensorpipe_admin', 'sensorpipe_reader']
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I LOGIN', role);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+            END;
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Who has what of whom; what is not granted below, none of them has.
+GRANT sensorpipe_reader TO sensorpipe_writer, sensorpipe_api;
+GRANT sensorpipe_writer, sensorpipe_api TO sensorpipe_admin;
+
+GRANT CONNECT ON DATABASE :"database" TO :"owner", sensorpipe_reader;
+GRANT CREATE ON DATABASE :"database" TO :"owner";
+GRANT USAGE ON SCHEMA :"schema" TO :"owner", sensorpipe_reader;
+GRANT CREATE ON SCHEMA :"schema" TO :"owner";
+REVOKE CREATE ON SCHEMA :"schema" FROM PUBLIC;
+
+-- Foreign keys are checked once for a batch instead of once for a row. Only a superuser can grant it, and workers do
+-- without where nobody has.
+DO $$
+BEGIN
+    EXECUTE format('GRANT SET ON PARAMETER session_replication_role TO sensorpipe_writer, %I',
+                   current_setting('sensorpipe.owner'));
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING 'workers will check foreign keys row by row: only a superuser may grant session_replication_role';
+END
+$$;
+
+-- What is granted on tables and sequences is exactly this: what an earlier version granted and this one does not, goes.
+REVOKE ALL ON ALL TABLES IN SCHEMA :"schema"
+    FROM sensorpipe_reader, sensorpipe_writer, sensorpipe_api, sensorpipe_admin;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA :"schema"
+    FROM sensorpipe_reader, sensorpipe_writer, sensorpipe_api, sensorpipe_admin;
+
+-- A table is named here with what each role may do; a table that is not there yet is left out. A lock on a row asks
+-- for UPDATE on any one column: where it is only for that, the column is the one that does least harm.
+DO $$
+DECLARE
+    entry record;
+BEGIN
+    FOR entry IN
+        SELECT * FROM (VALUES
+            ('_sqlx_migrations', 'SELECT', 'sensorpipe_reader'),
+            ('sensors', 'SELECT', 'sensorpipe_reader'),
+            ('sensor_data', 'SELECT', 'sensorpipe_reader'),
+            ('daily_stats', 'SELECT', 'sensorpipe_reader'),
+            ('ingest_offsets', 'SELECT', 'sensorpipe_reader'),
+            ('dead_letters', 'SELECT', 'sensorpipe_reader'),
+            ('dead_letter_removals', 'SELECT', 'sensorpipe_reader'),
+            ('offset_moves', 'SELECT', 'sensorpipe_reader'),
+            ('audit_checkpoints', 'SELECT', 'sensorpipe_reader'),
+            ('removed_sensors', 'SELECT', 'sensorpipe_reader'),
+            ('expired_chunks', 'SELECT', 'sensorpipe_reader'),
+
+            ('sensors', 'UPDATE (description)', 'sensorpipe_writer'), -- to lock
+            -- DELETE takes away the stand-in row that makes a chunk.
+            ('sensor_data', 'INSERT, DELETE', 'sensorpipe_writer'),
+            ('ingest_offsets', 'INSERT, UPDATE', 'sensorpipe_writer'),
+            -- Letters expire, and are marked once DEAD_LETTER_TOPIC has them.
+            ('dead_letters', 'INSERT, UPDATE (mirrored_at), DELETE', 'sensorpipe_writer'),
+            ('dead_letter_removals', 'INSERT, UPDATE', 'sensorpipe_writer'),
+            ('audit_checkpoints', 'INSERT, DELETE', 'sensorpipe_writer'),
+            ('daily_stats', 'UPDATE, DELETE', 'sensorpipe_writer'), -- UPDATE to lock
+
+            ('sensors', 'INSERT, UPDATE, DELETE', 'sensorpipe_api'),
+            ('removed_sensors', 'INSERT', 'sensorpipe_api'),
+            ('daily_stats', 'INSERT', 'sensorpipe_api'),
+            ('api_keys', 'SELECT', 'sensorpipe_api'),
+
+            ('api_keys', 'INSERT, UPDATE', 'sensorpipe_admin'),
+            ('dead_letters', 'UPDATE', 'sensorpipe_admin'),
+            ('offset_moves', 'INSERT', 'sensorpipe_admin')
+        ) AS granted (relation, privileges, role)
+        WHERE to_regclass(relation) IS NOT NULL
+    LOOP
+        EXECUTE format('GRANT %s ON %I TO %I', entry.privileges, entry.relation, entry.role);
+    END LOOP;
+    IF to_regclass('sensors') IS NOT NULL THEN
+        EXECUTE format('GRANT USAGE ON SEQUENCE %s TO sensorpipe_api', pg_get_serial_sequence('sensors', 'sensor_id'));
+        -- `seed` makes sensors with numbers of its own, and moves the sequence past them.
+        EXECUTE format('GRANT UPDATE, SELECT ON SEQUENCE %s TO sensorpipe_admin',
+                       pg_get_serial_sequence('sensors', 'sensor_id'));
+    END IF;
+END
+$$;
+
+SELECT to_regclass('sensor_data') IS NOT NULL AS has_readings \gset
+\if :has_readings
+  \if :{?overwrite}
+    GRANT UPDATE (value) ON sensor_data TO sensorpipe_writer;
+  \endif
+  \if :{?api_deletes_readings}
+    GRANT DELETE ON sensor_data TO sensorpipe_api;
+  \endif
+\endif
+
+COMMIT;

@@ -1,0 +1,175 @@
+"""Holds the tables against the ledger, whole, in bounded memory.
+
+It knows nothing of sensorpipe but the tables' columns: a row's sensor and time say which reading it is, and which
+value it must have.
+"""
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+import poison
+from ledger import ABORTED, ACKNOWLEDGED, REFUSED, UNKNOWN, UNSENT
+
+# One row of COPY in binary form: its count of columns, then length and value of each.
+ROW = np.dtype(
+    [("columns", ">i2"), ("l1", ">i4"), ("sensor_id", ">i4"), ("l2", ">i4"), ("value", ">f8"), ("l3", ">i4"), ("time", ">i8")]
+)
+HEADER_BYTES = 19
+EPOCH_2000_US = 946_684_800_000_000
+# A hypertable's own COPY has none of its chunks' rows.
+COPY_READINGS = "COPY (SELECT sensor_id, value, time FROM sensor_data) TO STDOUT (FORMAT binary)"
+EXAMPLES = 5
+
+
+@dataclass
+class Verdict:
+    """Counts by what is wrong, some examples, and what was found at all."""
+
+    faults: Counter = field(default_factory=Counter)
+    examples: list = field(default_factory=list)
+    rows: int = 0
+    stored: int = 0
+    duplicates: int = 0
+    dead_letters: Counter = field(default_factory=Counter)
+
+    def fault(self, kind, count, examples=()):
+        if count:
+            self.faults[kind] += int(count)
+            self.examples += [f"{kind}: {example}" for example in list(examples)[:EXAMPLES]]
+
+    def is_good(self):
+        return not self.faults
+
+    def as_dict(self):
+        return asdict(self)
+
+
+def read_rows(session):
+    """Arrays of the table's rows, block by block."""
+    with session.cursor() as cursor, cursor.copy(COPY_READINGS) as copy:
+        yield from cut_rows(copy)
+
+
+def cut_rows(blocks):
+    """Arrays of rows out of blocks of bytes that end anywhere."""
+    held, is_first = bytearray(), True
+    for block in blocks:
+        held += block
+        if is_first:
+            if len(held) < HEADER_BYTES:
+                continue
+            del held[:HEADER_BYTES]
+            is_first = False
+        # Few rows come in a block; an array is to be worth its while.
+        if len(held) >= 1 << 20:
+            yield whole_rows(held)
+            del held[: len(held) // ROW.itemsize * ROW.itemsize]
+    # What is left besides is the trailer.
+    yield whole_rows(held)
+
+
+def whole_rows(held):
+    return np.frombuffer(bytes(held[: len(held) // ROW.itemsize * ROW.itemsize]), dtype=ROW)
+
+
+def read_dead_letters(session):
+    """(reason, key, payload, where it stood)"""
+    query = 'SELECT reason, key, payload, "partition", "offset", item FROM dead_letters ORDER BY id'
+    with session.transaction(), session.cursor(name="letters") as cursor:
+        cursor.itersize = 5_000
+        for reason, key, payload, *place in cursor.execute(query):
+            yield reason, key, payload, tuple(place)
+
+
+def read_counts(session):
+    """(stored, duplicates, dead-lettered), as sensorpipe counts them."""
+    query = "SELECT sum(stored)::bigint, sum(duplicates)::bigint, sum(dead_lettered)::bigint FROM ingest_offsets"
+    return session.execute(query).fetchone()
+
+
+def check(ledger, series, blocks, dead_letters, counts):
+    """`blocks` of rows, the dead letters, the counts."""
+    verdict = Verdict()
+    check_rows(verdict, ledger, series, blocks)
+    check_dead_letters(verdict, ledger, dead_letters)
+    check_counts(verdict, ledger, counts)
+    return verdict
+
+
+def check_rows(verdict, ledger, series, blocks):
+    seen = np.zeros_like(ledger.states, dtype=bool)
+    for block in blocks:
+        verdict.rows += len(block)
+        sensor_ids, times = block["sensor_id"].astype(np.int64), block["time"] + EPOCH_2000_US
+        sensors, sequences, ours = series.find(sensor_ids, times)
+        foreign = np.flatnonzero(~ours)
+        verdict.fault("rows that nobody sent", len(foreign), (described(block[at]) for at in foreign[:EXAMPLES]))
+        sensors, sequences, values = sensors[ours], sequences[ours], block["value"][ours]
+        wrong = np.flatnonzero(values != series.values(sensors, sequences))
+        verdict.fault(
+            "wrong value", len(wrong),
+            (f"sensor {sensors[at]}, reading {sequences[at]}: {values[at]}" for at in wrong[:EXAMPLES]),
+        )  # fmt: skip
+        cells = sensors * series.per_sensor + sequences
+        again = len(cells) - len(np.unique(cells)) + np.count_nonzero(seen[sensors, sequences])
+        verdict.fault("stored twice", again)
+        seen[sensors, sequences] = True
+    for kind, bad in [
+        ("lost", (ledger.states == ACKNOWLEDGED) & ~seen),
+        ("rows that nobody sent", (ledger.states == UNSENT) & seen),
+        ("stored though its transaction was aborted", (ledger.states == ABORTED) & seen),
+        ("stored though refused", (ledger.states == REFUSED) & seen),
+    ]:
+        cells = np.argwhere(bad)
+        verdict.fault(kind, len(cells), (f"sensor {one}, reading {two}" for one, two in cells[:EXAMPLES]))
+    verdict.stored = int(np.count_nonzero(seen))
+
+
+def described(row):
+    return f"sensor {row['sensor_id']}, {row['time']} µs since 2000, {row['value']}"
+
+
+def check_dead_letters(verdict, ledger, dead_letters):
+    seen, places = Counter(), set()
+    for reason, key, payload, place in dead_letters:
+        verdict.dead_letters[reason] += 1
+        number = poison.number_in(payload, key)
+        if place in places:
+            verdict.fault("dead-lettered twice", 1, [place])
+        places.add(place)
+        if number is None or number >= len(ledger.poison_reasons):
+            verdict.fault("wrongly dead-lettered", 1, [f"{reason} at {place}: {(payload or b'')[:120]}"])
+            continue
+        seen[number] += 1
+        expected = ledger.poison_reasons[number]
+        if reason != expected:
+            verdict.fault("wrong reason", 1, [f"{reason} for {expected} at {place}"])
+        if ledger.poison_states[number] in (ABORTED, REFUSED):
+            verdict.fault("dead-lettered though not taken", 1, [f"{reason} at {place}"])
+    missing = [
+        number
+        for number, state in enumerate(ledger.poison_states)
+        if state == ACKNOWLEDGED and not seen[number]
+    ]
+    verdict.fault("dead letter missing", len(missing), (ledger.poison_reasons[number] for number in missing))
+    twice = [number for number, count in seen.items() if count > 1]
+    verdict.fault("dead-lettered twice", len(twice), (ledger.poison_reasons[number] for number in twice))
+
+
+def check_counts(verdict, ledger, counts):
+    """What sensorpipe says of itself must agree with the tables and with what was sent."""
+    stored, verdict.duplicates, dead_lettered = counts
+    letters = verdict.dead_letters.total()
+    verdict.fault("counted as stored, against rows", abs(stored - verdict.rows), [f"{stored} and {verdict.rows}"])
+    verdict.fault(
+        "counted as dead-lettered, against dead letters", abs(dead_lettered - letters), [f"{dead_lettered} and {letters}"]
+    )
+    at_least = ledger.copies[ACKNOWLEDGED]
+    at_most = at_least + ledger.copies[UNKNOWN]
+    good = stored + verdict.duplicates
+    verdict.fault(
+        "copies stored or duplicate, against copies sent", max(at_least - good, good - at_most, 0),
+        [f"{good}, which is not between {at_least} and {at_most}"],
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What is done to them, and in which order."""

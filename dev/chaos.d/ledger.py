@@ -1,0 +1,74 @@
+"""Every reading that was sent, and what its sender was told."""
+
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# Of a reading or a poisonous one. What is unknown may be stored or not; the last two must not be.
+UNSENT, UNKNOWN, ACKNOWLEDGED, ABORTED, REFUSED = range(5)
+
+
+@dataclass
+class Parcel:
+    """What goes out together: runs of readings (sensor, first sequence, count), and poison by its number."""
+
+    runs: list = field(default_factory=list)
+    poison: list = field(default_factory=list)
+
+    def readings(self):
+        return sum(count for _, _, count in self.runs)
+
+
+class Ledger:
+    """One byte for each reading there may be."""
+
+    def __init__(self, sensors, per_sensor):
+        self.states = np.zeros((sensors, per_sensor), dtype=np.uint8)
+        # The reason that each is to be dead-lettered with, and its state.
+        self.poison_reasons = []
+        self.poison_states = []
+        # Copies of good readings, counted as often as they were sent.
+        self.sent = 0
+        self.copies = {ACKNOWLEDGED: 0, UNKNOWN: 0, ABORTED: 0, REFUSED: 0}
+        self._next = [0] * sensors
+        self._lock = threading.Lock()
+
+    def take(self, sensor, count):
+        """The first of `count` readings that have never been sent; they count as sent from now on."""
+        with self._lock:
+            first = self._next[sensor]
+            if first + count > self.states.shape[1]:
+                raise Exhausted(f"sensor {sensor} has had {first} readings: a larger ledger is needed")
+            self._next[sensor] = first + count
+            self.states[sensor, first : first + count] = UNKNOWN
+            return first
+
+    def take_poison(self, reason):
+        """The number of a reading that cannot be stored."""
+        with self._lock:
+            self.poison_reasons.append(reason)
+            self.poison_states.append(UNKNOWN)
+            return len(self.poison_reasons) - 1
+
+    def note_sent(self, parcel):
+        with self._lock:
+            self.sent += parcel.readings()
+
+    def settle(self, parcel, state):
+        """What became of one sending of it. Acknowledged once is acknowledged, whatever became of other copies."""
+        with self._lock:
+            self.copies[state] += parcel.readings()
+            for sensor, first, count in parcel.runs:
+                run = self.states[sensor, first : first + count]
+                run[run != ACKNOWLEDGED] = state
+            for number in parcel.poison:
+                if self.poison_states[number] != ACKNOWLEDGED:
+                    self.poison_states[number] = state
+
+    def count(self, state):
+        return int(np.count_nonzero(self.states == state))
+
+
+class Exhausted(Exception):
+    """More readings than the ledger has room for."""

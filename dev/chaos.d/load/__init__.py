@@ -1,0 +1,1 @@
+"""Producers that keep a ledger of what they sent."""

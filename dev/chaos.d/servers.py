@@ -1,0 +1,113 @@
+"""Kafka and Postgres of the run's own, by dev/services. The direct connections here go past the proxies."""
+
+import contextlib
+import os
+import subprocess
+import threading
+import time
+
+import psycopg
+from confluent_kafka.admin import AdminClient, NewPartitions
+
+from places import CLIENTS, LOGS, REPO, SERVERS, TOPIC
+
+BACK_WITHIN_S = 60
+
+
+class Servers:
+    """`up`, `down` and `kill` are what dev/services does."""
+
+    def __init__(self, ports):
+        self.ports = ports
+        proxied = " ".join(
+            f"{client.upper().replace('-', '_')}:{ports.kafka_listener(client)}:{ports.kafka_proxy(client)}"
+            for client in CLIENTS
+        )
+        self.environment = {
+            **os.environ,
+            "SENSORPIPE_STATE": str(SERVERS),
+            "KAFKA_PORT": str(ports.kafka),
+            "KAFKA_CONTROLLER_PORT": str(ports.controller),
+            "KAFKA_TLS_PORT": str(ports.kafka_tls),
+            "KAFKA_PROXIED": proxied,
+            "POSTGRES_PORT": str(ports.postgres),
+        }
+        self.brokers = f"127.0.0.1:{ports.kafka}"
+        self.admin = None
+        self.postgres_is_up = threading.Event()
+        self.kafka_is_up = threading.Event()
+
+    def services(self, *arguments):
+        with (LOGS / "services.log").open("a") as log:
+            command = [REPO / "dev" / "services", *arguments]
+            subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
+
+    def start(self):
+        self.services("clean")
+        self.services("up")
+        self.renew_admin()
+        self.postgres_is_up.set()
+        self.kafka_is_up.set()
+
+    def client_config(self):
+        """For Kafka clients of our own. One that has lived through a crash of the only broker may have forgotten it
+        (librdkafka from 2.10 on): it starts over soon."""
+        config = {"bootstrap.servers": self.brokers, "reconnect.backoff.max.ms": 500, "log_level": 0}
+        return config | {"metadata.recovery.rebootstrap.trigger.ms": 1_000}
+
+    def renew_admin(self):
+        """It asks for the ends of the log by the leaders' epochs that it has heard of, and never for new ones."""
+        self.admin = AdminClient(self.client_config())
+
+    def stop(self, keep):
+        self.services("down" if keep else "clean")
+
+    def stop_postgres(self, how):
+        self.postgres_is_up.clear()
+        self.services(how, "postgres")
+
+    def start_postgres(self, on_answer):
+        """Calls `on_answer` at the moment when it answers a query again, which dev/services sees later."""
+        starting = threading.Thread(target=self.services, args=("up", "postgres"))
+        starting.start()
+        self._await_answer()
+        self.postgres_is_up.set()
+        on_answer()
+        starting.join()
+
+    def _await_answer(self):
+        deadline = time.monotonic() + BACK_WITHIN_S
+        while time.monotonic() < deadline:
+            with contextlib.suppress(psycopg.OperationalError), self.superuser() as session:
+                session.execute("SELECT")
+                return
+            time.sleep(0.02)
+        raise RuntimeError(f"Postgres is not back within {BACK_WITHIN_S} s")
+
+    def stop_kafka(self, how):
+        self.kafka_is_up.clear()
+        self.services(how, "kafka")
+
+    def start_kafka(self):
+        self.services("up", "kafka")
+        self.renew_admin()
+        self.kafka_is_up.set()
+
+    def superuser(self):
+        return self._session("postgres")
+
+    def reader(self):
+        return self._session("sensorpipe")
+
+    def _session(self, user):
+        return psycopg.connect(
+            host="127.0.0.1", port=self.ports.postgres, user=user, dbname="sensorpipe", connect_timeout=3,
+            application_name="chaos", sslmode="disable", autocommit=True,
+        )  # fmt: skip
+
+    def add_partitions(self, total):
+        future = self.admin.create_partitions([NewPartitions(TOPIC, total)])[TOPIC]
+        future.result(20)
+
+    def group(self, name):
+        return self.admin.describe_consumer_groups([name], request_timeout=5)[name].result(10)

@@ -1,0 +1,267 @@
+//! One audit of all partitions.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
+
+use chrono::SecondsFormat;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Audit,
+    partition::{self, Found},
+};
+use crate::{
+    audit::{
+        self, Audited, Books, Difference, Evidence, Judged, Note, Obstacle, PartitionReport, Plan, Point,
+        Report, Resume, TableReport, judge, judge_overwritten, judge_table,
+    },
+    kafka::{Watermarks, committed_offsets, find_topic, log_ranges},
+    pipeline::Log,
+    reading::OnDuplicate,
+    store::audit::{Snapshot, SnapshotStore, Wanted},
+};
+
+/// What the next round needs to know of this one.
+pub(super) struct After {
+    pub(super) log: Log,
+    pub(super) books: Vec<Books>,
+    pub(super) resumes: Vec<(i32, Resume)>,
+}
+
+/// An audit that is about to begin.
+pub(super) struct Round<'a> {
+    audit: &'a Audit,
+    store: SnapshotStore,
+    started: Instant,
+}
+
+/// What is known of the topic before its log is read.
+struct Topic {
+    log: Log,
+    committed: BTreeMap<i32, i64>,
+    snapshot: Snapshot,
+    ranges: BTreeMap<i32, Watermarks>,
+}
+
+/// A partition of which something is stored.
+struct Planned {
+    books: Books,
+    plan: Result<Plan, Obstacle>,
+}
+
+impl<'a> Round<'a> {
+    /// Connects.
+    pub(super) async fn open(audit: &'a Audit) -> anyhow::Result<Self> {
+        Ok(Self { audit, store: SnapshotStore::open(&audit.database).await?, started: Instant::now() })
+    }
+
+    /// Goes on where `resumes` say, and else where the log and the counts begin.
+    pub(super) async fn run(
+        mut self,
+        resumes: &[(i32, Resume)],
+        counts_rows: bool,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<(Report, After)> {
+        let topic = self.look(counts_rows).await?;
+        let planned: Vec<Planned> = topic
+            .snapshot
+            .books
+            .iter()
+            .map(|books| {
+                let resume = resumes.iter().find(|(partition, _)| *partition == books.partition);
+                let range = topic.ranges.get(&books.partition).copied();
+                let checkpoints = &topic.snapshot.checkpoints;
+                let plan = audit::plan(
+                    books,
+                    checkpoints,
+                    resume.map(|(_, resume)| resume),
+                    &topic.log.topic_id,
+                    range,
+                );
+                Planned { books: books.clone(), plan }
+            })
+            .collect();
+        let mut found = self.read(&topic.log, &planned, stop).await?;
+        // Counted last: whatever a look-up did not find any more is in there.
+        let removed = self.store.letters_removed(&topic.log).await?;
+        let duplicates = self.store.duplicates(&topic.log).await?;
+
+        let mut examples = Vec::new();
+        let mut partitions = Vec::new();
+        for Planned { books, plan } in &planned {
+            let mut report = unaudited(&topic, books.partition);
+            report.stored_offset = Some(books.next_offset);
+            match plan {
+                Err(obstacle) => report.differences.push(Difference::Obstacle(*obstacle)),
+                Ok(plan) => {
+                    let found = found.remove(&books.partition).unwrap_or_default();
+                    let removed = removed.get(&books.partition).copied().unwrap_or(0);
+                    self.judge(&mut report, &topic, books, *plan, &found, removed);
+                    examples.extend(found.examples);
+                }
+            }
+            partitions.push(report);
+        }
+        let begun: BTreeSet<i32> = planned.iter().map(|planned| planned.books.partition).collect();
+        for (&partition, range) in topic.ranges.iter().filter(|(partition, _)| !begun.contains(partition)) {
+            let mut report = unaudited(&topic, partition);
+            report.notes.push(Note::NotBegun { offsets: range.high - range.low });
+            partitions.push(report);
+        }
+        partitions.sort_by_key(|report| report.partition);
+
+        let mut report = Report {
+            verdict: "",
+            topic: topic.log.topic.clone(),
+            topic_id: topic.log.topic_id.clone(),
+            cluster_id: topic.log.cluster_id.clone(),
+            taken_at: topic.snapshot.taken_at.to_rfc3339_opts(SecondsFormat::Millis, true),
+            seconds: 0.0,
+            readings: 0,
+            readings_per_second: 0.0,
+            partitions,
+            table: None,
+            differences: vec![],
+            notes: vec![],
+            examples: vec![],
+        };
+        self.judge_whole(&mut report, &topic, &planned, duplicates, counts_rows);
+        report.conclude(self.started.elapsed(), examples, self.audit.config.examples);
+        Ok((report, topic.after()))
+    }
+
+    /// Kafka's offsets before the database's, which they follow; the log's ranges after, for the stored offset lies
+    /// in them.
+    async fn look(&mut self, counts_rows: bool) -> anyhow::Result<Topic> {
+        let Audit { kafka, settings, .. } = self.audit;
+        let found = find_topic(kafka, settings).await?;
+        let log = Log {
+            cluster_id: found.identity.cluster_id,
+            topic: kafka.kafka_topic.clone(),
+            topic_id: found.identity.topic_id,
+        };
+        let committed = committed_offsets(kafka, settings, found.partitions).await?.into_iter().collect();
+        let snapshot = self.store.take(Wanted { log: &log, counts_rows }).await?;
+        let ranges = log_ranges(kafka, settings).await?.into_iter().collect();
+        Ok(Topic { log, committed, snapshot, ranges })
+    }
+
+    /// Reads several partitions at a time.
+    async fn read(
+        &self,
+        log: &Log,
+        planned: &[Planned],
+        stop: &CancellationToken,
+    ) -> anyhow::Result<BTreeMap<i32, Found>> {
+        let plans = planned.iter().filter_map(|planned| Some((planned.books.partition, planned.plan.ok()?)));
+        stream::iter(plans)
+            .map(async |(partition, plan)| {
+                let found = partition::run(self.audit, log, partition, plan, stop).await?;
+                anyhow::Ok((partition, found))
+            })
+            .buffer_unordered(usize::from(self.audit.config.concurrency))
+            .try_collect()
+            .await
+    }
+
+    fn judge(
+        &self,
+        report: &mut PartitionReport,
+        topic: &Topic,
+        books: &Books,
+        plan: Plan,
+        found: &Found,
+        letters_removed: i64,
+    ) {
+        let Judged { differences, notes, tally } = judge(&Evidence {
+            books,
+            plan,
+            before: found.before,
+            counted: found.counted,
+            letters: topic.snapshot.letters.get(&books.partition).copied().unwrap_or_default(),
+            letters_removed,
+            on_duplicate: self.audit.config.on_duplicate,
+        });
+        report.differences = differences;
+        report.notes = notes;
+        if let Some(ahead) =
+            report.kafka_offset.map(|kafka| kafka - books.next_offset).filter(|ahead| *ahead > 0)
+        {
+            report.notes.push(Note::KafkaAhead { offsets: ahead });
+        }
+        report.audited = Some(Audited {
+            from: plan.from,
+            until: plan.until,
+            counted_from: plan.counted_from.map(|point| point.offset),
+            counts: plan.counted_from.map(|_| tally),
+            found: found.counted,
+            found_before: found.before,
+        });
+    }
+
+    fn judge_whole(
+        &self,
+        report: &mut Report,
+        topic: &Topic,
+        planned: &[Planned],
+        duplicates: i64,
+        counts_rows: bool,
+    ) {
+        if let (true, [stored, ..]) =
+            (topic.snapshot.books.is_empty(), topic.snapshot.other_clusters.as_slice())
+        {
+            report.differences.push(Difference::OtherCluster { stored: stored.clone() });
+        }
+        if let Some(table) = topic.snapshot.table {
+            let (difference, note) = judge_table(&table);
+            report.differences.extend(difference);
+            report.notes.extend(note);
+            report.table = Some(TableReport { books: table, foreign_rows: table.surplus().max(0) });
+        } else if counts_rows {
+            report.notes.push(Note::RowsNotCounted);
+        }
+        let counted = || planned.iter().filter_map(|planned| planned.plan.ok()?.counted_from);
+        let is_all_counted = counted().count() == planned.len();
+        if self.audit.config.on_duplicate == OnDuplicate::Overwrite && is_all_counted {
+            let audited = || report.partitions.iter().filter_map(|partition| partition.audited);
+            let other_values = audited().map(|audited| audited.found.other_values).sum();
+            let gone = audited()
+                .map(|audited| {
+                    audited.counts.map_or(0, |counts| counts.dead_lettered) - audited.found.letters
+                })
+                .sum::<i64>();
+            let before: i64 = counted().map(|point| point.tally.duplicates).sum();
+            report.differences.extend(judge_overwritten(other_values, duplicates - before, gone.max(0)));
+        }
+    }
+}
+
+impl Topic {
+    fn after(self) -> After {
+        let Self { log, snapshot, .. } = self;
+        let resume = |books: &Books| {
+            let letters_removed = snapshot.letters.get(&books.partition).map_or(0, |letters| letters.removed);
+            let point = Point { offset: books.next_offset, tally: books.tally, letters_removed };
+            (books.partition, Resume { topic_id: books.topic_id.clone(), point, taken_at: snapshot.taken_at })
+        };
+        let resumes = snapshot.books.iter().map(resume).collect();
+        After { log, books: snapshot.books, resumes }
+    }
+}
+
+fn unaudited(topic: &Topic, partition: i32) -> PartitionReport {
+    let range = topic.ranges.get(&partition);
+    PartitionReport {
+        partition,
+        log_start: range.map(|range| range.low),
+        log_end: range.map(|range| range.high),
+        stored_offset: None,
+        kafka_offset: topic.committed.get(&partition).copied(),
+        audited: None,
+        differences: vec![],
+        notes: vec![],
+    }
+}

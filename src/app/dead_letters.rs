@@ -1,0 +1,169 @@
+//! The `dead-letters` commands.
+
+mod escape;
+mod print;
+mod tally;
+
+use std::time::Duration;
+
+use anyhow::ensure;
+
+use crate::{
+    config::{
+        DatabaseConfig, DeadLettersCommand, DiscardConfig, LetterFilterConfig, ListLetters, ReplayConfig,
+        ShowLetter,
+    },
+    reading::Timestamp,
+    store::{
+        self, Pool,
+        dead_letters::{self, Filter, PORTION_MAX, Portion, ReplayRules, Which},
+    },
+};
+use tally::{DiscardTally, ReplayTally};
+
+/// How long to wait for `migrate` when everything is started at once.
+const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Does what was asked for and says what came of it; an error where something was asked for that is not there.
+pub(super) async fn run(command: DeadLettersCommand) -> anyhow::Result<()> {
+    match command {
+        DeadLettersCommand::List(list) => show_many(list).await,
+        DeadLettersCommand::Show(show) => show_one(&show).await,
+        DeadLettersCommand::Replay(replay) => store_after_all(replay).await,
+        DeadLettersCommand::Discard(discard) => delete(discard).await,
+    }
+}
+
+async fn show_many(list: ListLetters) -> anyhow::Result<()> {
+    let pool = open(&list.database).await?;
+    let page = dead_letters::page(&pool, filter(list.filter), list.before, list.limit).await?;
+    print::page(&page, list.format);
+    Ok(())
+}
+
+async fn show_one(show: &ShowLetter) -> anyhow::Result<()> {
+    let pool = open(&show.database).await?;
+    let letter = dead_letters::find(&pool, show.id).await?;
+    let Some(letter) = letter else { anyhow::bail!("there is no dead letter {}", show.id) };
+    print::letter(&letter, show.format);
+    Ok(())
+}
+
+async fn store_after_all(replay: ReplayConfig) -> anyhow::Result<()> {
+    let which = which(replay.ids, replay.filter, replay.all)?;
+    let pool = open(&replay.database).await?;
+    let mut tally = ReplayTally::default();
+    for portion in portions(&which) {
+        let mut portion = Some(portion);
+        while let Some(next) = portion {
+            let rules = ReplayRules {
+                window: replay.ingest.acceptance().window(Timestamp::now()),
+                on_duplicate: replay.ingest.on_duplicate,
+                rollups: replay.ingest.rollups,
+            };
+            let replayed = dead_letters::replay(&pool, next.clone(), rules, replay.dry_run).await?;
+            portion = replayed.next.map(|after| Portion { after: Some(after), ..next });
+            tally.add(replayed);
+        }
+    }
+    print::replayed(&tally, replay.dry_run, replay.format);
+    all_found(&tally.missing)
+}
+
+async fn delete(discard: DiscardConfig) -> anyhow::Result<()> {
+    let which = which(discard.ids, discard.filter, discard.all)?;
+    ensure!(
+        discard.yes || matches!(&which, Which::Ids(ids) if ids.len() == 1),
+        "this may delete more than one dead letter for good: look at them with `dead-letters list`, then say --yes"
+    );
+    let pool = open(&discard.database).await?;
+    let mut tally = DiscardTally::default();
+    for portion in portions(&which) {
+        let mut portion = Some(portion);
+        while let Some(next) = portion {
+            let discarded = dead_letters::discard(&pool, next.clone()).await?;
+            portion = discarded.next.map(|after| Portion { after: Some(after), ..next });
+            tally.add(discarded);
+        }
+    }
+    print::discarded(&tally, discard.format);
+    all_found(&tally.missing)
+}
+
+async fn open(database: &DatabaseConfig) -> anyhow::Result<Pool> {
+    store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
+    Ok(Pool::for_dead_letters(database)?)
+}
+
+fn filter(asked: LetterFilterConfig) -> Filter {
+    let LetterFilterConfig { topic, partition, reason, sensor, since, until } = asked;
+    Filter { topic, partition, reason, sensor_id: sensor, since, until }
+}
+
+/// Ids, or a filter, or all: whoever names nothing means nothing.
+fn which(ids: Vec<i64>, asked: LetterFilterConfig, all: bool) -> anyhow::Result<Which> {
+    let has_filter = asked != LetterFilterConfig::default();
+    match (ids.is_empty(), has_filter, all) {
+        (false, false, false) => Ok(Which::Ids(ids)),
+        (true, true, false) | (true, false, true) => Ok(Which::Matching(filter(asked))),
+        (true, false, false) => {
+            anyhow::bail!("which ones? Name their ids, a filter such as --reason unknown_sensor, or --all")
+        }
+        _ => anyhow::bail!("ids, a filter and --all do not go together: name one of them"),
+    }
+}
+
+/// Each id once, so many at a time.
+fn portions(which: &Which) -> Vec<Portion> {
+    let portion = |which| Portion { which, after: None, limit: PORTION_MAX };
+    match which {
+        Which::Matching(_) => vec![portion(which.clone())],
+        Which::Ids(ids) => {
+            let mut ids = ids.clone();
+            ids.sort_unstable();
+            ids.dedup();
+            ids.chunks(PORTION_MAX as usize).map(|some| portion(Which::Ids(some.to_vec()))).collect()
+        }
+    }
+}
+
+fn all_found(missing: &[i64]) -> anyhow::Result<()> {
+    let ids: Vec<String> = missing.iter().map(i64::to_string).collect();
+    ensure!(missing.is_empty(), "there are no dead letters with these ids: {}", ids.join(", "));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reading::Reason;
+
+    #[test]
+    fn what_is_meant_has_to_be_said_in_one_way() {
+        let none = LetterFilterConfig::default;
+        let by_reason = || LetterFilterConfig { reason: Some(Reason::UnknownSensor), ..none() };
+        assert_eq!(which(vec![2, 1], none(), false).unwrap(), Which::Ids(vec![2, 1]));
+        assert_eq!(which(vec![], none(), true).unwrap(), Which::Matching(Filter::default()));
+        let Which::Matching(filter) = which(vec![], by_reason(), false).unwrap() else { panic!("a filter") };
+        assert_eq!(filter.reason, Some(Reason::UnknownSensor));
+        for (ids, filter, all) in [
+            (vec![], none(), false),
+            (vec![1], none(), true),
+            (vec![1], by_reason(), false),
+            (vec![], by_reason(), true),
+        ] {
+            assert!(which(ids, filter, all).is_err());
+        }
+    }
+
+    #[test]
+    fn ids_come_in_portions() {
+        let ids: Vec<i64> = (0..1_500).rev().chain([7, 7]).collect();
+        let portions = portions(&Which::Ids(ids));
+        let sizes: Vec<usize> = portions
+            .iter()
+            .map(|portion| if let Which::Ids(ids) = &portion.which { ids.len() } else { 0 })
+            .collect();
+        assert_eq!(sizes, [1_000, 500]);
+    }
+}

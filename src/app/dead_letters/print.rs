@@ -1,0 +1,170 @@
+//! What the `dead-letters` commands print: for people, or as JSON with the names of the HTTP api.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
+
+use super::{
+    escape::{bytes, cell, json as escaped_json, line},
+    tally::{DiscardTally, ReplayTally},
+};
+use crate::{
+    config::LetterFormat,
+    reading::Reason,
+    store::dead_letters::{Letter, Page, Refused, WholeLetter},
+};
+
+/// Refused letters that people are shown.
+const REFUSED_SHOWN: usize = 20;
+
+pub(super) fn page(page: &Page, format: LetterFormat) {
+    match format {
+        LetterFormat::Json => {
+            let letters: Vec<Value> = page.letters.iter().map(letter_json).collect();
+            print_json(&json!({ "letters": letters, "next": page.next }));
+        }
+        LetterFormat::Text => {
+            println!(
+                "{:>10} {:<20} {:<20} {:<32} {:<16} detail",
+                "id", "set aside", "reason", "record", "key"
+            );
+            for letter in &page.letters {
+                println!(
+                    "{:>10} {:<20} {:<20} {:<32} {:<16} {}",
+                    letter.id,
+                    time(letter.received_at),
+                    cell(&letter.reason, 20),
+                    cell(&place(letter), 32),
+                    cell(&letter.key.as_deref().map_or_else(|| "-".to_owned(), bytes), 16),
+                    cell(&letter.detail, 80),
+                );
+            }
+            if let Some(next) = page.next {
+                println!("there are more: --before {next}");
+            }
+        }
+    }
+}
+
+pub(super) fn letter(whole: &WholeLetter, format: LetterFormat) {
+    let WholeLetter { letter, payload, headers } = whole;
+    if format == LetterFormat::Json {
+        let mut letter = letter_json(letter);
+        letter["payload"] = bytes_json(payload.as_deref());
+        letter["headers"] = headers.clone().unwrap_or_else(|| json!([]));
+        return print_json(&letter);
+    }
+    let optional_time = |moment: Option<DateTime<Utc>>| moment.map_or_else(|| "-".to_owned(), time);
+    let optional_bytes = |some: Option<&[u8]>| some.map_or_else(|| "-".to_owned(), bytes);
+    let replay = if letter.is_replayable() {
+        "may be stored once what is against it has changed"
+    } else {
+        "cannot be stored as it is: correct it and send it again"
+    };
+    for (name, value) in [
+        ("id", letter.id.to_string()),
+        ("topic", line(&letter.topic)),
+        ("topic id", letter.topic_id.as_deref().map_or_else(|| "-".to_owned(), line)),
+        ("partition", letter.partition.to_string()),
+        ("offset", letter.offset.to_string()),
+        ("item", letter.item.map_or_else(|| "the whole record".to_owned(), |item| item.to_string())),
+        ("reason", line(&letter.reason)),
+        ("detail", line(&letter.detail)),
+        ("replay", replay.to_owned()),
+        ("set aside", time(letter.received_at)),
+        ("record time", optional_time(letter.record_time)),
+        ("mirrored", optional_time(letter.mirrored_at)),
+        ("key", optional_bytes(letter.key.as_deref())),
+        ("payload", optional_bytes(payload.as_deref())),
+    ] {
+        println!("{name:<12} {value}");
+    }
+    for header in headers.as_ref().and_then(Value::as_array).into_iter().flatten() {
+        let value = match (header["value"].as_str(), header["base64"].as_str()) {
+            (Some(text), _) => line(text),
+            (None, Some(encoded)) => format!("base64:{}", line(encoded)),
+            (None, None) => "-".to_owned(),
+        };
+        println!("{:<12} {}: {value}", "header", line(header["key"].as_str().unwrap_or_default()));
+    }
+}
+
+pub(super) fn replayed(tally: &ReplayTally, is_dry_run: bool, format: LetterFormat) {
+    if format == LetterFormat::Json {
+        let refused: Vec<Value> = tally.named.iter().map(refused_json).collect();
+        return print_json(&json!({
+            "dry_run": is_dry_run, "stored": tally.stored, "duplicates": tally.duplicates,
+            "refused": tally.refused(), "reasons": tally.refused, "letters": refused, "missing": tally.missing,
+        }));
+    }
+    if is_dry_run {
+        println!("dry run: nothing is changed");
+    }
+    if tally.stored + tally.duplicates + tally.refused() == 0 {
+        println!("nothing to do");
+    } else {
+        println!(
+            "{} stored, {} duplicates, {} still refused",
+            tally.stored,
+            tally.duplicates,
+            tally.refused()
+        );
+    }
+    for (reason, letters) in &tally.refused {
+        let may_pass = reason.parse().is_ok_and(Reason::may_pass_later);
+        let hint =
+            if may_pass { "" } else { ": cannot be stored as they are; correct them and send them again" };
+        println!("  {letters} {reason}{hint}");
+    }
+    for refused in tally.named.iter().take(REFUSED_SHOWN) {
+        println!("{:>10} {:<20} {}", refused.id, refused.reason, line(&refused.detail));
+    }
+    if tally.refused() > REFUSED_SHOWN as u64 {
+        println!("and {} more", tally.refused() - REFUSED_SHOWN as u64);
+    }
+}
+
+pub(super) fn discarded(tally: &DiscardTally, format: LetterFormat) {
+    match format {
+        LetterFormat::Json => {
+            print_json(&json!({ "discarded": tally.letters, "missing": tally.missing }));
+        }
+        LetterFormat::Text => println!("{} discarded", tally.letters),
+    }
+}
+
+fn letter_json(letter: &Letter) -> Value {
+    json!({
+        "id": letter.id, "topic": letter.topic, "topic_id": letter.topic_id, "partition": letter.partition,
+        "offset": letter.offset, "item": letter.item, "reason": letter.reason, "detail": letter.detail,
+        "replayable": letter.is_replayable(), "received_at": letter.received_at, "record_time": letter.record_time,
+        "mirrored_at": letter.mirrored_at, "key": bytes_json(letter.key.as_deref()),
+        "payload_bytes": letter.payload_bytes,
+    })
+}
+
+fn bytes_json(bytes: Option<&[u8]>) -> Value {
+    match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
+        None => Value::Null,
+        Some((_, Ok(text))) => json!({ "text": text }),
+        Some((bytes, Err(_))) => json!({ "base64": STANDARD.encode(bytes) }),
+    }
+}
+
+fn refused_json(refused: &Refused) -> Value {
+    json!({ "id": refused.id, "reason": refused.reason, "detail": refused.detail })
+}
+
+fn print_json(value: &Value) {
+    println!("{}", escaped_json(&format!("{value:#}")));
+}
+
+/// `topic/partition@offset#item`.
+fn place(letter: &Letter) -> String {
+    let item = letter.item.map_or_else(String::new, |item| format!("#{item}"));
+    format!("{}/{}@{}{item}", letter.topic, letter.partition, letter.offset)
+}
+
+fn time(moment: DateTime<Utc>) -> String {
+    moment.to_rfc3339_opts(SecondsFormat::Secs, true)
+}

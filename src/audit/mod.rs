@@ -1,0 +1,26 @@
+//! Reconciles what the log holds with what the database says of it. Pure: no I/O, no clock.
+//!
+//! ```text
+//! books, checkpoints, log's range ── plan ──> from where to where, and which counts are held against it
+//! records ── chunk ──> readings, as the log has them
+//! look-ups in the tables ── fates ──> where each reading is
+//! plan, fates, removals ── judge ──> differences, and notes that are none
+//! ```
+//!
+//! What is sound to compare, and what is not, stands in `docs/audit.md`.
+
+mod chunk;
+mod fates;
+mod judge;
+mod plan;
+mod remark;
+mod report;
+mod table;
+
+pub use chunk::{ChunkBuilder, Item, LogChunk};
+pub use fates::{Example, Fates, Finding, Whereabouts};
+pub use judge::{Evidence, Judged, LetterBooks, judge, judge_overwritten, judge_table};
+pub use plan::{Books, Checkpoint, Obstacle, Plan, Point, Resume, plan};
+pub use remark::{Difference, Note};
+pub use report::{Audited, PartitionReport, Report, TableReport};
+pub use table::TableBooks;

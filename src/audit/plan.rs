@@ -1,0 +1,202 @@
+//! Which part of a partition's log is audited, and which counts are held against it.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::{batch::Tally, kafka::Watermarks};
+
+/// A row of `ingest_offsets`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Books {
+    /// The partition.
+    pub partition: i32,
+    /// The topic that the offsets belong to.
+    pub topic_id: String,
+    /// Where ingestion began.
+    pub first_offset: i64,
+    /// First offset that is not stored.
+    pub next_offset: i64,
+    /// Fates of all readings so far.
+    pub tally: Tally,
+}
+
+/// A row of `audit_checkpoints`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The partition.
+    pub partition: i32,
+    /// The topic that the offset belongs to.
+    pub topic_id: String,
+    /// The counts at an offset.
+    pub point: Point,
+    /// Nothing before it is looked at.
+    pub starts_anew: bool,
+    /// When it was kept.
+    pub kept_at: DateTime<Utc>,
+}
+
+/// Cumulative counts at an offset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Point {
+    /// The first offset that is not in the counts.
+    pub offset: i64,
+    /// Fates of the readings before it.
+    pub tally: Tally,
+    /// Dead letters that were removed by then, where that is known; else 0.
+    pub letters_removed: i64,
+}
+
+/// Where an earlier round ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The topic that the offset belongs to.
+    pub topic_id: String,
+    /// The counts there.
+    pub point: Point,
+    /// When they were read.
+    pub taken_at: DateTime<Utc>,
+}
+
+/// What is audited of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The first offset that is read.
+    pub from: i64,
+    /// The first offset that is not.
+    pub until: i64,
+    /// From where on counts are held against the log; none where it does not reach back to any that are known.
+    pub counted_from: Option<Point>,
+}
+
+/// Why a partition cannot be audited: its log and its stored offset contradict each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// The topic of this name is not the one whose offsets are stored.
+    TopicRecreated,
+    /// The stored offset lies past the log's end.
+    OffsetPastEnd,
+    /// The stored offset lies before the log's start: records that were never read are gone.
+    RecordsExpired,
+    /// The topic has no such partition.
+    NoSuchPartition,
+}
+
+/// Decides what is audited. `log` is the partition's range as Kafka tells it after the books were read.
+pub fn plan(
+    books: &Books,
+    checkpoints: &[Checkpoint],
+    resume: Option<&Resume>,
+    topic_id: &str,
+    log: Option<Watermarks>,
+) -> Result<Plan, Obstacle> {
+    if books.topic_id != topic_id {
+        return Err(Obstacle::TopicRecreated);
+    }
+    let log = log.ok_or(Obstacle::NoSuchPartition)?;
+    if books.next_offset > log.high {
+        return Err(Obstacle::OffsetPastEnd);
+    }
+    if books.next_offset < log.low {
+        return Err(Obstacle::RecordsExpired);
+    }
+    let until = books.next_offset;
+    let ours = || {
+        checkpoints.iter().filter(|kept| {
+            kept.partition == books.partition && kept.topic_id == topic_id && kept.point.offset <= until
+        })
+    };
+    let anew = ours().filter(|kept| kept.starts_anew).max_by_key(|kept| kept.point.offset);
+    if let Some(resume) = resume.filter(|resume| {
+        resume.topic_id == topic_id
+            && (log.low..=until).contains(&resume.point.offset)
+            && anew.is_none_or(|anew| anew.kept_at < resume.taken_at)
+    }) {
+        return Ok(Plan { from: resume.point.offset, until, counted_from: Some(resume.point) });
+    }
+    let start = match anew {
+        Some(anew) => anew.point,
+        None => Point { offset: books.first_offset, ..Point::default() },
+    };
+    let counted_from = if start.offset >= log.low {
+        Some(start)
+    } else {
+        ours().map(|kept| kept.point).filter(|point| point.offset >= log.low).min_by_key(|point| point.offset)
+    };
+    Ok(Plan { from: start.offset.max(log.low), until, counted_from })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(stored: i64) -> Tally {
+        Tally { stored, ..Tally::default() }
+    }
+
+    fn books(next_offset: i64) -> Books {
+        let topic_id = "t".to_owned();
+        Books { partition: 0, topic_id, first_offset: 10, next_offset, tally: tally(next_offset) }
+    }
+
+    fn kept(offset: i64, stored: i64, starts_anew: bool, second: i64) -> Checkpoint {
+        let point = Point { offset, tally: tally(stored), letters_removed: 0 };
+        let kept_at = DateTime::from_timestamp(second, 0).unwrap();
+        Checkpoint { partition: 0, topic_id: "t".to_owned(), point, starts_anew, kept_at }
+    }
+
+    fn planned(checkpoints: &[Checkpoint], low: i64) -> (i64, Option<(i64, i64)>) {
+        let log = Watermarks { low, high: 200 };
+        let plan = plan(&books(100), checkpoints, None, "t", Some(log)).unwrap();
+        assert_eq!(plan.until, 100);
+        (plan.from, plan.counted_from.map(|point| (point.offset, point.tally.stored)))
+    }
+
+    #[test]
+    fn counting_begins_where_the_log_and_the_counts_both_are() {
+        let checkpoints = [kept(40, 30, false, 1), kept(60, 50, false, 2), kept(80, 70, false, 3)];
+        assert_eq!(planned(&checkpoints, 0), (10, Some((10, 0))), "what is before was never read");
+        assert_eq!(planned(&checkpoints, 10), (10, Some((10, 0))));
+        assert_eq!(planned(&checkpoints, 11), (11, Some((40, 30))));
+        assert_eq!(planned(&checkpoints, 60), (60, Some((60, 50))));
+        assert_eq!(planned(&checkpoints, 81), (81, None));
+        assert_eq!(planned(&[], 100), (100, None));
+    }
+
+    #[test]
+    fn nothing_is_looked_at_before_a_new_start() {
+        let checkpoints = [kept(20, 900, false, 1), kept(30, 1_000, true, 2), kept(50, 1_020, false, 3)];
+        assert_eq!(planned(&checkpoints, 0), (30, Some((30, 1_000))));
+        assert_eq!(planned(&checkpoints, 31), (31, Some((50, 1_020))));
+    }
+
+    #[test]
+    fn a_round_goes_on_where_the_last_one_ended_unless_the_offset_was_moved() {
+        let at = |offset, second| Resume {
+            topic_id: "t".to_owned(),
+            point: Point { offset, tally: tally(70), letters_removed: 2 },
+            taken_at: DateTime::from_timestamp(second, 0).unwrap(),
+        };
+        let log = Watermarks { low: 50, high: 200 };
+        let from = |checkpoints: &[Checkpoint], resume| {
+            plan(&books(100), checkpoints, Some(&resume), "t", Some(log)).unwrap()
+        };
+        assert_eq!(from(&[], at(80, 5)), Plan { from: 80, until: 100, counted_from: Some(at(80, 5).point) });
+        assert_eq!(from(&[], at(49, 5)).from, 50, "the log's start has passed it");
+        assert_eq!(from(&[], at(101, 5)).from, 50, "the offset went back");
+        assert_eq!(from(&[kept(60, 90, true, 6)], at(80, 5)).from, 60);
+        assert_eq!(from(&[kept(60, 90, true, 4)], at(80, 5)).from, 80);
+    }
+
+    #[test]
+    fn a_log_that_contradicts_the_books_is_no_log_to_audit() {
+        let log = Watermarks { low: 50, high: 90 };
+        let planned =
+            |next, topic_id| plan(&books(next), &[], None, topic_id, Some(log)).map(|plan| plan.until);
+        assert_eq!(planned(90, "t"), Ok(90));
+        assert_eq!(planned(91, "t"), Err(Obstacle::OffsetPastEnd));
+        assert_eq!(planned(49, "t"), Err(Obstacle::RecordsExpired));
+        assert_eq!(planned(90, "u"), Err(Obstacle::TopicRecreated));
+        assert_eq!(plan(&books(90), &[], None, "t", None), Err(Obstacle::NoSuchPartition));
+    }
+}

@@ -1,0 +1,234 @@
+//! Differences and notes, each with a name for machines and words for people.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use super::Obstacle;
+
+/// Something that must not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// The partition's log and its stored offset contradict each other.
+    Obstacle(Obstacle),
+    /// The stored offsets of the topic are another cluster's.
+    OtherCluster {
+        /// Whose they are.
+        stored: String,
+    },
+    /// Stored, duplicates and dead-lettered do not add up to what the log holds.
+    Counts {
+        /// Readings in the log.
+        log: i64,
+        /// Readings counted for the same offsets.
+        counted: i64,
+    },
+    /// Readings that are in neither table, and more than removed dead letters explain.
+    Unaccounted {
+        /// How many.
+        readings: i64,
+    },
+    /// Dead letters that are counted, not there, and not counted as removed.
+    LettersMissing {
+        /// How many.
+        letters: i64,
+    },
+    /// More dead letters of these offsets than are counted.
+    LettersUncounted {
+        /// How many.
+        letters: i64,
+    },
+    /// Rows whose values are not the log's, and more than duplicates explain.
+    OtherValues {
+        /// Readings that have such a row.
+        readings: i64,
+        /// How many of them duplicates explain.
+        explained: i64,
+    },
+    /// The table has fewer rows than are counted.
+    RowsMissing {
+        /// How many.
+        rows: i64,
+    },
+}
+
+impl Difference {
+    /// Every name, for metrics.
+    pub const KINDS: [&'static str; 11] = [
+        "topic_recreated",
+        "offset_past_end",
+        "records_expired",
+        "no_such_partition",
+        "other_cluster",
+        "counts",
+        "unaccounted",
+        "letters_missing",
+        "letters_uncounted",
+        "other_values",
+        "rows_missing",
+    ];
+
+    /// A name for machines and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Obstacle(Obstacle::TopicRecreated) => "topic_recreated",
+            Self::Obstacle(Obstacle::OffsetPastEnd) => "offset_past_end",
+            Self::Obstacle(Obstacle::RecordsExpired) => "records_expired",
+            Self::Obstacle(Obstacle::NoSuchPartition) => "no_such_partition",
+            Self::OtherCluster { .. } => "other_cluster",
+            Self::Counts { .. } => "counts",
+            Self::Unaccounted { .. } => "unaccounted",
+            Self::LettersMissing { .. } => "letters_missing",
+            Self::LettersUncounted { .. } => "letters_uncounted",
+            Self::OtherValues { .. } => "other_values",
+            Self::RowsMissing { .. } => "rows_missing",
+        }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Obstacle(Obstacle::TopicRecreated) => {
+                f.write_str("the topic was deleted and made anew: the stored offset is of the old one")
+            }
+            Self::Obstacle(Obstacle::OffsetPastEnd) => {
+                f.write_str("the stored offset lies past the end of the log")
+            }
+            Self::Obstacle(Obstacle::RecordsExpired) => {
+                f.write_str("the log no longer has the records after the stored offset: they were never read")
+            }
+            Self::Obstacle(Obstacle::NoSuchPartition) => f.write_str("the topic has no such partition"),
+            Self::OtherCluster { stored } => {
+                write!(f, "the stored offsets of this topic are of another cluster, {stored}")
+            }
+            Self::Counts { log, counted } => {
+                let (what, by) =
+                    if log > counted { ("a gap", log - counted) } else { ("an overlap", counted - log) };
+                write!(f, "the log has {log} readings, the counts say {counted}: {what} of {by}")
+            }
+            Self::Unaccounted { readings } => {
+                write!(f, "{readings} readings are neither in sensor_data nor in dead_letters")
+            }
+            Self::LettersMissing { letters } => {
+                write!(f, "{letters} dead letters are gone that nobody has removed")
+            }
+            Self::LettersUncounted { letters } => {
+                write!(f, "{letters} more dead letters than were counted")
+            }
+            Self::OtherValues { readings, explained } => {
+                write!(
+                    f,
+                    "{readings} readings have another value in sensor_data, duplicates explain {explained}"
+                )
+            }
+            Self::RowsMissing { rows } => write!(f, "sensor_data has {rows} rows fewer than were stored"),
+        }
+    }
+}
+
+/// Something worth knowing that is no difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// Kafka's committed offset is past the database's, as after a restore.
+    KafkaAhead {
+        /// By so many offsets.
+        offsets: i64,
+    },
+    /// Counts are not compared: the log reaches back to no offset whose counts are known.
+    CountsUnknown,
+    /// The log is compared from its start, counts only from a later offset.
+    CountsFrom {
+        /// That offset.
+        offset: i64,
+    },
+    /// Nothing of the partition is stored.
+    NotBegun {
+        /// Offsets in its log.
+        offsets: i64,
+    },
+    /// Removed dead letters explain readings that are in neither table.
+    LettersRemoved {
+        /// How many.
+        readings: i64,
+    },
+    /// Duplicates explain readings whose row has another value.
+    OtherValues {
+        /// How many.
+        readings: i64,
+    },
+    /// Rows that came another way than through a topic.
+    ForeignRows {
+        /// How many.
+        rows: i64,
+    },
+    /// Retention dropped chunks while rows were counted.
+    RowsNotCounted,
+}
+
+impl Note {
+    /// A name for machines.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::KafkaAhead { .. } => "kafka_ahead",
+            Self::CountsUnknown => "counts_unknown",
+            Self::CountsFrom { .. } => "counts_from",
+            Self::NotBegun { .. } => "not_begun",
+            Self::LettersRemoved { .. } => "letters_removed",
+            Self::OtherValues { .. } => "other_values",
+            Self::ForeignRows { .. } => "foreign_rows",
+            Self::RowsNotCounted => "rows_not_counted",
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KafkaAhead { offsets } => write!(
+                f,
+                "the group's offset in Kafka is {offsets} ahead of the database's, as after a restore; workers go by the database"
+            ),
+            Self::CountsUnknown => {
+                f.write_str("the log reaches back to no known counts, so only single readings are compared")
+            }
+            Self::CountsFrom { offset } => write!(f, "counts are compared from offset {offset} on"),
+            Self::NotBegun { offsets } => {
+                write!(f, "nothing of it is stored yet, its log spans {offsets} offsets")
+            }
+            Self::LettersRemoved { readings } => {
+                write!(f, "{readings} readings are in neither table, as removed dead letters explain")
+            }
+            Self::OtherValues { readings } => {
+                write!(f, "{readings} readings gave way to a duplicate with another value")
+            }
+            Self::ForeignRows { rows } => {
+                write!(f, "{rows} rows of sensor_data came another way than the topic")
+            }
+            Self::RowsNotCounted => f.write_str("rows are not compared: retention dropped chunks meanwhile"),
+        }
+    }
+}
+
+fn as_kind_and_message<S: Serializer>(
+    serializer: S,
+    kind: &'static str,
+    message: &impl fmt::Display,
+) -> Result<S::Ok, S::Error> {
+    let mut fields = serializer.serialize_struct("Remark", 2)?;
+    fields.serialize_field("kind", kind)?;
+    fields.serialize_field("message", &message.to_string())?;
+    fields.end()
+}
+
+impl Serialize for Difference {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        as_kind_and_message(serializer, self.kind(), self)
+    }
+}
+
+impl Serialize for Note {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        as_kind_and_message(serializer, self.kind(), self)
+    }
+}

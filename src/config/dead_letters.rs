@@ -1,0 +1,320 @@
+//! The arguments of `sensorpipe dead-letters`, and what becomes of dead letters that nobody works through.
+
+use std::{ffi::OsStr, str::FromStr, time::Duration};
+
+use chrono::{DateTime, Datelike as _, Utc};
+use clap::{
+    Args, Subcommand,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParserFactory},
+};
+
+use super::{DatabaseConfig, IngestConfig, KafkaConfig};
+use crate::reading::{Reason, Timestamp};
+
+/// How long dead letters stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LetterRetention(pub Option<Duration>);
+
+impl FromStr for LetterRetention {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        match humantime::parse_duration(text) {
+            Ok(duration) if duration <= LONGEST => Ok(Self(Some(duration))),
+            Ok(_) => Err("at most 100 years, or `off` to keep them for ever".to_owned()),
+            Err(error) => Err(format!("{error}; a duration such as `90days`, or `off`")),
+        }
+    }
+}
+
+/// A Kafka topic that has the dead letters, too.
+#[derive(Args, Clone, Debug, Default)]
+pub struct MirrorConfig {
+    /// Topic that dead letters are copied to, for tools that look there; none where not set
+    #[arg(long, env = "DEAD_LETTER_TOPIC")]
+    pub dead_letter_topic: Option<String>,
+}
+
+impl MirrorConfig {
+    /// The topic of the mirror, for a client that knows one topic; an error where it is the one that is mirrored.
+    pub fn kafka(&self, ingest: &KafkaConfig) -> Result<Option<KafkaConfig>, MirrorsItself> {
+        match &self.dead_letter_topic {
+            Some(topic) if *topic == ingest.kafka_topic => Err(MirrorsItself),
+            topic => Ok(topic.clone().map(|kafka_topic| KafkaConfig { kafka_topic, ..ingest.clone() })),
+        }
+    }
+}
+
+/// Each dead letter would be read, and set aside, again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "DEAD_LETTER_TOPIC is KAFKA_TOPIC: dead letters would be read again, without end; name another topic"
+)]
+pub struct MirrorsItself;
+
+/// What to do with dead letters.
+#[derive(Subcommand, Clone, Debug)]
+pub enum DeadLettersCommand {
+    /// Show dead letters, the newest first
+    List(ListLetters),
+    /// Show all of one
+    Show(ShowLetter),
+    /// Store what can be stored by now, exactly once; the others stay, with the reason of today
+    Replay(ReplayConfig),
+    /// Delete dead letters for good
+    Discard(DiscardConfig),
+}
+
+/// Which dead letters to show.
+#[derive(Args, Clone, Debug)]
+pub struct ListLetters {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would go into --help")]
+    pub database: DatabaseConfig,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would go into --help")]
+    pub filter: LetterFilterConfig,
+
+    /// Most of them
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub limit: u32,
+
+    /// Only those below this id: where the page before this one ended
+    #[arg(long, value_name = "ID")]
+    pub before: Option<i64>,
+
+    /// A table for people or JSON for machines
+    #[arg(long, value_enum, default_value_t = LetterFormat::Text)]
+    pub format: LetterFormat,
+}
+
+/// The dead letter to show.
+#[derive(Args, Clone, Debug)]
+pub struct ShowLetter {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would go into --help")]
+    pub database: DatabaseConfig,
+
+    /// Its id
+    pub id: i64,
+
+    /// Lines for people or JSON for machines
+    #[arg(long, value_enum, default_value_t = LetterFormat::Text)]
+    pub format: LetterFormat,
+}
+
+/// Which dead letters to store after all.
+#[derive(Args, Clone, Debug)]
+pub struct ReplayConfig {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would go into --help")]
+    pub database: DatabaseConfig,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would go into --help")]
+    pub ingest: IngestConfig,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would go into --help")]
+    pub filter: LetterFilterConfig,
+
+    /// These
+    #[arg(value_name = "ID")]
+    pub ids: Vec<i64>,
+
+    /// All there are
+    #[arg(long)]
+    pub all: bool,
+
+    /// Only say what would come of it
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Lines for people or JSON for machines
+    #[arg(long, value_enum, default_value_t = LetterFormat::Text)]
+    pub format: LetterFormat,
+}
+
+/// Which dead letters to delete.
+#[derive(Args, Clone, Debug)]
+pub struct DiscardConfig {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would go into --help")]
+    pub database: DatabaseConfig,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would go into --help")]
+    pub filter: LetterFilterConfig,
+
+    /// These
+    #[arg(value_name = "ID")]
+    pub ids: Vec<i64>,
+
+    /// All there are
+    #[arg(long)]
+    pub all: bool,
+
+    /// Needed to delete more than one
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Lines for people or JSON for machines
+    #[arg(long, value_enum, default_value_t = LetterFormat::Text)]
+    pub format: LetterFormat,
+}
+
+/// Which dead letters are meant; all conditions together.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct LetterFilterConfig {
+    /// Only of this topic
+    #[arg(long)]
+    pub topic: Option<String>,
+
+    /// Only of this partition
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
+    pub partition: Option<i32>,
+
+    /// Only those set aside for this reason
+    #[arg(long)]
+    pub reason: Option<Reason>,
+
+    /// Only those whose record's key is this sensor's id
+    #[arg(long, value_name = "SENSOR_ID", allow_negative_numbers = true)]
+    pub sensor: Option<i32>,
+
+    /// Only those set aside then or later
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub since: Option<DateTime<Utc>>,
+
+    /// Only those set aside before then
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// How a command's answer looks.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LetterFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Its names are the public contract's, which `--help` lists.
+impl ValueParserFactory for Reason {
+    type Parser = ReasonParser;
+
+    fn value_parser() -> Self::Parser {
+        ReasonParser
+    }
+}
+
+/// See [`Reason`].
+#[derive(Clone, Copy, Debug)]
+pub struct ReasonParser;
+
+impl ReasonParser {
+    fn names() -> PossibleValuesParser {
+        PossibleValuesParser::new(Reason::ALL.map(Reason::as_str))
+    }
+}
+
+impl TypedValueParser for ReasonParser {
+    type Value = Reason;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Reason, clap::Error> {
+        Self::names().try_map(|name| name.parse::<Reason>()).parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Reason::ALL.into_iter().map(|reason| PossibleValue::new(reason.as_str()))))
+    }
+}
+
+fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
+    let time: Timestamp = text.parse().map_err(|error| format!("{error}"))?;
+    time.to_datetime()
+        .filter(|time| (1..=9_999).contains(&time.year()))
+        .ok_or_else(|| "a time is in the years 1 to 9999".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(subcommand)]
+        command: DeadLettersCommand,
+    }
+
+    fn parse(words: &str) -> Result<DeadLettersCommand, clap::Error> {
+        Cli::try_parse_from(std::iter::once("dead-letters").chain(words.split(' '))).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn filters_are_read() {
+        let words =
+            "list --reason unknown_sensor --partition 3 --since 2026-01-01 --until 1767225601 --sensor -7";
+        let Ok(DeadLettersCommand::List(list)) = parse(words) else { panic!("{:?}", parse(words)) };
+        let expected = LetterFilterConfig {
+            partition: Some(3),
+            reason: Some(Reason::UnknownSensor),
+            sensor: Some(-7),
+            since: DateTime::from_timestamp(1_767_225_600, 0),
+            until: DateTime::from_timestamp(1_767_225_601, 0),
+            ..LetterFilterConfig::default()
+        };
+        assert_eq!(list.filter, expected);
+        for words in [
+            "list --reason no_reason",
+            "list --partition -1",
+            "list --limit 0",
+            "list --limit 1001",
+            "list --since yesterday",
+            "list --until 9e14",
+            "show",
+            "show one",
+            "replay one",
+        ] {
+            assert!(parse(words).is_err(), "{words}");
+        }
+        let error = parse("list --reason no_reason").unwrap_err().to_string();
+        assert!(error.contains("time_out_of_window"), "{error}");
+    }
+
+    #[test]
+    fn letters_stay_for_a_while_or_for_ever() {
+        for (text, days) in [("off", None), ("90days", Some(90)), ("12h 12h", Some(1))] {
+            let expected = days.map(|days| Duration::from_secs(days * 86_400));
+            assert_eq!(text.parse::<LetterRetention>(), Ok(LetterRetention(expected)), "{text}");
+        }
+        for text in ["", "never", "90", "-1d", "200years"] {
+            assert!(text.parse::<LetterRetention>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_topic_does_not_mirror_itself() {
+        let ingest = KafkaConfig {
+            kafka_brokers: "b".to_owned(),
+            kafka_topic: "readings".to_owned(),
+            kafka_group: "g".to_owned(),
+        };
+        let mirror = |topic: Option<&str>| {
+            let config = MirrorConfig { dead_letter_topic: topic.map(str::to_owned) };
+            config.kafka(&ingest).map(|kafka| kafka.map(|kafka| kafka.kafka_topic))
+        };
+        assert_eq!(mirror(None), Ok(None));
+        assert_eq!(mirror(Some("letters")), Ok(Some("letters".to_owned())));
+        assert_eq!(mirror(Some("readings")), Err(MirrorsItself));
+    }
+}

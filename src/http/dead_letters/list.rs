@@ -1,0 +1,104 @@
+//! `GET /dead-letters` and `GET /dead-letters/{id}`.
+
+use axum::{
+    Json,
+    extract::{Path, RawQuery, State},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    ID, NO_SUCH_LETTER, id_of,
+    letter::{LetterBody, WholeLetterBody},
+    letter_id, refused, which,
+};
+use crate::{
+    http::{
+        Api,
+        error::{ApiError, ErrorBody, InvalidBody},
+        fault::Faults,
+        parameters::{Parameters, positive},
+    },
+    store::dead_letters::{self, Filter},
+};
+
+const LIMIT_DEFAULT: u64 = 100;
+const LIMIT_MAX: u64 = 1_000;
+
+/// A page of dead letters.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct LettersPage {
+    /// The newest first.
+    letters: Vec<LetterBody>,
+    /// What to send as `after` for the page behind this one; null on the last.
+    #[schema(example = "AAAAAAAABBI")]
+    next: Option<String>,
+}
+
+/// List dead letters
+///
+/// The newest first, page by page, without their payloads. Letters that come meanwhile appear on no later page, and never
+/// make another one appear twice or not at all.
+#[utoipa::path(
+    get, path = "/dead-letters", tag = "dead letters", operation_id = "list_dead_letters",
+    params(
+        ("topic" = Option<String>, Query, description = "Only of this topic", pattern = "^[A-Za-z0-9._-]{1,249}$", example = "sensor-readings"),
+        ("partition" = Option<i32>, Query, description = "Only of this partition", minimum = 0, example = 4),
+        ("reason" = inline(Option<which::ReasonName>), Query, description = "Only those set aside for this reason"),
+        ("sensor_id" = Option<i32>, Query, description = "Only those whose record's key is this sensor's id, as the topic's contract has it", example = 77),
+        ("since" = Option<String>, Query, description = "Only those set aside then or later; any form that a reading's timestamp has", example = "2026-11-01"),
+        ("until" = Option<String>, Query, description = "Only those set aside before then", example = "2026-11-02"),
+        ("limit" = Option<u64>, Query, description = "Most letters of a page; 100 where absent", minimum = 1, maximum = 1000, example = 100),
+        ("after" = Option<String>, Query, description = "`next` of the page before this one, whose other parameters stay as they were", pattern = "^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$", example = "AAAAAAAABBI"),
+    ),
+    responses(
+        (status = 200, description = "Letters; maybe none.", body = LettersPage),
+        (status = 422, description = "A parameter does not validate.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "partition"], "msg": "Input should be a valid integer from 0 to 2147483647", "type": "int_parsing"}]})),
+        (status = 409, description = "The api's role in the database may not do this.", body = ErrorBody, example = json!({"detail": "The api's role in the database may not do this: run `sensorpipe dead-letters` with one that may."})),
+        (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
+    ),
+)]
+pub(in crate::http) async fn list(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<LettersPage>, ApiError> {
+    let mut parameters = Parameters::of(query.as_deref());
+    let filter = Filter {
+        topic: parameters.take("topic", which::topic),
+        partition: parameters.take("partition", |text| which::partition(text.parse().ok())),
+        reason: parameters.take("reason", which::reason),
+        sensor_id: parameters.take("sensor_id", |text| which::sensor_id(text.parse().ok())),
+        since: parameters.take("since", which::time),
+        until: parameters.take("until", which::time),
+    };
+    let limit = parameters.take("limit", |text| positive(text, LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
+    let before = parameters.take("after", id_of);
+    parameters.finish()?;
+    let page = dead_letters::page(&api.pool, filter, before, limit as u32).await.map_err(refused)?;
+    let letters = page.letters.into_iter().map(Into::into).collect();
+    Ok(Json(LettersPage { letters, next: page.next.map(super::cursor_of) }))
+}
+
+/// Show a dead letter
+///
+/// With its payload and its record's headers, as they came: they hold whatever somebody sent.
+#[utoipa::path(
+    get, path = "/dead-letters/{id}", tag = "dead letters", operation_id = "show_dead_letter",
+    params(("id" = i64, Path, description = "The letter", example = 1042, minimum = 1)),
+    responses(
+        (status = 200, description = "The letter.", body = WholeLetterBody),
+        (status = 404, description = "There is no such letter, or no longer.", body = ErrorBody, example = json!({"detail": "Dead letter not found."})),
+        (status = 409, description = "The api's role in the database may not do this.", body = ErrorBody, example = json!({"detail": "The api's role in the database may not do this: run `sensorpipe dead-letters` with one that may."})),
+        (status = 422, description = "The id is none.", body = InvalidBody, example = json!({"detail": [{"loc": ["path", "id"], "msg": "Input should be a valid integer from 1 to 9223372036854775807", "type": "int_parsing"}]})),
+        (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
+    ),
+)]
+pub(in crate::http) async fn show(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<WholeLetterBody>, ApiError> {
+    let mut faults = Faults::default();
+    let Some(id) = faults.check(&ID, letter_id(&id)) else { return Err(ApiError::Invalid(faults)) };
+    let letter = dead_letters::find(&api.pool, id).await.map_err(refused)?.ok_or(NO_SUCH_LETTER)?;
+    Ok(Json(letter.into()))
+}

@@ -1,0 +1,108 @@
+//! Sends dead letters to a topic of their own, in their order.
+
+use std::time::Duration;
+
+use rdkafka::{
+    ClientContext,
+    config::RDKafkaLogLevel,
+    error::KafkaError,
+    producer::{FutureProducer, FutureRecord},
+};
+
+use super::{
+    RecordHeaders,
+    client::{client_config, log_line},
+    producer::{InvalidSettings, PublishError},
+};
+use crate::config::{KafkaConfig, KafkaSettings};
+
+/// Longest time from sending a letter to its acknowledgement; then it is sent again.
+const MESSAGE_TIMEOUT_MS: &str = "30000";
+/// A letter may hold a record that was refused because it is too large; what the topic takes is for its broker to say.
+const MESSAGE_MAX_BYTES: &str = "33554432";
+/// How much longer than the client's own timeout is waited for the client.
+const GRACE: Duration = Duration::from_secs(35);
+
+/// A record to send.
+#[derive(Debug)]
+pub struct LetterRecord<'l> {
+    /// Its key.
+    pub key: Option<&'l [u8]>,
+    /// Its value.
+    pub payload: Option<&'l [u8]>,
+    /// Its headers.
+    pub headers: RecordHeaders,
+}
+
+/// A producer of one topic.
+pub struct LetterProducer {
+    client: FutureProducer<Quiet>,
+    topic: String,
+}
+
+impl LetterProducer {
+    /// Makes the client; neither Kafka nor the topic need be there yet.
+    pub fn new(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, InvalidSettings> {
+        let ours = [
+            ("acks", "all"),
+            // One letter does not overtake another where librdkafka tries again.
+            ("enable.idempotence", "true"),
+            ("message.timeout.ms", MESSAGE_TIMEOUT_MS),
+            ("message.max.bytes", MESSAGE_MAX_BYTES),
+            ("linger.ms", "5"),
+            ("compression.type", "lz4"),
+            ("allow.auto.create.topics", "false"),
+        ];
+        let client =
+            client_config(kafka, settings, &ours).create_with_context(Quiet).map_err(InvalidSettings)?;
+        Ok(Self { client, topic: kafka.kafka_topic.clone() })
+    }
+
+    /// Sends records in their order; all are on their way before the first is waited for. Says how many from the
+    /// first on are acknowledged, and what became of the one after them. Some behind it may be in the log, too.
+    pub async fn send(&self, records: Vec<LetterRecord<'_>>) -> (usize, Result<(), PublishError>) {
+        let mut sending = Vec::with_capacity(records.len());
+        let mut refused = Ok(());
+        for record in records {
+            let to_send = FutureRecord::<[u8], [u8]> {
+                topic: &self.topic,
+                partition: None,
+                payload: record.payload,
+                key: record.key,
+                // That of the record which was set aside may be one that brokers refuse.
+                timestamp: None,
+                headers: record.headers.into_inner(),
+            };
+            match self.client.send_result(to_send) {
+                Ok(delivery) => sending.push(delivery),
+                Err((error, _)) => {
+                    refused = Err(error.into());
+                    break;
+                }
+            }
+        }
+        let sent = sending.len();
+        for (acknowledged, delivery) in sending.into_iter().enumerate() {
+            let error = match tokio::time::timeout(GRACE, delivery).await {
+                Ok(Ok(Ok(_))) => continue,
+                Ok(Ok(Err((error, _)))) => error.into(),
+                Ok(Err(_)) | Err(_) => PublishError::TimedOut,
+            };
+            return (acknowledged, Err(error));
+        }
+        (sent, refused)
+    }
+}
+
+/// Says nothing of brokers that come and go: who sends tells what fails.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!("librdkafka: {error}: {reason}");
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(level, facility, message);
+    }
+}

@@ -1,0 +1,117 @@
+//! Where readings of the log are, asked for many at a time.
+
+use std::collections::HashSet;
+
+use sqlx::{Executor, PgConnection};
+
+use crate::{
+    audit::{Finding, Item, Whereabouts},
+    config::DatabaseConfig,
+    pipeline::Log,
+    store::{StoreError, connection::connect, postgres_time::PostgresTime},
+};
+
+/// A connection for the look-ups of one partition.
+pub struct LookUp {
+    connection: PgConnection,
+    log: Log,
+    partition: i32,
+}
+
+impl LookUp {
+    /// Connects.
+    pub async fn connect(database: &DatabaseConfig, log: &Log, partition: i32) -> Result<Self, StoreError> {
+        let mut connection = connect(database, "sensorpipe audit").await?;
+        // Readings are looked up by their key. For as many as there are here the planner would rather read whole
+        // chunks, which cost the more the longer the history is.
+        connection
+            .execute(
+                "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_seqscan = off;
+                 SET enable_bitmapscan = off; SET enable_material = off; SET jit = off",
+            )
+            .await
+            .map_err(StoreError::new("preparing look-ups"))?;
+        Ok(Self { connection, log: log.clone(), partition })
+    }
+
+    /// Offset and place of the dead letters of these offsets, both inclusive.
+    pub async fn letters(
+        &mut self,
+        first: i64,
+        last: i64,
+    ) -> Result<HashSet<(i64, Option<i32>)>, StoreError> {
+        let letters: Vec<(i64, Option<i32>)> = sqlx::query_as(
+            r#"SELECT "offset", item FROM dead_letters
+               WHERE topic = $1 AND partition = $2 AND "offset" BETWEEN $3 AND $4
+                 AND coalesce(topic_id, $5) = $5"#,
+        )
+        .bind(&self.log.topic)
+        .bind(self.partition)
+        .bind(first)
+        .bind(last)
+        .bind(&self.log.topic_id)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(StoreError::new("looking up dead letters"))?;
+        Ok(letters.into_iter().collect())
+    }
+
+    /// Those of these readings that are not in `sensor_data` as they are here.
+    ///
+    /// One statement sees the rows and what removed them as of one moment. What it does not find is asked for once
+    /// more before it is called missing.
+    pub async fn findings(&mut self, readings: &[Item]) -> Result<Vec<Finding>, StoreError> {
+        let all: Vec<usize> = (0..readings.len()).collect();
+        let mut findings = self.ask(readings, &all).await?;
+        let is_missing = |finding: &Finding| finding.whereabouts == Whereabouts::Missing;
+        let missing: Vec<usize> =
+            findings.iter().filter(|finding| is_missing(finding)).map(|finding| finding.index).collect();
+        if !missing.is_empty() {
+            findings.retain(|finding| !is_missing(finding));
+            findings.extend(self.ask(readings, &missing).await?);
+            findings.sort_by_key(|finding| finding.index);
+        }
+        Ok(findings)
+    }
+
+    async fn ask(&mut self, readings: &[Item], which: &[usize]) -> Result<Vec<Finding>, StoreError> {
+        let wanted = || which.iter().filter_map(|&index| readings[index].reading.ok());
+        let times = || wanted().map(|reading| reading.time.postgres_micros());
+        let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(vec![]) };
+        // The bounds let the planner leave out chunks.
+        let found: Vec<(i64, Option<f64>, String)> = sqlx::query_as(
+            "SELECT sent.place - 1, kept.value,
+                    CASE WHEN kept.value IS NOT NULL THEN 'other_value'
+                         WHEN sent.time < (SELECT max(until) FROM expired_chunks) THEN 'expired'
+                         WHEN EXISTS (SELECT FROM removed_sensors AS removed
+                                      WHERE removed.sensor_id = sent.sensor_id) THEN 'sensor_removed'
+                         ELSE 'missing' END
+             FROM unnest($1::int[], $2::timestamptz[], $3::float8[]) WITH ORDINALITY
+                  AS sent (sensor_id, time, value, place)
+             LEFT JOIN sensor_data AS kept
+                  ON kept.sensor_id = sent.sensor_id AND kept.time = sent.time AND kept.time BETWEEN $4 AND $5
+             WHERE kept.value IS DISTINCT FROM sent.value
+             ORDER BY sent.place",
+        )
+        // The bounds differ each time, and with them the chunks: a plan for any bounds looks at all of them.
+        .persistent(false)
+        .bind(wanted().map(|reading| reading.sensor_id).collect::<Vec<_>>())
+        .bind(times().map(PostgresTime).collect::<Vec<_>>())
+        .bind(wanted().map(|reading| reading.value).collect::<Vec<_>>())
+        .bind(PostgresTime(first))
+        .bind(PostgresTime(last))
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(StoreError::new("looking up readings"))?;
+        let finding = |(place, kept, what): (i64, Option<f64>, String)| Finding {
+            index: which[place as usize],
+            whereabouts: match (kept, what.as_str()) {
+                (Some(value), _) => Whereabouts::OtherValue(value),
+                (None, "expired") => Whereabouts::Expired,
+                (None, "sensor_removed") => Whereabouts::SensorRemoved,
+                (None, _) => Whereabouts::Missing,
+            },
+        };
+        Ok(found.into_iter().map(finding).collect())
+    }
+}

@@ -1,0 +1,9 @@
+//! What an audit asks of the database. It only reads, so a role that may read will do; [`checkpoints`] are for others
+//! to keep.
+
+pub mod checkpoints;
+mod look_up;
+mod snapshot;
+
+pub use look_up::LookUp;
+pub use snapshot::{Snapshot, SnapshotStore, Wanted};

@@ -1,0 +1,228 @@
+//! Offsets, counts and sums of one moment, while workers go on.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use sqlx::{Connection, Executor, FromRow, PgConnection, Row, postgres::PgRow};
+
+use crate::{
+    audit::{Books, Checkpoint, LetterBooks, Point, TableBooks},
+    batch::Tally,
+    config::DatabaseConfig,
+    pipeline::Log,
+    store::{ConnectError, StoreError, startup::connect_within},
+};
+
+/// How long is waited for Postgres to come up.
+const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
+const DOING: &str = "reading what is to be audited";
+
+/// What a snapshot is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The log.
+    pub log: &'a Log,
+    /// Whether the rows of `sensor_data` are counted, which scans the table.
+    pub counts_rows: bool,
+}
+
+/// The database at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Which moment, by the database's clock.
+    pub taken_at: DateTime<Utc>,
+    /// The log's rows of `ingest_offsets`, in partition order.
+    pub books: Vec<Books>,
+    /// Other clusters that have offsets of a topic of this name.
+    pub other_clusters: Vec<String>,
+    /// The log's checkpoints.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Dead letters of each partition.
+    pub letters: BTreeMap<i32, LetterBooks>,
+    /// The table as a whole; none where it was not to be counted, or not in one piece.
+    pub table: Option<TableBooks>,
+}
+
+/// A connection that takes snapshots.
+pub struct SnapshotStore {
+    connection: PgConnection,
+}
+
+impl SnapshotStore {
+    /// Connects; waits up to 30 s for Postgres to come up.
+    pub async fn open(database: &DatabaseConfig) -> Result<Self, ConnectError> {
+        Ok(Self { connection: connect_within(STARTUP_PATIENCE, database, "sensorpipe audit").await? })
+    }
+
+    /// Takes a snapshot.
+    pub async fn take(&mut self, wanted: Wanted<'_>) -> Result<Snapshot, StoreError> {
+        let mut transaction = self.connection.begin().await.map_err(StoreError::new(DOING))?;
+        transaction
+            .execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            .await
+            .map_err(StoreError::new(DOING))?;
+        let (mut snapshot, expired_then) =
+            read(&mut transaction, wanted).await.map_err(StoreError::new(DOING))?;
+        transaction.commit().await.map_err(StoreError::new(DOING))?;
+        // A chunk that is dropped is gone for all at once, also for snapshots from before.
+        if expired_now(&mut self.connection).await.map_err(StoreError::new(DOING))? != expired_then {
+            snapshot.table = None;
+        }
+        Ok(snapshot)
+    }
+
+    /// Dead letters that have been removed by now, by partition.
+    pub async fn letters_removed(&mut self, log: &Log) -> Result<BTreeMap<i32, i64>, StoreError> {
+        let removed: Vec<(i32, i64)> = sqlx::query_as(
+            "SELECT partition, sum(letters)::bigint FROM dead_letter_removals WHERE topic = $1 GROUP BY partition",
+        )
+        .bind(&log.topic)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(StoreError::new("counting removed dead letters"))?;
+        Ok(removed.into_iter().collect())
+    }
+
+    /// Readings of the log that are counted as duplicates by now.
+    pub async fn duplicates(&mut self, log: &Log) -> Result<i64, StoreError> {
+        sqlx::query_scalar(
+            "SELECT coalesce(sum(duplicates), 0)::bigint FROM ingest_offsets WHERE cluster_id = $1 AND topic = $2",
+        )
+        .bind(&log.cluster_id)
+        .bind(&log.topic)
+        .fetch_one(&mut self.connection)
+        .await
+        .map_err(StoreError::new("counting duplicates"))
+    }
+}
+
+/// Also returns what retention had dropped by then.
+async fn read(
+    connection: &mut PgConnection,
+    wanted: Wanted<'_>,
+) -> Result<(Snapshot, (i64, i64)), sqlx::Error> {
+    let Wanted { log, counts_rows } = wanted;
+    let taken_at = sqlx::query_scalar("SELECT now()").fetch_one(&mut *connection).await?;
+    let expired = expired_now(connection).await?;
+    let books = sqlx::query_as(
+        "SELECT partition, topic_id, first_offset, next_offset, stored, duplicates, dead_lettered
+         FROM ingest_offsets WHERE cluster_id = $1 AND topic = $2 ORDER BY partition",
+    )
+    .bind(&log.cluster_id)
+    .bind(&log.topic)
+    .fetch_all(&mut *connection)
+    .await?;
+    let other_clusters = sqlx::query_scalar(
+        "SELECT DISTINCT cluster_id FROM ingest_offsets WHERE topic = $2 AND cluster_id <> $1 ORDER BY 1",
+    )
+    .bind(&log.cluster_id)
+    .bind(&log.topic)
+    .fetch_all(&mut *connection)
+    .await?;
+    let checkpoints = sqlx::query_as(
+        r#"SELECT partition, topic_id, "offset", stored, duplicates, dead_lettered, starts_anew, kept_at
+           FROM audit_checkpoints WHERE cluster_id = $1 AND topic = $2 AND topic_id = $3
+           ORDER BY partition, "offset""#,
+    )
+    .bind(&log.cluster_id)
+    .bind(&log.topic)
+    .bind(&log.topic_id)
+    .fetch_all(&mut *connection)
+    .await?;
+    let letters = letters(connection, &log.topic).await?;
+    let table = if counts_rows { Some(table(connection).await?) } else { None };
+    Ok((Snapshot { taken_at, books, other_clusters, checkpoints, letters, table }, expired))
+}
+
+/// Letters bear the topic's name alone, so those of all clusters are one account.
+///
+/// Where an offset was moved, records may have been counted again, whose letters are there once: no more are due then
+/// than are known of.
+async fn letters(
+    connection: &mut PgConnection,
+    topic: &str,
+) -> Result<BTreeMap<i32, LetterBooks>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT partition, coalesce(kept, 0)::bigint AS kept, coalesce(removed, 0)::bigint AS removed,
+                CASE WHEN EXISTS (SELECT FROM audit_checkpoints AS checkpoint
+                                  WHERE checkpoint.topic = $1 AND checkpoint.partition = books.partition
+                                    AND checkpoint.starts_anew)
+                     THEN least(counted, coalesce(kept, 0) + coalesce(removed, 0))
+                     ELSE counted END::bigint AS counted
+         FROM (SELECT partition, sum(dead_lettered) AS counted FROM ingest_offsets WHERE topic = $1
+               GROUP BY partition) AS books
+         LEFT JOIN (SELECT partition, count(*) AS kept FROM dead_letters WHERE topic = $1
+                    GROUP BY partition) AS there USING (partition)
+         LEFT JOIN (SELECT partition, sum(letters) AS removed FROM dead_letter_removals WHERE topic = $1
+                    GROUP BY partition) AS gone USING (partition)",
+    )
+    .bind(topic)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let books = LetterBooks {
+                counted: row.try_get("counted")?,
+                kept: row.try_get("kept")?,
+                removed: row.try_get("removed")?,
+            };
+            Ok((row.try_get("partition")?, books))
+        })
+        .collect()
+}
+
+async fn table(connection: &mut PgConnection) -> Result<TableBooks, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT (SELECT count(*) FROM sensor_data) AS rows,
+                (SELECT coalesce(sum(stored), 0)::bigint FROM ingest_offsets) AS stored,
+                (SELECT coalesce(sum(readings), 0)::bigint FROM expired_chunks) AS expired,
+                (SELECT coalesce(sum(readings), 0)::bigint FROM removed_sensors) AS sensors_removed",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(TableBooks {
+        rows: row.try_get("rows")?,
+        stored: row.try_get("stored")?,
+        expired: row.try_get("expired")?,
+        sensors_removed: row.try_get("sensors_removed")?,
+    })
+}
+
+/// Chunks and readings.
+async fn expired_now(connection: &mut PgConnection) -> Result<(i64, i64), sqlx::Error> {
+    sqlx::query_as("SELECT count(*), coalesce(sum(readings), 0)::bigint FROM expired_chunks")
+        .fetch_one(connection)
+        .await
+}
+
+impl FromRow<'_, PgRow> for Books {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            partition: row.try_get("partition")?,
+            topic_id: row.try_get("topic_id")?,
+            first_offset: row.try_get("first_offset")?,
+            next_offset: row.try_get("next_offset")?,
+            tally: tally(row)?,
+        })
+    }
+}
+
+impl FromRow<'_, PgRow> for Checkpoint {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            partition: row.try_get("partition")?,
+            topic_id: row.try_get("topic_id")?,
+            point: Point { offset: row.try_get("offset")?, tally: tally(row)?, letters_removed: 0 },
+            starts_anew: row.try_get("starts_anew")?,
+            kept_at: row.try_get("kept_at")?,
+        })
+    }
+}
+
+fn tally(row: &PgRow) -> Result<Tally, sqlx::Error> {
+    Ok(Tally {
+        stored: row.try_get("stored")?,
+        duplicates: row.try_get("duplicates")?,
+        dead_lettered: row.try_get("dead_lettered")?,
+    })
+}

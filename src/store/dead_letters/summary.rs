@@ -1,0 +1,59 @@
+//! How many letters there are, and since when.
+
+use chrono::{DateTime, Utc};
+use sqlx::{Connection, PgConnection};
+
+use crate::{
+    config::DatabaseConfig,
+    reading::Reason,
+    store::{StoreError, connection::connect, pool::Pool},
+};
+
+/// Letters of a reason are counted to here and no further, so that a count always costs little.
+pub const COUNT_MAX: i64 = 1_000_000;
+
+const DOING: &str = "counting dead letters";
+
+/// The letters of one reason.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct ReasonSummary {
+    /// The reason.
+    pub reason: String,
+    /// How many, to [`COUNT_MAX`].
+    pub letters: i64,
+    /// When the first of them was set aside; none where there is none.
+    pub oldest: Option<DateTime<Utc>>,
+    /// When the last of them was.
+    pub newest: Option<DateTime<Utc>>,
+}
+
+/// The letters of every reason, also where there are none.
+pub async fn summary(pool: &Pool) -> Result<Vec<ReasonSummary>, StoreError> {
+    pool.run(DOING, |connection| Box::pin(count(connection))).await
+}
+
+/// The same for a worker, which has no pool.
+pub async fn waiting(database: &DatabaseConfig) -> Result<Vec<ReasonSummary>, StoreError> {
+    let mut connection = connect(database, "sensorpipe metrics").await?;
+    let counted = count(&mut connection).await.map_err(StoreError::new(DOING))?;
+    connection.close().await.map_err(StoreError::new(DOING))?;
+    Ok(counted)
+}
+
+/// Everything comes from the index on reason and id; the times are those of a reason's first and last letter.
+async fn count(connection: &mut PgConnection) -> Result<Vec<ReasonSummary>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT reason,
+                (SELECT count(*) FROM (SELECT FROM dead_letters AS letter WHERE letter.reason = wanted.reason
+                                       LIMIT $2) AS counted) AS letters,
+                (SELECT received_at FROM dead_letters AS letter WHERE letter.reason = wanted.reason
+                 ORDER BY id LIMIT 1) AS oldest,
+                (SELECT received_at FROM dead_letters AS letter WHERE letter.reason = wanted.reason
+                 ORDER BY id DESC LIMIT 1) AS newest
+         FROM unnest($1::text[]) WITH ORDINALITY AS wanted (reason, place) ORDER BY place",
+    )
+    .bind(Reason::ALL.map(Reason::as_str))
+    .bind(COUNT_MAX)
+    .fetch_all(connection)
+    .await
+}

@@ -1,0 +1,8 @@
+//! `audit` against real servers: what is as it should be is clean, and nothing else is.
+
+mod differences;
+mod fates;
+mod logs;
+mod removals;
+mod site;
+mod watch;

@@ -1,0 +1,54 @@
+//! What retention and operators took away is no loss.
+
+use sensorpipe::{
+    config::RetentionStats,
+    reading::Timestamp,
+    store::{
+        Pool, drop_expired,
+        sensors::{self, Deletion, ReadingsOf},
+    },
+};
+use serde_json::json;
+
+use crate::site::{Site, reading};
+
+#[tokio::test]
+async fn chunks_that_retention_dropped_and_sensors_that_were_deleted_are_subtracted() {
+    let site = Site::new(2, 3).await;
+    // A reading a day of each sensor, for eight weeks.
+    let readings = (0..56).flat_map(|day| (1..=3).map(move |sensor| (sensor, day)));
+    let records = readings.map(|(sensor, day)| reading(sensor, 1.0, day * 86_400).partition(sensor % 2));
+    site.topic.produce(records.collect::<Vec<_>>()).await;
+    site.store_all().await;
+    site.is_clean(&[]).await;
+
+    let pool = Pool::new(&site.database.config()).unwrap();
+    let deleted = sensors::delete(&pool, 3, ReadingsOf::Delete).await.unwrap();
+    assert_eq!(deleted, Deletion::Deleted { readings: 56 });
+    let edge: Timestamp = "2024-02-01T00:00:00Z".parse().unwrap();
+    let dropped = drop_expired(&site.database.config(), edge, RetentionStats::Drop).await.unwrap();
+    assert!(dropped.len() >= 3, "{dropped:?}");
+    let left = site.database.row_count().await;
+    assert!((2 * 25..2 * 35).contains(&left), "{left} rows are left");
+
+    let audited = site.is_clean(&[]).await;
+    let expired = 2 * 56 - left;
+    assert_eq!(
+        audited.report["table"],
+        json!({"rows": left, "stored": 168, "expired": expired, "sensors_removed": 56, "foreign_rows": 0})
+    );
+    let found = |partition: usize, fate: &str| {
+        audited.partition(partition)["audited"]["found"][fate].as_i64().expect("a number")
+    };
+    assert_eq!(found(0, "expired"), expired / 2);
+    // Where both explain a reading, it is retention's.
+    assert_eq!(found(1, "expired") + found(1, "sensors_removed"), expired / 2 + 56);
+    assert_eq!(found(0, "rows") + found(1, "rows"), left);
+
+    // One more that is gone is still seen.
+    site.database
+        .execute("DELETE FROM sensor_data WHERE sensor_id = 2 AND time = '2024-02-20T00:00:00Z'")
+        .await;
+    let audited = site.differs(&[], &["rows_missing", "unaccounted"]).await;
+    assert_eq!(audited.report["examples"][0]["sensor_id"], 2);
+}
