@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::{
     task::JoinHandle,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
@@ -25,6 +25,8 @@ use crate::{
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How long the connections to Kafka stay when nobody watches: a page that is loaded anew is back sooner.
+const CLIENT_KEPT_FOR: Duration = Duration::from_secs(60);
 /// How often the group's coordinator is asked: members come and go less often than records.
 const MEMBERS_INTERVAL: Duration = Duration::from_secs(3);
 /// How often records are read for their timestamps.
@@ -69,8 +71,10 @@ pub(super) async fn run(overview: &Overview, sources: Sources) {
     };
     loop {
         if !overview.is_watched() {
-            sampler.sources.observer.rest().await;
-            overview.await_somebody().await;
+            if timeout(CLIENT_KEPT_FOR, overview.await_somebody()).await.is_err() {
+                sampler.sources.observer.rest().await;
+                overview.await_somebody().await;
+            }
             continue;
         }
         let next = Instant::now() + INTERVAL;
