@@ -18,6 +18,9 @@ RUN mkdir -p src benches/floors/src tests/support/src \
     && touch src/lib.rs benches/floors/src/lib.rs tests/support/src/lib.rs \
     && cargo build --release --locked
 
+# What --version shows; the repository itself stays out of the image. After the dependencies, for it changes often.
+ARG SENSORPIPE_COMMIT=
+ENV SENSORPIPE_COMMIT=${SENSORPIPE_COMMIT}
 COPY migrations migrations
 COPY src src
 # Cargo goes by time, and a checkout may be older than the stand-ins.

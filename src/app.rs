@@ -6,6 +6,7 @@ mod audit;
 mod checkpoints;
 mod completions;
 mod dead_letters;
+mod keep_days;
 mod keys;
 mod letters;
 mod load;
@@ -23,7 +24,6 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Subcommand;
 use clap_complete::Shell;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
@@ -31,7 +31,11 @@ use crate::config::{
     KafkaConfig, KafkaSettings, KeysCommand, LoadConfig, MetricsConfig, MirrorConfig, OffsetsCommand,
     ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
-use crate::health::Health;
+use crate::{
+    health::Health,
+    log_level::LogLevel,
+    metrics::{Exposition, Served},
+};
 
 pub use logging::start_logging;
 
@@ -182,59 +186,67 @@ pub enum Command {
     },
 }
 
-/// What every long-running role of a process shares: one health, one recorder of metrics.
+/// What every long-running role of a process shares: one health, one recorder of metrics, one level of its log.
 #[derive(Clone)]
 struct Operations {
     health: Health,
-    metrics: PrometheusHandle,
+    metrics: Exposition,
+    log_level: LogLevel,
 }
 
 impl Operations {
     /// Once a process.
-    fn start() -> anyhow::Result<Self> {
+    fn start(roles: Served, log_level: LogLevel) -> anyhow::Result<Self> {
         /// Histograms hold their samples until then, or until somebody asks for them.
         const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-        let metrics = crate::metrics::install()?;
+        let health = Health::default();
+        let metrics = crate::metrics::install(roles, &health)?;
+        tokio::spawn(logging::toggle_on_signal(log_level.clone()));
         let upkeep = metrics.clone();
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(UPKEEP_INTERVAL).await;
-                upkeep.run_upkeep();
+                upkeep.upkeep();
             }
         });
-        Ok(Self { health: Health::default(), metrics })
+        Ok(Self { health, metrics, log_level })
     }
 }
 
 /// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop. `cli` is the whole command line, which
 /// completions are made of.
-pub fn run(command: Command, cli: clap::Command) -> anyhow::Result<ExitCode> {
+pub fn run(command: Command, cli: clap::Command, log_level: LogLevel) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(cancel_on_signal(stop.clone()));
-        dispatch(command, cli, stop).await
+        dispatch(command, cli, log_level, stop).await
     })
 }
 
-async fn dispatch(command: Command, cli: clap::Command, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+async fn dispatch(
+    command: Command,
+    cli: clap::Command,
+    log_level: LogLevel,
+    stop: CancellationToken,
+) -> anyhow::Result<ExitCode> {
     let settings = KafkaSettings::from_env();
     let outcome = match command {
         Command::Migrate { database, kafka, topic, schema, mirror } => {
             migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await
         }
         Command::Api { database, kafka, http, ingest } => {
-            let operations = Operations::start()?;
+            let operations = Operations::start(Served::Api, log_level)?;
             api::run(&database, &kafka, &settings, &http, &ingest, operations, stop).await
         }
         Command::Worker { database, kafka, ingest, worker, mirror, metrics } => {
-            let operations = Operations::start()?;
+            let operations = Operations::start(Served::Worker, log_level)?;
             worker::run(&database, &kafka, &settings, &ingest, &worker, &mirror, &metrics, operations, stop)
                 .await
         }
         Command::All { database, kafka, topic, schema, http, ingest, worker, mirror } => {
             migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await?;
             let metrics = MetricsConfig { metrics_addr: None };
-            let operations = Operations::start()?;
+            let operations = Operations::start(Served::Both, log_level)?;
             let api =
                 api::run(&database, &kafka, &settings, &http, &ingest, operations.clone(), stop.clone());
             let worker = worker::run(
@@ -266,7 +278,7 @@ async fn dispatch(command: Command, cli: clap::Command, stop: CancellationToken)
         Command::Keys { command } => keys::run(command).await,
         Command::DeadLetters { command } => dead_letters::run(command).await,
         Command::Audit { database, kafka, audit, metrics } => {
-            let audit = audit::Audit { database, kafka, settings, config: audit, metrics };
+            let audit = audit::Audit { database, kafka, settings, config: audit, metrics, log_level };
             return Ok(audit.run(stop).await);
         }
         Command::Openapi => {

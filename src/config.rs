@@ -313,9 +313,17 @@ pub struct WorkerConfig {
     #[arg(long, env = "CHECKPOINT_INTERVAL", default_value = "30min", value_parser = humantime::parse_duration)]
     pub checkpoint_interval: Duration,
 
+    /// How often a worker looks for days that are over and not kept for charts, the first time after so long
+    #[arg(long, env = "KEEP_DAYS_INTERVAL", default_value = "15min", value_parser = humantime::parse_duration)]
+    pub keep_days_interval: Duration,
+
     /// Longest wait for the stored offsets on assignment; then the consumer leaves the group until Postgres answers
     #[arg(long, env = "ASSIGN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub assign_timeout: Duration,
+
+    /// A consumer whose loop does not turn for so long is stuck, which `/healthz` says
+    #[arg(long, env = "STUCK_AFTER", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub stuck_after: Duration,
 
     /// Longest wait for in-flight work when partitions are revoked or the process stops
     #[arg(long, env = "DRAIN_TIMEOUT", default_value = "15s", value_parser = humantime::parse_duration)]

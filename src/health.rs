@@ -1,13 +1,15 @@
-//! What the process knows of its own health; `/readyz` shows it.
+//! What the process knows of its own health; `/readyz` and `/healthz` show it.
 //!
-//! A [`Component`] is set by whoever talks to the thing; a [`Health`] is read by whoever is asked.
+//! A [`Component`] is set by whoever talks to the thing, a [`Pulse`] is beaten by a loop each time it turns; a
+//! [`Health`] is read by whoever is asked.
 
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use crate::reading::Timestamp;
@@ -38,6 +40,20 @@ pub struct Health(Arc<Shared>);
 struct Shared {
     stopping: AtomicBool,
     components: Mutex<BTreeMap<&'static str, (Need, Component)>>,
+    pulses: Mutex<Vec<Weak<Beats>>>,
+}
+
+/// A loop's way to say that it turns; one that was dropped is not missed. Clones beat for the same loop.
+#[derive(Clone, Debug)]
+pub struct Pulse(Arc<Beats>);
+
+#[derive(Debug)]
+struct Beats {
+    name: String,
+    started: Instant,
+    /// Milliseconds from the start to the last beat.
+    last_ms: AtomicU64,
+    stuck_after: Duration,
 }
 
 /// One part's handle to say how it is; clones speak for the same part.
@@ -70,6 +86,23 @@ impl Health {
         component
     }
 
+    /// Adds a loop that is stuck when it has not beaten for so long; it begins now.
+    pub fn pulse(&self, name: String, stuck_after: Duration) -> Pulse {
+        let beats =
+            Arc::new(Beats { name, started: Instant::now(), last_ms: AtomicU64::new(0), stuck_after });
+        let mut pulses = self.0.pulses.lock().unwrap_or_else(PoisonError::into_inner);
+        pulses.retain(|pulse| pulse.strong_count() > 0);
+        pulses.push(Arc::downgrade(&beats));
+        Pulse(beats)
+    }
+
+    /// The loops that do not turn, by name; only a restart mends that.
+    pub fn stuck(&self) -> Vec<String> {
+        let pulses = self.0.pulses.lock().unwrap_or_else(PoisonError::into_inner);
+        let alive = pulses.iter().filter_map(Weak::upgrade);
+        alive.filter(|beats| beats.is_stuck()).map(|beats| beats.name.clone()).collect()
+    }
+
     /// From now on the process is not ready, whatever its components say.
     pub fn stopping(&self) {
         self.0.stopping.store(true, Ordering::Relaxed);
@@ -89,6 +122,24 @@ impl Health {
             })
             .collect();
         Report { ready, stopping, components }
+    }
+}
+
+impl Pulse {
+    /// The loop turns. Costs a look at the clock.
+    pub fn beat(&self) {
+        self.0.last_ms.store(self.0.elapsed_ms(), Ordering::Relaxed);
+    }
+}
+
+impl Beats {
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn is_stuck(&self) -> bool {
+        let silent_ms = self.elapsed_ms().saturating_sub(self.last_ms.load(Ordering::Relaxed));
+        Duration::from_millis(silent_ms) > self.stuck_after
     }
 }
 
@@ -169,6 +220,20 @@ mod tests {
         assert!(state == State::Up && since > started);
         kafka.up();
         assert_eq!(kafka.state_since().1, since);
+    }
+
+    #[test]
+    fn a_loop_that_does_not_turn_is_stuck_until_it_does_or_ends() {
+        let health = Health::default();
+        let (quick, slow) = (
+            health.pulse("quick".to_owned(), Duration::from_millis(1)),
+            health.pulse("slow".to_owned(), Duration::from_secs(3_600)),
+        );
+        std::thread::sleep(Duration::from_millis(10));
+        assert_eq!(health.stuck(), ["quick"]);
+        slow.beat();
+        drop(quick);
+        assert!(health.stuck().is_empty());
     }
 
     #[test]

@@ -21,6 +21,7 @@
 //! | [`load`] | what the load generator sends, when, and what came of it | SQL, librdkafka |
 //! | [`access`] | tokens and what a key allows | I/O |
 //! | [`health`] | what `/readyz` shows, said by the parts themselves | I/O |
+//! | [`metrics`] | every metric: its name, help, labels, buckets | what they are recorded for |
 //! | [`app`] | which tasks a role runs and in which order they stop | everything else |
 //!
 //! Invariants:
@@ -41,8 +42,10 @@ pub mod health;
 pub mod http;
 pub mod kafka;
 pub mod load;
+pub mod log_level;
 pub mod metrics;
 pub mod pipeline;
 pub mod reading;
 pub mod seed;
 pub mod store;
+pub mod version;

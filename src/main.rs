@@ -15,7 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Sensor readings from HTTP and Kafka into TimescaleDB, each stored exactly once.
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(version = sensorpipe::version::VERSION_AND_COMMIT, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -29,6 +29,6 @@ fn main() -> anyhow::Result<ExitCode> {
         anyhow::bail!(".env: {fault}");
     }
     let cli = Cli::try_parse().unwrap_or_else(|error| config::without_secrets(error).exit());
-    app::start_logging(&cli.log)?;
-    app::run(cli.command, Cli::command())
+    let log_level = app::start_logging(&cli.log)?;
+    app::run(cli.command, Cli::command(), log_level)
 }

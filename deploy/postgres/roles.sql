@@ -90,20 +90,30 @@ BEGIN
             ('daily_stats', 'SELECT', 'sensorpipe_reader'),
             ('ingest_offsets', 'SELECT', 'sensorpipe_reader'),
             ('dead_letters', 'SELECT', 'sensorpipe_reader'),
+            ('dead_letter_removals', 'SELECT', 'sensorpipe_reader'),
+            ('offset_moves', 'SELECT', 'sensorpipe_reader'),
+            ('audit_checkpoints', 'SELECT', 'sensorpipe_reader'),
+            ('removed_sensors', 'SELECT', 'sensorpipe_reader'),
+            ('expired_chunks', 'SELECT', 'sensorpipe_reader'),
 
             ('sensors', 'UPDATE (description)', 'sensorpipe_writer'), -- to lock
             -- DELETE takes away the stand-in row that makes a chunk.
             ('sensor_data', 'INSERT, DELETE', 'sensorpipe_writer'),
             ('ingest_offsets', 'INSERT, UPDATE', 'sensorpipe_writer'),
-            ('dead_letters', 'INSERT', 'sensorpipe_writer'),
-            ('daily_stats', 'UPDATE, DELETE', 'sensorpipe_writer'), -- UPDATE to lock
+            -- Letters expire, and are marked once DEAD_LETTER_TOPIC has them.
+            ('dead_letters', 'INSERT, UPDATE (mirrored_at), DELETE', 'sensorpipe_writer'),
+            ('dead_letter_removals', 'INSERT, UPDATE', 'sensorpipe_writer'),
+            ('audit_checkpoints', 'INSERT, DELETE', 'sensorpipe_writer'),
+            ('daily_stats', 'INSERT, UPDATE, DELETE', 'sensorpipe_writer'),
 
             ('sensors', 'INSERT, UPDATE, DELETE', 'sensorpipe_api'),
-            ('daily_stats', 'INSERT', 'sensorpipe_api'),
+            ('removed_sensors', 'INSERT', 'sensorpipe_api'),
+            ('daily_stats', 'INSERT, UPDATE', 'sensorpipe_api'),
             ('api_keys', 'SELECT', 'sensorpipe_api'),
 
             ('api_keys', 'INSERT, UPDATE', 'sensorpipe_admin'),
-            ('dead_letters', 'UPDATE, DELETE', 'sensorpipe_admin')
+            ('dead_letters', 'UPDATE', 'sensorpipe_admin'),
+            ('offset_moves', 'INSERT', 'sensorpipe_admin')
         ) AS granted (relation, privileges, role)
         WHERE to_regclass(relation) IS NOT NULL
     LOOP

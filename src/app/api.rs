@@ -30,7 +30,7 @@ pub(super) async fn run(
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Operations { health, metrics } = operations;
+    let Operations { health, metrics, log_level } = operations;
     let failed = CancellationToken::new();
     let kafka_health = health.component("kafka", Need::Required);
     let producer =
@@ -76,7 +76,13 @@ pub(super) async fn run(
     background.spawn(api.serve_live(observer, kafka_health, postgres_health, serve_stop.clone()));
     background.close();
 
-    let router = http::router(api, keys.clone(), &http.cors_allow_origins, health.clone(), metrics);
+    let (primary, reading) = (pool.clone(), reads.clone());
+    metrics.collect_with(move || {
+        primary.measure();
+        reading.measure();
+    });
+    let operations = http::Operations { health: health.clone(), metrics, log_level };
+    let router = http::router(api, keys.clone(), &http.cors_allow_origins, operations);
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let server = tokio::spawn(http::serve(listener, router, serve_limits(http), serve_stop.clone()));
     tokio::select! {

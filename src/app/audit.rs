@@ -14,6 +14,8 @@ use super::Operations;
 use crate::{
     audit::Report,
     config::{AuditConfig, AuditFormat, DatabaseConfig, KafkaConfig, KafkaSettings, MetricsConfig},
+    log_level::LogLevel,
+    metrics::Served,
     store::{self, audit::checkpoints},
 };
 
@@ -31,6 +33,7 @@ pub(super) struct Audit {
     pub(super) settings: KafkaSettings,
     pub(super) config: AuditConfig,
     pub(super) metrics: MetricsConfig,
+    pub(super) log_level: LogLevel,
 }
 
 impl Audit {
@@ -69,7 +72,7 @@ impl Audit {
     }
 
     async fn watch(&self, stop: CancellationToken) -> anyhow::Result<bool> {
-        watch::run(self, Operations::start()?, stop).await
+        watch::run(self, Operations::start(Served::Audit, self.log_level.clone())?, stop).await
     }
 
     fn print(&self, report: &Report) -> anyhow::Result<()> {

@@ -14,21 +14,51 @@ use tracing_subscriber::{
 use crate::{
     config::{LogConfig, LogFormat},
     http,
+    log_level::{LogLevel, SetFilter},
 };
 
 /// Sends log lines to stderr, so that a command's answer on stdout stays clean.
-pub fn start_logging(config: &LogConfig) -> anyhow::Result<()> {
+///
+/// The handle changes the level while the process runs.
+pub fn start_logging(config: &LogConfig) -> anyhow::Result<LogLevel> {
     let filter = EnvFilter::try_new(&config.log_level)?;
     let is_terminal = std::io::stderr().is_terminal();
     let subscriber =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal);
-    match config.log_format {
+    let set: SetFilter = match config.log_format {
         LogFormat::Text => {
-            subscriber.map_event_format(|lines| NamesRequest::Text(lines.with_ansi(is_terminal))).init();
+            let subscriber = subscriber
+                .map_event_format(|lines| NamesRequest::Text(lines.with_ansi(is_terminal)))
+                .with_filter_reloading();
+            let handle = subscriber.reload_handle();
+            subscriber.init();
+            Box::new(move |filter| handle.reload(filter).is_ok())
         }
-        LogFormat::Json => subscriber.json().flatten_event(true).map_event_format(NamesRequest::Json).init(),
+        LogFormat::Json => {
+            let subscriber = subscriber
+                .json()
+                .flatten_event(true)
+                .map_event_format(NamesRequest::Json)
+                .with_filter_reloading();
+            let handle = subscriber.reload_handle();
+            subscriber.init();
+            Box::new(move |filter| handle.reload(filter).is_ok())
+        }
+    };
+    Ok(LogLevel::new(&config.log_level, set))
+}
+
+/// SIGUSR1 turns this crate's debug lines on, and the next one brings back what was configured.
+///
+/// A signal, since a worker's HTTP has no keys: whoever may send one may do anything to the process as it is.
+pub(super) async fn toggle_on_signal(log_level: LogLevel) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut asked) = signal(SignalKind::user_defined1()) else {
+        return tracing::warn!("SIGUSR1 cannot be received; the log level stays");
+    };
+    while asked.recv().await.is_some() {
+        log_level.toggle_debug();
     }
-    Ok(())
 }
 
 /// Adds `request.id` to the lines of another format.

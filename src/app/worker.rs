@@ -6,16 +6,20 @@ use anyhow::Context;
 use tokio::{runtime::Handle, sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Operations, checkpoints::Checkpoints, letters::Letters, mirror::Mirror, retention::Retention};
+use super::{
+    Operations, checkpoints::Checkpoints, keep_days::KeepDays, letters::Letters, mirror::Mirror,
+    retention::Retention,
+};
 use crate::{
     batch::Limits,
     config::{
-        DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, MirrorConfig, WorkerConfig,
+        DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, MirrorConfig, Rollups,
+        WorkerConfig,
     },
-    health::{Component, Need},
+    health::{Component, Health, Need},
     http,
-    pipeline::{BlockedPartitions, Member, MemberConfig, MemberError},
-    store::{self, WriterConfig},
+    pipeline::{BlockedPartitions, Member, MemberConfig, MemberError, Outage},
+    store::{self, Pool, WriterConfig},
 };
 
 /// How long to wait for `migrate` when everything is started at once.
@@ -37,11 +41,9 @@ pub(super) async fn run(
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Operations { health, metrics: recorder } = operations;
+    let Operations { health, metrics: recorder, .. } = operations;
     let mirror = mirror.kafka(kafka)?.map(|kafka| Mirror::new(database, &kafka, settings)).transpose()?;
     let component = health.component("worker", Need::Required);
-    // The others are read on, and a new start of the process would mend nothing.
-    let blocked = BlockedPartitions::new(health.component("partitions", Need::Optional));
     let served = metrics.metrics_addr.map(|address| {
         tracing::info!("serving /metrics, /healthz and /readyz on http://{address}");
         tokio::spawn(http::serve_operations(address, health.clone(), recorder, stop.clone()))
@@ -51,6 +53,8 @@ pub(super) async fn run(
         () = stop.cancelled() => return Ok(()),
     }
     component.up();
+    let postgres = health.component("worker_postgres", Need::Required);
+    let probing = tokio::spawn(Pool::for_probe(database)?.watch(postgres, stop.clone()));
     let retention = Retention {
         database: database.clone(),
         acceptance: ingest.acceptance(),
@@ -73,18 +77,24 @@ pub(super) async fn run(
     if ingest.retention.is_some() {
         aside.spawn(retention.run(stop.clone()));
     }
+    if ingest.rollups == Rollups::On {
+        let keep_days = KeepDays { database: database.clone(), interval: worker.keep_days_interval };
+        aside.spawn(keep_days.run(stop.clone()));
+    }
     aside.spawn(letters.run(stop.clone()));
     aside.spawn(checkpoints.run(stop.clone()));
     if let Some(mirror) = mirror {
         aside.spawn(mirror.run(stop.clone()));
     }
-    let config = member_config(database, kafka, settings, ingest, worker, component, blocked);
+    let config = member_config(database, kafka, settings, ingest, worker, component, &health);
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {
-        let member = Member::new(config.clone(), index, Handle::current(), stop.clone());
+        let name = format!("consumer-{index}");
+        let pulse = health.pulse(name.clone(), worker.stuck_after);
+        let member = Member::new(config.clone(), index, Handle::current(), stop.clone(), pulse);
         let ended = ended.clone();
         thread::Builder::new()
-            .name(format!("consumer-{index}"))
+            .name(name)
             .spawn(move || {
                 let outcome = member.run();
                 // The role listens until every consumer has ended.
@@ -103,6 +113,7 @@ pub(super) async fn run(
         stop.cancel();
     }
     health.stopping();
+    probing.await.context("asking whether Postgres answers")?;
     while let Some(ended) = aside.join_next().await {
         ended.context("looking after what is old, the dead letters and the checkpoints")?;
     }
@@ -118,8 +129,8 @@ fn member_config(
     settings: &KafkaSettings,
     ingest: &IngestConfig,
     worker: &WorkerConfig,
-    health: Component,
-    blocked: BlockedPartitions,
+    component: Component,
+    health: &Health,
 ) -> MemberConfig {
     MemberConfig {
         database: database.clone(),
@@ -142,7 +153,10 @@ fn member_config(
         start: worker.start,
         assign_timeout: worker.assign_timeout,
         drain_timeout: worker.drain_timeout,
-        health,
-        blocked,
+        health: component,
+        kafka_health: health.component("worker_kafka", Need::Required),
+        // The others are read on, and a new start of the process would mend nothing.
+        blocked: BlockedPartitions::new(health.component("partitions", Need::Optional)),
+        outage: Outage::default(),
     }
 }

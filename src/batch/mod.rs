@@ -44,6 +44,15 @@ pub struct Span {
     pub next: i64,
 }
 
+/// The first record that a batch holds of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Oldest {
+    /// The record's timestamp.
+    pub appended: Timestamp,
+    /// The time of its first reading; none where it has no good one.
+    pub event: Option<Timestamp>,
+}
+
 /// A reading, or a record, that can never be stored.
 #[derive(Clone, Debug)]
 pub struct Rejected {
@@ -96,6 +105,8 @@ pub struct Batch {
     records: Vec<Kept>,
     bytes: Vec<u8>,
     spans: Vec<Span>,
+    /// By partition; those that hold nothing but control records have none.
+    oldest: Vec<(i32, Oldest)>,
 }
 
 /// Where a record came from and where its bytes are, in case a reading of it must be dead-lettered.
@@ -113,7 +124,15 @@ struct Kept {
 impl Batch {
     /// An empty batch.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, rows: vec![], rejected: vec![], records: vec![], bytes: vec![], spans: vec![] }
+        Self {
+            limits,
+            rows: vec![],
+            rejected: vec![],
+            records: vec![],
+            bytes: vec![],
+            spans: vec![],
+            oldest: vec![],
+        }
     }
 
     /// Takes in a record. `position` is where the partition stood before it: the offset that is stored by then.
@@ -124,6 +143,10 @@ impl Batch {
             self.rows.truncate(rows);
             self.rejected.truncate(rejected);
             self.rejected.push(Rejected { record: index, place: Place::Whole, reject });
+        }
+        if self.oldest(record.partition).is_none() {
+            let event = self.rows.get(rows).map(|row| Timestamp::from_postgres_micros(row.time));
+            self.oldest.push((record.partition, Oldest { appended: record.timestamp, event }));
         }
         self.keep(record);
         self.advance(record.partition, position, offset_after(record.offset));
@@ -150,6 +173,7 @@ impl Batch {
         self.rows.retain(|row| stays(row.record));
         self.rejected.retain(|rejected| stays(rejected.record));
         self.spans.retain(|span| !partitions.contains(&span.partition));
+        self.oldest.retain(|(partition, _)| !partitions.contains(partition));
         if self.spans.is_empty() {
             // Else the bytes of what is gone could keep a batch full for ever that has nothing to commit.
             self.clear();
@@ -163,6 +187,7 @@ impl Batch {
         self.records.clear();
         self.bytes.clear();
         self.spans.clear();
+        self.oldest.clear();
     }
 
     /// Whether there is nothing to commit.
@@ -172,15 +197,14 @@ impl Batch {
 
     /// Whether a bound is reached.
     pub fn is_full(&self) -> bool {
-        self.rows.len() + self.rejected.len() >= self.limits.max_readings
-            || self.bytes.len() >= self.limits.max_bytes
+        self.reading_count() >= self.limits.max_readings || self.bytes.len() >= self.limits.max_bytes
     }
 
     /// How many more records fit, going by those that are in; at least one, for a record is never split.
     pub fn room_in_records(&self) -> usize {
         let records = self.records.len().max(1);
         let per_record = |sum: usize| sum.div_ceil(records).max(1);
-        let readings = self.rows.len() + self.rejected.len();
+        let readings = self.reading_count();
         let by_readings = self.limits.max_readings.saturating_sub(readings) / per_record(readings);
         let by_bytes = self.limits.max_bytes.saturating_sub(self.bytes.len()) / per_record(self.bytes.len());
         by_readings.min(by_bytes).max(1)
@@ -189,6 +213,21 @@ impl Batch {
     /// Whether the batch has anything of this partition.
     pub fn has(&self, partition: i32) -> bool {
         self.spans.iter().any(|span| span.partition == partition)
+    }
+
+    /// The first record held of a partition.
+    pub fn oldest(&self, partition: i32) -> Option<Oldest> {
+        self.oldest.iter().find(|(of, _)| *of == partition).map(|&(_, oldest)| oldest)
+    }
+
+    /// Bytes of keys and values.
+    pub fn byte_count(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Good readings and those that are set aside.
+    pub fn reading_count(&self) -> usize {
+        self.rows.len() + self.rejected.len()
     }
 
     /// How far each partition goes.

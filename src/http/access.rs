@@ -64,6 +64,7 @@ pub(super) fn needed(method: &Method, route: &str) -> Option<Scopes> {
         _ if route == "/dead-letters" || route.starts_with("/dead-letters/") => {
             Some(Scopes::one(Scope::Admin))
         }
+        "/log-level" => Some(Scopes::one(Scope::Admin)),
         _ if is_reading => Some(Scopes::one(Scope::Read)),
         _ => Some(Scopes::one(Scope::Admin)),
     }
@@ -290,6 +291,7 @@ mod tests {
         assert_eq!(needed(&Method::GET, "/docs/{file}/more"), Some(READ));
         assert_eq!(needed(&Method::POST, "/sensor_data/{sensor_id}"), Some(Scopes::one(Scope::Ingest)));
         assert_eq!(needed(&Method::POST, "/sensors"), Some(Scopes::one(Scope::Admin)));
+        assert_eq!(needed(&Method::GET, "/log-level"), Some(Scopes::one(Scope::Admin)));
         assert_eq!(needed(&Method::GET, "/metrics"), None);
         for route in ["/dead-letters", "/dead-letters/{id}", "/dead-letters/summary"] {
             assert_eq!(needed(&Method::GET, route), Some(Scopes::one(Scope::Admin)), "{route}");

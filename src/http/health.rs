@@ -9,20 +9,27 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::health::{Health, State as ComponentState};
+use crate::{
+    health::{Health, State as ComponentState},
+    metrics::Exposition,
+};
 
 /// Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The process answers.
+/// Whether the process does anything.
 #[derive(Serialize, ToSchema)]
 pub(super) struct AliveBody {
+    /// `ok` or `stuck`.
     #[schema(example = "ok")]
     status: &'static str,
+    /// Loops that do not turn any more; only a restart mends that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["consumer-0"]))]
+    stuck: Vec<String>,
 }
 
 /// Whether work should be sent here.
@@ -58,20 +65,30 @@ impl From<ComponentState> for ComponentBody {
 }
 
 /// The three routes, with a state of their own.
-pub(super) fn routes(health: Health, metrics: PrometheusHandle) -> Router {
+pub(super) fn routes(health: Health, metrics: Exposition) -> Router {
     Router::new()
-        .route("/healthz", get(alive))
+        .route("/healthz", get(alive).with_state(health.clone()))
         .route("/readyz", get(ready).with_state(health))
         .route("/metrics", get(render).with_state(metrics))
 }
 
 /// Is the process alive?
+///
+/// It is while its loops turn, whatever becomes of Kafka and Postgres: a restart would not mend those.
 #[utoipa::path(
     get, path = "/healthz", tag = "operations", operation_id = "alive",
-    responses((status = 200, description = "It is.", body = AliveBody)),
+    responses(
+        (status = 200, description = "It is.", body = AliveBody, example = json!({"status": "ok"})),
+        (status = 503, description = "A loop is stuck: restart the process.", body = AliveBody, example = json!({"status": "stuck", "stuck": ["consumer-0"]})),
+    ),
 )]
-pub(super) async fn alive() -> impl IntoResponse {
-    Json(AliveBody { status: "ok" })
+pub(super) async fn alive(State(health): State<Health>) -> impl IntoResponse {
+    let stuck = health.stuck();
+    if stuck.is_empty() {
+        (StatusCode::OK, Json(AliveBody { status: "ok", stuck }))
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(AliveBody { status: "stuck", stuck }))
+    }
 }
 
 /// Should work be sent here?
@@ -94,6 +111,6 @@ pub(super) async fn ready(State(health): State<Health>) -> impl IntoResponse {
     get, path = "/metrics", tag = "operations", operation_id = "metrics",
     responses((status = 200, description = "Prometheus' text format.", body = String, content_type = "text/plain", example = "# TYPE sensorpipe_published_readings_total counter\nsensorpipe_published_readings_total 42\n")),
 )]
-pub(super) async fn render(State(metrics): State<PrometheusHandle>) -> impl IntoResponse {
+pub(super) async fn render(State(metrics): State<Exposition>) -> impl IntoResponse {
     ([(CONTENT_TYPE, METRICS_TYPE)], metrics.render())
 }

@@ -8,7 +8,7 @@
 //!                      ──> chart ── filler ────────────────────────> store
 //!                      ──> tail ── events ────────────────────────> store
 //!                      ──> overview ── events ────────────────────> store, kafka::LogObserver
-//!                      ──> dashboard, docs, health
+//!                      ──> docs, health
 //! ```
 //!
 //! [`parsing`] has what the routes make of bytes as plain functions, for fuzz targets and property tests.
@@ -31,6 +31,7 @@ mod fault;
 mod health;
 mod ingest;
 mod known_sensors;
+mod log_level;
 mod middleware;
 mod overview;
 mod parameters;
@@ -58,7 +59,6 @@ mod visibility;
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{Router, http::HeaderMap};
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
@@ -90,6 +90,8 @@ use crate::{
         LogObserver,
         producer::{Producer, Receipt},
     },
+    log_level::LogLevel,
+    metrics::Exposition,
     reading::{Acceptance, OnDuplicate, Timestamp, Window},
     store::{Pool, dead_letters::ReplayRules},
 };
@@ -271,9 +273,9 @@ impl Deref for Api {
         (name = "readings", description = "What was measured."),
         (name = "statistics", description = "What it comes to."),
         (name = "dead letters", description = "What could not be stored, and how it is worked through."),
-        (name = "operations", description = "What Kubernetes and Prometheus ask; open to all."),
+        (name = "operations", description = "What Kubernetes and Prometheus ask, open to all; and the log."),
     ),
-    paths(health::alive, health::ready, health::render)
+    paths(health::alive, health::ready, health::render, log_level::show, log_level::change)
 )]
 struct Document;
 
@@ -291,16 +293,16 @@ fn documented_routes() -> OpenApiRouter<Api> {
         .routes(routes!(queries::readings::list))
         .routes(routes!(queries::latest::of_one))
         .routes(routes!(queries::latest::of_many))
+        .routes(routes!(chart::draw))
+        .routes(routes!(tail::events))
+        .routes(routes!(overview::once))
+        .routes(routes!(overview::events))
         .routes(routes!(dead_letters::list::list))
         .routes(routes!(dead_letters::summary::show))
         .routes(routes!(dead_letters::replay::many))
         .routes(routes!(dead_letters::discard::many))
         .routes(routes!(dead_letters::list::show, dead_letters::discard::one))
         .routes(routes!(dead_letters::replay::one))
-        .routes(routes!(chart::draw))
-        .routes(routes!(tail::events))
-        .routes(routes!(overview::once))
-        .routes(routes!(overview::events))
 }
 
 /// The OpenAPI document as JSON.
@@ -308,21 +310,31 @@ pub fn openapi_document() -> String {
     document::text(documented_routes().into_openapi())
 }
 
+/// What is asked of the process itself.
+#[derive(Clone)]
+pub struct Operations {
+    /// What `/healthz` and `/readyz` answer.
+    pub health: Health,
+    /// What `/metrics` answers.
+    pub metrics: Exposition,
+    /// What `/log-level` shows and changes.
+    pub log_level: LogLevel,
+}
+
 /// Every route of the api; `keys` says who may use them, `origins` whose pages may.
-pub fn router(
-    api: Api,
-    keys: KeyRing,
-    origins: &[CorsOrigin],
-    health: Health,
-    metrics: PrometheusHandle,
-) -> Router {
+pub fn router(api: Api, keys: KeyRing, origins: &[CorsOrigin], operations: Operations) -> Router {
+    /// More than a log level takes.
+    const LOG_LEVEL_MAX_BYTES: usize = 4_096;
     let rules = Rules { timeout: api.limits.request_timeout, keys };
+    let limits = BodyLimits { max_bytes: LOG_LEVEL_MAX_BYTES, ..api.limits.body };
+    let Operations { health, metrics, log_level } = operations;
     let (routes, document) = documented_routes().split_for_parts();
     let routes = routes
         .with_state(api)
         .merge(dashboard::routes())
         .merge(docs::routes(document::text(document)))
-        .merge(health::routes(health, metrics));
+        .merge(health::routes(health, metrics))
+        .merge(log_level::routes(log_level, limits));
     let routes = finished(routes, rules);
     match cors::layer(origins) {
         // Outermost: a browser's question beforehand shows no key.
@@ -335,7 +347,7 @@ pub fn router(
 pub async fn serve_operations(
     address: std::net::SocketAddr,
     health: Health,
-    metrics: PrometheusHandle,
+    metrics: Exposition,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     /// None of the three waits for anything.

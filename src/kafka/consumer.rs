@@ -20,7 +20,8 @@ use rdkafka::{
 use super::{
     bootstrap::Bootstrap,
     client::{client_config, without_value},
-    describe::TopicQuestion,
+    describe::{DescribeError, TopicQuestion},
+    ends::Ends,
     group::{GroupEvent, Notes},
     membership::is_member,
     partition_queue::{PartitionQueue, known_end},
@@ -66,6 +67,7 @@ pub struct Consumer {
     // Declared before the client, so that they are dropped before it.
     queues: BTreeMap<i32, PartitionQueue>,
     topic_question: Option<TopicQuestion>,
+    ends: Ends,
     client: BaseConsumer<Notes>,
     topic: String,
     owner: Thread,
@@ -145,6 +147,7 @@ impl Consumer {
         Ok(Self {
             queues: BTreeMap::new(),
             topic_question: None,
+            ends: Ends::default(),
             client,
             topic: kafka.kafka_topic.clone(),
             owner,
@@ -172,7 +175,7 @@ impl Consumer {
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
                     return Err(ConsumerError::Fatal(error));
                 }
-                Some(Err(error)) => self.client.context().complain(&error),
+                Some(Err(error)) => Notes::complain(&error),
                 None => {
                     silent_polls += 1;
                     if silent_polls >= self.silent_polls {
@@ -189,20 +192,23 @@ impl Consumer {
         const LINES_AT_MOST: usize = 100;
         for _ in 0..LINES_AT_MOST {
             if let Some(Err(error)) = self.client.poll(Duration::ZERO) {
-                self.client.context().complain(&error);
+                Notes::complain(&error);
             }
         }
     }
 
     /// Takes records out of the next partition's queue, in turn, and hands them on. Never waits.
     ///
-    /// Returns how many records there were; as many zeros in a row as there are partitions mean that all are empty.
-    pub fn drain_next(&mut self, most: usize, mut each: impl FnMut(&Record<'_>)) -> usize {
+    /// Says how many records there were, and what taking them took; as many zeros in a row as there are partitions
+    /// mean that all are empty.
+    pub fn drain_next(&mut self, most: usize, mut each: impl FnMut(&Record<'_>)) -> (usize, Duration) {
         self.turn = self.turn.wrapping_add(1);
         let Some((&partition, queue)) = self.queues.iter().nth(self.turn % self.queues.len().max(1)) else {
-            return 0;
+            return (0, Duration::ZERO);
         };
+        let started = Instant::now();
         let drained = queue.drain(most);
+        let fetching = started.elapsed();
         for record in drained.records(Timestamp::now()) {
             match record {
                 Ok(record) => each(&record),
@@ -213,7 +219,7 @@ impl Consumer {
         if count > 0 {
             self.settled.insert(partition);
         }
-        count
+        (count, fetching)
     }
 
     /// Partitions that [`Self::drain_next`] goes through.
@@ -242,6 +248,7 @@ impl Consumer {
                     ))))?;
             self.queues.insert(partition, queue);
         }
+        self.ends.ask_soon();
         self.client.incremental_assign(&list).map_err(ConsumerError::Assign)
     }
 
@@ -296,9 +303,15 @@ impl Consumer {
         self.bootstrap.mend(self.client.client());
     }
 
-    /// The log's end as of the last fetch; none before the first one.
+    /// Asks the brokers now and then where the logs of these partitions end; never waits. Says how they answered.
+    pub fn ask_ends(&mut self, partitions: &[i32]) -> Option<Result<(), DescribeError>> {
+        self.ends.turn(self.client.client(), &self.topic, partitions)
+    }
+
+    /// The log's end as of the last fetch or answer; none before the first one.
     pub fn known_end(&self, partition: i32) -> Option<i64> {
-        known_end(self.client.client(), &self.topic, partition)
+        // A partition that is not fetched at the moment has grown since its last fetch.
+        known_end(self.client.client(), &self.topic, partition).max(self.ends.end(partition))
     }
 
     /// Asks the broker for a partition's first and next offset.
@@ -316,10 +329,10 @@ impl Consumer {
         identify(self.client.client(), &self.topic, timeout)
     }
 
-    /// The topic's id, whenever the cluster has answered; asks every few seconds and never waits.
+    /// The topic's id, or that there was no answer, whenever there is one; asks every few seconds and never waits.
     ///
     /// A topic that was deleted and made anew goes by the same name, and its records look like the old one's.
-    pub fn latest_topic_id(&mut self) -> Option<String> {
+    pub fn latest_topic_id(&mut self) -> Option<Result<String, DescribeError>> {
         let Some(question) = self.topic_question.take() else {
             if self.topic_asked.elapsed() >= TOPIC_INTERVAL {
                 self.topic_asked = Instant::now();
@@ -332,8 +345,7 @@ impl Consumer {
             self.topic_question = Some(question);
             return None;
         };
-        // A cluster that does not answer, or has no such topic, is noticed by the group.
-        answer.ok().map(|topic| topic.topic_id)
+        Some(answer.map(|topic| topic.topic_id))
     }
 
     /// How many partitions the topic has.

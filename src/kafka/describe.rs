@@ -51,9 +51,6 @@ pub(super) fn describe_topic<C: ClientContext>(
 /// The same question, its answer taken whenever it is there. To be dropped before the client.
 pub(super) struct TopicQuestion(Question);
 
-// SAFETY: librdkafka's queues and options are bound to no thread, and only one thread at a time has these.
-unsafe impl Send for TopicQuestion {}
-
 impl TopicQuestion {
     /// Asks; the answer, or that there is none, is due after `timeout`.
     pub(super) fn ask<C: ClientContext>(
@@ -200,10 +197,7 @@ pub(super) struct Owned<T> {
 impl<T> Owned<T> {
     /// # Safety
     /// `handle` is null, or nobody else frees it and `free` is the function that does.
-    pub(super) unsafe fn new(
-        handle: *mut T,
-        free: unsafe extern "C" fn(*mut T),
-    ) -> Result<Self, DescribeError> {
+    unsafe fn new(handle: *mut T, free: unsafe extern "C" fn(*mut T)) -> Result<Self, DescribeError> {
         NonNull::new(handle).map(|handle| Self { handle, free }).ok_or_else(|| DescribeError {
             code: RDKafkaErrorCode::InvalidArgument,
             message: "librdkafka gave no handle".to_owned(),
@@ -228,6 +222,9 @@ pub(super) struct Question {
     pub(super) queue: Owned<native::rd_kafka_queue_t>,
     timeout: Duration,
 }
+
+// SAFETY: librdkafka's queues and options are bound to no thread, and only one thread at a time has these.
+unsafe impl Send for Question {}
 
 impl Question {
     pub(super) fn new<C: ClientContext>(
@@ -261,7 +258,7 @@ impl Question {
     }
 
     /// The event of this type; none where nothing has come in time.
-    fn answer_within(
+    pub(super) fn answer_within(
         &self,
         timeout_ms: c_int,
         event_type: c_int,

@@ -45,8 +45,10 @@ pub(super) struct Notes {
     events: Mutex<VecDeque<GroupEvent>>,
     /// Nobody answers any more: rebalances take effect at once.
     closing: AtomicBool,
-    complained: Mutex<Option<Instant>>,
 }
+
+/// When a consumer of this process said last that Kafka is in trouble: it mostly is for all of them.
+static COMPLAINED: Mutex<Option<Instant>> = Mutex::new(None);
 
 impl Notes {
     /// From now on rebalances are answered at once, for nobody else will.
@@ -55,8 +57,8 @@ impl Notes {
     }
 
     /// Says that Kafka is in trouble, now and then while it is.
-    pub(super) fn complain(&self, error: &KafkaError) {
-        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn complain(error: &KafkaError) {
+        let mut complained = COMPLAINED.lock().unwrap_or_else(PoisonError::into_inner);
         if complained.is_none_or(|at| at.elapsed() >= REMINDER) {
             *complained = Some(Instant::now());
             tracing::warn!(error = %error, "Kafka reports a problem; the client goes on trying, nothing is lost");
@@ -72,13 +74,13 @@ impl Notes {
     }
 
     pub(super) fn note_record_error(&self, partition: i32, error: &KafkaError) {
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                self.note(GroupEvent::OffsetOutOfRange(partition));
-            }
-            _ => {
-                tracing::warn!(error = %error, kafka.partition = partition, "records cannot be fetched; trying on");
-            }
+        if let Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) =
+            error.rdkafka_error_code()
+        {
+            self.note(GroupEvent::OffsetOutOfRange(partition));
+        } else {
+            tracing::debug!(error = %error, kafka.partition = partition, "records cannot be fetched");
+            Self::complain(error);
         }
     }
 }

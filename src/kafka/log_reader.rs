@@ -104,7 +104,7 @@ impl LogReader {
     /// Hands on the records that are there, or waits a moment for some.
     pub fn read(&mut self, mut each: impl FnMut(&Record<'_>)) -> Result<Progress, LogError> {
         if let Some(Err(error)) = self.client.poll(Duration::ZERO) {
-            self.client.context().complain(&error);
+            Notes::complain(&error);
         }
         let drained = self.queue.drain(DRAIN_MAX);
         for record in drained.records(Timestamp::now()) {
@@ -122,7 +122,7 @@ impl LogReader {
                     Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                         return Err(LogError::StartPassed { partition: self.partition, offset: self.next });
                     }
-                    _ => self.client.context().complain(&error),
+                    _ => Notes::complain(&error),
                 },
             }
         }

@@ -6,6 +6,7 @@ mod client;
 mod committed;
 mod consumer;
 mod describe;
+mod ends;
 mod group;
 mod group_members;
 mod letter_producer;

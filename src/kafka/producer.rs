@@ -8,12 +8,14 @@ use std::{
     time::Duration,
 };
 
+use metrics::{Histogram, gauge, histogram};
 use rdkafka::{
     ClientContext,
     client::Client,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
+    statistics::Statistics,
 };
 use tokio::{
     sync::{Notify, watch},
@@ -33,7 +35,10 @@ use super::{
 use crate::{
     config::{KafkaConfig, KafkaSettings},
     health::Component,
-    metrics::PUBLISHED_READINGS,
+    metrics::{
+        PRODUCER_QUEUE_BYTES, PRODUCER_QUEUE_MAX_BYTES, PRODUCER_QUEUE_MAX_RECORDS, PRODUCER_QUEUE_RECORDS,
+        PUBLISH_SECONDS, PUBLISHED_READINGS,
+    },
 };
 
 /// A batch is split into records of at most this many bytes.
@@ -49,6 +54,8 @@ const QUEUE_MAX_KIB: &str = "65536";
 /// How long a record waits for company. Two milliseconds are below what a client notices and let one request to
 /// the broker carry hundreds of records under load; with 0 the broker's request rate is the limit.
 const LINGER_MS: &str = "2";
+/// How often librdkafka says how full its queue is; that costs it a walk over its brokers and partitions.
+const STATISTICS_MS: &str = "5000";
 
 /// How often the brokers are asked for the topic: when they answered last time, and when they did not.
 const PROBE_INTERVAL_UP: Duration = Duration::from_secs(5);
@@ -81,11 +88,13 @@ pub struct Producer {
     live_topic: Arc<watch::Sender<Option<Arc<LiveTopic>>>>,
     went_down: Arc<Notify>,
     acknowledged_readings: Arc<AtomicU64>,
+    publish_seconds: Histogram,
 }
 
 /// A record on its way to Kafka.
 pub struct Sending {
     delivery: DeliveryFuture,
+    sent: Instant,
     deadline: Instant,
 }
 
@@ -108,6 +117,7 @@ impl Producer {
             ("enable.idempotence", "true"),
             ("message.timeout.ms", &message_timeout_ms),
             ("linger.ms", LINGER_MS),
+            ("statistics.interval.ms", STATISTICS_MS),
             ("queue.buffering.max.messages", QUEUE_MAX_RECORDS),
             ("queue.buffering.max.kbytes", QUEUE_MAX_KIB),
             ("compression.type", "lz4"),
@@ -132,6 +142,7 @@ impl Producer {
             live_topic: Arc::default(),
             went_down,
             acknowledged_readings: Arc::default(),
+            publish_seconds: histogram!(PUBLISH_SECONDS),
         })
     }
 
@@ -205,9 +216,10 @@ impl Producer {
         let mut key = itoa::Buffer::new();
         let mut record = FutureRecord::to(&self.topic).key(key.format(sensor_id)).payload(payload);
         record.headers = headers.into_inner();
-        let deadline = Instant::now() + self.publish_timeout;
+        let sent = Instant::now();
+        let deadline = sent + self.publish_timeout;
         match self.client.send_result(record) {
-            Ok(delivery) => Ok(Sending { delivery, deadline }),
+            Ok(delivery) => Ok(Sending { delivery, sent, deadline }),
             Err((error, _)) => Err(recorded(error.into())),
         }
     }
@@ -216,7 +228,10 @@ impl Producer {
     pub async fn sent(&self, sending: Sending) -> Result<Receipt, PublishError> {
         // librdkafka looks for timeouts once a second, so its own answer may come late.
         match tokio::time::timeout_at(sending.deadline, sending.delivery).await {
-            Ok(Ok(Ok(delivery))) => Ok(Receipt { partition: delivery.partition, offset: delivery.offset }),
+            Ok(Ok(Ok(delivery))) => {
+                self.publish_seconds.record(sending.sent.elapsed());
+                Ok(Receipt { partition: delivery.partition, offset: delivery.offset })
+            }
             Ok(Ok(Err((error, _)))) => Err(recorded(error.into())),
             // The client is gone: the process stops.
             Ok(Err(_canceled)) => Err(recorded(PublishError::TimedOut)),
@@ -330,6 +345,13 @@ impl ClientContext for Watcher {
             // One broker's connection; librdkafka mends it, and the component tells when none is left.
             _ => tracing::debug!("librdkafka: {error}: {reason}"),
         }
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        gauge!(PRODUCER_QUEUE_RECORDS).set(statistics.msg_cnt as f64);
+        gauge!(PRODUCER_QUEUE_BYTES).set(statistics.msg_size as f64);
+        gauge!(PRODUCER_QUEUE_MAX_RECORDS).set(statistics.msg_max as f64);
+        gauge!(PRODUCER_QUEUE_MAX_BYTES).set(statistics.msg_size_max as f64);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

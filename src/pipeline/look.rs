@@ -49,7 +49,7 @@ impl Session<'_> {
             let stored = looked.stored.iter().find(|stored| stored.partition == partition);
             if let Some(seen) = self.blocked.get(&partition) {
                 // What is still to be committed moves the offset as well.
-                let is_pending = self.filling.has(partition) || self.link.in_flight.contains(&partition);
+                let is_pending = self.filling.has(partition) || self.link.in_flight.has(partition);
                 if stored != Some(seen) && !is_pending {
                     judged_anew.push(partition);
                 }

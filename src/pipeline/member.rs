@@ -10,7 +10,8 @@ use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BlockedPartitions,
+    BlockedPartitions, Outage,
+    lag::{InFlight, Lag},
     session::{Ended, Session},
     starts::PartitionStart,
     writer::{self, Job, Outcome},
@@ -18,8 +19,9 @@ use super::{
 use crate::{
     batch::{Batch, Limits},
     config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, Start},
-    health::Component,
+    health::{Component, Pulse},
     kafka::{ConsumerError, TopicError},
+    reading::Timestamp,
     store::{BatchWriter, StoreError, WriterConfig},
 };
 
@@ -50,6 +52,10 @@ pub struct MemberConfig {
     pub health: Component,
     /// Told which partitions stand still.
     pub blocked: BlockedPartitions,
+    /// Told when Kafka does not answer, and when it does again.
+    pub kafka_health: Component,
+    /// What all consumers of the process say together while batches cannot be written.
+    pub outage: Outage,
 }
 
 /// A consumer cannot go on; the process should end and say so.
@@ -72,6 +78,7 @@ pub struct Member {
     pub(super) index: usize,
     pub(super) runtime: Handle,
     pub(super) stop: CancellationToken,
+    pub(super) pulse: Pulse,
 }
 
 /// What others answer to the loop.
@@ -98,12 +105,14 @@ pub(super) struct Link {
     pub(super) jobs: mpsc::Sender<Job>,
     pub(super) answers: replies::Receiver<Reply>,
     pub(super) answer: replies::Sender<Reply>,
-    /// Partitions of the batch that is being written.
-    pub(super) in_flight: Vec<i32>,
+    /// The batch that is being written.
+    pub(super) in_flight: InFlight,
     /// Whether a look is under way.
     pub(super) look: Look,
     /// Batches that are not in use, for their memory.
     pub(super) spare: Option<Batch>,
+    /// How far behind the consumer has told to be.
+    pub(super) lag: Lag,
 }
 
 impl Link {
@@ -116,9 +125,15 @@ impl Link {
 }
 
 impl Member {
-    /// The consumer of this number in the process; it stops when `stop` is cancelled.
-    pub fn new(config: MemberConfig, index: usize, runtime: Handle, stop: CancellationToken) -> Self {
-        Self { config, index, runtime, stop }
+    /// The consumer of this number in the process; it stops when `stop` is cancelled, and beats while it turns.
+    pub fn new(
+        config: MemberConfig,
+        index: usize,
+        runtime: Handle,
+        stop: CancellationToken,
+        pulse: Pulse,
+    ) -> Self {
+        Self { config, index, runtime, stop, pulse }
     }
 
     /// Consumes until asked to stop; blocks the thread.
@@ -130,24 +145,27 @@ impl Member {
         let (answer_writer, owner) = (answer.clone(), thread::current());
         let done = move |outcome| send(&answer_writer, &owner, Reply::Wrote(outcome));
         let store = BatchWriter::new(self.config.writer.clone());
-        let health = self.config.health.clone();
-        self.runtime.spawn(writer::run(store, health, jobs_taken, abandon, done));
-        let mut link = Link { jobs, answers, answer, in_flight: vec![], look: Look::Idle, spare: None };
+        let (health, outage) = (self.config.health.clone(), self.config.outage.clone());
+        self.runtime.spawn(writer::run(store, health, outage, jobs_taken, abandon, done));
+        let (in_flight, lag) = (InFlight::default(), Lag::default());
+        let mut link = Link { jobs, answers, answer, in_flight, look: Look::Idle, spare: None, lag };
         loop {
             match Session::join(self, &mut link)? {
                 None => return Ok(()),
                 Some(session) => match session.run()? {
                     Ended::Stopped => return Ok(()),
-                    Ended::Left => self.wait_for_database(),
+                    Ended::Left => self.wait_for_database(&mut link.lag),
                 },
             }
         }
     }
 
     /// Waits, out of the group, until the database answers or the process stops.
-    fn wait_for_database(&self) {
+    fn wait_for_database(&self, lag: &mut Lag) {
         tracing::warn!("left the group, so that others may take over; waiting for Postgres to answer");
         while !self.stop.is_cancelled() {
+            self.pulse.beat();
+            lag.wait(Timestamp::now());
             let database = &self.config.database;
             if self.runtime.block_on(crate::store::answers(database)) {
                 tracing::info!("Postgres answers; joining the group again");

@@ -15,8 +15,10 @@
 mod assignment;
 mod blocked;
 mod gap;
+mod lag;
 mod look;
 mod member;
+mod outage;
 mod ownership;
 mod rebalance;
 mod session;
@@ -26,4 +28,5 @@ mod writer;
 pub use blocked::BlockedPartitions;
 pub use gap::Gap;
 pub use member::{Member, MemberConfig, MemberError};
+pub use outage::Outage;
 pub use starts::Log;

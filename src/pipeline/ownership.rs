@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     Gap, Log,
+    lag::InFlight,
     member::{MemberError, Reply, send},
     rebalance::Rebalance,
     session::Session,
@@ -18,7 +19,7 @@ use crate::{
     batch::Batch,
     config::{KafkaConfig, Start},
     kafka::{ConsumerError, GroupEvent, TopicIdentity},
-    metrics::{ASSIGNED_PARTITIONS, LAG_RECORDS, REBALANCES},
+    metrics::{ASSIGNED_PARTITIONS, REBALANCES},
     store::{Fence, StoredOffset},
 };
 
@@ -30,6 +31,7 @@ impl Session<'_> {
         match event {
             GroupEvent::Assigned(partitions) => {
                 count_rebalance("assigned");
+                self.was_assigned |= partitions.is_empty();
                 if partitions.is_empty() {
                     // Most rebalances of the group bring this one nothing.
                     self.consumer.assign(&[])?;
@@ -100,6 +102,8 @@ impl Session<'_> {
         };
         let mut logs = Vec::with_capacity(looked_at.len());
         for partition in looked_at {
+            // Each question has its bound, and there may be many.
+            self.member.pulse.beat();
             let watermarks = self.consumer.watermarks(partition, KAFKA_TIMEOUT)?;
             logs.push(PartitionLog { partition, watermarks });
         }
@@ -116,6 +120,7 @@ impl Session<'_> {
             }
         };
         self.rebalance = Rebalance::None;
+        self.was_assigned = true;
         let mut good = Vec::with_capacity(starts.len());
         for PartitionStart { stored, gap } in starts {
             match gap {
@@ -140,7 +145,7 @@ impl Session<'_> {
 
     /// Nothing of the batch was written. What is somebody else's is dropped, the rest goes again.
     pub(super) fn on_fenced(&mut self, mut batch: Batch, fences: &[Fence]) -> Result<(), MemberError> {
-        self.link.in_flight.clear();
+        self.link.in_flight = InFlight::default();
         let (mut settled, mut moved) = (BTreeSet::new(), Vec::new());
         for fence in fences {
             let Some(span) = batch.spans().iter().find(|span| span.partition == fence.partition) else {
@@ -240,7 +245,7 @@ impl Session<'_> {
 
     pub(super) fn give_up_revoked(&mut self) -> Result<(), MemberError> {
         let (filling, in_flight) = (&self.filling, &self.link.in_flight);
-        let is_pending = |partition| filling.has(partition) || in_flight.contains(&partition);
+        let is_pending = |partition| filling.has(partition) || in_flight.has(partition);
         if let Some(partitions) = self.rebalance.take_revoked(Instant::now(), is_pending) {
             self.commit_to_kafka();
             self.forget(&partitions);
@@ -253,7 +258,6 @@ impl Session<'_> {
     pub(super) fn forget(&mut self, partitions: &[i32]) {
         for &partition in partitions {
             if self.assignment.owns(partition) {
-                metrics::gauge!(LAG_RECORDS, "partition" => partition.to_string()).set(0);
                 metrics::gauge!(ASSIGNED_PARTITIONS).decrement(1);
             }
         }

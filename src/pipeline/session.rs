@@ -10,6 +10,7 @@ use std::{
 use super::{
     Log,
     assignment::{Admission, Assignment},
+    lag::InFlight,
     member::{Link, Look, Member, MemberError, Reply},
     ownership::{KAFKA_TIMEOUT, log_of},
     rebalance::Rebalance,
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     batch::{Batch, offset_after},
     kafka::Consumer,
-    metrics::LAG_RECORDS,
+    metrics::BATCH_PHASE_SECONDS,
     reading::Timestamp,
     store::StoredOffset,
 };
@@ -56,6 +57,10 @@ pub(super) struct Session<'a> {
     pub(super) blocked: BTreeMap<i32, StoredOffset>,
     pub(super) filling: Batch,
     pub(super) filling_since: Option<Instant>,
+    /// What filling the batch took: taking records, and decoding them.
+    pub(super) filling_took: (Duration, Duration),
+    /// The group has said at least once what is ours.
+    pub(super) was_assigned: bool,
     pub(super) last_housekeeping: Instant,
     pub(super) last_look: Instant,
     /// Set once the process stops: when to give up what is still in flight.
@@ -77,9 +82,16 @@ impl<'a> Session<'a> {
                     consumer.leave(LEAVE_TIMEOUT);
                     return Err(error.into());
                 }
-                Err(error) => tracing::warn!(error = %error, "waiting for Kafka"),
+                Err(error) => {
+                    // Once, for all consumers: what was never up is not said to go down.
+                    if !config.kafka_health.is_out() {
+                        tracing::warn!(error = %error, "waiting for Kafka");
+                    }
+                    config.kafka_health.down(error.to_string());
+                }
             }
             consumer.serve_log();
+            member.pulse.beat();
             consumer.mend();
             thread::park_timeout(KAFKA_PAUSE);
             if member.stop.is_cancelled() {
@@ -88,6 +100,7 @@ impl<'a> Session<'a> {
             }
         };
         link.outdate_look();
+        config.kafka_health.up();
         let filling = link.spare.take().unwrap_or_else(|| Batch::new(config.limits));
         Ok(Some(Self {
             member,
@@ -99,6 +112,8 @@ impl<'a> Session<'a> {
             blocked: BTreeMap::new(),
             filling,
             filling_since: None,
+            filling_took: (Duration::ZERO, Duration::ZERO),
+            was_assigned: false,
             last_housekeeping: Instant::now(),
             last_look: Instant::now(),
             drain_deadline: None,
@@ -109,6 +124,7 @@ impl<'a> Session<'a> {
     /// The loop. Nothing in it waits but the park at its end, which ends when there is something to do.
     pub(super) fn run(mut self) -> Result<Ended, MemberError> {
         loop {
+            self.member.pulse.beat();
             while let Some(event) = self.consumer.poll_group()? {
                 self.on_group_event(event)?;
             }
@@ -141,7 +157,7 @@ impl<'a> Session<'a> {
                 Ok(())
             }
             Reply::Wrote(Outcome::Committed(batch)) => {
-                self.link.in_flight.clear();
+                self.link.in_flight = InFlight::default();
                 for span in batch.spans() {
                     self.assignment.committed(span.partition, span.next);
                 }
@@ -163,18 +179,25 @@ impl<'a> Session<'a> {
             return 0;
         }
         let (mut taken, mut empty) = (0, 0);
+        let (started, mut fetching) = (Instant::now(), Duration::ZERO);
         let window = self.member.config.ingest.acceptance().window(Timestamp::now());
         let Self { consumer, filling, assignment, .. } = self;
         while !filling.is_full() && empty < consumer.partition_count() {
             let most = filling.room_in_records().min(taken.clamp(FIRST_DRAIN, MAX_DRAIN));
-            let count = consumer.drain_next(most, |record| {
+            let (count, took) = consumer.drain_next(most, |record| {
                 if let Admission::Take { position } = assignment.admit(record.partition, record.offset) {
                     filling.push(record, position, &window);
                     assignment.advance(record.partition, offset_after(record.offset));
                 }
             });
             taken += count;
+            fetching += took;
             empty = if count == 0 { empty + 1 } else { 0 };
+        }
+        if taken > 0 {
+            let (fetch, decode) = &mut self.filling_took;
+            *fetch += fetching;
+            *decode += started.elapsed().saturating_sub(fetching);
         }
         if !self.filling.is_empty() {
             self.filling_since.get_or_insert_with(Instant::now);
@@ -192,12 +215,17 @@ impl<'a> Session<'a> {
         }
         let next = self.link.spare.take().unwrap_or_else(|| Batch::new(self.member.config.limits));
         let batch = std::mem::replace(&mut self.filling, next);
-        self.filling_since = None;
+        let (fetch, decode) = std::mem::take(&mut self.filling_took);
+        let filled = self.filling_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        let wait = filled.saturating_sub(fetch + decode);
+        for (phase, took) in [("fetch", fetch), ("decode", decode), ("wait", wait)] {
+            metrics::histogram!(BATCH_PHASE_SECONDS, "phase" => phase).record(took);
+        }
         self.send_to_writer(batch);
     }
 
     pub(super) fn send_to_writer(&mut self, batch: Batch) {
-        self.link.in_flight = batch.spans().iter().map(|span| span.partition).collect();
+        self.link.in_flight = InFlight::of(&batch);
         let job = Job::Write { log: Arc::clone(&self.log), batch };
         if self.link.jobs.try_send(job).is_err() {
             // One batch and one look fit always; only a writer that is gone refuses.
@@ -213,10 +241,7 @@ impl<'a> Session<'a> {
         }
         self.last_housekeeping = Instant::now();
         self.consumer.mend();
-        if self.consumer.latest_topic_id().is_some_and(|topic_id| topic_id != self.log.topic_id) {
-            tracing::warn!("the topic was deleted and made anew: what is read is not what was read before");
-            self.must_leave = true;
-        }
+        self.look_at_topic();
         if is_idle {
             for (partition, position) in self.consumer.positions() {
                 if let Some(before) = self.assignment.position(partition).filter(|before| *before < position)
@@ -228,11 +253,24 @@ impl<'a> Session<'a> {
             }
         }
         self.commit_to_kafka();
-        for (partition, stored) in self.assignment.stored() {
-            if let Some(end) = self.consumer.known_end(partition) {
-                metrics::gauge!(LAG_RECORDS, "partition" => partition.to_string())
-                    .set((end - stored).max(0) as f64);
+        self.tell_lag();
+    }
+
+    /// Whether Kafka answers, and with the topic that it was.
+    fn look_at_topic(&mut self) {
+        let health = &self.member.config.kafka_health;
+        match self.consumer.latest_topic_id() {
+            Some(Ok(topic_id)) => {
+                health.up();
+                if topic_id != self.log.topic_id {
+                    tracing::warn!(
+                        "the topic was deleted and made anew: what is read is not what was read before"
+                    );
+                    self.must_leave = true;
+                }
             }
+            Some(Err(error)) => health.down(error.to_string()),
+            None => {}
         }
     }
 

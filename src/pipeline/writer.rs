@@ -6,12 +6,15 @@ use rand::Rng;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::Log;
+use super::{Log, Outage};
 use crate::{
-    batch::Batch,
+    batch::{Batch, Tally},
     health::Component,
-    metrics::{BATCH_READINGS, BATCHES, DEAD_LETTERS, FENCES, READINGS, WRITE_RETRIES, WRITE_SECONDS},
-    store::{BatchWriter, Fence, StoreError, StoredOffset, Written},
+    metrics::{
+        BATCH_BYTES, BATCH_PHASE_SECONDS, BATCH_READINGS, BATCHES, DEAD_LETTERS, FENCES, READINGS,
+        WRITE_RETRIES, WRITE_SECONDS,
+    },
+    store::{BatchWriter, Fence, Phases, Report, StoredOffset, Written},
 };
 
 /// What the writer is asked for; the log is the one that the offsets belong to.
@@ -41,16 +44,11 @@ pub(super) struct Looked {
 /// First and longest pause before a failed write is tried again.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// A failure that goes on for so long makes the worker unready.
-const UNWELL_AFTER: Duration = Duration::from_secs(5);
-
-/// How often a failure that goes on is logged.
-const REMINDER: Duration = Duration::from_secs(30);
-
 /// Takes jobs until the channel closes. `abandon` ends the retries of one that cannot be written in time.
 pub(super) async fn run(
     mut store: BatchWriter,
     health: Component,
+    outage: Outage,
     mut jobs: mpsc::Receiver<Job>,
     abandon: CancellationToken,
     done: impl Fn(Outcome),
@@ -58,7 +56,7 @@ pub(super) async fn run(
     while let Some(job) = jobs.recv().await {
         let working = async {
             match job {
-                Job::Write { log, batch } => write(&mut store, &health, &log, batch).await,
+                Job::Write { log, batch } => write(&mut store, &health, &outage, &log, batch).await,
                 Job::Look { log, partitions } => look(&mut store, &log, partitions).await,
             }
         };
@@ -79,84 +77,54 @@ async fn look(store: &mut BatchWriter, log: &Log, partitions: Vec<i32>) -> Outco
     }
 }
 
-async fn write(store: &mut BatchWriter, health: &Component, log: &Log, batch: Batch) -> Outcome {
-    let mut trouble = Trouble::default();
+async fn write(
+    store: &mut BatchWriter,
+    health: &Component,
+    outage: &Outage,
+    log: &Log,
+    batch: Batch,
+) -> Outcome {
+    let mut trouble = outage.trouble(health);
     loop {
         let started = Instant::now();
         match store.write(log, &batch).await {
             Ok(Written::Committed(report)) => {
-                trouble.over(health);
-                metrics::histogram!(WRITE_SECONDS).record(started.elapsed());
-                metrics::histogram!(BATCH_READINGS)
-                    .record((batch.rows().len() + batch.rejected().len()) as f64);
-                metrics::counter!(BATCHES).increment(1);
-                metrics::counter!(READINGS, "fate" => "stored").increment(report.total.stored as u64);
-                metrics::counter!(READINGS, "fate" => "duplicate").increment(report.total.duplicates as u64);
-                metrics::counter!(READINGS, "fate" => "dead_lettered")
-                    .increment(report.total.dead_lettered as u64);
-                for (reason, count) in report.reasons {
-                    metrics::counter!(DEAD_LETTERS, "reason" => reason.as_str()).increment(count);
-                    tracing::warn!(reason = reason.as_str(), count, "readings dead-lettered");
-                }
+                trouble.over();
+                record(&batch, report, started.elapsed());
                 return Outcome::Committed(batch);
             }
             Ok(Written::Fenced(fences)) => {
-                trouble.over(health);
+                trouble.over();
                 metrics::counter!(FENCES).increment(fences.len() as u64);
                 return Outcome::Fenced(batch, fences);
             }
             Err(error) => {
-                let pause = trouble.met(&error, health);
-                tokio::time::sleep(pause).await;
+                let class = error.sqlstate().map_or("none".to_owned(), |state| state[..2].to_owned());
+                metrics::counter!(WRITE_RETRIES, "sqlstate_class" => class).increment(1);
+                let attempts = trouble.met(&error);
+                tokio::time::sleep(backoff(attempts)).await;
             }
         }
     }
 }
 
-/// A row of failures, logged at its start, now and then, and at its end.
-#[derive(Default)]
-struct Trouble {
-    since: Option<Instant>,
-    logged: Option<Instant>,
-    attempts: u32,
-}
-
-impl Trouble {
-    /// Notes a failure; how long to wait before the next attempt.
-    fn met(&mut self, error: &StoreError, health: &Component) -> Duration {
-        let now = Instant::now();
-        let since = *self.since.get_or_insert(now);
-        self.attempts += 1;
-        let class = error.sqlstate().map_or("none".to_owned(), |state| state[..2].to_owned());
-        metrics::counter!(WRITE_RETRIES, "sqlstate_class" => class).increment(1);
-        if now - since >= UNWELL_AFTER {
-            health.down("batches are not written; they wait in Kafka");
-        }
-        if self.logged.is_none_or(|logged| now - logged >= REMINDER) {
-            self.logged = Some(now);
-            let seconds = (now - since).as_secs();
-            let cause = error.cause();
-            if error.is_retriable() {
-                tracing::warn!(
-                    error = %error, cause, db.sqlstate = error.sqlstate(), seconds, attempts = self.attempts,
-                    "batch not written; nothing is lost, trying on"
-                );
-            } else {
-                tracing::error!(
-                    error = %error, cause, db.sqlstate = error.sqlstate(), seconds, attempts = self.attempts,
-                    "batch cannot be written before this is mended; nothing is lost, trying on"
-                );
-            }
-        }
-        backoff(self.attempts)
+/// Everything that is counted, once a batch.
+fn record(batch: &Batch, report: Report, took: Duration) {
+    metrics::histogram!(WRITE_SECONDS).record(took);
+    let Phases { prepare, copy, commit } = report.phases;
+    for (phase, took) in [("prepare", prepare), ("copy", copy), ("commit", commit)] {
+        metrics::histogram!(BATCH_PHASE_SECONDS, "phase" => phase).record(took);
     }
-
-    fn over(&self, health: &Component) {
-        if let Some(since) = self.since {
-            health.up();
-            let (seconds, attempts) = (since.elapsed().as_secs(), self.attempts);
-            tracing::info!(seconds, attempts, "batches are written again");
-        }
+    metrics::histogram!(BATCH_READINGS).record(batch.reading_count() as f64);
+    metrics::histogram!(BATCH_BYTES).record(batch.byte_count() as f64);
+    metrics::counter!(BATCHES).increment(1);
+    let Tally { stored, duplicates, dead_lettered } = report.total;
+    for (fate, count) in [("stored", stored), ("duplicate", duplicates), ("dead_lettered", dead_lettered)] {
+        metrics::counter!(READINGS, "fate" => fate).increment(count as u64);
+    }
+    for (reason, count) in report.reasons {
+        metrics::counter!(DEAD_LETTERS, "reason" => reason.as_str()).increment(count);
+        tracing::warn!(reason = reason.as_str(), count, "readings dead-lettered");
     }
 }
 

@@ -36,4 +36,4 @@ pub use sample::{SampleError, SampleStore};
 pub use schema::{Migrated, SchemaError, migrate, wait_for_schema};
 pub use sensor_changes::{SensorChange, SensorChanges};
 pub use startup::ConnectError;
-pub use write::{BatchWriter, Fence, Report, WriterConfig, Written, encode_rows};
+pub use write::{BatchWriter, Fence, Phases, Report, WriterConfig, Written, encode_rows};

@@ -49,11 +49,3 @@ pub async fn books(pool: &Pool, of: BooksOf) -> Result<Vec<PartitionBooks>, Stor
     })
     .await
 }
-
-/// How many dead letters there are, by reason. Takes as long as there are many: half a second for some millions.
-pub async fn dead_letters(pool: &Pool) -> Result<Vec<(String, i64)>, StoreError> {
-    // The index on (reason, id) has it all.
-    const SQL: &str = "SELECT reason, count(*) FROM dead_letters GROUP BY reason ORDER BY reason";
-    pool.run("counting dead letters", move |connection| Box::pin(sqlx::query_as(SQL).fetch_all(connection)))
-        .await
-}

@@ -1,6 +1,13 @@
 //! The api's connections to Postgres. Each query is bounded, and none is left half-done on a connection.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use sqlx::{ConnectOptions, PgConnection, PgPool, postgres::PgPoolOptions};
@@ -11,6 +18,7 @@ use super::{StoreError, options::options as connect_options};
 use crate::{
     config::{DatabaseConfig, DatabaseUrl, QueryConfig},
     health::Component,
+    metrics::{POOL_CONNECTIONS, POOL_MAX_CONNECTIONS, POOL_TIMEOUTS, POOL_WAITING},
 };
 
 /// Longest wait for a connection, whether all are busy or Postgres does not answer.
@@ -31,15 +39,40 @@ const PROBE_INTERVAL_DOWN: Duration = Duration::from_secs(1);
 /// (sqlx 4385, 4393). So every query runs as a task of its own, and as many may as there are connections.
 #[derive(Clone, Debug)]
 pub struct Pool {
+    /// As metrics know it.
+    name: &'static str,
     connections: PgPool,
     permits: Arc<Semaphore>,
+    /// Queries that wait for a permit.
+    waiting: Arc<AtomicUsize>,
     answer_timeout: Duration,
+}
+
+/// A query in the queue, for as long as somebody waits for it.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn one_of(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Pool {
     /// A pool that connects when it is first used; Postgres need not be there yet.
     pub fn new(config: &DatabaseConfig) -> Result<Self, StoreError> {
-        Self::open(config, &config.database_url, config.database_pool_size, "sensorpipe api", &[])
+        Self::open("primary", config, &config.database_url, config.database_pool_size, "sensorpipe api", &[])
+    }
+
+    /// A pool of one connection that only asks whether Postgres answers.
+    pub fn for_probe(config: &DatabaseConfig) -> Result<Self, StoreError> {
+        Self::open("probe", config, &config.database_url, 1, "sensorpipe probe", &[])
     }
 
     /// A pool of its own for queries over many readings, which may lead to a replica: they cannot take the
@@ -51,15 +84,16 @@ impl Pool {
             // A plan for any range holds every chunk; one for the range asked for holds its chunks.
             ("plan_cache_mode", "force_custom_plan"),
         ];
-        Self::open(config, url, queries.read_pool_size, "sensorpipe api reads", &options)
+        Self::open("reads", config, url, queries.read_pool_size, "sensorpipe api reads", &options)
     }
 
     /// A single connection for a command that works through dead letters.
     pub fn for_dead_letters(config: &DatabaseConfig) -> Result<Self, StoreError> {
-        Self::open(config, &config.database_url, 1, "sensorpipe dead-letters", &[])
+        Self::open("commands", config, &config.database_url, 1, "sensorpipe dead-letters", &[])
     }
 
     fn open(
+        name: &'static str,
         config: &DatabaseConfig,
         url: &DatabaseUrl,
         size: u32,
@@ -81,11 +115,13 @@ impl Pool {
             // A query over many readings may well take a second.
             .disable_statement_logging();
         Ok(Self {
+            name,
             connections: PgPoolOptions::new()
                 .max_connections(size)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 .connect_lazy_with(connect),
             permits: Arc::new(Semaphore::new(size as usize)),
+            waiting: Arc::default(),
             answer_timeout: config.statement_timeout + ANSWER_GRACE,
         })
     }
@@ -110,8 +146,11 @@ impl Pool {
         T: Send + 'static,
         W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
     {
+        let waiting = Waiting::one_of(&self.waiting);
         let permit = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
+        drop(waiting);
         let Ok(Ok(permit)) = permit else {
+            metrics::counter!(POOL_TIMEOUTS, "pool" => self.name).increment(1);
             return Err(StoreError::new(doing)(sqlx::Error::PoolTimedOut));
         };
         let connections = self.connections.clone();
@@ -149,6 +188,17 @@ impl Pool {
                 () = stop.cancelled() => return,
             }
         }
+    }
+
+    /// Sets the gauges of this pool to what is now.
+    pub fn measure(&self) {
+        let (size, idle) = (self.connections.size(), self.connections.num_idle());
+        let used = f64::from(size) - idle as f64;
+        metrics::gauge!(POOL_CONNECTIONS, "pool" => self.name, "state" => "used").set(used.max(0.0));
+        metrics::gauge!(POOL_CONNECTIONS, "pool" => self.name, "state" => "idle").set(idle as f64);
+        let max = self.connections.options().get_max_connections();
+        metrics::gauge!(POOL_MAX_CONNECTIONS, "pool" => self.name).set(max);
+        metrics::gauge!(POOL_WAITING, "pool" => self.name).set(self.waiting.load(Ordering::Relaxed) as f64);
     }
 
     /// Closes every connection, waiting for queries under way.

@@ -6,7 +6,7 @@
 //!              newest_days ──> one snapshot: which days there are; those not kept, from their readings
 //!                └─ days that are over and not kept:
 //!              fill ──> kept from now on; see `day_locks`
-//! queries::chart ── quarter_hours ──> the same days, finer, for charts
+//! queries::chart ── quarter_hours ──> the same days, finer, for charts; `sweep` keeps them unasked
 //! ```
 
 pub(super) mod fill;
@@ -14,6 +14,7 @@ mod newest_days;
 mod quarter_hours;
 mod rebuild;
 mod settled;
+mod sweep;
 
 use chrono::{NaiveDate, Utc};
 
@@ -24,6 +25,7 @@ pub use self::{
     quarter_hours::keep_quarter_hours,
     rebuild::{Rebuilt, StatsStore},
     settled::statement as settled_statement,
+    sweep::{Reach, sweep},
 };
 use super::{StoreError, pool::Pool};
 

@@ -62,13 +62,17 @@ async fn the_document_has_every_route_and_status() {
         ("/sensors/{sensor_id}", "get", &["200", "404", "422", "503"]),
         ("/sensors/{sensor_id}", "patch", &["200", "400", "404", "408", "413", "415", "422", "503"]),
         ("/sensors/{sensor_id}", "delete", &["200", "404", "409", "422", "503"]),
-        ("/healthz", "get", &["200"]),
+        ("/healthz", "get", &["200", "503"]),
+        ("/log-level", "get", &["200"]),
+        ("/log-level", "put", &["200", "400", "408", "413", "415", "422"]),
         ("/readyz", "get", &["200", "503"]),
         ("/sensors/{sensor_id}/stats", "get", &["200", "404", "422", "503"]),
         ("/sensors/stats", "get", &["200", "422", "503"]),
         ("/sensors/{sensor_id}/readings", "get", &["200", "404", "422", "503"]),
         ("/sensors/{sensor_id}/latest", "get", &["200", "404", "422", "503"]),
         ("/sensors/latest", "get", &["200", "422", "503"]),
+        ("/overview", "get", &["200", "503"]),
+        ("/sensors/{sensor_id}/chart", "get", &["200", "404", "422", "503"]),
         ("/dead-letters", "get", &["200", "409", "422", "503"]),
         ("/dead-letters/summary", "get", &["200", "409", "503"]),
         ("/dead-letters/{id}", "get", &["200", "404", "409", "422", "503"]),
@@ -76,8 +80,6 @@ async fn the_document_has_every_route_and_status() {
         ("/dead-letters/{id}/replay", "post", &["200", "404", "409", "422", "503"]),
         ("/dead-letters/replay", "post", &["200", "400", "408", "409", "413", "415", "422", "503"]),
         ("/dead-letters/discard", "post", &["200", "400", "408", "409", "413", "415", "422", "503"]),
-        ("/overview", "get", &["200", "503"]),
-        ("/sensors/{sensor_id}/chart", "get", &["200", "404", "422", "503"]),
     ] {
         let responses = &document["paths"][path][method]["responses"];
         for status in statuses {

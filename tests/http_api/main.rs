@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what is unwrapped is what the test is about")]
 
 mod access;
-
+mod chart;
 mod chunks;
 mod cors;
 mod dashboard;
@@ -37,3 +37,4 @@ mod statistics;
 mod stats;
 mod stats_of_many;
 mod stopping;
+mod tail;

@@ -14,6 +14,7 @@ use sensorpipe::{
     health::{Health, Need},
     http::{self, Api, KeyRing, KnownSensors, Limits, ServeLimits},
     kafka::{LogObserver, producer::Producer},
+    log_level::LogLevel,
     store::{Pool, keys::StoredKeys},
 };
 use serde_json::Value;
@@ -67,8 +68,11 @@ impl Server {
         let observer = LogObserver::new(kafka, &KafkaSettings::default());
         tokio::spawn(api.serve_live(observer, kafka_health, postgres_health, stop.clone()));
         // The process has one recorder, and no test may be the one that installs it.
-        let metrics = PrometheusBuilder::new().build_recorder().handle();
-        let router = http::router(api, keys.clone(), &http.cors_allow_origins, health.clone(), metrics);
+        let metrics = PrometheusBuilder::new().build_recorder().handle().into();
+        // Nor may one change what the others log.
+        let log_level = LogLevel::new("info", Box::new(|_| true));
+        let operations = http::Operations { health: health.clone(), metrics, log_level };
+        let router = http::router(api, keys.clone(), &http.cors_allow_origins, operations);
         let limits = ServeLimits {
             connections_max: http.connections.http_max_connections,
             idle_timeout: http.connections.http_idle_timeout,

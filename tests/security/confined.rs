@@ -25,7 +25,7 @@ fn is_confined(process: &Sensorpipe) {
         (fields.next().unwrap().to_owned(), fields.next().unwrap().to_owned())
     };
     // The last mount at a place is the one that counts.
-    let root = mounts.lines().map(options_of).filter(|(place, _)| place == "/").next_back().unwrap();
+    let root = mounts.lines().map(options_of).rfind(|(place, _)| place == "/").unwrap();
     assert!(root.1.split(',').any(|option| option == "ro"), "{mounts}");
     let files = process.open_files();
     let of_disk: Vec<_> = files

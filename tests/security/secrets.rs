@@ -9,12 +9,15 @@ use crate::{
     tls::{PasswordRole, superuser},
 };
 
+/// Names and values of environment variables.
+type Settings<'a> = Vec<(&'a str, String)>;
+
 /// Neither as it is, nor as a list of bytes, nor in hexadecimal.
 #[track_caller]
 fn has_no_secret(text: &str, secrets: &[&str]) {
     for secret in secrets {
         let bytes: Vec<String> = secret.bytes().map(|byte| byte.to_string()).collect();
-        let hexadecimal: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hexadecimal = secret.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         for form in [(*secret).to_owned(), bytes.join(", "), hexadecimal] {
             let at = text.find(&form);
             let near = at.map(|at| &text[text[..at].rfind('\n').unwrap_or(0)..at]);
@@ -89,7 +92,7 @@ async fn no_secret_is_said_by_a_command_that_cannot_start() {
     let database = TestDatabase::create().await;
     let of = |name: &'static str, value: &str| (name, value.to_owned());
     let good = of("DATABASE_URL", &database.url);
-    let cases: [(&[&str], Vec<(&str, String)>); 12] = [
+    let cases: [(&[&str], Settings<'_>); 12] = [
         (&["worker"], vec![of("DATABASE_URL", "mysql://me:hush@db/app")]),
         (&["api"], vec![of("DATABASE_URL", "postgres://me:hu?hush@db/app")]),
         (&["worker"], vec![of("DATABASE_URL", "postgres://me:hush@[::/app")]),

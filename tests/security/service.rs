@@ -125,10 +125,10 @@ impl Api {
         assert_eq!(status, Some(StatusCode::OK), "{answer}\n{}", self.process.stderr());
         let answer: Value = serde_json::from_str(&answer).unwrap();
         assert_eq!(answer["state"], "stored", "{answer}");
-        let (status, stats) = self.get("/daily_avg/1").await;
-        assert_eq!(status, Some(StatusCode::OK), "{stats}");
-        let stats: Value = serde_json::from_str(&stats).unwrap();
-        assert_eq!((&stats[0]["day"], &stats[0]["avg_value"]), (&"2024-10-12".into(), &21.5.into()));
+        let (status, text) = self.get("/daily_avg/1").await;
+        assert_eq!(status, Some(StatusCode::OK), "{text}");
+        let days: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&days[0]["day"], &days[0]["avg_value"]), (&"2024-10-12".into(), &21.5.into()));
     }
 
     /// How many sockets it holds.

@@ -22,7 +22,7 @@ pub(super) async fn run(
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<bool> {
-    let Operations { health, metrics } = operations;
+    let Operations { health, metrics, .. } = operations;
     let component = health.component("audit", Need::Required);
     let served = audit.metrics.metrics_addr.map(|address| {
         tracing::info!("serving /metrics, /healthz and /readyz on http://{address}");
@@ -30,10 +30,6 @@ pub(super) async fn run(
     });
     let mut resumes = Vec::new();
     let mut is_clean = true;
-    // A difference that never was is 0, not absent.
-    for kind in Difference::KINDS {
-        metrics::counter!(AUDIT_DIFFERENCES, "kind" => kind).absolute(0);
-    }
     while !stop.is_cancelled() {
         let round = tokio::select! {
             round = self::round(audit, &resumes, &stop) => round,

@@ -82,6 +82,7 @@ pub(in crate::http) struct LagBody {
 pub(in crate::http) struct DeadLettersBody {
     #[schema(example = 2)]
     pub(super) waiting: Option<i64>,
+    /// Of each reason up to a million.
     pub(super) by_reason: BTreeMap<String, i64>,
     /// When they were counted.
     #[schema(example = 1_728_743_339_000_i64)]

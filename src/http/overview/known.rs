@@ -12,7 +12,12 @@ use super::{
     lag::LagHistory,
     rates::Growth,
 };
-use crate::{health::Component, kafka::GroupMember, reading::Timestamp, store::overview::PartitionBooks};
+use crate::{
+    health::Component,
+    kafka::GroupMember,
+    reading::Timestamp,
+    store::{dead_letters::ReasonSummary, overview::PartitionBooks},
+};
 
 /// What somebody said, and when.
 type Said<T> = Option<(Timestamp, T)>;
@@ -61,8 +66,9 @@ impl Known {
         self.members = members;
     }
 
-    pub(super) fn dead_letters(&mut self, now: Timestamp, by_reason: BTreeMap<String, i64>) {
-        self.dead_letters = Some((now, by_reason));
+    pub(super) fn dead_letters(&mut self, now: Timestamp, counted: Vec<ReasonSummary>) {
+        let counted = counted.into_iter().filter(|reason| reason.letters > 0);
+        self.dead_letters = Some((now, counted.map(|reason| (reason.reason, reason.letters)).collect()));
     }
 
     pub(super) fn timestamps(&mut self, read: Vec<(i32, i64, Timestamp)>) {
@@ -111,7 +117,7 @@ impl Known {
             tally,
             topic: names.topic.to_owned(),
             group: names.group.to_owned(),
-            version: env!("CARGO_PKG_VERSION"),
+            version: crate::version::VERSION,
         }
     }
 

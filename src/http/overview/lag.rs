@@ -31,7 +31,7 @@ impl LagHistory {
     /// The logs end there now.
     pub(super) fn see(&mut self, now: Timestamp, ends: &BTreeMap<i32, i64>) {
         for (&partition, &end) in ends {
-            let seen = &mut self.partitions.entry(partition).or_default();
+            let seen = self.partitions.entry(partition).or_default();
             let is_after = |&(at, before): &(Timestamp, i64)| {
                 before <= end && now.micros() - at.micros() <= PAUSE_MAX_MICROS
             };

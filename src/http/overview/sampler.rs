@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::{
     task::JoinHandle,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
@@ -19,17 +19,20 @@ use crate::{
     reading::Timestamp,
     store::{
         Pool, StoreError,
+        dead_letters::{self, ReasonSummary},
         overview::{self, BooksOf},
     },
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How long the connections to Kafka stay when nobody watches: a page that is loaded anew is back sooner.
+const CLIENT_KEPT_FOR: Duration = Duration::from_secs(60);
 /// How often the group's coordinator is asked: members come and go less often than records.
 const MEMBERS_INTERVAL: Duration = Duration::from_secs(3);
 /// How often records are read for their timestamps.
 const TIMESTAMPS_INTERVAL: Duration = Duration::from_secs(3);
-/// How often dead letters are counted at most, and how much longer than the last count took is waited: millions of
-/// them take a while, and no more than a hundredth of a connection's time goes there.
+/// How often dead letters are counted at most, and how much longer than the last count took is waited: a million of
+/// them takes a while, and no more than a hundredth of a connection's time goes there.
 const COUNT_INTERVAL: Duration = Duration::from_secs(3);
 const COUNT_PAUSE: u32 = 100;
 
@@ -43,7 +46,7 @@ pub(in crate::http) struct Sources {
     pub(in crate::http) postgres: Component,
 }
 
-type Counted = Result<Vec<(String, i64)>, StoreError>;
+type Counted = Result<Vec<ReasonSummary>, StoreError>;
 
 /// The task's own state.
 struct Sampler {
@@ -68,8 +71,10 @@ pub(super) async fn run(overview: &Overview, sources: Sources) {
     };
     loop {
         if !overview.is_watched() {
-            sampler.sources.observer.rest().await;
-            overview.await_somebody().await;
+            if timeout(CLIENT_KEPT_FOR, overview.await_somebody()).await.is_err() {
+                sampler.sources.observer.rest().await;
+                overview.await_somebody().await;
+            }
             continue;
         }
         let next = Instant::now() + INTERVAL;
@@ -153,14 +158,14 @@ impl Sampler {
             let pause = COUNT_INTERVAL.max(started.elapsed() * COUNT_PAUSE);
             self.count_due = Instant::now() + pause;
             match counting.await {
-                Ok(Ok(counted)) => self.known.dead_letters(Timestamp::now(), counted.into_iter().collect()),
+                Ok(Ok(counted)) => self.known.dead_letters(Timestamp::now(), counted),
                 Ok(Err(error)) => tracing::debug!("{error}: {}", error.server_message()),
                 Err(panic) => tracing::debug!("dead letters are not counted: {panic}"),
             }
         }
         if self.counting.is_none() && Instant::now() >= self.count_due && !self.sources.postgres.is_out() {
             let reads = self.sources.reads.clone();
-            let counting = tokio::spawn(async move { overview::dead_letters(&reads).await });
+            let counting = tokio::spawn(async move { dead_letters::summary(&reads).await });
             self.counting = Some((Instant::now(), counting));
         }
     }

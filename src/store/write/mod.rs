@@ -82,6 +82,19 @@ pub struct Report {
     pub total: Tally,
     /// Dead letters by reason.
     pub reasons: Vec<(Reason, u64)>,
+    /// What the transaction's time went to.
+    pub phases: Phases,
+}
+
+/// Time of a transaction's parts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Phases {
+    /// Chunks, offsets and sensors: all that comes before the readings.
+    pub prepare: Duration,
+    /// The readings, dead letters and counts.
+    pub copy: Duration,
+    /// COMMIT.
+    pub commit: Duration,
 }
 
 /// Longest time that one attempt may take; past it the connection is given up and the batch tried again.
@@ -151,6 +164,7 @@ impl BatchWriter {
         log: &Log,
         batch: &Batch,
     ) -> Result<Written, StoreError> {
+        let started = Instant::now();
         if open.may_skip_row_checks {
             open.chunks.make_missing(&mut open.connection, batch.rows(), open.chunk_micros).await?;
         }
@@ -162,15 +176,20 @@ impl BatchWriter {
         }
         let mut rejected = batch.rejected().to_vec();
         let (rows, duplicates) = self.checked_rows(open, batch, &mut rejected).await?;
+        let prepared = Instant::now();
         let stored = self.store_rows(open, batch, &rows, &mut rejected).await?;
         if !rejected.is_empty() {
             dead_letters::insert(&mut open.connection, log, batch, &rejected).await?;
         }
         let tallies = tally(batch, &rows, &duplicates, &rejected, &stored);
         offsets::correct_counts(&mut open.connection, log, batch, &tallies).await?;
+        let copied = Instant::now();
         open.execute("COMMIT", "committing").await?;
         self.expects_duplicates = stored.met_conflicts;
-        Ok(Written::Committed(report(batch, &tallies, &rejected)))
+        let mut report = report(batch, &tallies, &rejected);
+        report.phases =
+            Phases { prepare: prepared - started, copy: copied - prepared, commit: copied.elapsed() };
+        Ok(Written::Committed(report))
     }
 
     /// Which partitions stand elsewhere, or, where a commit's answer was lost, that all is well.

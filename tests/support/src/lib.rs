@@ -21,7 +21,7 @@ use std::{
 pub use database::{HeldLocks, TestDatabase};
 pub use gate::Gate;
 pub use ingested::{DeadLetter, Tally};
-pub use process::{Role, Sensorpipe, free_address};
+pub use process::{FrozenThread, Role, Sensorpipe, free_address};
 pub use produce::{Delivered, Record, Sink};
 pub use readings::Readings;
 pub use servers::{Service, TestServers};

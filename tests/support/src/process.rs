@@ -9,7 +9,11 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        ptrace,
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, waitpid},
+    },
     unistd::Pid,
 };
 
@@ -132,6 +136,27 @@ impl Sensorpipe {
         self.signal(Signal::SIGCONT);
     }
 
+    /// SIGUSR1: debug lines on, or off again.
+    pub fn toggle_debug(&self) {
+        self.signal(Signal::SIGUSR1);
+    }
+
+    /// Stops one of its threads, by name, until the value is dropped, on the thread that called; the others go on.
+    pub fn freeze_thread(&self, name: &str) -> FrozenThread {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let is_called = |thread: &fs::DirEntry| {
+            fs::read_to_string(thread.path().join("comm")).is_ok_and(|called| called.trim_end() == name)
+        };
+        let thread =
+            threads.filter_map(Result::ok).find(is_called).unwrap_or_else(|| panic!("no thread {name}"));
+        let id = thread.file_name().to_str().and_then(|id| id.parse().ok()).expect("a thread's id");
+        let thread = Pid::from_raw(id);
+        ptrace::seize(thread, ptrace::Options::empty()).expect("a process may trace its children");
+        ptrace::interrupt(thread).expect("it is traced");
+        waitpid(thread, Some(WaitPidFlag::__WALL)).expect("it stops");
+        FrozenThread(thread)
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
@@ -188,6 +213,16 @@ impl Sensorpipe {
 
     fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("it is there");
+    }
+}
+
+/// A thread that does not run.
+pub struct FrozenThread(Pid);
+
+impl Drop for FrozenThread {
+    fn drop(&mut self) {
+        // Its process may have ended.
+        let _ = ptrace::detach(self.0, None);
     }
 }
 

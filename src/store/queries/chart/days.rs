@@ -104,7 +104,7 @@ impl Days {
     pub(super) fn miss(&mut self, runs: &[Run]) {
         self.missing = runs.to_vec();
         let newest = runs.iter().rev().flat_map(|&(first, last)| {
-            std::iter::successors(Some(last), |day| day.pred_opt()).take_while(move |day| *day >= first)
+            std::iter::successors(Some(last), NaiveDate::pred_opt).take_while(move |day| *day >= first)
         });
         self.read = newest.take(READ_MAX).collect();
     }
@@ -113,18 +113,17 @@ impl Days {
     pub(super) fn draw(&self, envelopes: &mut Envelopes) {
         let (first, last) = self.whole;
         for kept in self.kept.values().filter(|kept| !self.read.contains(&kept.day)) {
-            let is_whole = first <= kept.day && kept.day < last;
-            match self.source {
-                Source::QuarterHours if kept.quarter_hours.is_some() => {
-                    if is_whole || kept.is_final {
-                        let inside = kept.quarter_hours().filter(|(time, _)| {
-                            self.start < time.plus_micros(Step::QUARTER_HOUR.micros()) && *time < self.end
-                        });
-                        inside.for_each(|(time, envelope)| envelopes.add(time, envelope));
-                    }
-                }
-                _ if is_whole || kept.is_final => envelopes.add(start_of(kept.day), kept.envelope()),
-                _ => {}
+            // Of a day that is cut, the readings are drawn while they are there.
+            if !(kept.is_final || first <= kept.day && kept.day < last) {
+                continue;
+            }
+            if self.source == Source::QuarterHours && kept.quarter_hours.is_some() {
+                let inside = kept.quarter_hours().filter(|(time, _)| {
+                    self.start < time.plus_micros(Step::QUARTER_HOUR.micros()) && *time < self.end
+                });
+                inside.for_each(|(time, envelope)| envelopes.add(time, envelope));
+            } else {
+                envelopes.add(start_of(kept.day), kept.envelope());
             }
         }
     }
@@ -186,13 +185,14 @@ mod tests {
         Kept { day: date(day), is_final, reading_count: 4, min_value, max_value, avg_value, quarter_hours }
     }
 
-    fn quarters() -> Option<Vec<f64>> {
-        Some(vec![0.0, 3.0, 1.0, 9.0, 4.0, 95.0, 1.0, 8.0, 8.0, 8.0])
+    fn quarters() -> Vec<f64> {
+        vec![0.0, 3.0, 1.0, 9.0, 4.0, 95.0, 1.0, 8.0, 8.0, 8.0]
     }
 
     #[test]
     fn a_range_is_cut_into_days() {
-        let all = vec![kept(2, false, quarters()), kept(3, false, None), kept(5, false, quarters())];
+        let all =
+            vec![kept(2, false, Some(quarters())), kept(3, false, None), kept(5, false, Some(quarters()))];
         let mut days = Days::new(at(1, 6), at(9, 12), date(8), Source::QuarterHours, all);
         assert_eq!(days.not_kept(), [(date(3), date(4)), (date(6), date(7))]);
         days.miss(&[(date(3), date(3)), (date(6), date(7))]);
@@ -213,8 +213,13 @@ mod tests {
 
     #[test]
     fn a_range_within_a_day_is_read() {
-        let days =
-            Days::new(at(3, 1), at(3, 7), date(8), Source::QuarterHours, vec![kept(3, false, quarters())]);
+        let days = Days::new(
+            at(3, 1),
+            at(3, 7),
+            date(8),
+            Source::QuarterHours,
+            vec![kept(3, false, Some(quarters()))],
+        );
         assert!(days.not_kept().is_empty());
         assert_eq!(days.to_read(), [(at(3, 1), at(3, 7))]);
         let mut envelopes = Envelopes::new(Step::QUARTER_HOUR);
@@ -224,7 +229,7 @@ mod tests {
 
     #[test]
     fn of_final_days_nothing_but_what_is_kept_is_drawn() {
-        let all = vec![kept(3, true, quarters()), kept(4, true, None)];
+        let all = vec![kept(3, true, Some(quarters())), kept(4, true, None)];
         let days = Days::new(at(3, 1), at(4, 7), date(8), Source::QuarterHours, all);
         assert!(days.not_kept().is_empty() && days.to_read().is_empty(), "{days:?}");
         let mut envelopes = Envelopes::new(Step::QUARTER_HOUR);

@@ -1,0 +1,242 @@
+//! How far behind each partition is, as the metrics tell it.
+
+use std::collections::BTreeMap;
+
+use metrics::{Gauge, gauge};
+
+use super::session::Session;
+use crate::{
+    batch::{Batch, Oldest},
+    metrics::{EVENT_LAG_SECONDS, IN_FLIGHT_READINGS, LAG_RECORDS, LAG_SECONDS, STORED_OFFSET},
+    reading::Timestamp,
+};
+
+/// What there is to know of the batch that the writer has.
+#[derive(Debug, Default)]
+pub(super) struct InFlight {
+    partitions: Vec<i32>,
+    oldest: Vec<(i32, Oldest)>,
+    readings: usize,
+}
+
+impl InFlight {
+    pub(super) fn of(batch: &Batch) -> Self {
+        let partitions: Vec<i32> = batch.spans().iter().map(|span| span.partition).collect();
+        let oldest = |&partition| Some((partition, batch.oldest(partition)?));
+        let oldest = partitions.iter().filter_map(oldest).collect();
+        Self { partitions, oldest, readings: batch.reading_count() }
+    }
+
+    /// Whether the writer has nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.partitions.is_empty()
+    }
+
+    /// Whether the writer has anything of a partition.
+    pub(super) fn has(&self, partition: i32) -> bool {
+        self.partitions.contains(&partition)
+    }
+
+    fn oldest(&self, partition: i32) -> Option<Oldest> {
+        self.oldest.iter().find(|(of, _)| *of == partition).map(|&(_, oldest)| oldest)
+    }
+}
+
+impl Session<'_> {
+    /// Tells how far behind the partitions are that are ours, also those that stand still.
+    pub(super) fn tell_lag(&mut self) {
+        let blocked = self.blocked.iter().filter(|(partition, _)| !self.assignment.owns(**partition));
+        let blocked = blocked.map(|(&partition, stored)| {
+            // All of a topic made anew is still to be stored.
+            let is_of_this_log = stored.topic_id == self.log.topic_id;
+            (partition, if is_of_this_log { stored.next_offset } else { 0 })
+        });
+        let mut standings: Vec<Standing> = self
+            .assignment
+            .stored()
+            .chain(blocked)
+            .map(|(partition, stored)| Standing {
+                partition,
+                stored,
+                end: None,
+                oldest: self.link.in_flight.oldest(partition).or_else(|| self.filling.oldest(partition)),
+            })
+            .collect();
+        let partitions: Vec<i32> = standings.iter().map(|standing| standing.partition).collect();
+        if let Some(Err(error)) = self.consumer.ask_ends(&partitions) {
+            tracing::debug!(error = %error, "the ends of the logs cannot be read");
+        }
+        for standing in &mut standings {
+            standing.end = self.consumer.known_end(standing.partition);
+        }
+        let now = Timestamp::now();
+        let lag = &mut self.link.lag;
+        lag.hold(self.filling.reading_count() + self.link.in_flight.readings);
+        if self.was_assigned { lag.tell(now, &standings) } else { lag.wait(now) }
+    }
+}
+
+/// A partition as it is now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    pub(super) partition: i32,
+    /// First offset that is not stored.
+    pub(super) stored: i64,
+    /// Where the log ends, if anybody has said so yet.
+    pub(super) end: Option<i64>,
+    /// What is held of it and not stored.
+    pub(super) oldest: Option<Oldest>,
+}
+
+/// What a consumer has told of its partitions. It outlives a membership of the group: while the consumer is out of it
+/// because the database does not answer, the partitions may be nobody's, and are as far behind as they were.
+#[derive(Default)]
+pub(super) struct Lag {
+    partitions: BTreeMap<i32, Told>,
+    in_flight: usize,
+}
+
+struct Told {
+    gauges: Gauges,
+    /// Since when there is something to store; by the record's timestamp where one is at hand.
+    behind: Option<Behind>,
+}
+
+/// The first record that is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Behind {
+    appended: Timestamp,
+    event: Timestamp,
+}
+
+struct Gauges {
+    records: Gauge,
+    seconds: Gauge,
+    event_seconds: Gauge,
+    stored_offset: Gauge,
+}
+
+impl Lag {
+    /// Tells how all partitions of this consumer stand; those that it no longer has count as somebody else's.
+    pub(super) fn tell(&mut self, now: Timestamp, standings: &[Standing]) {
+        self.partitions.retain(|partition, told| {
+            let is_ours = standings.iter().any(|standing| standing.partition == *partition);
+            if !is_ours {
+                told.gauges.nothing();
+            }
+            is_ours
+        });
+        for standing in standings {
+            let told = self
+                .partitions
+                .entry(standing.partition)
+                .or_insert_with(|| Told { gauges: Gauges::of(standing.partition), behind: None });
+            told.gauges.stored_offset.set(standing.stored as f64);
+            let records = standing.end.map(|end| (end - standing.stored).max(0));
+            told.behind = behind(now, told.behind, records, standing.oldest);
+            if let Some(records) = records {
+                told.gauges.records.set(records as f64);
+            }
+            told.gauges.age(now, told.behind);
+        }
+    }
+
+    /// Tells that time passes for what is not stored.
+    pub(super) fn wait(&mut self, now: Timestamp) {
+        for told in self.partitions.values() {
+            told.gauges.age(now, told.behind);
+        }
+    }
+
+    /// Tells how many readings are held; other consumers of the process have theirs.
+    pub(super) fn hold(&mut self, readings: usize) {
+        gauge!(IN_FLIGHT_READINGS).increment(readings as f64 - self.in_flight as f64);
+        self.in_flight = readings;
+    }
+}
+
+impl Drop for Lag {
+    fn drop(&mut self) {
+        self.hold(0);
+        for told in self.partitions.values() {
+            told.gauges.nothing();
+        }
+    }
+}
+
+impl Gauges {
+    fn of(partition: i32) -> Self {
+        let gauge = |name: &'static str| gauge!(name, "partition" => partition.to_string());
+        Self {
+            records: gauge(LAG_RECORDS),
+            seconds: gauge(LAG_SECONDS),
+            event_seconds: gauge(EVENT_LAG_SECONDS),
+            stored_offset: gauge(STORED_OFFSET),
+        }
+    }
+
+    fn nothing(&self) {
+        self.records.set(0);
+        self.seconds.set(0);
+        self.event_seconds.set(0);
+    }
+
+    fn age(&self, now: Timestamp, behind: Option<Behind>) {
+        let age = |since: Timestamp| (now.micros() - since.micros()).max(0) as f64 / 1e6;
+        self.seconds.set(behind.map_or(0.0, |behind| age(behind.appended)));
+        self.event_seconds.set(behind.map_or(0.0, |behind| age(behind.event)));
+    }
+}
+
+/// What is not stored: none where all is. A record that is not at hand is at least as old as the first look that
+/// missed it.
+fn behind(
+    now: Timestamp,
+    before: Option<Behind>,
+    records: Option<i64>,
+    oldest: Option<Oldest>,
+) -> Option<Behind> {
+    if let Some(Oldest { appended, event }) = oldest {
+        return Some(Behind { appended, event: event.unwrap_or(appended) });
+    }
+    match records {
+        Some(0) | None => None,
+        Some(_) => before.or(Some(Behind { appended: now, event: now })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_millis(second * 1_000)
+    }
+
+    #[test]
+    fn nothing_to_store_is_no_lag() {
+        assert_eq!(behind(at(10), None, Some(0), None), None);
+        assert_eq!(behind(at(10), None, None, None), None);
+        let before = Some(Behind { appended: at(1), event: at(0) });
+        assert_eq!(behind(at(10), before, Some(0), None), None);
+    }
+
+    #[test]
+    fn a_record_at_hand_tells_its_age() {
+        let oldest = Some(Oldest { appended: at(5), event: Some(at(2)) });
+        let expected = Some(Behind { appended: at(5), event: at(2) });
+        assert_eq!(behind(at(10), None, Some(3), oldest), expected);
+        let without_readings = Some(Oldest { appended: at(5), event: None });
+        assert_eq!(
+            behind(at(10), None, None, without_readings),
+            Some(Behind { appended: at(5), event: at(5) })
+        );
+    }
+
+    #[test]
+    fn what_is_not_at_hand_grows_older_from_the_first_look() {
+        let first = behind(at(10), None, Some(3), None);
+        assert_eq!(first, Some(Behind { appended: at(10), event: at(10) }));
+        assert_eq!(behind(at(70), first, Some(9), None), first);
+    }
+}
