@@ -8,7 +8,7 @@
 //!                      ──> chart ── filler ────────────────────────> store
 //!                      ──> tail ── events ────────────────────────> store
 //!                      ──> overview ── events ────────────────────> store, kafka::LogObserver
-//!                      ──> docs, health
+//!                      ──> dashboard, docs, health
 //! ```
 //!
 //! [`parsing`] has what the routes make of bytes as plain functions, for fuzz targets and property tests.
