@@ -148,7 +148,7 @@ class Page {
     const lines = reasons.map(([reason, waiting]) => `${reason}: ${count(waiting)}`);
     if (this.reasons.dataset.shown === lines.join()) return;
     this.reasons.dataset.shown = lines.join();
-    this.reasons.replaceChildren(...(lines.length > 0 ? lines : ["None: every reading was good."]).map((line) => h("li", {}, line)));
+    this.reasons.replaceChildren(...(lines.length > 0 ? lines : ["None waits."]).map((line) => h("li", {}, line)));
   }
 
   drawLag(lag) {
