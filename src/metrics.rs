@@ -60,9 +60,9 @@ pub const BLOCKERS_ENDED: &str = "sensorpipe_blockers_ended_total";
 pub const GAPS: &str = "sensorpipe_gaps_total";
 
 /// Kept daily statistics that were forgotten because readings of their day were written.
-pub const DAYS_REOPENED: &str = "sensorpipe_days_reopened_total";
+pub const DAYS_REOPENED: &str = "sensorpipe_daily_stats_reopened_total";
 /// Days whose statistics were to be kept; labels: `outcome` = `kept`, `busy` (their readings were changing) or `failed`.
-pub const DAYS_KEPT: &str = "sensorpipe_days_kept_total";
+pub const DAYS_KEPT: &str = "sensorpipe_daily_stats_kept_total";
 /// Chunks of readings that retention has dropped.
 pub const CHUNKS_DROPPED: &str = "sensorpipe_chunks_dropped_total";
 

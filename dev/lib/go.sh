@@ -9,6 +9,7 @@ go_toolchain() {
 }
 
 need_go_packages() {
+  need_tool jq jq
   [[ -d $(go_toolchain) ]] || need_tool go golang-go
 }
 

@@ -1,11 +1,10 @@
 # shellcheck shell=bash
 # toxiproxy, a TCP proxy that spoils connections on demand, built from its source in the Go module proxy.
 
-# The last release that Debian 12's Go builds, too.
 TOXIPROXY_RELEASE=toxiproxy-2.7.0
 
 need_toxiproxy_packages() {
-  [[ -d $CACHE/$TOXIPROXY_RELEASE ]] || need_tool go golang-go
+  [[ -d $CACHE/$TOXIPROXY_RELEASE ]] || need_go_packages
 }
 
 toxiproxy_fetch_into() {
@@ -14,8 +13,8 @@ toxiproxy_fetch_into() {
   # Outside of any module, and static: libraries of the machine may change.
   (
     cd -- "$1"
-    GOBIN=$1 GOFLAGS=-mod=mod CGO_ENABLED=0 \
-      go install "github.com/Shopify/toxiproxy/v2/cmd/server@v${TOXIPROXY_RELEASE#toxiproxy-}"
+    with_go env GOBIN="$1" GOFLAGS=-mod=mod go install \
+      "github.com/Shopify/toxiproxy/v2/cmd/server@v${TOXIPROXY_RELEASE#toxiproxy-}"
   ) >"$LOGS/toxiproxy-build.log" 2>&1 </dev/null 8>&- ||
     fail_with_log "$LOGS/toxiproxy-build.log" "$TOXIPROXY_RELEASE could not be built"
   mv -- "$1/server" "$1/toxiproxy-server"

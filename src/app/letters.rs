@@ -83,6 +83,11 @@ fn tell(reasons: &[ReasonSummary]) {
     metrics::gauge!(DEAD_LETTER_OLDEST).set(age as f64);
 }
 
+/// A database that is away is said elsewhere, and once.
 fn warn(error: &StoreError, what: &str) {
-    tracing::warn!(error = %error, cause = error.cause(), db.sqlstate = error.sqlstate(), "{what}");
+    if error.is_retriable() {
+        tracing::debug!(error = %error, cause = error.cause(), "{what}");
+    } else {
+        tracing::warn!(error = %error, cause = error.cause(), db.sqlstate = error.sqlstate(), "{what}");
+    }
 }

@@ -43,7 +43,7 @@ async fn an_apis_log_level_changes_while_it_runs() {
     assert!(!log.contains("draining what is in flight"), "quiet from then on:\n{log}");
     for line in log.lines() {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
-        assert!(line["timestamp"].is_string() && line["message"].is_string(), "{line}");
+        assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
     }
 }
 
@@ -55,7 +55,7 @@ async fn a_signal_turns_a_workers_debug_lines_on_and_off() {
     scrape::is_ready(&address).await;
     for level in ["info,sensorpipe=debug", "info"] {
         worker.toggle_debug();
-        let said = format!("the log level is changed log.level=\"{level}\"");
+        let said = format!("the log level is changed filter=\"{level}\"");
         eventually(PATIENCE, async || worker.stderr().contains(&said)).await;
     }
     let (status, _) = scrape::get(&address, "/log-level").await.expect("it answers");

@@ -124,6 +124,7 @@ async fn many_at_once() {
                         if reader == 0 {
                             kept_seen.fetch_max(bench.kept().await, Ordering::Relaxed);
                             assert_eq!(bench.wrong().await, 0, "kept days that are not true");
+                            assert_eq!(bench.wrong_quarter_hours().await, 0, "quarter-hours that are not");
                         } else {
                             bench.daily_avg(reader).await;
                             bench.keep_some_quarter_hours().await;

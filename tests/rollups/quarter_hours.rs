@@ -82,7 +82,7 @@ async fn what_workers_of_the_previous_version_keep_has_no_quarter_hours_and_is_d
     assert!(bench.chart(1, DAYS, 100).await.missing.is_empty());
     let mut stats = StatsStore::connect(&bench.database.config()).await.unwrap();
     stats.rebuild(&config::<RebuildConfig>(&[])).await.unwrap();
-    assert_eq!((bench.kept_quarter_hours().await, bench.wrong().await), (12, 0));
+    assert_eq!((bench.kept_quarter_hours().await, bench.wrong_quarter_hours().await), (12, 0));
 }
 
 /// As for the days themselves: what a filler would keep while a writer is about to commit is wrong from then on.
@@ -100,7 +100,7 @@ async fn nothing_is_kept_of_a_day_that_is_being_written() {
     drop(held);
     writing.await.unwrap();
     keep_all(&bench).await;
-    assert_eq!((bench.kept_quarter_hours().await, bench.wrong().await), (12, 0));
+    assert_eq!((bench.kept_quarter_hours().await, bench.wrong_quarter_hours().await), (12, 0));
     bench.is_drawn_right(1, DAYS, 100, "after the commit").await;
 }
 
@@ -120,7 +120,11 @@ async fn a_writer_waits_for_whoever_is_keeping_its_day() {
     drop(held);
     keeping.await.unwrap();
     writing.await.unwrap();
-    assert_eq!((bench.kept_quarter_hours().await, bench.wrong().await), (0, 0), "it is forgotten");
+    assert_eq!(
+        (bench.kept_quarter_hours().await, bench.wrong_quarter_hours().await),
+        (0, 0),
+        "it is forgotten"
+    );
     bench.is_drawn_right(1, DAYS, 100, "after both").await;
 }
 
@@ -155,9 +159,9 @@ async fn a_sweep_keeps_what_nobody_asked_for() {
     assert_eq!(sweep(&database, Reach::All).await.unwrap(), 0, "one process at a time");
     drop(others);
     comes_to("days swept", PATIENCE, 7, async || sweep(&database, Reach::Week).await.unwrap()).await;
-    assert_eq!((bench.kept_quarter_hours().await, bench.wrong().await), (7, 0));
+    assert_eq!((bench.kept_quarter_hours().await, bench.wrong_quarter_hours().await), (7, 0));
     assert_eq!(sweep(&database, Reach::All).await.unwrap(), 5);
-    assert_eq!((bench.kept_quarter_hours().await, bench.wrong().await), (12, 0));
+    assert_eq!((bench.kept_quarter_hours().await, bench.wrong_quarter_hours().await), (12, 0));
     assert_eq!(
         sweep(&database, Reach::All).await.unwrap(),
         0,
