@@ -6,6 +6,7 @@ mod audit;
 mod checkpoints;
 mod completions;
 mod dead_letters;
+mod keep_days;
 mod keys;
 mod letters;
 mod load;

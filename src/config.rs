@@ -313,6 +313,10 @@ pub struct WorkerConfig {
     #[arg(long, env = "CHECKPOINT_INTERVAL", default_value = "30min", value_parser = humantime::parse_duration)]
     pub checkpoint_interval: Duration,
 
+    /// How often a worker looks for days that are over and not kept for charts, the first time after so long
+    #[arg(long, env = "KEEP_DAYS_INTERVAL", default_value = "15min", value_parser = humantime::parse_duration)]
+    pub keep_days_interval: Duration,
+
     /// Longest wait for the stored offsets on assignment; then the consumer leaves the group until Postgres answers
     #[arg(long, env = "ASSIGN_TIMEOUT", default_value = "10s", value_parser = humantime::parse_duration)]
     pub assign_timeout: Duration,

@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::reading::Timestamp;
+
 /// Whether the process is ready without a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -58,7 +60,8 @@ struct Beats {
 #[derive(Clone, Debug)]
 pub struct Component {
     name: &'static str,
-    state: Arc<Mutex<State>>,
+    /// With the time since when it has been up, or down.
+    state: Arc<Mutex<(State, Timestamp)>>,
     is_out: Arc<AtomicBool>,
 }
 
@@ -76,7 +79,7 @@ pub struct Report {
 impl Health {
     /// Adds a component, down until it says otherwise; one of the same name is replaced.
     pub fn component(&self, name: &'static str, need: Need) -> Component {
-        let state = Arc::new(Mutex::new(State::Down("starting".to_owned())));
+        let state = Arc::new(Mutex::new((State::Down("starting".to_owned()), Timestamp::now())));
         let component = Component { name, state, is_out: Arc::default() };
         let mut components = self.0.components.lock().unwrap_or_else(PoisonError::into_inner);
         components.insert(name, (need, component.clone()));
@@ -158,13 +161,19 @@ impl Component {
 
     /// How it is.
     pub fn state(&self) -> State {
+        self.state_since().0
+    }
+
+    /// How it is, and since when it has been up, or down, without a break.
+    pub fn state_since(&self) -> (State, Timestamp) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Logs a change of direction and nothing else, so that an outage is two lines.
     fn set(&self, next: State) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*state, &next) {
+        let since = if (state.0 == State::Up) == (next == State::Up) { state.1 } else { Timestamp::now() };
+        match (&state.0, &next) {
             (State::Down(_), State::Up) => tracing::info!(component = self.name, "{} is up", self.name),
             (State::Up, State::Down(reason)) => {
                 tracing::warn!(component = self.name, "{} is down: {reason}", self.name);
@@ -172,7 +181,7 @@ impl Component {
             (State::Up, State::Up) | (State::Down(_), State::Down(_)) => {}
         }
         self.is_out.store(next != State::Up, Ordering::Relaxed);
-        *state = next;
+        *state = (next, since);
     }
 }
 
@@ -197,6 +206,20 @@ mod tests {
         assert!(kafka.is_out());
         kafka.up();
         assert!(!kafka.is_out());
+    }
+
+    #[test]
+    fn another_reason_is_no_change_of_direction() {
+        let kafka = Health::default().component("kafka", Need::Required);
+        let started = kafka.state_since().1;
+        kafka.down("no broker answers");
+        assert_eq!(kafka.state_since(), (State::Down("no broker answers".to_owned()), started));
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        kafka.up();
+        let (state, since) = kafka.state_since();
+        assert!(state == State::Up && since > started);
+        kafka.up();
+        assert_eq!(kafka.state_since().1, since);
     }
 
     #[test]

@@ -104,11 +104,11 @@ BEGIN
             ('dead_letters', 'INSERT, UPDATE (mirrored_at), DELETE', 'sensorpipe_writer'),
             ('dead_letter_removals', 'INSERT, UPDATE', 'sensorpipe_writer'),
             ('audit_checkpoints', 'INSERT, DELETE', 'sensorpipe_writer'),
-            ('daily_stats', 'UPDATE, DELETE', 'sensorpipe_writer'), -- UPDATE to lock
+            ('daily_stats', 'INSERT, UPDATE, DELETE', 'sensorpipe_writer'),
 
             ('sensors', 'INSERT, UPDATE, DELETE', 'sensorpipe_api'),
             ('removed_sensors', 'INSERT', 'sensorpipe_api'),
-            ('daily_stats', 'INSERT', 'sensorpipe_api'),
+            ('daily_stats', 'INSERT, UPDATE', 'sensorpipe_api'),
             ('api_keys', 'SELECT', 'sensorpipe_api'),
 
             ('api_keys', 'INSERT, UPDATE', 'sensorpipe_admin'),

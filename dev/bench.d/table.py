@@ -53,6 +53,9 @@ BOUNDS = [
     ("worker's peak resident memory while draining {memory_readings:,} records, 4 partitions",
      256, "memory", "worker_peak_mib", "MiB"),
     ("single-reading POSTs at 512 connections, p99", 40, "http-single", "p99_ms", "ms"),
+    ("a chart 1,000 wide over {stats_rows:,} readings of a sensor, the slowest of all zooms",
+     300, "chart", "max_ms", "ms"),
+    ("the overview at 50 viewers: CPU of the api, of a core, above none", 2, "overview", "added_cpu_percent", "%"),
     ("api's peak resident memory with 2,000 idle and 500 busy connections", 150, "http-memory", "api_peak_mib", "MiB"),
 ]
 

@@ -68,6 +68,11 @@ need_test_packages() {
   need_tool curl curl
 }
 
+# The browser that the pages are tested in; Playwright brings everything else, its own Node.js included.
+need_browser_packages() {
+  need_tool chromium chromium
+}
+
 require_rust() {
   command -v cargo >/dev/null ||
     fail "cargo is missing: install Rust first (rustup, or your distribution's packages), then run this again"

@@ -11,7 +11,7 @@ use crate::{
     config::{DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings},
     health::Need,
     http::{self, Api, KeyRing, KnownSensors, Limits, ServeLimits},
-    kafka::producer::Producer,
+    kafka::{LogObserver, producer::Producer},
     store::Pool,
 };
 
@@ -33,7 +33,8 @@ pub(super) async fn run(
     let Operations { health, metrics, log_level } = operations;
     let failed = CancellationToken::new();
     let kafka_health = health.component("kafka", Need::Required);
-    let producer = Producer::new(kafka, settings, http.publish_timeout, kafka_health, failed.clone())?;
+    let producer =
+        Producer::new(kafka, settings, http.publish_timeout, kafka_health.clone(), failed.clone())?;
     let pool = Pool::new(database)?;
     let reads = Pool::for_reads(database, &http.queries)?;
     let known_sensors = KnownSensors::new(pool.clone(), http.known_sensors_max);
@@ -48,8 +49,8 @@ pub(super) async fn run(
     let background_stop = CancellationToken::new();
     let background = TaskTracker::new();
     background.spawn(producer.clone().watch(background_stop.clone()));
-    background
-        .spawn(pool.clone().watch(health.component("postgres", Need::Optional), background_stop.clone()));
+    let postgres_health = health.component("postgres", Need::Optional);
+    background.spawn(pool.clone().watch(postgres_health.clone(), background_stop.clone()));
     background.spawn(known_sensors.clone().follow(database.clone(), background_stop.clone()));
     let (exposed, keys_health) = (CancellationToken::new(), health.component("api_keys", Need::Required));
     let note_keys = {
@@ -69,9 +70,12 @@ pub(super) async fn run(
     let api =
         Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors, Limits::new(http, ingest));
     background.spawn(api.watch_visibility(background_stop.clone()));
+    // Event streams have no end of their own: they end first, or the server would wait for them.
+    let serve_stop = CancellationToken::new();
+    let observer = LogObserver::new(kafka, settings);
+    background.spawn(api.serve_live(observer, kafka_health, postgres_health, serve_stop.clone()));
     background.close();
 
-    let serve_stop = CancellationToken::new();
     let (primary, reading) = (pool.clone(), reads.clone());
     metrics.collect_with(move || {
         primary.measure();

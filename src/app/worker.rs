@@ -6,11 +6,15 @@ use anyhow::Context;
 use tokio::{runtime::Handle, sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Operations, checkpoints::Checkpoints, letters::Letters, mirror::Mirror, retention::Retention};
+use super::{
+    Operations, checkpoints::Checkpoints, keep_days::KeepDays, letters::Letters, mirror::Mirror,
+    retention::Retention,
+};
 use crate::{
     batch::Limits,
     config::{
-        DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, MirrorConfig, WorkerConfig,
+        DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, MirrorConfig, Rollups,
+        WorkerConfig,
     },
     health::{Component, Health, Need},
     http,
@@ -72,6 +76,10 @@ pub(super) async fn run(
     let mut aside = JoinSet::new();
     if ingest.retention.is_some() {
         aside.spawn(retention.run(stop.clone()));
+    }
+    if ingest.rollups == Rollups::On {
+        let keep_days = KeepDays { database: database.clone(), interval: worker.keep_days_interval };
+        aside.spawn(keep_days.run(stop.clone()));
     }
     aside.spawn(letters.run(stop.clone()));
     aside.spawn(checkpoints.run(stop.clone()));

@@ -4,13 +4,17 @@
 //! twice when summer time ends, and a database's zone rules are as old as its packages.
 
 mod edges;
+mod envelope;
 mod fill;
+mod zoom;
 
 use std::fmt;
 
 pub use self::{
     edges::{TooManyBuckets, edges, first_instant},
+    envelope::{Envelope, Envelopes},
     fill::{Fill, fill},
+    zoom::Step,
 };
 
 const MINUTE: u32 = 60;

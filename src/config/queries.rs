@@ -34,4 +34,8 @@ pub struct QueryConfig {
     /// How long an export waits for its client to take more, or for the database to come back
     #[arg(long, env = "EXPORT_STALL_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
     pub export_stall_timeout: Duration,
+
+    /// Most event streams (live pages) open at a time; the next one is told to come again
+    #[arg(long, env = "EVENT_STREAMS_MAX", default_value_t = 1_000)]
+    pub event_streams_max: usize,
 }

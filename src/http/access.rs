@@ -44,6 +44,7 @@ pub(super) fn needed(method: &Method, route: &str) -> Option<Scopes> {
     let is_reading = matches!(*method, Method::GET | Method::HEAD);
     match route {
         "/"
+        | "/pages/{version}/{*file}"
         | "/docs"
         | "/docs/"
         | "/docs/{file}"

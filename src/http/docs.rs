@@ -36,7 +36,6 @@ const CACHE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_stati
 pub(super) fn routes(document: String) -> Router {
     let document: Arc<str> = document.into();
     Router::new()
-        .route("/", get(|| async { Redirect::temporary("/docs") }))
         .route("/docs", get(|| async { page(SWAGGER_PAGE) }))
         .route("/docs/", get(|| async { Redirect::permanent("/docs") }))
         .route("/docs/{file}", get(swagger_file))

@@ -5,7 +5,10 @@
 //!                      ──> readings ── split, intake ────────────────> publish
 //!                      ──> sensors, stats, queries/, receipts ───────> store
 //!                      ──> dead_letters/ ────────────────────────> store
-//!                      ──> docs, health
+//!                      ──> chart ── filler ────────────────────────> store
+//!                      ──> tail ── events ────────────────────────> store
+//!                      ──> overview ── events ────────────────────> store, kafka::LogObserver
+//!                      ──> dashboard, docs, health
 //! ```
 //!
 //! [`parsing`] has what the routes make of bytes as plain functions, for fuzz targets and property tests.
@@ -15,18 +18,22 @@
 mod access;
 mod admission;
 mod body;
+mod chart;
 mod cors;
 mod cursor;
+mod dashboard;
 mod dead_letters;
 mod docs;
 mod document;
 mod error;
+mod events;
 mod fault;
 mod health;
 mod ingest;
 mod known_sensors;
 mod log_level;
 mod middleware;
+mod overview;
 mod parameters;
 pub mod parsing;
 mod path;
@@ -45,6 +52,7 @@ mod request_metrics;
 mod sensors;
 mod server;
 mod stats;
+mod tail;
 mod trace;
 mod visibility;
 
@@ -64,17 +72,24 @@ pub use server::{ServeLimits, serve};
 use self::{
     admission::Admission,
     body::BodyLimits,
+    chart::Filler,
     error::ApiError,
+    events::Streams,
     middleware::Rules,
+    overview::{Overview, Sources},
     prefer::Wait,
     queries::{ExportLimits, Exports, QueryLimits},
     receipt_clock::ReceiptClock,
+    tail::Tails,
     visibility::Visibility,
 };
 use crate::{
     config::{AdmissionConfig, CorsOrigin, HttpConfig, IngestConfig, Rollups},
-    health::Health,
-    kafka::producer::{Producer, Receipt},
+    health::{Component, Health},
+    kafka::{
+        LogObserver,
+        producer::{Producer, Receipt},
+    },
     log_level::LogLevel,
     metrics::Exposition,
     reading::{Acceptance, OnDuplicate, Timestamp, Window},
@@ -101,6 +116,10 @@ pub struct Parts {
     receipt_clock: ReceiptClock,
     admission: Admission,
     visibility: Visibility,
+    overview: Overview,
+    filler: Filler,
+    tails: Tails,
+    streams: Streams,
 }
 
 /// What a request may ask for.
@@ -114,6 +133,7 @@ pub struct Limits {
     rollups: Rollups,
     queries: QueryLimits,
     exports: ExportLimits,
+    event_streams_max: usize,
 }
 
 impl Limits {
@@ -131,6 +151,7 @@ impl Limits {
             rollups: ingest.rollups,
             queries: QueryLimits::new(&http.queries),
             exports: ExportLimits::new(&http.queries),
+            event_streams_max: http.queries.event_streams_max,
         }
     }
 
@@ -177,6 +198,10 @@ impl Api {
             receipt_clock: ReceiptClock::default(),
             admission: Admission::new(&limits.admission, limits.body.max_bytes),
             visibility: Visibility::default(),
+            overview: Overview::default(),
+            filler: Filler::default(),
+            tails: Tails::default(),
+            streams: Streams::new(limits.event_streams_max),
             limits,
         }))
     }
@@ -201,6 +226,31 @@ impl Api {
     pub fn watch_visibility(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
         let Parts { visibility, pool, producer, .. } = &**self;
         visibility.clone().watch(pool.clone(), producer.clone(), stop)
+    }
+
+    /// Keeps the live pages going until `stop`, which ends all event streams; `kafka` and `postgres` say how these are.
+    pub fn serve_live(
+        &self,
+        observer: LogObserver,
+        kafka: Component,
+        postgres: Component,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let Parts { overview, filler, tails, streams, pool, reads, producer, .. } = &**self;
+        let (overview, filler) = (overview.clone(), filler.clone());
+        let (tails, streams) = (tails.clone(), streams.clone());
+        let (fills, polls) = (pool.clone(), reads.clone());
+        let (producer, pool, reads) = (producer.clone(), pool.clone(), reads.clone());
+        let sources = Sources { producer, pool, reads, observer, kafka, postgres };
+        async move {
+            tokio::select! {
+                () = overview.sample(sources) => {}
+                () = filler.run(fills) => {}
+                () = tails.poll(polls) => {}
+                () = stop.cancelled() => {}
+            }
+            streams.close();
+        }
     }
 }
 
@@ -243,6 +293,10 @@ fn documented_routes() -> OpenApiRouter<Api> {
         .routes(routes!(queries::readings::list))
         .routes(routes!(queries::latest::of_one))
         .routes(routes!(queries::latest::of_many))
+        .routes(routes!(chart::draw))
+        .routes(routes!(tail::events))
+        .routes(routes!(overview::once))
+        .routes(routes!(overview::events))
         .routes(routes!(dead_letters::list::list))
         .routes(routes!(dead_letters::summary::show))
         .routes(routes!(dead_letters::replay::many))
@@ -277,6 +331,7 @@ pub fn router(api: Api, keys: KeyRing, origins: &[CorsOrigin], operations: Opera
     let (routes, document) = documented_routes().split_for_parts();
     let routes = routes
         .with_state(api)
+        .merge(dashboard::routes())
         .merge(docs::routes(document::text(document)))
         .merge(health::routes(health, metrics))
         .merge(log_level::routes(log_level, limits));

@@ -2,15 +2,12 @@
 
 use std::{collections::BTreeMap, mem, ops::Range};
 
-use metrics::counter;
-
 use super::error::ApiError;
 use crate::{
     kafka::{
         RecordHeaders,
         producer::{MAX_RECORD_BYTES, Producer, PublishError, Receipt, Sending},
     },
-    metrics::PUBLISHED_READINGS,
     reading::{Reading, encode},
     traces::PublishSpan,
 };
@@ -111,7 +108,7 @@ impl<'p> Outbox<'p> {
             }
             readings += group.readings.len();
         }
-        counter!(PUBLISHED_READINGS).increment(readings as u64);
+        self.producer.count_acknowledged(readings);
         Ok((receipts, readings))
     }
 

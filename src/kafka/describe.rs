@@ -252,7 +252,7 @@ impl Question {
     }
 
     /// Waits for the event of this type.
-    fn answer(&self, event_type: c_int) -> Result<Owned<native::rd_kafka_event_t>, DescribeError> {
+    pub(super) fn answer(&self, event_type: c_int) -> Result<Owned<native::rd_kafka_event_t>, DescribeError> {
         self.answer_within(millis(self.timeout + ANSWER_GRACE), event_type)
             .unwrap_or_else(|| Err(no_answer()))
     }
@@ -288,7 +288,7 @@ impl Question {
     }
 }
 
-fn c_name(topic: &str) -> Result<CString, DescribeError> {
+pub(super) fn c_name(topic: &str) -> Result<CString, DescribeError> {
     CString::new(topic).map_err(|_| DescribeError {
         code: RDKafkaErrorCode::InvalidTopic,
         message: "a topic's name holds no NUL byte".to_owned(),
@@ -309,7 +309,10 @@ fn millis(timeout: Duration) -> c_int {
 
 /// # Safety
 /// `message` is null or a C string.
-unsafe fn check(code: native::rd_kafka_resp_err_t, message: *const c_char) -> Result<(), DescribeError> {
+pub(super) unsafe fn check(
+    code: native::rd_kafka_resp_err_t,
+    message: *const c_char,
+) -> Result<(), DescribeError> {
     let code = RDKafkaErrorCode::from(code);
     if code == RDKafkaErrorCode::NoError {
         return Ok(());
@@ -321,7 +324,7 @@ unsafe fn check(code: native::rd_kafka_resp_err_t, message: *const c_char) -> Re
 
 /// # Safety
 /// `text` is null or a C string.
-unsafe fn text(text: *const c_char) -> Option<String> {
+pub(super) unsafe fn text(text: *const c_char) -> Option<String> {
     // SAFETY: as the caller promised.
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
 }

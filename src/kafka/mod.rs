@@ -8,10 +8,12 @@ mod consumer;
 mod describe;
 mod ends;
 mod group;
+mod group_members;
 mod letter_producer;
 mod live_topic;
 mod log_reader;
 mod membership;
+mod observer;
 mod partition_queue;
 mod partitioner;
 pub mod producer;
@@ -25,9 +27,11 @@ pub use committed::committed_offsets;
 pub use consumer::{Consumer, ConsumerError, Watermarks};
 pub use describe::DescribeError;
 pub use group::GroupEvent;
+pub use group_members::GroupMember;
 pub use letter_producer::{LetterProducer, LetterRecord};
 pub use live_topic::LiveTopic;
 pub use log_reader::{LogError, LogReader, Progress};
+pub use observer::{LogObserver, ObserveError};
 pub use record_headers::RecordHeaders;
 pub use topic::{
     Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, log_ends, log_ranges,

@@ -1,7 +1,10 @@
 //! Publishes readings: each is acknowledged by all in-sync replicas, or it is an error within a bound.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -34,7 +37,7 @@ use crate::{
     health::Component,
     metrics::{
         PRODUCER_QUEUE_BYTES, PRODUCER_QUEUE_MAX_BYTES, PRODUCER_QUEUE_MAX_RECORDS, PRODUCER_QUEUE_RECORDS,
-        PUBLISH_SECONDS,
+        PUBLISH_SECONDS, PUBLISHED_READINGS,
     },
 };
 
@@ -84,6 +87,7 @@ pub struct Producer {
     partitioner: Partitioner,
     live_topic: Arc<watch::Sender<Option<Arc<LiveTopic>>>>,
     went_down: Arc<Notify>,
+    acknowledged_readings: Arc<AtomicU64>,
     publish_seconds: Histogram,
 }
 
@@ -136,6 +140,7 @@ impl Producer {
             partitioner: Partitioner::from_settings(settings),
             live_topic: Arc::default(),
             went_down,
+            acknowledged_readings: Arc::default(),
             publish_seconds: histogram!(PUBLISH_SECONDS),
         })
     }
@@ -158,6 +163,22 @@ impl Producer {
             Ok(Ok(topic)) => topic.clone().ok_or(PublishError::Down),
             Ok(Err(_)) | Err(_) => Err(PublishError::Down),
         }
+    }
+
+    /// The same without waiting; none where Kafka has not described it yet.
+    pub fn known_topic(&self) -> Option<Arc<LiveTopic>> {
+        self.live_topic.borrow().clone()
+    }
+
+    /// Counts readings that Kafka has acknowledged.
+    pub fn count_acknowledged(&self, readings: usize) {
+        metrics::counter!(PUBLISHED_READINGS).increment(readings as u64);
+        self.acknowledged_readings.fetch_add(readings as u64, Ordering::Relaxed);
+    }
+
+    /// How many those are, since the process began.
+    pub fn acknowledged_readings(&self) -> u64 {
+        self.acknowledged_readings.load(Ordering::Relaxed)
     }
 
     /// The partition that a sensor's readings go to where the topic has so many.

@@ -11,6 +11,7 @@ mod load;
 pub mod offset_moves;
 mod offsets;
 mod options;
+pub mod overview;
 mod pool;
 mod postgres_time;
 pub mod queries;

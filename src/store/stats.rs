@@ -6,20 +6,26 @@
 //!              newest_days ──> one snapshot: which days there are; those not kept, from their readings
 //!                └─ days that are over and not kept:
 //!              fill ──> kept from now on; see `day_locks`
+//! queries::chart ── quarter_hours ──> the same days, finer, for charts; `sweep` keeps them unasked
 //! ```
 
 pub(super) mod fill;
 mod newest_days;
+mod quarter_hours;
 mod rebuild;
 mod settled;
+mod sweep;
 
 use chrono::{NaiveDate, Utc};
 
 use self::newest_days::{Kept, Question};
+pub(super) use self::quarter_hours::FIGURES;
 pub use self::{
     newest_days::{DAYS_OF_WEEK, NEWEST_DAY},
+    quarter_hours::keep_quarter_hours,
     rebuild::{Rebuilt, StatsStore},
     settled::statement as settled_statement,
+    sweep::{Reach, sweep},
 };
 use super::{StoreError, pool::Pool};
 

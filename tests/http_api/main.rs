@@ -3,10 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "what is unwrapped is what the test is about")]
 
 mod access;
+mod chart;
 mod chunks;
 mod cors;
+mod dashboard;
 mod dead_letters;
 mod documents;
+mod events;
 mod exports;
 mod ingest;
 mod kept_days;
@@ -20,6 +23,7 @@ mod letters_cli;
 mod many;
 mod outages;
 mod overload;
+mod overview;
 mod packed;
 mod read_pool;
 mod readings;
@@ -33,3 +37,4 @@ mod statistics;
 mod stats;
 mod stats_of_many;
 mod stopping;
+mod tail;

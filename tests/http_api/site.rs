@@ -13,7 +13,7 @@ use sensorpipe::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings},
     health::{Health, Need},
     http::{self, Api, KeyRing, KnownSensors, Limits, ServeLimits},
-    kafka::producer::Producer,
+    kafka::{LogObserver, producer::Producer},
     log_level::LogLevel,
     store::{Pool, keys::StoredKeys},
 };
@@ -42,11 +42,13 @@ impl Server {
     pub(crate) async fn start(database: &DatabaseConfig, kafka: &KafkaConfig, flags: &[&str]) -> Self {
         let http = config::<sensorpipe::config::HttpConfig>(flags);
         let (health, stop) = (Health::default(), CancellationToken::new());
+        let (kafka_health, postgres_health) =
+            (health.component("kafka", Need::Required), health.component("postgres", Need::Optional));
         let producer = Producer::new(
             kafka,
             &KafkaSettings::default(),
             http.publish_timeout,
-            health.component("kafka", Need::Required),
+            kafka_health.clone(),
             CancellationToken::new(),
         )
         .unwrap();
@@ -57,12 +59,14 @@ impl Server {
         let keys = KeyRing::default();
         keys.learn(StoredKeys::default());
         tokio::spawn(producer.clone().watch(stop.clone()));
-        tokio::spawn(pool.clone().watch(health.component("postgres", Need::Optional), stop.clone()));
+        tokio::spawn(pool.clone().watch(postgres_health.clone(), stop.clone()));
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let api = Api::new(producer, pool, reads, known_sensors.clone(), Limits::new(&http, &config(&[])));
         tokio::spawn(api.watch_visibility(stop.clone()));
+        let observer = LogObserver::new(kafka, &KafkaSettings::default());
+        tokio::spawn(api.serve_live(observer, kafka_health, postgres_health, stop.clone()));
         // The process has one recorder, and no test may be the one that installs it.
         let metrics = PrometheusBuilder::new().build_recorder().handle().into();
         // Nor may one change what the others log.
@@ -91,6 +95,15 @@ impl Server {
     /// The same, and the body is still to be read.
     pub(crate) async fn open_as(&self, accept: &str, path: &str) -> Response {
         self.client.get(format!("{}{path}", self.url)).header("accept", accept).send().await.unwrap()
+    }
+
+    /// The beginning of an answer that has no end, with what `build` adds to its request.
+    pub(crate) async fn open(
+        &self,
+        path: &str,
+        build: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Response {
+        build(self.client.get(format!("{}{path}", self.url))).send().await.unwrap()
     }
 
     /// Posts a body that says it is JSON.

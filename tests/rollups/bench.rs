@@ -10,7 +10,8 @@ use sensorpipe::{
     reading::{OnDuplicate, Timestamp, Window},
     store::{
         BatchWriter, Offsets, Pool, WriterConfig, Written,
-        stats::{DayStats, daily_avg},
+        queries::{Chart, ChartQuery, chart},
+        stats::{DayStats, daily_avg, keep_quarter_hours},
     },
 };
 use sqlx::Row;
@@ -38,6 +39,30 @@ const WRONG: &str = "
     WHERE actual.reading_count <> kept.reading_count OR actual.min_value <> kept.min_value
        OR actual.max_value <> kept.max_value OR abs(actual.avg_value - kept.avg_value) > 1e-9 * abs(actual.avg_value)
        OR actual.quartiles <> ARRAY[kept.lower_quartile, kept.median_value, kept.upper_quartile]";
+
+/// The same of kept quarter-hours, their means left out.
+const WRONG_QUARTER_HOURS: &str = "
+    SELECT count(*) FROM daily_stats AS kept
+    CROSS JOIN LATERAL (
+        SELECT array_agg(figure ORDER BY quarter, place) AS figures
+        FROM (SELECT floor(extract(epoch FROM time - kept.day::timestamptz) / 900)::int AS quarter,
+                     count(*) AS reading_count, min(value) AS min_value, max(value) AS max_value
+              FROM sensor_data
+              WHERE sensor_id = kept.sensor_id AND time >= kept.day::timestamptz
+                AND time < kept.day::timestamptz + interval '24 hours'
+              GROUP BY 1) AS quarters
+        CROSS JOIN LATERAL unnest(ARRAY[quarter, reading_count, min_value, max_value])
+            WITH ORDINALITY AS flat (figure, place)) AS actual
+    WHERE kept.quarter_hours IS NOT NULL
+      AND actual.figures IS DISTINCT FROM (
+          SELECT array_agg(figure ORDER BY place)
+          FROM unnest(kept.quarter_hours) WITH ORDINALITY AS flat (figure, place) WHERE (place - 1) % 5 < 4)";
+
+/// A chart's points, over the readings alone; $2 and $3 the range, $4 the length of a bucket in seconds.
+const CHART: &str = "
+    SELECT (floor((extract(epoch FROM time) - 345600) / $4) * $4 + 345600)::bigint * 1000 AS start_ms,
+           count(*) AS reading_count, min(value) AS min_value, max(value) AS max_value, avg(value) AS avg_value
+    FROM sensor_data WHERE sensor_id = $1 AND time >= $2 AND time < $3 GROUP BY 1 ORDER BY 1";
 
 /// A reading to write.
 pub(crate) type Reading = (i32, Timestamp, f64);
@@ -72,6 +97,61 @@ impl Bench {
         self.database.number(WRONG).await
     }
 
+    /// The same of kept quarter-hours.
+    pub(crate) async fn wrong_quarter_hours(&self) -> i64 {
+        self.database.number(WRONG_QUARTER_HOURS).await
+    }
+
+    /// Days of sensors whose quarter-hours are kept.
+    pub(crate) async fn kept_quarter_hours(&self) -> i64 {
+        self.database.number("SELECT count(*) FROM daily_stats WHERE quarter_hours IS NOT NULL").await
+    }
+
+    /// Keeps the quarter-hours of any day that is kept without them.
+    pub(crate) async fn keep_some_quarter_hours(&self) {
+        let any: Option<(i32, NaiveDate)> = sqlx::query_as(
+            "SELECT sensor_id, day FROM daily_stats WHERE quarter_hours IS NULL ORDER BY random() LIMIT 1",
+        )
+        .fetch_optional(&self.database.pool)
+        .await
+        .unwrap();
+        if let Some((sensor_id, day)) = any {
+            keep_quarter_hours(&self.pool, sensor_id, day).await.unwrap();
+        }
+    }
+
+    /// A chart of the days from so many ago to today.
+    pub(crate) async fn chart(&self, sensor_id: i32, days_ago: u64, width: usize) -> Chart {
+        let (start, end) = (Some(at(days_ago, 0)), Some(at(0, 86_400)));
+        let query = ChartQuery { sensor_id, start, end, width, uses_kept: true, today: today() };
+        chart(&self.pool, query).await.unwrap().unwrap()
+    }
+
+    /// Asserts that a chart is what the readings say, wherever it is complete.
+    pub(crate) async fn is_drawn_right(&self, sensor_id: i32, days_ago: u64, width: usize, after: &str) {
+        let chart = self.chart(sensor_id, days_ago, width).await;
+        let Some(step) = chart.step.filter(|_| chart.missing.is_empty()) else { return };
+        let expected: Vec<(i64, i64, f64, f64, f64)> = sqlx::query_as(CHART)
+            .bind(sensor_id)
+            .bind(chart.start.to_datetime())
+            .bind(chart.end.to_datetime())
+            .bind(step.micros() / 1_000_000)
+            .fetch_all(&self.database.pool)
+            .await
+            .unwrap();
+        let name = format!("{after}: sensor {sensor_id}, {:?} by {step}", chart.source);
+        assert_eq!(chart.points.len(), expected.len(), "{name}: {:?} {expected:?}", chart.points);
+        for ((time, point), (start_ms, count, min, max, avg)) in chart.points.iter().zip(expected) {
+            assert_eq!((time.micros(), point.count), (start_ms * 1_000, count), "{name}");
+            assert_eq!((point.min.to_bits(), point.max.to_bits()), (min.to_bits(), max.to_bits()), "{name}");
+            assert!(
+                (point.avg - avg).abs() <= 1e-9 * min.abs().max(max.abs()),
+                "{name}: {} {avg}",
+                point.avg
+            );
+        }
+    }
+
     /// Asserts that the api and the guide say the same of every sensor.
     pub(crate) async fn agrees(&self, after: &str) {
         for sensor_id in 1..=self.sensors {
@@ -81,7 +161,12 @@ impl Bench {
                 self.is_the_guides_answer(sensor_id, &days, &format!("{after}, {call} call")).await;
             }
         }
+        self.keep_some_quarter_hours().await;
+        for (days_ago, width) in [(2, 20), (8, 20), (60, 8)] {
+            self.is_drawn_right(1, days_ago, width, after).await;
+        }
         assert_eq!(self.wrong().await, 0, "{after}: kept days that are not true");
+        assert_eq!(self.wrong_quarter_hours().await, 0, "{after}: kept quarter-hours that are not true");
     }
 
     /// Asserts that these days are what the guide's query answers now.

@@ -88,6 +88,7 @@ async fn a_history(on_duplicate: OnDuplicate) {
         bench.agrees(&format!("step {step}")).await;
     }
     assert!(bench.kept().await > 0, "nothing was ever kept");
+    assert!(bench.kept_quarter_hours().await > 0, "no quarter-hours were ever kept");
     assert!(
         bench.database.number("SELECT count(*) FROM dead_letters WHERE reason = 'unknown_sensor'").await > 0,
         "no batch held a reading of an unknown sensor"
@@ -123,8 +124,10 @@ async fn many_at_once() {
                         if reader == 0 {
                             kept_seen.fetch_max(bench.kept().await, Ordering::Relaxed);
                             assert_eq!(bench.wrong().await, 0, "kept days that are not true");
+                            assert_eq!(bench.wrong_quarter_hours().await, 0, "quarter-hours that are not");
                         } else {
                             bench.daily_avg(reader).await;
+                            bench.keep_some_quarter_hours().await;
                         }
                     }
                 })

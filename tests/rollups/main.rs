@@ -9,6 +9,7 @@ mod histories;
 mod interleavings;
 mod others_sql;
 mod plans;
+mod quarter_hours;
 mod retention;
 
 use std::time::Duration;

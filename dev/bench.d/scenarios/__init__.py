@@ -1,11 +1,11 @@
 """What is measured. Each scenario makes one run and returns its figures."""
 
-from . import http, rollups, statistics, write_path
+from . import http, pages, rollups, statistics, write_path
 from .sizes import SIZES
 
 __all__ = ["ALL", "SIZES", "with_what_they_need"]
 
-ALL = write_path.ALL | http.ALL | statistics.ALL | rollups.ALL
+ALL = write_path.ALL | http.ALL | statistics.ALL | rollups.ALL | pages.ALL
 
 # What a scenario's ratios are held against.
 NEEDS = write_path.NEEDS | http.NEEDS | statistics.NEEDS

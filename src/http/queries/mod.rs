@@ -16,7 +16,10 @@ mod sensors;
 pub(super) mod stats;
 mod stats_body;
 
-pub(super) use self::export::{ExportLimits, Exports};
+pub(super) use self::{
+    export::{ExportLimits, Exports},
+    range::bounds as time_bounds,
+};
 use super::error::ApiError;
 use crate::{config::QueryConfig, store::StoreError};
 
@@ -37,7 +40,7 @@ impl QueryLimits {
 }
 
 /// Why a query has no answer.
-fn refused(error: StoreError) -> ApiError {
+pub(super) fn refused(error: StoreError) -> ApiError {
     if error.sqlstate().as_deref() == Some(QUERY_CANCELED) {
         tracing::debug!("{error}: {}", error.server_message());
         return ApiError::Unavailable(

@@ -23,7 +23,10 @@ pub(super) fn zone(parameters: &mut Parameters<'_>) -> Tz {
 }
 
 /// `start` and `end`, where given; a time without an offset is local to `zone`.
-pub(super) fn bounds(parameters: &mut Parameters<'_>, zone: Tz) -> (Option<Timestamp>, Option<Timestamp>) {
+pub(in crate::http) fn bounds(
+    parameters: &mut Parameters<'_>,
+    zone: Tz,
+) -> (Option<Timestamp>, Option<Timestamp>) {
     let start = parameters.take("start", |text| time(text, zone));
     let end = parameters.take("end", |text| time(text, zone));
     if let (Some(start), Some(end)) = (start, end)

@@ -7,16 +7,20 @@
 //!   other chunks. Where a question has no bound of its own ("the newest"), it is asked of [`windows`] that grow.
 //! - What it answers is bounded: by the number of buckets, of sensors, or of readings.
 
+mod chart;
 mod latest;
 mod measure;
+mod newer;
 mod readings;
 mod selection;
 mod stats;
 mod windows;
 
 pub use self::{
+    chart::{Chart, ChartQuery, Source, chart},
     latest::{LATEST_SQL, latest},
     measure::{Measure, Quantile},
+    newer::newer,
     readings::{Order, PageQuery, readings},
     selection::{Selection, select},
     stats::{BucketStats, StatsQuery, stats},

@@ -97,7 +97,7 @@ impl StatsQuery {
         )
     }
 
-    async fn run(
+    pub(super) async fn run(
         &self,
         connection: &mut PgConnection,
         columns: &Columns,

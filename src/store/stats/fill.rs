@@ -42,7 +42,7 @@ pub(in crate::store) async fn keep(
 }
 
 /// Keeps one day, in a transaction of its own; says whether it is kept now.
-async fn keep_day(
+pub(super) async fn keep_day(
     connection: &mut PgConnection,
     sensor_id: i32,
     day: NaiveDate,
@@ -54,15 +54,23 @@ async fn keep_day(
         outcome => outcome,
     };
     outcome?;
-    let is_kept: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM daily_stats WHERE sensor_id = $1 AND day = $2)")
-            .bind(sensor_id)
-            .bind(day)
-            .fetch_one(connection)
-            .await?;
+    let is_kept = is_kept(connection, sensor_id, day).await?;
     let outcome = if is_kept { "kept" } else { "busy" };
     metrics::counter!(DAYS_KEPT, "outcome" => outcome).increment(1);
     Ok(is_kept)
+}
+
+/// Whether a day is kept.
+pub(super) async fn is_kept(
+    connection: &mut PgConnection,
+    sensor_id: i32,
+    day: NaiveDate,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM daily_stats WHERE sensor_id = $1 AND day = $2)")
+        .bind(sensor_id)
+        .bind(day)
+        .fetch_one(connection)
+        .await
 }
 
 /// The filler's half of what [`crate::store::day_locks`] says, as one message of several statements.

@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::fill;
+use super::{fill, quarter_hours::keep_whole_day};
 use crate::{
     config::{DatabaseConfig, RebuildConfig},
     store::{
@@ -39,7 +39,13 @@ impl StatsStore {
         let forgotten = self.forget(which).await?;
         let mut kept = 0;
         for &(sensor_id, day) in &forgotten {
-            kept += usize::from(fill::keep(&mut self.connection, sensor_id, day).await?);
+            let is_kept = fill::keep(&mut self.connection, sensor_id, day).await?;
+            if is_kept {
+                keep_whole_day(&mut self.connection, sensor_id, day)
+                    .await
+                    .map_err(StoreError::new("keeping quarter-hours"))?;
+            }
+            kept += usize::from(is_kept);
         }
         Ok(Rebuilt { forgotten: forgotten.len(), kept })
     }

@@ -1,0 +1,172 @@
+//! The one task that asks Kafka and Postgres, while somebody watches.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep_until, timeout},
+};
+
+use super::{
+    Overview, Sample,
+    body::OverviewBody,
+    known::{Known, Names},
+};
+use crate::{
+    health::Component,
+    http::events,
+    kafka::{LogObserver, producer::Producer},
+    reading::Timestamp,
+    store::{
+        Pool, StoreError,
+        dead_letters::{self, ReasonSummary},
+        overview::{self, BooksOf},
+    },
+};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How long the connections to Kafka stay when nobody watches: a page that is loaded anew is back sooner.
+const CLIENT_KEPT_FOR: Duration = Duration::from_secs(60);
+/// How often the group's coordinator is asked: members come and go less often than records.
+const MEMBERS_INTERVAL: Duration = Duration::from_secs(3);
+/// How often records are read for their timestamps.
+const TIMESTAMPS_INTERVAL: Duration = Duration::from_secs(3);
+/// How often dead letters are counted at most, and how much longer than the last count took is waited: a million of
+/// them takes a while, and no more than a hundredth of a connection's time goes there.
+const COUNT_INTERVAL: Duration = Duration::from_secs(3);
+const COUNT_PAUSE: u32 = 100;
+
+/// What is asked.
+pub(in crate::http) struct Sources {
+    pub(in crate::http) producer: Producer,
+    pub(in crate::http) pool: Pool,
+    pub(in crate::http) reads: Pool,
+    pub(in crate::http) observer: LogObserver,
+    pub(in crate::http) kafka: Component,
+    pub(in crate::http) postgres: Component,
+}
+
+type Counted = Result<Vec<ReasonSummary>, StoreError>;
+
+/// The task's own state.
+struct Sampler {
+    sources: Sources,
+    known: Known,
+    members_due: Instant,
+    timestamps_due: Instant,
+    count_due: Instant,
+    counting: Option<(Instant, JoinHandle<Counted>)>,
+}
+
+/// Samples while somebody watches; for ever.
+pub(super) async fn run(overview: &Overview, sources: Sources) {
+    let now = Instant::now();
+    let mut sampler = Sampler {
+        sources,
+        known: Known::default(),
+        members_due: now,
+        timestamps_due: now,
+        count_due: now,
+        counting: None,
+    };
+    loop {
+        if !overview.is_watched() {
+            if timeout(CLIENT_KEPT_FOR, overview.await_somebody()).await.is_err() {
+                sampler.sources.observer.rest().await;
+                overview.await_somebody().await;
+            }
+            continue;
+        }
+        let next = Instant::now() + INTERVAL;
+        let body = sampler.sample().await;
+        overview.tell(Sample {
+            taken: Instant::now(),
+            event: events::event("overview", body.at, &body),
+            json: serde_json::to_vec(&body).expect("the overview has string keys").into(),
+        });
+        sleep_until(next).await;
+    }
+}
+
+impl Sampler {
+    async fn sample(&mut self) -> OverviewBody {
+        self.known.accepted(self.sources.producer.acknowledged_readings());
+        self.count_dead_letters().await;
+        let ((ends, members), books) = tokio::join!(self.ask_kafka(), self.ask_postgres());
+        let now = Timestamp::now();
+        if let Some(ends) = ends {
+            self.known.ends(now, ends);
+        }
+        if let Some(members) = members {
+            self.members_due = Instant::now() + MEMBERS_INTERVAL;
+            self.known.members(members);
+        }
+        if let Some(books) = books {
+            self.known.books(now, books);
+        }
+        self.read_timestamps().await;
+        let Sources { producer, observer, kafka, postgres, .. } = &self.sources;
+        let names = Names { topic: producer.topic(), group: observer.group(), kafka, postgres };
+        self.known.body(Timestamp::now(), &names)
+    }
+
+    /// A broker that is known to be away is not waited for, nor a topic that was never described.
+    async fn ask_kafka(&self) -> (Option<BTreeMap<i32, i64>>, Option<Vec<crate::kafka::GroupMember>>) {
+        let Sources { producer, observer, kafka, .. } = &self.sources;
+        let Some(topic) = producer.known_topic().filter(|_| !kafka.is_out()) else { return (None, None) };
+        let ends = observer.ends(topic.partitions).await;
+        let ends =
+            ends.inspect_err(|error| tracing::debug!("the ends of the log are not told: {error}")).ok();
+        if ends.is_none() || Instant::now() < self.members_due {
+            return (ends, None);
+        }
+        let members = observer.members().await;
+        let members = members.inspect_err(|error| tracing::debug!("the group is not told: {error}")).ok();
+        (ends, members)
+    }
+
+    async fn ask_postgres(&self) -> Option<Vec<overview::PartitionBooks>> {
+        let Sources { producer, pool, postgres, .. } = &self.sources;
+        if postgres.is_out() {
+            return None;
+        }
+        let identity = producer.known_topic().map(|topic| {
+            let identity = topic.identity.clone();
+            (identity.cluster_id, identity.topic_id)
+        });
+        let of = BooksOf { topic: producer.topic().to_owned(), identity };
+        let books = overview::books(pool, of).await;
+        books.inspect_err(|error| tracing::debug!("{error}: {}", error.server_message())).ok()
+    }
+
+    /// Of records that were there before anybody looked.
+    async fn read_timestamps(&mut self) {
+        let places = self.known.of_unknown_age();
+        if places.is_empty() || self.sources.kafka.is_out() || Instant::now() < self.timestamps_due {
+            return;
+        }
+        self.timestamps_due = Instant::now() + TIMESTAMPS_INTERVAL;
+        match self.sources.observer.timestamps(places).await {
+            Ok(read) => self.known.timestamps(read),
+            Err(error) => tracing::debug!("records are not read for their timestamps: {error}"),
+        }
+    }
+
+    /// Beside everything else, for it may take long.
+    async fn count_dead_letters(&mut self) {
+        if let Some((started, counting)) = self.counting.take_if(|(_, counting)| counting.is_finished()) {
+            let pause = COUNT_INTERVAL.max(started.elapsed() * COUNT_PAUSE);
+            self.count_due = Instant::now() + pause;
+            match counting.await {
+                Ok(Ok(counted)) => self.known.dead_letters(Timestamp::now(), counted),
+                Ok(Err(error)) => tracing::debug!("{error}: {}", error.server_message()),
+                Err(panic) => tracing::debug!("dead letters are not counted: {panic}"),
+            }
+        }
+        if self.counting.is_none() && Instant::now() >= self.count_due && !self.sources.postgres.is_out() {
+            let reads = self.sources.reads.clone();
+            let counting = tokio::spawn(async move { dead_letters::summary(&reads).await });
+            self.counting = Some((Instant::now(), counting));
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Looks at the log and at the group from outside: joins nothing, commits nothing, leaves no trace.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _},
+    error::KafkaError,
+    message::Message as _,
+};
+use tokio::task::spawn_blocking;
+
+use super::{
+    DescribeError,
+    client::client_config,
+    group_members::{GroupMember, group_members},
+};
+use crate::{
+    config::{KafkaConfig, KafkaSettings},
+    reading::Timestamp,
+};
+
+/// Longest wait for an answer.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait for records whose timestamps are wanted; those that have not come are asked for again.
+const READ_TIMEOUT: Duration = Duration::from_millis(500);
+const POLL_TIMEOUT: Duration = Duration::from_millis(50);
+
+/// A question that Kafka did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// About the log.
+    #[error("{0}")]
+    Log(#[from] KafkaError),
+    /// About the group.
+    #[error("{0}")]
+    Group(#[from] DescribeError),
+}
+
+/// Asks about one topic and one group; clones share a client, which is made for the first question.
+#[derive(Clone)]
+pub struct LogObserver(Arc<Shared>);
+
+struct Shared {
+    kafka: KafkaConfig,
+    settings: KafkaSettings,
+    /// Held while a question is asked, so there is one at a time.
+    client: Mutex<Option<BaseConsumer>>,
+}
+
+impl LogObserver {
+    /// Of the topic and the group that are configured.
+    pub fn new(kafka: &KafkaConfig, settings: &KafkaSettings) -> Self {
+        Self(Arc::new(Shared { kafka: kafka.clone(), settings: settings.clone(), client: Mutex::default() }))
+    }
+
+    /// The group.
+    pub fn group(&self) -> &str {
+        &self.0.kafka.kafka_group
+    }
+
+    /// The offset that the next record of each of these partitions will get: one request to each broker.
+    pub async fn ends(&self, partitions: i32) -> Result<BTreeMap<i32, i64>, ObserveError> {
+        self.ask(move |client, shared| {
+            let topic = &shared.kafka.kafka_topic;
+            let mut list = TopicPartitionList::with_capacity(partitions as usize);
+            for partition in 0..partitions {
+                // Where a time is asked for, this one stands for the end.
+                list.add_partition_offset(topic, partition, Offset::End)?;
+            }
+            let found = client.offsets_for_times(list, TIMEOUT)?;
+            let ends = found.elements().into_iter().filter(|element| element.error().is_ok());
+            Ok(ends.filter_map(|end| Some((end.partition(), end.offset().to_raw()?))).collect())
+        })
+        .await
+    }
+
+    /// Who is in the group.
+    pub async fn members(&self) -> Result<Vec<GroupMember>, ObserveError> {
+        self.ask(|client, shared| {
+            let KafkaConfig { kafka_group, kafka_topic, .. } = &shared.kafka;
+            Ok(group_members(client.client(), kafka_group, kafka_topic, TIMEOUT)?)
+        })
+        .await
+    }
+
+    /// The timestamps of the records at these places of partitions, or of the next ones after them, as far as they
+    /// come within half a second.
+    pub async fn timestamps(
+        &self,
+        places: Vec<(i32, i64)>,
+    ) -> Result<Vec<(i32, i64, Timestamp)>, ObserveError> {
+        self.ask(move |client, shared| {
+            let mut list = TopicPartitionList::with_capacity(places.len());
+            for &(partition, offset) in &places {
+                list.add_partition_offset(&shared.kafka.kafka_topic, partition, Offset::Offset(offset))?;
+            }
+            client.assign(&list)?;
+            let found = read(client, &places);
+            client.unassign()?;
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Gives the client back; the next question makes another one.
+    pub async fn rest(&self) {
+        let shared = Arc::clone(&self.0);
+        // Closing it takes its time.
+        let closing = spawn_blocking(move || drop(shared.client().take()));
+        closing.await.unwrap_or_else(|panic| tracing::debug!("a Kafka client did not close: {panic}"));
+    }
+
+    /// A client that got no answer may have lost every broker, and is not used again.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&BaseConsumer, &Shared) -> Result<T, ObserveError> + Send + 'static,
+    ) -> Result<T, ObserveError> {
+        let shared = Arc::clone(&self.0);
+        let asking = spawn_blocking(move || {
+            let mut kept = shared.client();
+            let client = match kept.take() {
+                Some(client) => client,
+                None => shared.open()?,
+            };
+            let answer = question(&client, &shared);
+            if answer.is_ok() {
+                *kept = Some(client);
+            }
+            answer
+        });
+        asking.await.expect("a question does not panic")
+    }
+}
+
+impl Shared {
+    fn client(&self) -> std::sync::MutexGuard<'_, Option<BaseConsumer>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> Result<BaseConsumer, KafkaError> {
+        let ours = [
+            // Named for its rights alone: it is not joined, and nothing is committed.
+            ("group.id", self.kafka.kafka_group.as_str()),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "earliest"),
+            // The end is that of the log, whatever of it is committed.
+            ("isolation.level", "read_uncommitted"),
+            ("allow.auto.create.topics", "false"),
+            // One record of each partition is wanted, and the broker sends at least that.
+            ("fetch.message.max.bytes", "1"),
+            ("queued.min.messages", "1"),
+        ];
+        client_config(&self.kafka, &self.settings, &ours).create()
+    }
+}
+
+/// The first record of each of these partitions that comes.
+fn read(client: &BaseConsumer, places: &[(i32, i64)]) -> Vec<(i32, i64, Timestamp)> {
+    let deadline = Instant::now() + READ_TIMEOUT;
+    let mut found: BTreeMap<i32, (i64, Timestamp)> = BTreeMap::new();
+    while found.len() < places.len() && Instant::now() < deadline {
+        let Some(Ok(record)) = client.poll(POLL_TIMEOUT) else { continue };
+        if let Some(millis) = record.timestamp().to_millis() {
+            found
+                .entry(record.partition())
+                .or_insert_with(|| (record.offset(), Timestamp::from_millis(millis)));
+        }
+    }
+    let of = |&(partition, offset): &(i32, i64)| Some((partition, offset, found.get(&partition)?.1));
+    places.iter().filter_map(of).collect()
+}

@@ -1,0 +1,112 @@
+//! Keeps days that are over for charts, of all sensors, without anybody asking.
+
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use sqlx::{Connection, PgConnection};
+use tokio::time::{Instant, sleep};
+
+use super::quarter_hours::keep_whole_day;
+use crate::{
+    config::DatabaseConfig,
+    store::{StoreError, connection::connect},
+};
+
+/// Of the advisory lock that lets one process at a time do it: "sweeps" in ASCII.
+const LOCK_KEY: i64 = 0x7377_6565_7073;
+/// How many sensors are looked for at a time.
+const PORTION: i64 = 1_000;
+/// It rests this much longer than it works, so that a fifth of one connection's time goes there at most.
+const REST: u32 = 4;
+
+const DOING: &str = "keeping days for charts";
+
+/// How far back is looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// A week of days that are over: what changes from one day to the next.
+    Week,
+    /// All chunks that there are.
+    All,
+}
+
+/// Keeps what is not kept, the newest days first; how many days of sensors, none where another process is at it.
+pub async fn sweep(database: &DatabaseConfig, reach: Reach) -> Result<u64, StoreError> {
+    let mut connection = connect(database, "sensorpipe statistics").await?;
+    let swept = sweep_over(&mut connection, reach).await.map_err(StoreError::new(DOING))?;
+    // The lock goes with the connection.
+    connection.close().await.map_err(StoreError::new(DOING))?;
+    Ok(swept)
+}
+
+async fn sweep_over(connection: &mut PgConnection, reach: Reach) -> Result<u64, sqlx::Error> {
+    let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+        .bind(LOCK_KEY)
+        .fetch_one(&mut *connection)
+        .await?;
+    let Some((oldest, newest)) = chunks(connection).await?.filter(|_| is_ours) else { return Ok(0) };
+    let yesterday = Utc::now().date_naive() - Days::new(1);
+    let mut day = newest.min(yesterday);
+    let last = match reach {
+        Reach::Week => oldest.max(yesterday - Days::new(6)),
+        Reach::All => oldest,
+    };
+    let mut swept = 0;
+    while day >= last {
+        swept += keep_day_of_all(connection, day).await?;
+        day = day - Days::new(1);
+    }
+    Ok(swept)
+}
+
+/// The first and the last day that chunks can hold.
+async fn chunks(connection: &mut PgConnection) -> Result<Option<(NaiveDate, NaiveDate)>, sqlx::Error> {
+    let (since, until): (Option<DateTime<Utc>>, Option<DateTime<Utc>>) = sqlx::query_as(
+        "SELECT min(range_start), max(range_end) FROM timescaledb_information.chunks
+         WHERE format('%I.%I', hypertable_schema, hypertable_name)::regclass = 'sensor_data'::regclass",
+    )
+    .fetch_one(connection)
+    .await?;
+    let day = |time: DateTime<Utc>| time.date_naive();
+    Ok(since.zip(until).map(|(since, until)| (day(since), day(until - TimeDelta::microseconds(1)))))
+}
+
+async fn keep_day_of_all(connection: &mut PgConnection, day: NaiveDate) -> Result<u64, sqlx::Error> {
+    let (mut after, mut swept) = (i32::MIN, 0);
+    loop {
+        let started = Instant::now();
+        let missing = not_kept(connection, day, after).await?;
+        sleep(started.elapsed() * REST).await;
+        let Some(&last) = missing.last() else { return Ok(swept) };
+        for sensor_id in missing {
+            let started = Instant::now();
+            keep_whole_day(connection, sensor_id, day).await?;
+            swept += 1;
+            sleep(started.elapsed() * REST).await;
+        }
+        after = last;
+    }
+}
+
+/// Sensors that have readings of a day and nothing for charts: two probes of an index for each.
+async fn not_kept(
+    connection: &mut PgConnection,
+    day: NaiveDate,
+    after: i32,
+) -> Result<Vec<i32>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT sensor_id FROM sensors
+         WHERE sensor_id > $3
+           AND NOT EXISTS (SELECT FROM daily_stats AS kept
+                           WHERE kept.sensor_id = sensors.sensor_id AND kept.day = $1
+                             AND (kept.quarter_hours IS NOT NULL OR kept.is_final))
+           AND EXISTS (SELECT FROM sensor_data AS reading
+                       WHERE reading.sensor_id = sensors.sensor_id
+                         AND reading.time >= $1::timestamptz AND reading.time < $2::timestamptz)
+         ORDER BY sensor_id LIMIT $4",
+    )
+    .bind(day)
+    .bind(day + Days::new(1))
+    .bind(after)
+    .bind(PORTION)
+    .fetch_all(connection)
+    .await
+}
