@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings},
-    kafka::{find_topic, log_ranges},
+    kafka::{TopicLog, topic_log},
     pipeline::Log,
     store::audit::checkpoints,
 };
@@ -39,15 +39,10 @@ impl Checkpoints {
     }
 
     async fn keep(&self) -> anyhow::Result<u64> {
-        let identity = find_topic(&self.kafka, &self.settings).await?.identity;
-        let log = Log {
-            cluster_id: identity.cluster_id,
-            topic: self.kafka.kafka_topic.clone(),
-            topic_id: identity.topic_id,
-        };
-        let ranges = log_ranges(&self.kafka, &self.settings).await?;
+        let TopicLog { identity, partitions } = topic_log(&self.kafka, &self.settings).await?;
+        let log = Log::new(&self.kafka.kafka_topic, identity);
         let starts: Vec<(i32, i64)> =
-            ranges.into_iter().map(|(partition, watermarks)| (partition, watermarks.low)).collect();
+            partitions.into_iter().map(|(partition, watermarks)| (partition, watermarks.low)).collect();
         // Several workers keep theirs at about the same time: one that is nearly as old as that will do.
         let interval = self.interval.mul_f64(0.9);
         Ok(checkpoints::keep(&self.database, &log, &starts, interval).await?)

@@ -75,10 +75,8 @@ impl Desk {
         settings: &KafkaSettings,
     ) -> anyhow::Result<Self> {
         store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
-        let topic = kafka.kafka_topic.clone();
-        let ledger = OffsetLedger::open(database, &topic).await?;
-        let TopicIdentity { cluster_id, topic_id } = find_topic(kafka, settings).await?.identity;
-        let log = Log { cluster_id, topic, topic_id };
+        let ledger = OffsetLedger::open(database, &kafka.kafka_topic).await?;
+        let log = Log::new(&kafka.kafka_topic, find_topic(kafka, settings).await?.identity);
         Ok(Self { ledger, log, kafka: kafka.clone(), settings: settings.clone() })
     }
 

@@ -66,11 +66,7 @@ async fn seed(
 
     tracing::info!(readings = sent, kafka.topic = kafka.kafka_topic, "publishing");
     let goals = publish(kafka, settings, &readings).await?;
-    let log = Log {
-        cluster_id: topic.identity.cluster_id,
-        topic: kafka.kafka_topic.clone(),
-        topic_id: topic.identity.topic_id,
-    };
+    let log = Log::new(&kafka.kafka_topic, topic.identity);
     wait_until_stored(database, &log, &goals).await?;
 
     let after = samples.count_readings(&seed::SENSORS, first.time, last.time).await?;

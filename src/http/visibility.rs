@@ -140,11 +140,7 @@ enum LookError {
 /// Which log the receipts are of.
 pub(super) async fn log(producer: &Producer) -> Result<Log, PublishError> {
     let identity = producer.live_topic().await?.identity.clone();
-    Ok(Log {
-        cluster_id: identity.cluster_id,
-        topic: producer.topic().to_owned(),
-        topic_id: identity.topic_id,
-    })
+    Ok(Log::new(producer.topic(), identity))
 }
 
 impl Drop for Place<'_> {

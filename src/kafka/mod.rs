@@ -34,7 +34,6 @@ pub use log_reader::{LogError, LogReader, Progress};
 pub use observer::{LogObserver, ObserveError};
 pub use record_headers::RecordHeaders;
 pub use topic::{
-    Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, log_ends, log_ranges,
-    partition_count, refuse_compacted,
+    Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, partition_count, refuse_compacted,
 };
 pub use topic_log::{Range, TopicLog, offsets_at, read_ranges, topic_log};

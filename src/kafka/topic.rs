@@ -15,7 +15,6 @@ use tokio::{
 
 use super::{
     client::{client_config, create_client},
-    consumer::Watermarks,
     describe::{self, DescribeError, TopicDescription},
 };
 use crate::config::{KafkaConfig, KafkaSettings, TopicConfig};
@@ -199,40 +198,7 @@ pub async fn ensure_topic(
 
 /// Finds the topic through a client of its own; waits up to 30 s for Kafka to come up, not for the topic.
 pub async fn find_topic(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Topic, TopicError> {
-    let admin = AdminSession::open(kafka, settings)?;
-    loop {
-        match admin.look_up().await {
-            Err(error) if error.is_retriable() => admin.wait("Kafka").await?,
-            found => return found,
-        }
-    }
-}
-
-/// The offset that the next record of each partition will get, in partition order.
-pub async fn log_ends(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Vec<(i32, i64)>, TopicError> {
-    let ranges = log_ranges(kafka, settings).await?;
-    Ok(ranges.into_iter().map(|(partition, watermarks)| (partition, watermarks.high)).collect())
-}
-
-/// The first and the next offset of each partition, in partition order.
-pub async fn log_ranges(
-    kafka: &KafkaConfig,
-    settings: &KafkaSettings,
-) -> Result<Vec<(i32, Watermarks)>, TopicError> {
-    let admin = AdminSession::open(kafka, settings)?;
-    admin
-        .ask(|client, topic| {
-            let partitions = partition_count(client, topic, REQUEST_TIMEOUT)?;
-            (0..partitions as i32)
-                .map(|partition| {
-                    let (low, high) = client
-                        .fetch_watermarks(topic, partition, REQUEST_TIMEOUT)
-                        .map_err(TopicError::LogEnds)?;
-                    Ok((partition, Watermarks { low, high }))
-                })
-                .collect()
-        })
-        .await
+    AdminSession::open(kafka, settings)?.find().await
 }
 
 /// A short-lived client and the time that it has.
@@ -255,7 +221,17 @@ impl AdminSession {
         })
     }
 
-    pub(super) async fn look_up(&self) -> Result<Topic, TopicError> {
+    /// Finds the topic; waits for Kafka to come up.
+    pub(super) async fn find(&self) -> Result<Topic, TopicError> {
+        loop {
+            match self.look_up().await {
+                Err(error) if error.is_retriable() => self.wait("Kafka").await?,
+                found => return found,
+            }
+        }
+    }
+
+    async fn look_up(&self) -> Result<Topic, TopicError> {
         self.ask(|client, topic| look_up(client, topic, REQUEST_TIMEOUT)).await
     }
 
@@ -297,7 +273,7 @@ impl AdminSession {
         Instant::now() + RETRY_INTERVAL < self.deadline
     }
 
-    pub(super) async fn wait(&self, what: &'static str) -> Result<(), TopicError> {
+    async fn wait(&self, what: &'static str) -> Result<(), TopicError> {
         let latest_failure = describe::latest_failure(self.client.inner());
         if !self.has_time() {
             return Err(TopicError::Unreachable {

@@ -7,6 +7,7 @@ use std::{
 
 use rdkafka::{
     Offset, TopicPartitionList,
+    client::Client,
     consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext},
     error::KafkaError,
     message::Message as _,
@@ -53,13 +54,8 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 /// Asks for the topic's identity and the ends of its log; waits up to 30 s for Kafka to come up, not for the topic.
 pub async fn topic_log(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<TopicLog, TopicError> {
     let admin = AdminSession::open(kafka, settings)?;
-    let identity = loop {
-        match admin.look_up().await {
-            Err(error) if error.is_retriable() => admin.wait("Kafka").await?,
-            found => break found?.identity,
-        }
-    };
-    let watermarks = |client: &rdkafka::client::Client<_>, topic: &str| {
+    let identity = admin.find().await?.identity;
+    let watermarks = |client: &Client<_>, topic: &str| {
         (0..partition_count(client, topic, REQUEST_TIMEOUT)? as i32)
             .map(|partition| {
                 let (low, high) = client

@@ -95,7 +95,7 @@ impl Session<'_> {
 
     fn starts_wanted(&self, assigned: &[i32]) -> Result<StartsWanted, Box<dyn std::error::Error>> {
         let config = &self.member.config;
-        let log = log_of(&config.kafka, self.consumer.identify(KAFKA_TIMEOUT)?);
+        let log = Log::new(&config.kafka.kafka_topic, self.consumer.identify(KAFKA_TIMEOUT)?);
         let looked_at = match config.start {
             Start::Earliest => assigned.to_vec(),
             Start::Latest => (0..self.consumer.topic_partition_count(KAFKA_TIMEOUT)? as i32).collect(),
@@ -266,10 +266,6 @@ impl Session<'_> {
         self.blocked.retain(|partition, _| !partitions.contains(partition));
         self.member.config.blocked.remove(partitions.iter().copied());
     }
-}
-
-pub(super) fn log_of(kafka: &KafkaConfig, identity: TopicIdentity) -> Log {
-    Log { cluster_id: identity.cluster_id, topic: kafka.kafka_topic.clone(), topic_id: identity.topic_id }
 }
 
 fn count_rebalance(event: &'static str) {

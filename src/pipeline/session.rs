@@ -12,7 +12,7 @@ use super::{
     assignment::{Admission, Assignment},
     lag::InFlight,
     member::{Link, Look, Member, MemberError, Reply},
-    ownership::{KAFKA_TIMEOUT, log_of},
+    ownership::KAFKA_TIMEOUT,
     rebalance::Rebalance,
     writer::{Job, Outcome},
 };
@@ -77,7 +77,7 @@ impl<'a> Session<'a> {
         let mut consumer = Consumer::join(&config.kafka, &config.settings, member.index)?;
         let log = loop {
             match consumer.identify(KAFKA_TIMEOUT) {
-                Ok(identity) => break log_of(&config.kafka, identity),
+                Ok(identity) => break Log::new(&config.kafka.kafka_topic, identity),
                 Err(error) if !error.is_retriable() => {
                     // Dropped in the middle of a rebalance, the client would wait for its answer for ever.
                     consumer.leave(LEAVE_TIMEOUT);

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::Gap;
 use crate::{
     config::{DatabaseConfig, Start},
-    kafka::Watermarks,
+    kafka::{TopicIdentity, Watermarks},
     metrics::GAPS,
     store::{Offsets, StoreError, StoredOffset},
 };
@@ -21,6 +21,13 @@ pub struct Log {
     pub topic: String,
     /// The topic's id; another one under the same name means that the topic was made anew.
     pub topic_id: String,
+}
+
+impl Log {
+    /// That of a topic which Kafka has told apart from others of its name.
+    pub fn new(topic: &str, identity: TopicIdentity) -> Self {
+        Self { cluster_id: identity.cluster_id, topic: topic.to_owned(), topic_id: identity.topic_id }
+    }
 }
 
 /// A partition and what the broker says of its log.

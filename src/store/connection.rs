@@ -44,6 +44,12 @@ pub(super) async fn connect(
         .map_err(StoreError::new("connecting to Postgres"))
 }
 
+/// Takes what one process at a time may do; false where another one does it. It goes back with the connection, however
+/// that ends.
+pub(super) async fn takes(connection: &mut PgConnection, lock_key: i64) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(lock_key).fetch_one(connection).await
+}
+
 /// Whether the database answers a question now.
 pub async fn answers(database: &DatabaseConfig) -> bool {
     let asking = async {

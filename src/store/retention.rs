@@ -7,7 +7,11 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
 
-use super::{StoreError, connection::connect, stats::fill};
+use super::{
+    StoreError,
+    connection::{connect, takes},
+    stats::fill,
+};
 use crate::{
     config::{DatabaseConfig, RetentionStats},
     reading::Timestamp,
@@ -47,11 +51,7 @@ pub async fn drop_expired(
     stats: RetentionStats,
 ) -> Result<Vec<Dropped>, StoreError> {
     let mut connection = connect(database, "sensorpipe retention").await?;
-    let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-        .bind(LOCK_KEY)
-        .fetch_one(&mut connection)
-        .await
-        .map_err(StoreError::new(DOING))?;
+    let is_ours = takes(&mut connection, LOCK_KEY).await.map_err(StoreError::new(DOING))?;
     let mut dropped = Vec::new();
     if is_ours {
         for chunk in expired(&mut connection, edge).await? {

@@ -101,6 +101,8 @@ async fn a_static_member_comes_back_to_its_partitions_and_moves_nobody_elses() {
         worker(&database, &topic)
             .env("KAFKA_CONFIG_group_instance_id", instance)
             .env("KAFKA_CONFIG_session_timeout_ms", "20000")
+            // A member hears with its next heartbeat that others came: the group is at rest after some without a word.
+            .env("KAFKA_CONFIG_heartbeat_interval_ms", "500")
             .start()
     };
     let assignments = |of: &Sensorpipe| of.stderr().matches(ASSIGNED).count();

@@ -18,7 +18,7 @@ use crate::{
         self, Audited, Books, Difference, Evidence, Judged, Note, Obstacle, PartitionReport, Plan, Point,
         Report, Resume, TableReport, judge, judge_overwritten, judge_table,
     },
-    kafka::{Watermarks, committed_offsets, find_topic, log_ranges},
+    kafka::{Watermarks, committed_offsets, find_topic, topic_log},
     pipeline::Log,
     reading::OnDuplicate,
     store::audit::{Snapshot, SnapshotStore, Wanted},
@@ -138,14 +138,10 @@ impl<'a> Round<'a> {
     async fn look(&mut self, counts_rows: bool) -> anyhow::Result<Topic> {
         let Audit { kafka, settings, .. } = self.audit;
         let found = find_topic(kafka, settings).await?;
-        let log = Log {
-            cluster_id: found.identity.cluster_id,
-            topic: kafka.kafka_topic.clone(),
-            topic_id: found.identity.topic_id,
-        };
+        let log = Log::new(&kafka.kafka_topic, found.identity);
         let committed = committed_offsets(kafka, settings, found.partitions).await?.into_iter().collect();
         let snapshot = self.store.take(Wanted { log: &log, counts_rows }).await?;
-        let ranges = log_ranges(kafka, settings).await?.into_iter().collect();
+        let ranges = topic_log(kafka, settings).await?.partitions;
         Ok(Topic { log, committed, snapshot, ranges })
     }
 

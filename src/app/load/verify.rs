@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     batch::Tally,
     config::{KafkaConfig, KafkaSettings},
-    kafka::{find_topic, log_ends},
+    kafka::{TopicLog, topic_log},
     load::{Expected, Ledger, Outcome, Sightings, Verified},
     pipeline::Log,
     store::LoadStore,
@@ -49,13 +49,10 @@ impl Verification {
         stall_timeout: Duration,
         stop: &CancellationToken,
     ) -> anyhow::Result<Self> {
-        let identity = find_topic(kafka, settings).await?.identity;
-        let log = Log {
-            cluster_id: identity.cluster_id,
-            topic: kafka.kafka_topic.clone(),
-            topic_id: identity.topic_id,
-        };
-        let ends: BTreeMap<i32, i64> = log_ends(kafka, settings).await?.into_iter().collect();
+        let TopicLog { identity, partitions } = topic_log(kafka, settings).await?;
+        let log = Log::new(&kafka.kafka_topic, identity);
+        let ends: BTreeMap<i32, i64> =
+            partitions.into_iter().map(|(partition, log)| (partition, log.high)).collect();
         let mut sightings = Sightings::default();
         let mut moved_at = Instant::now();
         loop {

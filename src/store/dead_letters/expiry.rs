@@ -7,7 +7,10 @@ use sqlx::{Connection, PgConnection};
 use super::removal::{Outcome, begin, remove};
 use crate::{
     config::DatabaseConfig,
-    store::{StoreError, connection::connect},
+    store::{
+        StoreError,
+        connection::{connect, takes},
+    },
 };
 
 /// Of the advisory lock that lets one process at a time do it: "letters" in ASCII.
@@ -28,11 +31,7 @@ pub struct Expiry {
 /// Deletes old letters, a thousand at a time; says how many. None where another process is at it.
 pub async fn expire(database: &DatabaseConfig, expiry: Expiry) -> Result<u64, StoreError> {
     let mut connection = connect(database, "sensorpipe retention").await?;
-    let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-        .bind(LOCK_KEY)
-        .fetch_one(&mut connection)
-        .await
-        .map_err(StoreError::new(DOING))?;
+    let is_ours = takes(&mut connection, LOCK_KEY).await.map_err(StoreError::new(DOING))?;
     let expired = if is_ours { expire_all(&mut connection, expiry).await? } else { 0 };
     // The lock goes with the connection.
     connection.close().await.map_err(StoreError::new(DOING))?;

@@ -11,7 +11,10 @@ use sqlx::PgConnection;
 use crate::{
     batch::Header,
     config::DatabaseConfig,
-    store::{StoreError, connection::connect},
+    store::{
+        StoreError,
+        connection::{connect, takes},
+    },
 };
 
 /// Of the advisory lock that lets one process at a time do it: "mirror" in ASCII.
@@ -72,9 +75,7 @@ impl MirrorQueue {
     /// Takes the queue; none where another process has it. It goes back with the connection, however that ends.
     pub async fn take(database: &DatabaseConfig) -> Result<Option<Self>, StoreError> {
         let mut connection = connect(database, "sensorpipe mirror").await?;
-        let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-            .bind(LOCK_KEY)
-            .fetch_one(&mut connection)
+        let is_ours = takes(&mut connection, LOCK_KEY)
             .await
             .map_err(StoreError::new("taking the queue of the mirror"))?;
         Ok(is_ours.then_some(Self { connection }))

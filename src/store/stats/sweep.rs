@@ -7,7 +7,10 @@ use tokio::time::{Instant, sleep};
 use super::quarter_hours::keep_whole_day;
 use crate::{
     config::DatabaseConfig,
-    store::{StoreError, connection::connect},
+    store::{
+        StoreError,
+        connection::{connect, takes},
+    },
 };
 
 /// Of the advisory lock that lets one process at a time do it: "sweeps" in ASCII.
@@ -38,10 +41,7 @@ pub async fn sweep(database: &DatabaseConfig, reach: Reach) -> Result<u64, Store
 }
 
 async fn sweep_over(connection: &mut PgConnection, reach: Reach) -> Result<u64, sqlx::Error> {
-    let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-        .bind(LOCK_KEY)
-        .fetch_one(&mut *connection)
-        .await?;
+    let is_ours = takes(connection, LOCK_KEY).await?;
     let Some((oldest, newest)) = chunks(connection).await?.filter(|_| is_ours) else { return Ok(0) };
     let yesterday = Utc::now().date_naive() - Days::new(1);
     let mut day = newest.min(yesterday);
