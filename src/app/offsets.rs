@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings, ListFormat, MoveNote, OffsetsCommand},
-    kafka::{TopicIdentity, TopicLog, find_topic, topic_log},
+    kafka::{TopicLog, find_topic, topic_log},
     pipeline::{Gap, Log},
     store::{
         self,

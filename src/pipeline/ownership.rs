@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     batch::Batch,
-    config::{KafkaConfig, Start},
-    kafka::{ConsumerError, GroupEvent, TopicIdentity},
+    config::Start,
+    kafka::{ConsumerError, GroupEvent},
     metrics::{ASSIGNED_PARTITIONS, REBALANCES},
     store::{Fence, StoredOffset},
 };
