@@ -10,8 +10,7 @@ impl Site {
     async fn kept(&self) -> Value {
         let sql = "SELECT (to_jsonb(audits) - '{cluster_id, taken_at, finished_at, duration_seconds}'::text[])::text
                    FROM audits WHERE taken_at <= finished_at AND duration_seconds > 0";
-        let row: String =
-            sqlx::query_scalar(sql).fetch_one(&self.database.pool).await.expect("there is one");
+        let row: String = sqlx::query_scalar(sql).fetch_one(&self.database.pool).await.expect("there is one");
         serde_json::from_str(&row).expect("JSON")
     }
 
@@ -105,6 +104,23 @@ async fn rounds_of_a_watch_are_kept_together() {
     produce(30..32).await;
     comes_to("readings = 2 AND stored = 2 AND outcome = 'clean' AND rows_counted").await;
     assert!(!watch.stderr().contains("not kept"), "{}", watch.stderr());
+}
+
+/// As after records that only a broker had that is gone: others take their offsets.
+#[tokio::test]
+async fn a_watch_skips_nothing_of_a_partition_that_could_not_be_audited_for_a_while() {
+    let site = Site::new(1, 1).await;
+    site.topic.produce((0..20).map(|n| reading(1, 1.0, n))).await;
+    site.store_all().await;
+    let _watch = site.role(&["audit", "--watch", "--interval", "100ms"]).start();
+    let comes_to = async |what: &str| comes_to(what, PATIENCE, 1, async || site.has_kept(what).await).await;
+    comes_to("readings = 20 AND outcome = 'clean'").await;
+    site.database
+        .execute("SET LOCAL application_name = 'sensorpipe worker'; UPDATE ingest_offsets SET next_offset = 30")
+        .await;
+    comes_to("readings = 20 AND outcome = 'undetermined' AND difference_kinds = '{offset_past_end}'").await;
+    site.topic.produce((20..30).map(|n| reading(1, 1.0, n))).await;
+    comes_to("readings = 30 AND difference = 10 AND difference_kinds = '{counts, unaccounted}'").await;
 }
 
 /// As on a replica.
