@@ -116,7 +116,9 @@ async fn a_watch_skips_nothing_of_a_partition_that_could_not_be_audited_for_a_wh
     let comes_to = async |what: &str| comes_to(what, PATIENCE, 1, async || site.has_kept(what).await).await;
     comes_to("readings = 20 AND outcome = 'clean'").await;
     site.database
-        .execute("SET LOCAL application_name = 'sensorpipe worker'; UPDATE ingest_offsets SET next_offset = 30")
+        .execute(
+            "SET LOCAL application_name = 'sensorpipe worker'; UPDATE ingest_offsets SET next_offset = 30",
+        )
         .await;
     comes_to("readings = 20 AND outcome = 'undetermined' AND difference_kinds = '{offset_past_end}'").await;
     site.topic.produce((20..30).map(|n| reading(1, 1.0, n))).await;
