@@ -58,7 +58,11 @@ class Case(unittest.TestCase):
             self.complaints.append(message.text)
 
     def go(self, path):
-        self.page.goto(f"{service.URL}/{path}")
+        """Goes there and waits until it is shown: until then the page before it can still be clicked on."""
+        url = f"{service.URL}/{path}"
+        self.page.goto(url)
+        shown = "url => document.getElementById('main').dataset.address === new URL(url).hash"
+        service.until(lambda: self.page.evaluate(shown, url), 15, f"{path} is shown")
 
     def tearDown(self):
         result = self._outcome.result

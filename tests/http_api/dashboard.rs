@@ -49,6 +49,9 @@ async fn a_browser_keeps_the_page_until_there_is_another() {
         |etag: String| site.server.request(Method::GET, "/", |request| request.header("if-none-match", etag));
     let same = again(etag.clone()).await.expect(304);
     assert_eq!((same.header("etag"), same.text.as_str()), (etag.as_str(), ""));
+    // It counts for the page that the browser has.
+    let policy = "content-security-policy";
+    assert_eq!(same.header(policy), page.header(policy));
     again("W/\"of another version\"".to_owned()).await.expect(200);
 
     let page = site.server.get("/").await;

@@ -74,14 +74,14 @@ pub(super) fn routes() -> Router {
 }
 
 async fn page(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
-    let common = [PAGE_CACHE, (ETAG, pages.etag.clone())];
+    // The browser takes the headers of "not modified" for the page's: the policy of other answers would close it.
+    let common = [PAGE_CACHE, (ETAG, pages.etag.clone()), (CONTENT_SECURITY_POLICY, PAGE_POLICY)];
     let has_it = headers.get_all(IF_NONE_MATCH).iter().any(|known| known == pages.etag);
     if has_it {
         return (StatusCode::NOT_MODIFIED, common).into_response();
     }
     let html = HeaderValue::from_static("text/html; charset=utf-8");
-    (common, [(CONTENT_TYPE, html), (CONTENT_SECURITY_POLICY, PAGE_POLICY)], pages.html.clone())
-        .into_response()
+    (common, [(CONTENT_TYPE, html)], pages.html.clone()).into_response()
 }
 
 async fn file(

@@ -46,7 +46,8 @@ export async function request(path, { method = "GET", headers = {}, body, signal
   }
   if (response.ok) return response;
   const error = await asError(response);
-  if (error.status === 401) askForKey(error.message);
+  // Of a key that has been replaced meanwhile nobody wants to hear.
+  if (error.status === 401 && token === key()) askForKey(error.message);
   throw error;
 }
 

@@ -19,7 +19,8 @@ async function route() {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
-  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?", 2);
+  const address = location.hash;
+  const [path, query = ""] = address.replace(/^#\/?/, "").split("?", 2);
   const page = PAGES.find(({ pattern }) => pattern.test(path));
   for (const link of document.querySelectorAll("nav a[data-page]")) {
     if (link.dataset.page === page?.name) link.setAttribute("aria-current", "page");
@@ -27,6 +28,7 @@ async function route() {
   }
   if (page === undefined) {
     main.replaceChildren(notice("error", "There is no such page.", h("a", { href: "#/" }, "To the overview")));
+    main.dataset.address = address;
     return;
   }
   try {
@@ -39,6 +41,7 @@ async function route() {
     main.replaceChildren(notice("error", error.message, h("button", { type: "button", on: { click: route } }, "Try again")));
   }
   if (signal.aborted) return;
+  main.dataset.address = address;
   const heading = main.querySelector("h1");
   document.title = heading ? `${heading.textContent} · sensorpipe` : "sensorpipe";
   // Whoever opens the address anew starts at the top of it; whoever goes on is told where they are.
@@ -64,8 +67,10 @@ function setUpKey() {
     setText(why, text);
     button.hidden = false;
     forget.hidden = !key();
+    // What is being typed stays: several requests may be refused, one after the other.
+    if (dialog.open) return;
     input.value = "";
-    if (!dialog.open) dialog.showModal();
+    dialog.showModal();
     input.focus();
   };
   form.addEventListener("submit", () => {
