@@ -43,8 +43,8 @@ function lastAudit(audit) {
     const rows = rowsCounted ? "" : " The rows of the table were not counted.";
     return `Clean, ${when}: each of the ${count(readings)} readings that the log had is accounted for.${rows}`;
   }
-  const what = outcome === "undetermined" ? "Not all could be audited" : "The log, the counts and the tables differ";
-  return `${what}, ${when}: ${kinds.join(", ")}. \`sensorpipe audit\` says more.`;
+  const what = outcome === "undetermined" ? "not every partition could be audited" : "the log, the counts and the tables differ";
+  return `Warning, ${when}: ${what} (${kinds.join(", ")}). \`sensorpipe audit\` says more.`;
 }
 
 /** What stands between backticks is what one types. */
