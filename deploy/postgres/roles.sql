@@ -95,6 +95,7 @@ BEGIN
             ('audit_checkpoints', 'SELECT', 'sensorpipe_reader'),
             ('removed_sensors', 'SELECT', 'sensorpipe_reader'),
             ('expired_chunks', 'SELECT', 'sensorpipe_reader'),
+            ('audits', 'SELECT', 'sensorpipe_reader'),
 
             ('sensors', 'UPDATE (description)', 'sensorpipe_writer'), -- to lock
             -- DELETE takes away the stand-in row that makes a chunk.
@@ -104,6 +105,7 @@ BEGIN
             ('dead_letters', 'INSERT, UPDATE (mirrored_at), DELETE', 'sensorpipe_writer'),
             ('dead_letter_removals', 'INSERT, UPDATE', 'sensorpipe_writer'),
             ('audit_checkpoints', 'INSERT, DELETE', 'sensorpipe_writer'),
+            ('audits', 'INSERT, UPDATE', 'sensorpipe_writer'), -- an audit that keeps its result
             ('daily_stats', 'INSERT, UPDATE, DELETE', 'sensorpipe_writer'),
 
             ('sensors', 'INSERT, UPDATE, DELETE', 'sensorpipe_api'),
@@ -112,6 +114,7 @@ BEGIN
             ('api_keys', 'SELECT', 'sensorpipe_api'),
 
             ('api_keys', 'INSERT, UPDATE', 'sensorpipe_admin'),
+            ('audit_checkpoints', 'UPDATE', 'sensorpipe_admin'), -- audit --accept
             ('dead_letters', 'UPDATE', 'sensorpipe_admin'),
             ('offset_moves', 'INSERT', 'sensorpipe_admin')
         ) AS granted (relation, privileges, role)

@@ -1,5 +1,6 @@
 //! The `audit` role: one audit and an exit code, or one after the other.
 
+mod keeping;
 mod partition;
 mod round;
 mod watch;
@@ -9,7 +10,7 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
-use self::round::Round;
+use self::{keeping::Keeping, round::Round};
 use super::Operations;
 use crate::{
     audit::Report,
@@ -57,6 +58,7 @@ impl Audit {
             let round = Round::open(self).await?;
             let (report, after) = round.run(&[], !self.config.no_table_count, &stop).await?;
             self.print(&report)?;
+            Keeping::new(&self.database).keep(&report, &after).await;
             if self.config.accept {
                 checkpoints::start_anew(&self.database, &after.log, &after.books)
                     .await

@@ -160,6 +160,7 @@ mod tests {
                     from: 50,
                     until: 99,
                     counted_from: Some(Point { offset: 50, tally, letters_removed: 0 }),
+                    is_resumed: false,
                 },
                 before: Fates::default(),
                 counted: self.counted,

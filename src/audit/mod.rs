@@ -5,6 +5,7 @@
 //! records ── chunk ──> readings, as the log has them
 //! look-ups in the tables ── fates ──> where each reading is
 //! plan, fates, removals ── judge ──> differences, and notes that are none
+//! reports of one round or several ── summary ──> what is kept for the overview
 //! ```
 //!
 //! What is sound to compare, and what is not, stands in `docs/audit.md`.
@@ -15,6 +16,7 @@ mod judge;
 mod plan;
 mod remark;
 mod report;
+mod summary;
 mod table;
 
 pub use chunk::{ChunkBuilder, Item, LogChunk};
@@ -23,4 +25,5 @@ pub use judge::{Evidence, Judged, LetterBooks, judge, judge_overwritten, judge_t
 pub use plan::{Books, Checkpoint, Obstacle, Plan, Point, Resume, plan};
 pub use remark::{Difference, Note};
 pub use report::{Audited, PartitionReport, Report, TableReport};
+pub use summary::{Outcome, Summary, Sums, WholeTopic};
 pub use table::TableBooks;

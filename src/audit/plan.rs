@@ -66,6 +66,8 @@ pub struct Plan {
     pub until: i64,
     /// From where on counts are held against the log; none where it does not reach back to any that are known.
     pub counted_from: Option<Point>,
+    /// Whether it goes on where an earlier round ended.
+    pub is_resumed: bool,
 }
 
 /// Why a partition cannot be audited: its log and its stored offset contradict each other.
@@ -112,7 +114,8 @@ pub fn plan(
             && (log.low..=until).contains(&resume.point.offset)
             && anew.is_none_or(|anew| anew.kept_at < resume.taken_at)
     }) {
-        return Ok(Plan { from: resume.point.offset, until, counted_from: Some(resume.point) });
+        let (from, counted_from) = (resume.point.offset, Some(resume.point));
+        return Ok(Plan { from, until, counted_from, is_resumed: true });
     }
     let start = match anew {
         Some(anew) => anew.point,
@@ -123,7 +126,7 @@ pub fn plan(
     } else {
         ours().map(|kept| kept.point).filter(|point| point.offset >= log.low).min_by_key(|point| point.offset)
     };
-    Ok(Plan { from: start.offset.max(log.low), until, counted_from })
+    Ok(Plan { from: start.offset.max(log.low), until, counted_from, is_resumed: false })
 }
 
 #[cfg(test)]
@@ -181,11 +184,14 @@ mod tests {
         let from = |checkpoints: &[Checkpoint], resume| {
             plan(&books(100), checkpoints, Some(&resume), "t", Some(log)).unwrap()
         };
-        assert_eq!(from(&[], at(80, 5)), Plan { from: 80, until: 100, counted_from: Some(at(80, 5).point) });
+        let resumed = Plan { from: 80, until: 100, counted_from: Some(at(80, 5).point), is_resumed: true };
+        assert_eq!(from(&[], at(80, 5)), resumed);
         assert_eq!(from(&[], at(49, 5)).from, 50, "the log's start has passed it");
         assert_eq!(from(&[], at(101, 5)).from, 50, "the offset went back");
         assert_eq!(from(&[kept(60, 90, true, 6)], at(80, 5)).from, 60);
         assert_eq!(from(&[kept(60, 90, true, 4)], at(80, 5)).from, 80);
+        let accepted = from(&[kept(80, 70, true, 6)], at(80, 5));
+        assert_eq!((accepted.from, accepted.is_resumed), (80, false), "at the same offset");
     }
 
     #[test]

@@ -65,8 +65,24 @@ impl Difference {
         "letters_missing",
         "letters_uncounted",
         "other_values",
-        "rows_missing",
+        Self::ROWS_MISSING,
     ];
+
+    /// Of the table as a whole.
+    pub const ROWS_MISSING: &'static str = "rows_missing";
+
+    /// How many readings it is about; none where that is not known, for they could not be audited.
+    pub fn readings(&self) -> Option<i64> {
+        match *self {
+            Self::Obstacle(_) | Self::OtherCluster { .. } => None,
+            Self::Counts { log, counted } => Some((log - counted).abs()),
+            Self::OtherValues { readings, explained } => Some(readings - explained),
+            Self::Unaccounted { readings: number }
+            | Self::LettersMissing { letters: number }
+            | Self::LettersUncounted { letters: number }
+            | Self::RowsMissing { rows: number } => Some(number),
+        }
+    }
 
     /// A name for machines and metrics.
     pub fn kind(&self) -> &'static str {
@@ -81,7 +97,7 @@ impl Difference {
             Self::LettersMissing { .. } => "letters_missing",
             Self::LettersUncounted { .. } => "letters_uncounted",
             Self::OtherValues { .. } => "other_values",
-            Self::RowsMissing { .. } => "rows_missing",
+            Self::RowsMissing { .. } => Self::ROWS_MISSING,
         }
     }
 }

@@ -26,6 +26,37 @@ pub struct PartitionBooks {
     pub age_seconds: f64,
 }
 
+/// What the last audit of a topic came to.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct LastAudit {
+    /// When it was finished, in milliseconds since 1970.
+    pub finished_at_ms: i64,
+    /// How long ago that was by the database's clock, in seconds.
+    pub age_seconds: f64,
+    /// How long it took.
+    pub duration_seconds: f64,
+    /// `clean`, `differences` or `undetermined`.
+    pub outcome: String,
+    /// How many differences there are; a kind in a partition is one.
+    pub differences: i32,
+    /// Their kinds.
+    pub difference_kinds: Vec<String>,
+    /// Readings in the log, up to the stored offsets.
+    pub readings: i64,
+    /// Of them those before the first offset whose counts are known.
+    pub uncounted: i64,
+    /// Of the others, those counted as stored.
+    pub stored: i64,
+    /// As duplicates.
+    pub duplicates: i64,
+    /// As dead-lettered.
+    pub dead_lettered: i64,
+    /// Readings over which the log, the counts and the tables disagree; none where that is not known.
+    pub difference: Option<i64>,
+    /// Whether the rows of `sensor_data` were compared with the counts, too.
+    pub rows_counted: bool,
+}
+
 /// Which topic: its cluster and its id tell it from others of the same name, where they are known.
 #[derive(Clone, Debug)]
 pub struct BooksOf {
@@ -46,6 +77,24 @@ pub async fn books(pool: &Pool, of: BooksOf) -> Result<Vec<PartitionBooks>, Stor
     let (cluster_id, topic_id) = of.identity.unzip();
     pool.run_within(LOOK_UP_TIMEOUT, "looking at the stored offsets", move |connection| {
         Box::pin(sqlx::query_as(SQL).bind(of.topic).bind(cluster_id).bind(topic_id).fetch_all(connection))
+    })
+    .await
+}
+
+/// The last audit of a topic; where its identity is not known, of any topic of its name.
+pub async fn last_audit(pool: &Pool, of: BooksOf) -> Result<Option<LastAudit>, StoreError> {
+    const SQL: &str = "SELECT (extract(epoch FROM finished_at) * 1000)::bigint AS finished_at_ms,
+            extract(epoch FROM clock_timestamp() - finished_at)::float8 AS age_seconds,
+            duration_seconds, outcome, differences, difference_kinds, readings, uncounted, stored, duplicates,
+            dead_lettered, difference, rows_counted
+        FROM audits
+        WHERE topic = $1 AND ($2::text IS NULL OR cluster_id = $2) AND ($3::text IS NULL OR topic_id = $3)
+        ORDER BY finished_at DESC LIMIT 1";
+    let (cluster_id, topic_id) = of.identity.unzip();
+    pool.run_within(LOOK_UP_TIMEOUT, "looking at the last audit", move |connection| {
+        Box::pin(
+            sqlx::query_as(SQL).bind(of.topic).bind(cluster_id).bind(topic_id).fetch_optional(connection),
+        )
     })
     .await
 }

@@ -2,6 +2,7 @@
 
 mod differences;
 mod fates;
+mod kept;
 mod logs;
 mod removals;
 mod site;

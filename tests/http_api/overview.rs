@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use sensorpipe::reading::Timestamp;
 use serde_json::{Value, json};
-use testbed::{Gate, Record, TestDatabase, TestTopic, config, eventually};
+use testbed::{Gate, Record, Role, TestDatabase, TestTopic, config, eventually};
 
 use crate::{
     events::Events,
@@ -47,6 +47,7 @@ async fn it_tells_what_became_of_readings_and_who_works() {
     }
     assert_eq!((&tally["in_log"], &tally["in_flight_records"]), (&json!(22), &json!(0)));
     assert_eq!((&tally["dead_lettered"], &tally["difference"]), (&json!(2), &Value::Null));
+    assert_eq!(tally["audit"], Value::Null, "there was none");
     assert!(tally["explanation"].as_str().unwrap().contains("sensorpipe audit"));
     let by_reason = json!({"malformed_json": 1, "unknown_sensor": 1});
     assert_eq!((&told["dead_letters"]["by_reason"], &told["duplicates"]), (&by_reason, &json!(0)));
@@ -54,6 +55,57 @@ async fn it_tells_what_became_of_readings_and_who_works() {
     assert_eq!((&told["kafka"]["up"], &told["postgres"]["up"]), (&json!(true), &json!(true)));
     assert_eq!((&told["topic"], &told["group"]), (&json!(site.topic.name), &told["topic"]));
     worker.kill();
+}
+
+#[tokio::test]
+async fn the_difference_is_that_of_the_last_audit() {
+    let site = Site::start().await;
+    site.database.add_sensors(2).await;
+    let mut worker = site.worker();
+    post_readings(&site, 2).await;
+    site.database.stores_all_of(&site.topic, PATIENCE).await;
+    worker.kill();
+    let audit = async || {
+        let role = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["audit"]);
+        role.database(&site.database).topic(&site.topic).start().ended(PATIENCE).await.code()
+    };
+    let mut events = Events::open(&site.server, "/overview/events").await;
+    let tally = events.next().await.unwrap().data["tally"].clone();
+    assert_eq!((&tally["difference"], &tally["audit"]), (&Value::Null, &Value::Null));
+
+    assert_eq!(audit().await, Some(0));
+    let mut tally = Value::Null;
+    eventually(PATIENCE, async || {
+        tally = events.next().await.unwrap().data["tally"].clone();
+        tally["audit"].is_object()
+    })
+    .await;
+    let kept = &tally["audit"];
+    assert_eq!((&tally["difference"], &kept["outcome"]), (&json!(0), &json!("clean")));
+    assert_eq!((&kept["differences"], &kept["kinds"]), (&json!(0), &json!([])));
+    assert_eq!((&kept["readings"], &kept["uncounted"], &kept["stored"]), (&json!(2), &json!(0), &json!(2)));
+    assert_eq!((&kept["duplicates"], &kept["dead_lettered"]), (&json!(0), &json!(0)));
+    assert_eq!(kept["rows_counted"], true);
+    assert!(kept["duration_seconds"].as_f64().unwrap() > 0.0);
+    assert!((0.0..60.0).contains(&kept["age_seconds"].as_f64().unwrap()), "{kept}");
+    let now = Timestamp::now().micros() / 1_000;
+    assert!((now - 60_000..=now).contains(&kept["finished_at"].as_i64().unwrap()), "{kept}");
+
+    site.database.execute("DELETE FROM sensor_data WHERE sensor_id = 1").await;
+    assert_eq!(audit().await, Some(1));
+    eventually(PATIENCE, async || {
+        tally = overview(&site.server).await["tally"].clone();
+        tally["difference"] == 1
+    })
+    .await;
+    let kept = &tally["audit"];
+    assert_eq!((&kept["outcome"], &kept["differences"]), (&json!("differences"), &json!(2)));
+    assert_eq!(kept["kinds"], json!(["rows_missing", "unaccounted"]));
+
+    // Another topic's is not this one's.
+    site.database.execute("UPDATE audits SET topic_id = 'before'").await;
+    eventually(PATIENCE, async || overview(&site.server).await["tally"]["audit"].is_null()).await;
+    assert_eq!(overview(&site.server).await["tally"]["difference"], Value::Null);
 }
 
 /// Once by what a look saw, once by the record's own timestamp, for an api that came later.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, process::Command};
 
 use reqwest::StatusCode;
 use sqlx::{Connection, Executor, PgConnection, error::DatabaseError};
-use testbed::{Readings, TestDatabase, TestTopic};
+use testbed::{Readings, Record, TestDatabase, TestTopic};
 
 use crate::{
     PATIENCE,
@@ -124,6 +124,27 @@ async fn api_and_worker_do_all_of_their_work_as_their_roles() {
     assert!(rebuilt, "{log}");
 }
 
+/// Who may only read audits, and nothing is kept of it.
+#[tokio::test]
+async fn audits_keep_their_result_where_their_role_may() {
+    let (database, topic) = tokio::join!(database_with_roles(&[]), TestTopic::create(1));
+    let writer = url(&database, "sensorpipe_writer");
+    let _worker = worker(role(&["worker", "--consumers", "1"]), &database, &topic, &writer);
+    topic.produce([Record::new(r#"{"sensor_id":1,"value":1}"#)]).await;
+    database.stores_all_of(&topic, PATIENCE).await;
+    let audit = async |as_whom: &str, flags: &[&str]| {
+        let audit = role(&[&["audit"], flags].concat()).topic(&topic);
+        let (is_clean, said) = run(audit.env("DATABASE_URL", &database.url_as(as_whom))).await;
+        assert!(is_clean && said.contains("CLEAN"), "{as_whom}: {said}");
+        (said.contains("the result is not kept"), database.number("SELECT count(*) FROM audits").await)
+    };
+    assert_eq!(audit("sensorpipe_reader", &[]).await, (true, 0));
+    assert_eq!(audit("sensorpipe_api", &[]).await, (true, 0));
+    assert_eq!(audit("sensorpipe_writer", &[]).await, (false, 1));
+    assert_eq!(audit("sensorpipe_admin", &["--accept"]).await, (false, 1));
+    assert_eq!(as_role(&database, "sensorpipe_api", "SELECT FROM audits").await, Ok(()));
+}
+
 #[tokio::test]
 async fn no_role_can_do_more_than_it_should() {
     let database = database_with_roles(&[]).await;
@@ -162,6 +183,8 @@ async fn no_role_can_do_more_than_it_should() {
         ("sensorpipe_writer", "UPDATE sensors SET sensor_type = 'x'"),
         ("sensorpipe_writer", "UPDATE sensor_data SET value = 1"),
         ("sensorpipe_writer", "DELETE FROM ingest_offsets"),
+        ("sensorpipe_writer", "DELETE FROM audits"),
+        ("sensorpipe_api", "UPDATE audits SET difference = 0"),
         ("sensorpipe_writer", "UPDATE dead_letters SET reason = 'too_large'"),
         ("sensorpipe_admin", "DROP TABLE sensor_data"),
     ] {

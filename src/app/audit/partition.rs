@@ -81,7 +81,7 @@ struct Reading {
 impl Reading {
     /// Ends early where nobody takes the chunks any more.
     fn run(self, chunks: &mpsc::Sender<LogChunk>) -> Result<(), LogError> {
-        let Plan { from, until, counted_from } = self.plan;
+        let Plan { from, until, counted_from, is_resumed: _ } = self.plan;
         let counted_from = counted_from.map_or(i64::MAX, |point| point.offset);
         let mut builder = ChunkBuilder::new(CHUNK_READINGS, self.max_record_bytes, counted_from);
         let mut reader = LogReader::open(&self.kafka, &self.settings, self.partition, from, until)?;

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
@@ -24,10 +24,15 @@ use crate::{
     store::audit::{Snapshot, SnapshotStore, Wanted},
 };
 
-/// What the next round needs to know of this one.
+/// What a round leaves to others besides its report.
 pub(super) struct After {
     pub(super) log: Log,
     pub(super) books: Vec<Books>,
+    /// When the snapshot was taken.
+    pub(super) taken_at: DateTime<Utc>,
+    /// Partitions that went on where an earlier round ended.
+    pub(super) resumed: BTreeSet<i32>,
+    /// Where the next round may go on.
     pub(super) resumes: Vec<(i32, Resume)>,
 }
 
@@ -130,7 +135,7 @@ impl<'a> Round<'a> {
         };
         self.judge_whole(&mut report, &topic, &planned, duplicates, counts_rows);
         report.conclude(self.started.elapsed(), examples, self.audit.config.examples);
-        Ok((report, topic.after()))
+        Ok((report, topic.after(&planned, resumes)))
     }
 
     /// Kafka's offsets before the database's, which they follow; the log's ranges after, for the stored offset lies
@@ -236,15 +241,26 @@ impl<'a> Round<'a> {
 }
 
 impl Topic {
-    fn after(self) -> After {
+    /// A partition that could not be audited goes on from where it could be.
+    fn after(self, planned: &[Planned], resumes: &[(i32, Resume)]) -> After {
         let Self { log, snapshot, .. } = self;
-        let resume = |books: &Books| {
-            let letters_removed = snapshot.letters.get(&books.partition).map_or(0, |letters| letters.removed);
+        let Snapshot { books, letters, taken_at, .. } = snapshot;
+        let resume = |Planned { books, plan }: &Planned| {
+            if plan.is_err() {
+                return resumes.iter().find(|(partition, _)| *partition == books.partition).cloned();
+            }
+            let letters_removed = letters.get(&books.partition).map_or(0, |letters| letters.removed);
             let point = Point { offset: books.next_offset, tally: books.tally, letters_removed };
-            (books.partition, Resume { topic_id: books.topic_id.clone(), point, taken_at: snapshot.taken_at })
+            Some((books.partition, Resume { topic_id: books.topic_id.clone(), point, taken_at }))
         };
-        let resumes = snapshot.books.iter().map(resume).collect();
-        After { log, books: snapshot.books, resumes }
+        let is_resumed = |planned: &&Planned| planned.plan.is_ok_and(|plan| plan.is_resumed);
+        After {
+            resumes: planned.iter().filter_map(resume).collect(),
+            resumed: planned.iter().filter(is_resumed).map(|planned| planned.books.partition).collect(),
+            log,
+            books,
+            taken_at,
+        }
     }
 }
 

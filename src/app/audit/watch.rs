@@ -3,7 +3,7 @@
 use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 
-use super::{Audit, Operations, Round, SCHEMA_PATIENCE};
+use super::{Audit, Keeping, Operations, Round, SCHEMA_PATIENCE, round::After};
 use crate::{
     audit::{Difference, Report, Resume},
     config::AuditFormat,
@@ -29,6 +29,7 @@ pub(super) async fn run(
         tokio::spawn(http::serve_operations(address, health.clone(), metrics, stop.clone()))
     });
     let mut resumes = Vec::new();
+    let mut keeping = Keeping::new(&audit.database);
     let mut is_clean = true;
     while !stop.is_cancelled() {
         let round = tokio::select! {
@@ -36,12 +37,13 @@ pub(super) async fn run(
             () = stop.cancelled() => break,
         };
         match round {
-            Ok((report, next)) => {
+            Ok((report, after)) => {
                 component.up();
                 is_clean &= report.is_clean();
                 tell(audit, &report, resumes.is_empty())?;
                 note(&report);
-                resumes = next;
+                keeping.keep(&report, &after).await;
+                resumes = after.resumes;
             }
             Err(error) => {
                 metrics::counter!(AUDIT_ROUNDS, "outcome" => "failed").increment(1);
@@ -66,14 +68,13 @@ async fn round(
     audit: &Audit,
     resumes: &[(i32, Resume)],
     stop: &CancellationToken,
-) -> anyhow::Result<(Report, Vec<(i32, Resume)>)> {
+) -> anyhow::Result<(Report, After)> {
     let is_first = resumes.is_empty();
     if is_first {
         store::wait_for_schema(&audit.database, SCHEMA_PATIENCE).await?;
     }
     let counts_rows = is_first && !audit.config.no_table_count;
-    let (report, after) = Round::open(audit).await?.run(resumes, counts_rows, stop).await?;
-    Ok((report, after.resumes))
+    Round::open(audit).await?.run(resumes, counts_rows, stop).await
 }
 
 /// Machines get every round; people the first one, and those that found something.

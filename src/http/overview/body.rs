@@ -146,12 +146,58 @@ pub(in crate::http) struct TallyBody {
     /// Records that are in the log and neither stored nor set aside yet.
     #[schema(example = 3)]
     pub(super) in_flight_records: Option<i64>,
-    /// Readings in the log without a fate; null, since only reading the log tells.
+    /// Readings over which the log, the counts and the tables disagreed at the last audit: 0 where it was clean; null
+    /// where there was none, or it could not tell.
+    #[schema(example = 0)]
     pub(super) difference: Option<i64>,
+    /// What the last `sensorpipe audit` of this topic came to; null where none was kept.
+    pub(super) audit: Option<AuditBody>,
     /// What it means.
     pub(super) explanation: &'static str,
 }
 
-/// Why there is no difference to show.
+/// Whose difference is shown.
 pub(super) const EXPLANATION: &str = "A record holds any number of readings, so counts of one are not \
-    counts of the other. `sensorpipe audit` reads the log and says exactly whether each reading is accounted for.";
+    counts of the other. `sensorpipe audit` reads the log and says exactly whether each reading is accounted for; \
+    the difference is what it found last.";
+
+/// The last audit of the whole topic.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct AuditBody {
+    /// When it was finished.
+    #[schema(example = 1_728_743_160_000_i64)]
+    pub(super) finished_at: i64,
+    /// How long ago that was.
+    #[schema(example = 180.0)]
+    pub(super) age_seconds: f64,
+    /// How long it took; of `--watch`, its last round.
+    #[schema(example = 0.5)]
+    pub(super) duration_seconds: f64,
+    /// `clean`; `differences`; or `undetermined`, where none is known and a partition could not be audited.
+    #[schema(example = "clean")]
+    pub(super) outcome: String,
+    /// How many differences there are; a kind in a partition is one.
+    #[schema(example = 0)]
+    pub(super) differences: i32,
+    /// Their kinds, as `docs/audit.md` lists them.
+    pub(super) kinds: Vec<String>,
+    /// Readings in the log, up to the offsets that were stored then.
+    #[schema(example = 1_200)]
+    pub(super) readings: i64,
+    /// Of them those before the first offset whose counts are known. The others are stored, duplicates or
+    /// dead-lettered.
+    #[schema(example = 0)]
+    pub(super) uncounted: i64,
+    /// Of the others, those counted as stored.
+    #[schema(example = 1_180)]
+    pub(super) stored: i64,
+    /// As duplicates.
+    #[schema(example = 12)]
+    pub(super) duplicates: i64,
+    /// As dead-lettered.
+    #[schema(example = 8)]
+    pub(super) dead_lettered: i64,
+    /// Whether the rows of the table were compared with the counts, too.
+    #[schema(example = true)]
+    pub(super) rows_counted: bool,
+}

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     body::{
-        DeadLettersBody, DependencyBody, EXPLANATION, LagBody, OverviewBody, RatesBody, TallyBody,
+        AuditBody, DeadLettersBody, DependencyBody, EXPLANATION, LagBody, OverviewBody, RatesBody, TallyBody,
         WorkerBody, millis,
     },
     lag::LagHistory,
@@ -16,7 +16,10 @@ use crate::{
     health::Component,
     kafka::GroupMember,
     reading::Timestamp,
-    store::{dead_letters::ReasonSummary, overview::PartitionBooks},
+    store::{
+        dead_letters::ReasonSummary,
+        overview::{LastAudit, PartitionBooks},
+    },
 };
 
 /// What somebody said, and when.
@@ -26,6 +29,7 @@ type Said<T> = Option<(Timestamp, T)>;
 #[derive(Debug, Default)]
 pub(super) struct Known {
     books: Said<Vec<PartitionBooks>>,
+    audit: Said<LastAudit>,
     ends: Said<BTreeMap<i32, i64>>,
     members: Vec<GroupMember>,
     dead_letters: Said<BTreeMap<String, i64>>,
@@ -60,6 +64,10 @@ impl Known {
         }
         self.stored.see(Instant::now(), books.iter().map(|of| of.stored).sum());
         self.books = Some((now, books));
+    }
+
+    pub(super) fn audit(&mut self, now: Timestamp, audit: Option<LastAudit>) {
+        self.audit = audit.map(|audit| (now, audit));
     }
 
     pub(super) fn members(&mut self, members: Vec<GroupMember>) {
@@ -99,7 +107,7 @@ impl Known {
     pub(super) fn body(&self, now: Timestamp, names: &Names<'_>) -> OverviewBody {
         let instant = Instant::now();
         let books: &[PartitionBooks] = self.books.as_ref().map_or(&[], |(_, books)| books);
-        let tally = self.tally(books);
+        let tally = self.tally(now, books);
         OverviewBody {
             at: millis(now),
             rates: RatesBody {
@@ -161,7 +169,7 @@ impl Known {
         }
     }
 
-    fn tally(&self, books: &[PartitionBooks]) -> TallyBody {
+    fn tally(&self, now: Timestamp, books: &[PartitionBooks]) -> TallyBody {
         let is_known = self.books.is_some();
         let sum = |of: fn(&PartitionBooks) -> i64| is_known.then(|| books.iter().map(of).sum());
         let in_log =
@@ -172,7 +180,8 @@ impl Known {
             duplicates: sum(|of| of.duplicates),
             dead_lettered: sum(|of| of.dead_lettered),
             in_flight_records: is_known.then(|| books.iter().map(|of| self.records(of)).sum()).flatten(),
-            difference: None,
+            difference: self.audit.as_ref().and_then(|(_, audit)| audit.difference),
+            audit: self.audit.as_ref().map(|(asked, audit)| audit_body(audit, seconds_between(*asked, now))),
             explanation: EXPLANATION,
         }
     }
@@ -184,6 +193,24 @@ fn worker(member: &GroupMember) -> WorkerBody {
         client_id: member.client_id.clone(),
         host: member.host.clone(),
         partitions: member.partitions.clone(),
+    }
+}
+
+/// `since_asked` is in seconds.
+fn audit_body(audit: &LastAudit, since_asked: f64) -> AuditBody {
+    AuditBody {
+        finished_at: audit.finished_at_ms,
+        age_seconds: audit.age_seconds.max(0.0) + since_asked,
+        duration_seconds: audit.duration_seconds,
+        outcome: audit.outcome.clone(),
+        differences: audit.differences,
+        kinds: audit.difference_kinds.clone(),
+        readings: audit.readings,
+        uncounted: audit.uncounted,
+        stored: audit.stored,
+        duplicates: audit.duplicates,
+        dead_lettered: audit.dead_lettered,
+        rows_counted: audit.rows_counted,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     store::{
         Pool, StoreError,
         dead_letters::{self, ReasonSummary},
-        overview::{self, BooksOf},
+        overview::{self, BooksOf, LastAudit, PartitionBooks},
     },
 };
 
@@ -46,6 +46,7 @@ pub(in crate::http) struct Sources {
     pub(in crate::http) postgres: Component,
 }
 
+type AuditTold = Result<Option<LastAudit>, StoreError>;
 type Counted = Result<Vec<ReasonSummary>, StoreError>;
 
 /// The task's own state.
@@ -101,8 +102,13 @@ impl Sampler {
             self.members_due = Instant::now() + MEMBERS_INTERVAL;
             self.known.members(members);
         }
-        if let Some(books) = books {
+        if let Some((books, audit)) = books {
             self.known.books(now, books);
+            match audit {
+                Ok(audit) => self.known.audit(now, audit),
+                // Rights may be from before there was such a table.
+                Err(error) => tracing::debug!("{error}: {}", error.server_message()),
+            }
         }
         self.read_timestamps().await;
         let Sources { producer, observer, kafka, postgres, .. } = &self.sources;
@@ -125,7 +131,7 @@ impl Sampler {
         (ends, members)
     }
 
-    async fn ask_postgres(&self) -> Option<Vec<overview::PartitionBooks>> {
+    async fn ask_postgres(&self) -> Option<(Vec<PartitionBooks>, AuditTold)> {
         let Sources { producer, pool, postgres, .. } = &self.sources;
         if postgres.is_out() {
             return None;
@@ -135,8 +141,9 @@ impl Sampler {
             (identity.cluster_id, identity.topic_id)
         });
         let of = BooksOf { topic: producer.topic().to_owned(), identity };
-        let books = overview::books(pool, of).await;
-        books.inspect_err(|error| tracing::debug!("{error}: {}", error.server_message())).ok()
+        let books = overview::books(pool, of.clone()).await;
+        let books = books.inspect_err(|error| tracing::debug!("{error}: {}", error.server_message())).ok()?;
+        Some((books, overview::last_audit(pool, of).await))
     }
 
     /// Of records that were there before anybody looked.
