@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+# Of the OpenTelemetry SDK's settings those that the manifests use; docs/tracing.md has all that count.
+TRACING = {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
 SECRET_LOOKING = re.compile(r"password|passwd|secret|token|[a-z]+://[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
 RESOURCES = ("cpu", "memory")
@@ -69,7 +71,7 @@ def settings_are_known(manifests):
             plain, elsewhere = manifests.environment(container)
             known = manifests.known.settings[role_of(container)]
             for name in sorted({*plain, *elsewhere}):
-                if name not in known and not name.startswith("KAFKA_CONFIG_"):
+                if name not in known and name not in TRACING and not name.startswith("KAFKA_CONFIG_"):
                     yield f"{name_of(workload)}: `sensorpipe {role_of(container)}` knows no {name}"
 
 
