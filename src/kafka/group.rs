@@ -10,7 +10,7 @@ use std::{
 };
 
 use rdkafka::{
-    ClientContext, TopicPartitionList,
+    ClientContext, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
     error::{KafkaError, RDKafkaErrorCode},
@@ -95,8 +95,12 @@ impl ConsumerContext for Notes {
     fn rebalance(&self, client: &BaseConsumer<Self>, code: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let is_assign = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         if self.closing.load(Ordering::Relaxed) {
-            let answer =
-                if is_assign { client.incremental_assign(list) } else { client.incremental_unassign(list) };
+            let answer = if is_assign {
+                // Without an offset librdkafka asks Kafka for one, and calls it an error that there may be none.
+                list.set_all_offsets(Offset::End).and_then(|()| client.incremental_assign(list))
+            } else {
+                client.incremental_unassign(list)
+            };
             if let Err(error) = answer {
                 tracing::debug!(error = %error, "rebalance not answered while closing");
             }
