@@ -25,6 +25,7 @@ RENDERED, BINARY = Path(sys.argv[1]), Path(sys.argv[2]).resolve()
 REPO = Path(__file__).resolve().parents[2]
 KNOWN = known_by(BINARY)
 READY_WITHIN_S = 30
+DROP_ATTEMPTS = 10
 # Nothing here deletes topics, so there is one, and what others left in it is not read.
 TOPIC = "sensorpipe-manifests-check"
 # Whatever proxy the environment names, it is not for this machine's own ports.
@@ -284,7 +285,18 @@ def database(overlay):
     try:
         yield f"{server.rsplit('/', 1)[0]}/{name}"
     finally:
-        psql(server, f"DROP DATABASE {name} WITH (FORCE)")
+        drop(server, name)
+
+
+def drop(server, name):
+    """Sessions of the server's own, autovacuum's or TimescaleDB's, are not ours to end: they go by themselves."""
+    for attempt in range(DROP_ATTEMPTS):
+        try:
+            return psql(server, f"DROP DATABASE {name} WITH (FORCE)")
+        except subprocess.CalledProcessError:
+            if attempt == DROP_ATTEMPTS - 1:
+                raise
+            time.sleep(1)
 
 
 def psql(url, sql):
