@@ -24,6 +24,7 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Subcommand;
 use clap_complete::Shell;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
@@ -246,7 +247,9 @@ pub fn run(command: Command, cli: clap::Command, log_level: LogLevel) -> anyhow:
     };
     let outcome = tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let stop = CancellationToken::new();
-        tokio::spawn(cancel_on_signal(stop.clone()));
+        // Before anything else: until then a signal ends the process as it does any other, or as PID 1 not at all.
+        let signals = Signals::receive()?;
+        tokio::spawn(signals.cancel(stop.clone()));
         dispatch(command, cli, log_level, stop).await
     });
     traces.finish();
@@ -333,27 +336,32 @@ async fn then_stop(
     outcome
 }
 
-/// Cancels on the first signal; a second one ends the process at once, as people expect of Ctrl-C twice.
-async fn cancel_on_signal(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be received; stopping");
-        return stop.cancel();
-    };
-    for attempt in 1.. {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+/// The signals that ask a process to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn receive() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Cancels on the first signal; a second one ends the process at once, as people expect of Ctrl-C twice.
+    async fn cancel(mut self, stop: CancellationToken) {
+        for attempt in 1.. {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            if attempt > 1 {
+                tracing::warn!(
+                    "second signal: stopping without draining; uncommitted work will be done again from Kafka"
+                );
+                std::process::exit(130);
+            }
+            tracing::info!("stopping: draining what is in flight");
+            stop.cancel();
         }
-        if attempt > 1 {
-            tracing::warn!(
-                "second signal: stopping without draining; uncommitted work will be done again from Kafka"
-            );
-            std::process::exit(130);
-        }
-        tracing::info!("stopping: draining what is in flight");
-        stop.cancel();
     }
 }

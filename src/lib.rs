@@ -47,6 +47,7 @@ pub mod log_level;
 pub mod metrics;
 pub mod pipeline;
 pub mod reading;
+mod reminder;
 pub mod seed;
 pub mod store;
 pub mod traces;

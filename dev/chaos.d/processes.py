@@ -23,16 +23,21 @@ class Sensorpipe:
         self.is_meant_to_run = False
         self.is_frozen = False
         self._lock = threading.RLock()
+        self._logged_before = 0
 
     def start(self, *arguments):
         with self._lock:
             self.arguments = [*arguments]
             self.is_meant_to_run = True
             self.is_frozen = False
+            self._logged_before = self._logged()
             self.process = subprocess.Popen(
                 [SENSORPIPE, self.role, *self.arguments],
                 stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=self.environment,
             )  # fmt: skip
+
+    def _logged(self):
+        return os.fstat(self.log.fileno()).st_size
 
     def kill(self):
         with self._lock:
@@ -50,7 +55,9 @@ class Sensorpipe:
             except subprocess.TimeoutExpired:
                 self.found(f"{self.name} has not ended {ENDS_WITHIN_S} s after SIGTERM")
                 return self.kill()
-            if status != 0:
+            # Before it has said a word it has not begun, and ends as any process does.
+            has_begun = self._logged() > self._logged_before
+            if status != 0 and (has_begun or status != -signal.SIGTERM):
                 self.found(f"{self.name} ended with status {status} after SIGTERM")
             return None
 

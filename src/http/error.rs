@@ -14,7 +14,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::fault::{Fault, Faults};
-use crate::{access::Scopes, kafka::producer::PublishError, store::StoreError};
+use crate::{access::Scopes, kafka::producer::PublishError, reminder::Reminder, store::StoreError};
+
+/// Every request meets the same trouble: that Kafka refuses readings, or that they are too large for the topic.
+static REFUSED: Reminder = Reminder::new();
+static TOO_LARGE: Reminder = Reminder::new();
 
 /// Why a request has no better answer.
 #[derive(Debug)]
@@ -167,15 +171,19 @@ impl From<PublishError> for ApiError {
                 Self::Unavailable(format!("Not acknowledged: {error}. {MAYBE_STORED}").into())
             }
             PublishError::Refused(_) => {
-                tracing::warn!("{error}");
+                if REFUSED.is_due() {
+                    tracing::warn!("{error}; clients get 503 and send again");
+                }
                 Self::Unavailable(format!("Kafka refused the readings. {MAYBE_STORED}").into())
             }
             PublishError::Down => Self::Unavailable("Kafka does not answer now. Nothing was stored.".into()),
             // A reading alone: it shared the client's batch with others, and the topic takes less than that.
             PublishError::TooLarge => {
-                tracing::error!(
-                    "{error}: raise it to 1000000, or set KAFKA_CONFIG_batch_size to half of what it is"
-                );
+                if TOO_LARGE.is_due() {
+                    tracing::error!(
+                        "{error}: raise it to 1000000, or set KAFKA_CONFIG_batch_size to half of what it is"
+                    );
+                }
                 Self::Unavailable(format!("Kafka refused the readings. {MAYBE_STORED}").into())
             }
         }

@@ -6,7 +6,6 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
 };
 
 use rdkafka::{
@@ -18,9 +17,7 @@ use rdkafka::{
 };
 
 use super::client::log_line;
-
-/// How often trouble that goes on is logged.
-const REMINDER: Duration = Duration::from_secs(30);
+use crate::reminder::Reminder;
 
 /// What happened in the group.
 #[derive(Debug)]
@@ -48,7 +45,7 @@ pub(super) struct Notes {
 }
 
 /// When a consumer of this process said last that Kafka is in trouble: it mostly is for all of them.
-static COMPLAINED: Mutex<Option<Instant>> = Mutex::new(None);
+static COMPLAINED: Reminder = Reminder::new();
 
 impl Notes {
     /// From now on rebalances are answered at once, for nobody else will.
@@ -58,9 +55,7 @@ impl Notes {
 
     /// Says that Kafka is in trouble, now and then while it is.
     pub(super) fn complain(error: &KafkaError) {
-        let mut complained = COMPLAINED.lock().unwrap_or_else(PoisonError::into_inner);
-        if complained.is_none_or(|at| at.elapsed() >= REMINDER) {
-            *complained = Some(Instant::now());
+        if COMPLAINED.is_due() {
             tracing::warn!(error = %error, "Kafka reports a problem; the client goes on trying, nothing is lost");
         }
     }
