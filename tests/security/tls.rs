@@ -2,9 +2,12 @@
 
 use futures_util::future::join_all;
 use sqlx::{Connection, Executor, PgConnection};
-use testbed::{TestDatabase, TestTopic};
+use testbed::{TestDatabase, TestTopic, comes_to};
 
-use crate::service::{Api, Tls, role, run, says, with, worker};
+use crate::{
+    PATIENCE,
+    service::{Api, Tls, role, run, says, with, worker},
+};
 
 /// A role of the test's own that has a password and gets in over TLS alone.
 pub(crate) struct PasswordRole {
@@ -169,7 +172,9 @@ async fn kafka_is_refused_and_refuses_with_a_word_why() {
                 let api = Api::launch(role(&[which]), database, topic, &variables);
                 says(&api.process, &words).await;
                 if which == "api" {
-                    assert_eq!(api.get("/readyz").await.0.map(|status| status.as_u16()), Some(503));
+                    // It may have said so before it listens.
+                    let readyz = async || api.get("/readyz").await.0.map(|status| status.as_u16());
+                    comes_to("readiness", PATIENCE, Some(503), readyz).await;
                 }
                 let log = api.process.stderr();
                 assert!(!log.contains("hush") && !log.contains(&tls.kafka_password()), "{log}");
