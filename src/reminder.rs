@@ -44,5 +44,7 @@ mod tests {
         assert!(!reminder.is_due_at(start + INTERVAL / 2));
         assert!(reminder.is_due_at(start + INTERVAL));
         assert!(!reminder.is_due_at(start + INTERVAL * 3 / 2));
+        let reminder = Reminder::new();
+        assert!(reminder.is_due() && !reminder.is_due());
     }
 }

@@ -10,7 +10,7 @@ use rdkafka::{
 };
 
 use super::{
-    client::{client_config, create_client},
+    client::create_client,
     producer::{InvalidSettings, PublishError, Receipt},
 };
 use crate::config::{KafkaConfig, KafkaSettings};
@@ -52,8 +52,7 @@ impl BulkProducer {
             ("allow.auto.create.topics", "false"),
         ];
         let deliveries = Deliveries { on_delivery: Box::new(on_delivery) };
-        let client =
-            create_client(&client_config(config, settings, &ours), deliveries).map_err(InvalidSettings)?;
+        let client = create_client(config, settings, &ours, deliveries).map_err(InvalidSettings)?;
         Ok(Self { client, topic: config.kafka_topic.clone() })
     }
 

@@ -1,10 +1,5 @@
 //! Settings that every Kafka client of ours shares.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
-
 use rdkafka::{
     ClientConfig,
     client::ClientContext,
@@ -12,14 +7,24 @@ use rdkafka::{
     error::KafkaError,
 };
 
-use crate::config::{KafkaConfig, KafkaSettings};
+use crate::{
+    config::{KafkaConfig, KafkaSettings},
+    reminder::Reminder,
+};
 
-/// A client configuration with the brokers and `ours`, and over them what the operator passes through.
-pub(super) fn client_config(
+/// A client with the brokers and `ours`, and over them what the operator passes through.
+///
+/// Every one is made here, so that no error repeats the value of a setting.
+pub(super) fn create_client<T, C>(
     kafka: &KafkaConfig,
     settings: &KafkaSettings,
     ours: &[(&str, &str)],
-) -> ClientConfig {
+    context: C,
+) -> Result<T, KafkaError>
+where
+    T: FromClientConfigAndContext<C>,
+    C: ClientContext,
+{
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &kafka.kafka_brokers).set("client.id", "sensorpipe");
     for (name, value) in ours {
@@ -28,15 +33,6 @@ pub(super) fn client_config(
     for (name, value) in &settings.0 {
         config.set(name, value);
     }
-    config
-}
-
-/// A client of this configuration. Every one is made here, so that no error repeats the value of a setting.
-pub(super) fn create_client<T, C>(config: &ClientConfig, context: C) -> Result<T, KafkaError>
-where
-    T: FromClientConfigAndContext<C>,
-    C: ClientContext,
-{
     config.create_with_context(context).map_err(without_value)
 }
 
@@ -51,22 +47,7 @@ fn without_value(error: KafkaError) -> KafkaError {
 }
 
 /// When a refusal was told last; by one client, it is told for all of the process.
-static REFUSALS: Reminder = Reminder(Mutex::new(None));
-
-/// Something that is said at once, and then again now and then.
-struct Reminder(Mutex<Option<Instant>>);
-
-impl Reminder {
-    fn is_due(&self) -> bool {
-        const INTERVAL: Duration = Duration::from_secs(30);
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = said.is_none_or(|at| at.elapsed() >= INTERVAL);
-        if is_due {
-            *said = Some(Instant::now());
-        }
-        is_due
-    }
-}
+static REFUSALS: Reminder = Reminder::new();
 
 /// Whether a broker answers and will not have us, or is not the one that it should be: nothing that mends itself.
 fn is_refusal(message: &str) -> bool {
@@ -114,14 +95,18 @@ mod tests {
         ] {
             assert_eq!(is_refusal(message), is, "{message}");
         }
-        let reminder = Reminder(Mutex::new(None));
-        assert!(reminder.is_due() && !reminder.is_due());
     }
 
     #[test]
     fn a_misspelt_setting_is_named_without_its_value() {
+        let kafka = KafkaConfig {
+            kafka_brokers: "127.0.0.1:1".to_owned(),
+            kafka_topic: "nowhere".to_owned(),
+            kafka_group: "none".to_owned(),
+        };
+        let settings = KafkaSettings([("sasl.pasword".to_owned(), "hush".to_owned())].into());
         let refused: Result<ThreadedProducer<DefaultProducerContext>, _> =
-            create_client(ClientConfig::new().set("sasl.pasword", "hush"), DefaultProducerContext);
+            create_client(&kafka, &settings, &[], DefaultProducerContext);
         let told = refused.err().unwrap().to_string();
         assert!(told.contains("sasl.pasword") && !told.contains("hush"), "{told}");
     }

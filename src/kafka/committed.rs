@@ -8,10 +8,7 @@ use rdkafka::{
 };
 use tokio::task::spawn_blocking;
 
-use super::{
-    client::{client_config, create_client},
-    topic::TopicError,
-};
+use super::{client::create_client, topic::TopicError};
 use crate::config::{KafkaConfig, KafkaSettings};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,11 +20,11 @@ pub async fn committed_offsets(
     settings: &KafkaSettings,
     partitions: usize,
 ) -> Result<Vec<(i32, i64)>, TopicError> {
-    let config = client_config(kafka, settings, &[("group.id", &kafka.kafka_group)]);
+    let client: BaseConsumer =
+        create_client(kafka, settings, &[("group.id", &kafka.kafka_group)], DefaultConsumerContext)
+            .map_err(TopicError::Client)?;
     let topic = kafka.kafka_topic.clone();
     let asking = move || {
-        let client: BaseConsumer =
-            create_client(&config, DefaultConsumerContext).map_err(TopicError::Client)?;
         let mut list = TopicPartitionList::with_capacity(partitions);
         for partition in 0..partitions as i32 {
             list.add_partition(&topic, partition);

@@ -19,7 +19,7 @@ use rdkafka::{
 
 use super::{
     bootstrap::Bootstrap,
-    client::{client_config, create_client},
+    client::create_client,
     describe::{DescribeError, TopicQuestion},
     ends::Ends,
     group::{GroupEvent, Notes},
@@ -134,12 +134,12 @@ impl Consumer {
             ours.extend(CLASSIC_SETTINGS);
         }
         let owner = thread::current();
-        let mut config = client_config(kafka, settings, &ours);
-        if let Some(instance) = settings.0.get("group.instance.id") {
-            config.set("group.instance.id", format!("{instance}-{index}"));
+        let mut settings = settings.clone();
+        if let Some(instance) = settings.0.get_mut("group.instance.id") {
+            *instance = format!("{instance}-{index}");
         }
         let mut client: BaseConsumer<Notes> =
-            create_client(&config, Notes::default()).map_err(ConsumerError::SetUp)?;
+            create_client(kafka, &settings, &ours, Notes::default()).map_err(ConsumerError::SetUp)?;
         let waking = owner.clone();
         client.set_nonempty_callback(move || waking.unpark());
         client.subscribe(&[&kafka.kafka_topic]).map_err(ConsumerError::SetUp)?;

@@ -11,7 +11,7 @@ use rdkafka::{
 
 use super::{
     RecordHeaders,
-    client::{client_config, create_client, log_line},
+    client::{create_client, log_line},
     producer::{InvalidSettings, PublishError},
 };
 use crate::config::{KafkaConfig, KafkaSettings};
@@ -53,7 +53,7 @@ impl LetterProducer {
             ("compression.type", "lz4"),
             ("allow.auto.create.topics", "false"),
         ];
-        let client = create_client(&client_config(kafka, settings, &ours), Quiet).map_err(InvalidSettings)?;
+        let client = create_client(kafka, settings, &ours, Quiet).map_err(InvalidSettings)?;
         Ok(Self { client, topic: kafka.kafka_topic.clone() })
     }
 

@@ -11,12 +11,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use super::{
-    client::{client_config, create_client},
-    consumer::SETTINGS,
-    group::Notes,
-    partition_queue::PartitionQueue,
-};
+use super::{client::create_client, consumer::SETTINGS, group::Notes, partition_queue::PartitionQueue};
 use crate::{
     batch::{Record, offset_after},
     config::{KafkaConfig, KafkaSettings},
@@ -93,8 +88,7 @@ impl LogReader {
             ("fetch.wait.max.ms", "20"),
         ]);
         let client: BaseConsumer<Notes> =
-            create_client(&client_config(kafka, settings, &ours), Notes::default())
-                .map_err(LogError::SetUp)?;
+            create_client(kafka, settings, &ours, Notes::default()).map_err(LogError::SetUp)?;
         let topic = &kafka.kafka_topic;
         let queue =
             PartitionQueue::split(client.client(), topic, partition, thread::current()).ok_or_else(|| {

@@ -8,7 +8,7 @@ use std::{
 
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _},
+    consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext},
     error::KafkaError,
     message::Message as _,
 };
@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     DescribeError,
-    client::client_config,
+    client::create_client,
     group_members::{GroupMember, group_members},
 };
 use crate::{
@@ -156,7 +156,7 @@ impl Shared {
             ("fetch.message.max.bytes", "1"),
             ("queued.min.messages", "1"),
         ];
-        client_config(&self.kafka, &self.settings, &ours).create()
+        create_client(&self.kafka, &self.settings, &ours, DefaultConsumerContext)
     }
 }
 

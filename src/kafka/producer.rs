@@ -27,7 +27,7 @@ pub use super::publish_error::PublishError;
 use super::{
     RecordHeaders, TopicError,
     bootstrap::Bootstrap,
-    client::{client_config, create_client, log_line},
+    client::{create_client, log_line},
     live_topic::LiveTopic,
     partitioner::Partitioner,
     publish_error::recorded,
@@ -128,8 +128,7 @@ impl Producer {
         ];
         let went_down = Arc::new(Notify::new());
         let watcher = Watcher { kafka: kafka.clone(), failed, went_down: Arc::clone(&went_down) };
-        let client =
-            create_client(&client_config(config, settings, &ours), watcher).map_err(InvalidSettings)?;
+        let client = create_client(config, settings, &ours, watcher).map_err(InvalidSettings)?;
         let bootstrap = Arc::new(Mutex::new(Bootstrap::new(&config.kafka_brokers)));
         Ok(Self {
             client,

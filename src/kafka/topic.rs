@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    client::{client_config, create_client},
+    client::create_client,
     describe::{self, DescribeError, TopicDescription},
 };
 use crate::config::{KafkaConfig, KafkaSettings, TopicConfig};
@@ -211,8 +211,7 @@ pub(super) struct AdminSession {
 
 impl AdminSession {
     pub(super) fn open(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, TopicError> {
-        let client = create_client(&client_config(kafka, settings, &[]), DefaultClientContext)
-            .map_err(TopicError::Client)?;
+        let client = create_client(kafka, settings, &[], DefaultClientContext).map_err(TopicError::Client)?;
         Ok(Self {
             client: Arc::new(client),
             brokers: kafka.kafka_brokers.clone(),

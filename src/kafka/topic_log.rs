@@ -18,7 +18,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     Watermarks,
-    client::{client_config, create_client},
+    client::create_client,
     topic::{AdminSession, REQUEST_TIMEOUT, TopicError, TopicIdentity, partition_count},
 };
 use crate::{
@@ -75,8 +75,8 @@ pub async fn offsets_at(
     log: &TopicLog,
     time: Timestamp,
 ) -> Result<BTreeMap<i32, i64>, TopicError> {
-    let client: BaseConsumer = create_client(&client_config(kafka, settings, &[]), DefaultConsumerContext)
-        .map_err(TopicError::Client)?;
+    let client: BaseConsumer =
+        create_client(kafka, settings, &[], DefaultConsumerContext).map_err(TopicError::Client)?;
     let (topic, partitions) = (kafka.kafka_topic.clone(), log.partitions.clone());
     let ask = move || {
         // For this question, the offset is a time in milliseconds; rounded up, so that nothing earlier is found.
@@ -124,8 +124,8 @@ pub async fn read_ranges<T: Send + 'static>(
         ("allow.auto.create.topics", "false"),
         ("fetch.queue.backoff.ms", "5"),
     ];
-    let client: BaseConsumer = create_client(&client_config(kafka, settings, &ours), DefaultConsumerContext)
-        .map_err(TopicError::Client)?;
+    let client: BaseConsumer =
+        create_client(kafka, settings, &ours, DefaultConsumerContext).map_err(TopicError::Client)?;
     let topic = kafka.kafka_topic.clone();
     let read = move || {
         read_all(&client, &topic, &ranges, &mut |record| each(&mut found, record))?;
