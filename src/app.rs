@@ -241,17 +241,18 @@ impl Operations {
 /// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop. `cli` is the whole command line, which
 /// completions are made of.
 pub fn run(command: Command, cli: clap::Command, log_level: LogLevel) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let stop = CancellationToken::new();
+    // Before anything that takes time: until then a signal ends the process as it does any other, or as PID 1 not at
+    // all.
+    let signals = runtime.block_on(async { Signals::receive() })?;
+    runtime.spawn(signals.cancel(stop.clone()));
     let traces = match command.service() {
         Some(service) => Traces::start(Settings::from_env()?, service)?,
         None => Traces::off(),
     };
-    let outcome = tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        let stop = CancellationToken::new();
-        // Before anything else: until then a signal ends the process as it does any other, or as PID 1 not at all.
-        let signals = Signals::receive()?;
-        tokio::spawn(signals.cancel(stop.clone()));
-        dispatch(command, cli, log_level, stop).await
-    });
+    let outcome = runtime.block_on(dispatch(command, cli, log_level, stop));
+    drop(runtime);
     traces.finish();
     outcome
 }
