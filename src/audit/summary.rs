@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{Audited, Difference, Report};
+use crate::batch::Tally;
 
 /// How an audit ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,24 +38,17 @@ pub struct Sums {
     /// Of them those before the first offset whose counts are known. The others are the sum of what follows, where
     /// all is as it must be.
     pub uncounted: i64,
-    /// Counted as stored.
-    pub stored: i64,
-    /// Counted as duplicates.
-    pub duplicates: i64,
-    /// Counted as dead-lettered.
-    pub dead_lettered: i64,
+    /// Counted.
+    pub counts: Tally,
 }
 
 impl Sums {
     fn of(audited: &Audited) -> Self {
         let Audited { found, found_before, .. } = audited;
-        let counts = audited.counts.unwrap_or_default();
         Self {
             readings: found.readings + found_before.readings,
             uncounted: found_before.readings,
-            stored: counts.stored,
-            duplicates: counts.duplicates,
-            dead_lettered: counts.dead_lettered,
+            counts: audited.counts.unwrap_or_default(),
         }
     }
 }
@@ -63,9 +57,7 @@ impl AddAssign for Sums {
     fn add_assign(&mut self, other: Self) {
         self.readings += other.readings;
         self.uncounted += other.uncounted;
-        self.stored += other.stored;
-        self.duplicates += other.duplicates;
-        self.dead_lettered += other.dead_lettered;
+        self.counts += other.counts;
     }
 }
 
@@ -185,10 +177,7 @@ fn most(kinds: &Kinds) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        audit::{Fates, Obstacle, PartitionReport, TableBooks, TableReport},
-        batch::Tally,
-    };
+    use crate::audit::{Fates, Obstacle, PartitionReport, TableBooks, TableReport};
 
     fn partition(partition: i32, readings: i64, differences: Vec<Difference>) -> PartitionReport {
         let is_audited = !matches!(differences.as_slice(), [Difference::Obstacle(_)]);
@@ -246,7 +235,11 @@ mod tests {
             outcome: Outcome::Clean,
             differences: 0,
             kinds: vec![],
-            sums: Sums { readings: 30, uncounted: 2, stored: 26, duplicates: 2, dead_lettered: 0 },
+            sums: Sums {
+                readings: 30,
+                uncounted: 2,
+                counts: Tally { stored: 26, duplicates: 2, dead_lettered: 0 },
+            },
             difference: Some(0),
             rows_counted: false,
             duration_seconds: 1.5,

@@ -8,8 +8,8 @@ use crate::{
     traces::{self, Remote, is_traceparent},
 };
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const TRACEPARENT: HeaderName = HeaderName::from_static(traces::TRACEPARENT);
+const TRACESTATE: HeaderName = HeaderName::from_static(traces::TRACESTATE);
 
 /// What W3C asks everybody to pass on.
 const TRACESTATE_MAX_BYTES: usize = 512;

@@ -11,12 +11,13 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::{SdkTracer, Span};
 
-use super::{Remote, TRACER, context::as_parent};
+use super::{Remote, TRACER, context::as_parent, messaging};
 use crate::{
     batch::{Batch, Tally},
     store::{Phases, Report},
 };
 
+const PROCESS: &str = "process";
 /// Most requests that a batch is linked to. It is also how many links the SDK keeps by default.
 const LINKS_MAX: usize = 128;
 
@@ -61,7 +62,7 @@ impl BatchSpan {
         let clock = Clock(Instant::now(), SystemTime::now());
         let (records, requests) = requests_of(batch);
         let links = requests.iter().map(|request| Link::with_context(request.remote.0.clone())).collect();
-        let mut attributes = messaging(topic);
+        let mut attributes = messaging(topic, PROCESS);
         attributes.extend([
             KeyValue::new("messaging.batch.message_count", records as i64),
             KeyValue::new("sensorpipe.readings", batch.reading_count() as i64),
@@ -156,7 +157,7 @@ impl BatchSpan {
 
     /// Not every backend shows, beside a request's trace, what is linked to it; all show what is in it.
     fn stored(&self, request: &Request, batch: SpanContext, ended: Instant) {
-        let mut attributes = messaging(&self.topic);
+        let mut attributes = messaging(&self.topic, PROCESS);
         attributes.extend([
             KeyValue::new("messaging.destination.partition.id", request.partition.to_string()),
             KeyValue::new("messaging.kafka.offset", request.offset),
@@ -178,15 +179,6 @@ impl Clock {
         let Self(now, time) = self;
         if instant >= now { time + (instant - now) } else { time - (now - instant) }
     }
-}
-
-fn messaging(topic: &str) -> Vec<KeyValue> {
-    vec![
-        KeyValue::new("messaging.system", "kafka"),
-        KeyValue::new("messaging.destination.name", topic.to_owned()),
-        KeyValue::new("messaging.operation.name", "process"),
-        KeyValue::new("messaging.operation.type", "process"),
-    ]
 }
 
 /// How many records there are, and who asked for them: those whose traces are kept, each once, up to a bound.

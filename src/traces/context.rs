@@ -10,8 +10,10 @@ use opentelemetry::{
 
 use crate::batch::Header;
 
-pub(super) const TRACEPARENT: &str = "traceparent";
-pub(super) const TRACESTATE: &str = "tracestate";
+/// The header of a span's place in its trace.
+pub const TRACEPARENT: &str = "traceparent";
+/// The header of what vendors add to it.
+pub const TRACESTATE: &str = "tracestate";
 
 /// The places of the trace's and the span's number and of the flags in a `traceparent`.
 const TRACE_ID: std::ops::Range<usize> = 3..35;

@@ -35,7 +35,7 @@ use opentelemetry_sdk::{
 
 pub use self::{
     batch::{BatchSpan, Filled},
-    context::{Remote, is_traceparent},
+    context::{Remote, TRACEPARENT, TRACESTATE, is_traceparent},
     publish::PublishSpan,
     request::RequestSpan,
     settings::{InvalidSetting, Settings},
@@ -119,6 +119,16 @@ pub fn within<F: Future>(span: Option<SpanContext>, work: F) -> impl Future<Outp
 pub fn current_ids() -> Option<Ids> {
     let context = current()?;
     Some(Ids { trace_id: context.trace_id().to_string(), span_id: context.span_id().to_string() })
+}
+
+/// What every span says that has to do with a topic.
+fn messaging(topic: &str, operation: &'static str) -> Vec<KeyValue> {
+    vec![
+        KeyValue::new("messaging.system", "kafka"),
+        KeyValue::new("messaging.destination.name", topic.to_owned()),
+        KeyValue::new("messaging.operation.name", operation),
+        KeyValue::new("messaging.operation.type", operation),
+    ]
 }
 
 fn current() -> Option<SpanContext> {

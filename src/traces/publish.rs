@@ -9,7 +9,7 @@ use opentelemetry_sdk::trace::Span;
 use super::{
     TRACER,
     context::{TRACEPARENT, TRACESTATE, as_parent, traceparent},
-    current,
+    current, messaging,
 };
 
 /// The span of sending, whose context the records carry.
@@ -20,13 +20,10 @@ impl PublishSpan {
     pub fn start(topic: &str) -> Option<Self> {
         let tracer = TRACER.get()?;
         let parent = current().map_or_else(Context::new, as_parent);
-        let builder =
-            tracer.span_builder(format!("send {topic}")).with_kind(SpanKind::Producer).with_attributes([
-                KeyValue::new("messaging.system", "kafka"),
-                KeyValue::new("messaging.destination.name", topic.to_owned()),
-                KeyValue::new("messaging.operation.name", "send"),
-                KeyValue::new("messaging.operation.type", "send"),
-            ]);
+        let builder = tracer
+            .span_builder(format!("send {topic}"))
+            .with_kind(SpanKind::Producer)
+            .with_attributes(messaging(topic, "send"));
         Some(Self(tracer.build_with_context(builder, &parent)))
     }
 

@@ -52,7 +52,7 @@ async fn write(
     taken_at: DateTime<Utc>,
     summary: &Summary,
 ) -> Result<(), sqlx::Error> {
-    let Sums { readings, uncounted, stored, duplicates, dead_lettered } = summary.sums;
+    let Sums { readings, uncounted, counts } = summary.sums;
     sqlx::query(
         "INSERT INTO audits AS kept (cluster_id, topic, topic_id, taken_at, duration_seconds, outcome, differences,
                                      difference_kinds, readings, uncounted, stored, duplicates, dead_lettered,
@@ -77,9 +77,9 @@ async fn write(
     .bind(&summary.kinds)
     .bind(readings)
     .bind(uncounted)
-    .bind(stored)
-    .bind(duplicates)
-    .bind(dead_lettered)
+    .bind(counts.stored)
+    .bind(counts.duplicates)
+    .bind(counts.dead_lettered)
     .bind(summary.difference)
     .bind(summary.rows_counted)
     .execute(connection)

@@ -41,6 +41,7 @@ async function route() {
     main.replaceChildren(notice("error", error.message, h("button", { type: "button", on: { click: route } }, "Try again")));
   }
   if (signal.aborted) return;
+  // Whoever drives the page by a program sees by this when it is there.
   main.dataset.address = address;
   const heading = main.querySelector("h1");
   document.title = heading ? `${heading.textContent} · sensorpipe` : "sensorpipe";
