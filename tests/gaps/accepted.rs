@@ -1,8 +1,13 @@
 //! Gaps: named wherever people look, and accepted by a command that names them.
 
+use std::time::Duration;
+
 use testbed::{Tally, comes_to, eventually, free_address};
 
 use crate::{PATIENCE, Site, spread};
+
+/// Longer than a broker lets a fetch wait for records, by librdkafka's default (`fetch.wait.max.ms`).
+const LONGEST_FETCH: Duration = Duration::from_millis(700);
 
 #[tokio::test]
 async fn records_that_retention_took_under_a_worker_are_given_up_by_name() {
@@ -14,6 +19,8 @@ async fn records_that_retention_took_under_a_worker_are_given_up_by_name() {
     site.is_clear().await;
 
     worker.freeze();
+    // A fetch that is under way when it freezes is answered with nothing, and no record waits in its socket.
+    tokio::time::sleep(LONGEST_FETCH).await;
     site.topic.produce(spread(40..120)).await;
     site.topic.delete_before(&[(0, 50)]).await;
     worker.thaw();
