@@ -14,6 +14,11 @@ interruptible() {
   return "$status"
 }
 
+# As dev/test builds it: by itself the binary would be built with other features of its dependencies, all anew.
+build_as_tested() {
+  interruptible cargo test --quiet --workspace --locked --no-run
+}
+
 stop_stage() {
   if [[ -n $STAGE_PID ]]; then
     kill -s TERM -- "-$STAGE_PID" 2>/dev/null || true

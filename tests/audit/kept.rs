@@ -86,14 +86,7 @@ async fn rounds_of_a_watch_are_kept_together() {
     produce(20..26).await;
     comes_to("readings = 26 AND stored = 26 AND difference = 0").await;
 
-    // The database takes back what it has said it stored.
-    site.database
-        .execute(
-            "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-             CREATE TRIGGER forget BEFORE INSERT ON sensor_data FOR EACH ROW
-             WHEN (NEW.value = 13) EXECUTE FUNCTION forget();",
-        )
-        .await;
+    site.database.forgets("NEW.value = 13").await;
     produce(26..28).await;
     comes_to("readings = 28 AND outcome = 'differences' AND differences = 2 AND difference = 2").await;
     produce(28..30).await;

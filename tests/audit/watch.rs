@@ -31,14 +31,7 @@ async fn later_rounds_audit_what_is_new_and_metrics_tell() {
     eventually(PATIENCE, async || metric("sensorpipe_audit_readings_total 20").await).await;
     assert!(metric(r#"sensorpipe_audit_differences_total{kind="unaccounted"} 0"#).await);
 
-    // The database takes back what it has said it stored.
-    site.database
-        .execute(
-            "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-             CREATE TRIGGER forget BEFORE INSERT ON sensor_data FOR EACH ROW
-             WHEN (NEW.value = 13) EXECUTE FUNCTION forget();",
-        )
-        .await;
+    site.database.forgets("NEW.value = 13").await;
     site.topic.produce((20..30).map(|n| reading(1, (n / 2) as f64, n).partition(n as i32 % 2))).await;
     site.database.stores_all_of(&site.topic, PATIENCE).await;
     eventually(PATIENCE, async || metric("sensorpipe_audit_readings_total 30").await).await;

@@ -136,6 +136,16 @@ impl TestDatabase {
         sqlx::raw_sql(sql).execute(&self.pool).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
+    /// Takes back what it has said it stored, of the rows that `condition` on `NEW` is true of.
+    pub async fn forgets(&self, condition: &str) {
+        self.execute(&format!(
+            "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+             CREATE TRIGGER forget BEFORE INSERT ON sensor_data FOR EACH ROW
+             WHEN ({condition}) EXECUTE FUNCTION forget();"
+        ))
+        .await;
+    }
+
     /// Runs statements that answer nothing, again where they meet a deadlock, as everybody's SQL has to.
     pub async fn execute_despite_deadlocks(&self, sql: &str) {
         const DEADLOCK_DETECTED: &str = "40P01";
