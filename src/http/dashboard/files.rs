@@ -29,6 +29,7 @@ pub(super) const ALL: &[(&str, &str, &str)] = &files![
     "lines.js": SCRIPT,
     "main.js": SCRIPT,
     "overview.js": SCRIPT,
+    "paged_list.js": SCRIPT,
     "plot.js": SCRIPT,
     "readings_chart.js": SCRIPT,
     "send.js": SCRIPT,

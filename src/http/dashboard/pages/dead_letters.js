@@ -1,14 +1,16 @@
 // What could not be stored: why, what it was, and another try.
 
-import { noteInAddress } from "./address.js";
 import { json, withQuery } from "./api.js";
 import { dialog } from "./dialog.js";
-import { announce, h, notice, pageHeading, setText, table } from "./dom.js";
+import { announce, h, notice, pageHeading, setText } from "./dom.js";
 import { bytes, count, time, visible } from "./format.js";
 import { showLetter } from "./letter.js";
+import { PagedList } from "./paged_list.js";
 import { onZone } from "./zone.js";
 
-const PAGE = 50;
+const HEADS = [
+  ["Set aside"], ["Reason"], ["What is wrong", "optional"], ["Record", "optional"], ["Bytes", "number optional"], [""],
+];
 const REASONS = [
   "unknown_sensor", "time_out_of_window", "rejected_by_database", "malformed_json", "wrong_shape", "nul_byte", "empty_record",
   "invalid_timestamp", "invalid_value", "too_large",
@@ -18,24 +20,22 @@ export async function show(main, { query, signal }) {
   const letters = new Letters(query, signal);
   main.append(...letters.elements);
   onZone(() => letters.draw(), signal);
-  await letters.load();
+  await letters.list.load();
 }
 
 class Letters {
   constructor(query, signal) {
     this.signal = signal;
     this.filter = { reason: query.get("reason") ?? "", sensor_id: query.get("sensor_id") ?? "" };
-    this.cursors = [query.get("after")];
-    this.page = { letters: [], next: null };
-    this.loading = new AbortController();
-    this.summary = h("p", { class: "muted" });
-    this.state = h("div");
-    this.body = h("tbody");
-    this.table = table("Dead letters", [
-      ["Set aside"], ["Reason"], ["What is wrong", "optional"], ["Record", "optional"], ["Bytes", "number optional"], [""],
-    ], this.body);
-    this.back = h("button", { type: "button", on: { click: () => this.go(-1) } }, "Previous page");
-    this.forth = h("button", { type: "button", on: { click: () => this.go(1) } }, "Next page");
+    this.letters = [];
+    this.list = new PagedList({
+      address: "dead-letters", label: "Dead letters", heads: HEADS, filter: this.filter, after: query.get("after"), signal,
+      ask: (asked, until) => this.ask(asked, until),
+      draw: ({ letters }) => {
+        this.letters = letters;
+        this.draw();
+      },
+    });
     const reason = h("select", { on: { change: (event) => this.choose("reason", event.target.value) } },
       new Option("all", ""), REASONS.map((name) => new Option(name, name)));
     reason.value = this.filter.reason;
@@ -47,61 +47,27 @@ class Letters {
           h("label", { class: "field" }, "Reason", reason), h("label", { class: "field" }, "Sensor", sensor),
           h("button", { type: "button", on: { click: () => this.all("replay") } }, "Replay all of these"),
           h("button", { type: "button", class: "danger", on: { click: () => this.all("discard") } }, "Discard all of these")),
-        this.summary, this.state, this.table,
-        h("nav", { class: "row", "aria-label": "Pages of dead letters" }, this.back, this.forth)),
+        this.list.elements),
     ];
   }
 
   choose(name, text) {
     this.filter[name] = text;
-    this.cursors = [null];
-    void this.load();
+    void this.list.loadFirst();
   }
 
-  go(by) {
-    if (by > 0) this.cursors.push(this.page.next);
-    else if (this.cursors.length > 1) this.cursors.pop();
-    else this.cursors = [null];
-    void this.load();
-  }
-
-  async load() {
-    this.loading.abort();
-    this.loading = new AbortController();
-    const signal = AbortSignal.any([this.signal, this.loading.signal]);
-    const after = this.cursors.at(-1);
-    noteInAddress("dead-letters", { ...this.filter, after });
-    this.table.setAttribute("aria-busy", "true");
-    try {
-      const [page, summary] = await Promise.all([
-        json(withQuery("dead-letters", { ...this.filter, limit: PAGE, after }), { signal }),
-        json("dead-letters/summary", { signal }),
-      ]);
-      this.page = page;
-      const waiting = summary.letters === 0 ? "None waits." : `${count(summary.letters)} wait, the oldest since ${time(Date.parse(summary.oldest))}.`;
-      setText(this.summary, `${waiting} A replay stores those that can be stored by now; each is stored once.`);
-      this.state.replaceChildren();
-      this.draw();
-    } catch (error) {
-      if (signal.aborted) return;
-      this.table.hidden = true;
-      setText(this.summary, "");
-      this.state.replaceChildren(notice("error", error.message, h("button", { type: "button", on: { click: () => this.load() } }, "Try again")));
-    } finally {
-      if (!signal.aborted) this.table.removeAttribute("aria-busy");
-    }
+  async ask(asked, signal) {
+    const [page, summary] = await Promise.all([
+      json(withQuery("dead-letters", asked), { signal }), json("dead-letters/summary", { signal }),
+    ]);
+    const waiting = summary.letters === 0 ? "None waits." : `${count(summary.letters)} wait, the oldest since ${time(Date.parse(summary.oldest))}.`;
+    setText(this.list.summary, `${waiting} A replay stores those that can be stored by now; each is stored once.`);
+    return page;
   }
 
   draw() {
-    const { letters, next } = this.page;
-    this.back.disabled = this.cursors.at(-1) === null;
-    this.forth.disabled = next === null;
-    this.table.hidden = letters.length === 0;
-    if (letters.length === 0) {
-      const isFiltered = this.filter.reason !== "" || this.filter.sensor_id !== "";
-      this.state.replaceChildren(notice("empty", isFiltered ? "No dead letter matches." : "No dead letters: every reading was stored."));
-    }
-    this.body.replaceChildren(...letters.map((letter) => this.row(letter)));
+    const empty = this.list.isFiltered ? "No dead letter matches." : "No dead letters: every reading was stored.";
+    this.list.fill(this.letters.map((letter) => this.row(letter)), empty);
   }
 
   row(letter) {
@@ -125,11 +91,11 @@ class Letters {
         const form = h("form", {}, h("p", {}, `Its reading was never stored (${reason}) and is then gone for good.`));
         const isGone = await dialog(`Discard letter ${id}?`, form, "Discard", "danger", () => json(`dead-letters/${id}`, { method: "DELETE", signal: this.signal }));
         if (isGone === null) return;
-        await this.load();
+        await this.list.load();
         this.tell("good", `Letter ${id} is discarded.`);
       } else {
         const came = await json(`dead-letters/${id}/replay`, { method: "POST", signal: this.signal });
-        await this.load();
+        await this.list.load();
         this.tell(came.refused > 0 ? "warn" : "good", cameOf(came));
       }
     } catch (error) {
@@ -159,13 +125,12 @@ class Letters {
       return total;
     });
     if (sum === null) return;
-    this.cursors = [null];
-    await this.load();
+    await this.list.loadFirst();
     this.tell(sum.refused > 0 ? "warn" : "good", verb === "discard" ? `${count(sum.discarded)} letters are discarded.` : cameOf(sum));
   }
 
   tell(kind, text) {
-    this.state.prepend(notice(kind, text));
+    this.list.state.prepend(notice(kind, text));
     announce(text);
   }
 }

@@ -1,14 +1,14 @@
 // Sensors, a page of them at a time however many there are.
 
-import { addressOf, noteInAddress } from "./address.js";
+import { addressOf } from "./address.js";
 import { json, withQuery } from "./api.js";
-import { announce, h, notice, pageHeading, setText, table } from "./dom.js";
+import { announce, h, notice, pageHeading, setText } from "./dom.js";
 import { NONE, time, value } from "./format.js";
+import { PagedList } from "./paged_list.js";
 import { createSensor, deleteSensor, editSensor } from "./sensor_form.js";
 import { sparkline } from "./sparkline.js";
 import { onZone } from "./zone.js";
 
-const PAGE = 50;
 const TYPING_MS = 250;
 const HEADS = [
   ["Id", "number"], ["Type"], ["Location"], ["Description", "optional"], ["Last value", "number"], ["At", "optional"],
@@ -16,27 +16,20 @@ const HEADS = [
 ];
 
 export async function show(main, { query, signal }) {
-  const list = new List(query, signal);
-  main.append(...list.elements);
-  onZone(() => list.drawLatest(), signal);
-  await list.load();
+  const sensors = new Sensors(query, signal);
+  main.append(...sensors.elements);
+  onZone(() => sensors.drawLatest(), signal);
+  await sensors.list.load();
 }
 
-class List {
+class Sensors {
   constructor(query, signal) {
-    this.signal = signal;
     this.filter = { q: query.get("q") ?? "", type: query.get("type") ?? "", location: query.get("location") ?? "" };
-    /** The cursors of the pages before this one, and this one's at the end. */
-    this.cursors = [query.get("after")];
-    this.next = null;
-    this.loading = new AbortController();
     this.rows = new Map();
-    this.body = h("tbody");
-    this.table = table("Sensors", HEADS, this.body);
-    this.state = h("div");
-    this.said = h("p", { class: "muted" });
-    this.back = h("button", { type: "button", on: { click: () => this.goBack() } }, "Previous page");
-    this.forth = h("button", { type: "button", on: { click: () => this.goForth() } }, "Next page");
+    this.list = new PagedList({
+      address: "sensors", label: "Sensors", heads: HEADS, filter: this.filter, after: query.get("after"), signal,
+      ask: (asked, until) => this.ask(asked, until), draw: (page, until) => this.draw(page, until),
+    });
     const field = (name, label, grows) => h("label", { class: `field ${grows}` }, label, h("input", {
       type: "search", value: this.filter[name], autocomplete: "off", maxlength: name === "type" ? "50" : "255",
       on: { input: (event) => this.typed(name, event.target.value) },
@@ -48,73 +41,31 @@ class List {
         h("form", { class: "row", role: "search", on: { submit: (event) => event.preventDefault() } },
           field("q", "Search in type, description and location", "grow"),
           field("type", "Type, exactly", ""), field("location", "Location, exactly", "")),
-        this.said, this.state, this.table,
-        h("nav", { class: "row", "aria-label": "Pages of sensors" }, this.back, this.forth)),
+        this.list.elements),
     ];
   }
 
   typed(name, text) {
     this.filter[name] = text;
     clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      this.cursors = [null];
-      void this.load();
-    }, TYPING_MS);
+    this.timer = setTimeout(() => void this.list.loadFirst(), TYPING_MS);
   }
 
-  goForth() {
-    this.cursors.push(this.next);
-    void this.load();
+  async ask(asked, signal) {
+    setText(this.list.summary, "Loading…");
+    return json(withQuery("sensors", asked), { signal });
   }
 
-  goBack() {
-    if (this.cursors.length > 1) this.cursors.pop();
-    else this.cursors = [null];
-    void this.load();
-  }
-
-  async load() {
-    this.loading.abort();
-    this.loading = new AbortController();
-    const signal = AbortSignal.any([this.signal, this.loading.signal]);
-    const after = this.cursors.at(-1);
-    noteInAddress("sensors", { ...this.filter, after });
-    this.table.setAttribute("aria-busy", "true");
-    setText(this.said, "Loading…");
-    try {
-      const page = await json(withQuery("sensors", { ...this.filter, limit: PAGE, after }), { signal });
-      this.state.replaceChildren();
-      this.draw(page);
-      await this.loadReadings(page.sensors, signal);
-    } catch (error) {
-      if (signal.aborted) return;
-      this.table.hidden = true;
-      setText(this.said, "");
-      this.state.replaceChildren(notice("error", error.message,
-        h("button", { type: "button", on: { click: () => this.load() } }, "Try again")));
-    } finally {
-      if (!signal.aborted) this.table.removeAttribute("aria-busy");
-    }
-  }
-
-  draw({ sensors, next }) {
-    this.next = next;
-    const isFirst = this.cursors.at(-1) === null;
-    this.back.disabled = isFirst;
-    this.forth.disabled = next === null;
+  async draw({ sensors, next }, signal) {
+    const { isFirst, isFiltered, summary } = this.list;
     this.rows.clear();
-    this.body.replaceChildren(...sensors.map((sensor) => this.row(sensor)));
-    this.table.hidden = sensors.length === 0;
-    const isFiltered = Object.values(this.filter).some((text) => text !== "");
+    const elsewhere = isFiltered ? "No sensor matches." : "There are no sensors behind these.";
+    this.list.fill(sensors.map((sensor) => this.row(sensor)), isFirst && !isFiltered
+      ? "There are no sensors yet. Make one, then send it a reading." : elsewhere);
     const said = `${sensors.length} ${sensors.length === 1 ? "sensor" : "sensors"}${isFirst && next === null ? "" : " on this page"}${isFiltered ? " that match" : ""}`;
-    setText(this.said, said);
+    setText(summary, sensors.length === 0 ? "" : said);
     announce(said);
-    if (sensors.length === 0) {
-      setText(this.said, "");
-      this.state.replaceChildren(isFiltered || !isFirst
-        ? notice("empty", isFiltered ? "No sensor matches." : "There are no sensors behind these.")
-        : notice("empty", "There are no sensors yet. Make one, then send it a reading."));
-    }
+    await this.loadReadings(sensors, signal);
   }
 
   row(sensor) {
@@ -151,7 +102,7 @@ class List {
     this.drawLatest(latest.status === "rejected" ? "?" : NONE);
     for (const { sensor_id: id, buckets } of trends.value?.series ?? []) this.drawTrend(this.rows.get(id), buckets);
     const failed = [latest, trends].find(({ status }) => status === "rejected");
-    if (failed) this.state.replaceChildren(notice("warn", `Some figures are missing: ${failed.reason.message}`));
+    if (failed) this.list.state.replaceChildren(notice("warn", `Some figures are missing: ${failed.reason.message}`));
   }
 
   drawLatest(none = NONE) {
@@ -179,10 +130,10 @@ class List {
   }
 
   async edit(sensor) {
-    if (await editSensor(sensor)) await this.load();
+    if (await editSensor(sensor)) await this.list.load();
   }
 
   async delete(sensor) {
-    if (await deleteSensor(sensor)) await this.load();
+    if (await deleteSensor(sensor)) await this.list.load();
   }
 }
