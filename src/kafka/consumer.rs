@@ -6,7 +6,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::mpsc,
     thread::{self, Thread},
     time::{Duration, Instant},
 };
@@ -23,7 +22,7 @@ use super::{
     describe::{DescribeError, TopicQuestion},
     ends::Ends,
     group::{GroupEvent, Notes},
-    membership::is_member,
+    leaving::Leaving,
     partition_queue::{PartitionQueue, known_end},
     topic::{TopicError, TopicIdentity, identify, partition_count, refuse_compacted},
 };
@@ -79,8 +78,7 @@ pub struct Consumer {
     silent_polls: usize,
     /// Partitions whose position is of this assignment for sure, not left over from one before.
     settled: BTreeSet<i32>,
-    /// Whether the client asks the coordinator to let it go, and forgets its member id then.
-    leaves_on_request: bool,
+    leaving: Leaving,
 }
 
 /// How often the cluster is asked whether the topic is still the same.
@@ -155,7 +153,7 @@ impl Consumer {
             topic_asked: Instant::now(),
             silent_polls: if settings.0.contains_key("debug") { 1_000 } else { 1 },
             settled: BTreeSet::new(),
-            leaves_on_request: is_classic && !settings.0.contains_key("group.instance.id"),
+            leaving: Leaving::of(is_classic, settings.0.contains_key("group.instance.id")),
         })
     }
 
@@ -354,45 +352,27 @@ impl Consumer {
 
     /// Tells Kafka how far the database is, for those who watch the group's lag there. Advisory: not waited for.
     pub fn commit(&self, offsets: &[(i32, i64)]) {
+        if let Err(error) = self.client.commit(&self.list(offsets), CommitMode::Async) {
+            tracing::debug!(error = %error, "offsets not committed to Kafka");
+        }
+    }
+
+    fn list(&self, offsets: &[(i32, i64)]) -> TopicPartitionList {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for &(partition, offset) in offsets {
             if let Err(error) = list.add_partition_offset(&self.topic, partition, Offset::Offset(offset)) {
                 tracing::debug!(error = %error, kafka.partition = partition, "offset not committed to Kafka");
             }
         }
-        if let Err(error) = self.client.commit(&list, CommitMode::Async) {
-            tracing::debug!(error = %error, "offsets not committed to Kafka");
-        }
+        list
     }
 
-    /// In the middle of a rebalance librdkafka puts leaving off until that is over, and a client that is closed before
-    /// never asks to leave: the group would wait for it, and its partitions stand still, for a whole session.
-    fn is_in_group(&self) -> bool {
-        self.client.assignment().is_ok_and(|assigned| assigned.count() > 0)
-            || self.leaves_on_request && is_member(self.client.client())
-    }
-
-    /// Leaves the group and closes the client; waits for that so long and then lets it end by itself.
-    pub fn leave(mut self, timeout: Duration) {
-        self.queues.clear();
-        self.client.context().close();
-        let (closed, closing) = mpsc::channel();
-        // Closing waits for the group's coordinator, and nothing bounds that wait.
-        let close = move || {
-            self.client.unsubscribe();
-            let deadline = Instant::now() + timeout;
-            while self.is_in_group() && Instant::now() < deadline {
-                let _ = self.client.poll(Duration::from_millis(10));
-            }
-            drop(self);
-            // Nobody waits any more where closing took too long.
-            let _ = closed.send(());
-        };
-        let spawned = thread::Builder::new().name("closing".to_owned()).spawn(close);
-        if spawned.is_err() || closing.recv_timeout(timeout).is_err() {
-            tracing::warn!(
-                "the Kafka client did not close in time; the group finds out by its session timeout"
-            );
-        }
+    /// Commits these offsets, leaves the group and closes the client; waits for that so long and then lets it end by
+    /// itself.
+    pub fn leave(self, offsets: &[(i32, i64)], timeout: Duration) {
+        let offsets = self.list(offsets);
+        let Self { queues, topic_question, ends, client, leaving, .. } = self;
+        drop((queues, topic_question, ends));
+        leaving.leave(client, offsets, timeout);
     }
 }

@@ -9,6 +9,7 @@ mod describe;
 mod ends;
 mod group;
 mod group_members;
+mod leaving;
 mod letter_producer;
 mod live_topic;
 mod log_reader;

@@ -80,7 +80,7 @@ impl<'a> Session<'a> {
                 Ok(identity) => break Log::new(&config.kafka.kafka_topic, identity),
                 Err(error) if !error.is_retriable() => {
                     // Dropped in the middle of a rebalance, the client would wait for its answer for ever.
-                    consumer.leave(LEAVE_TIMEOUT);
+                    consumer.leave(&[], LEAVE_TIMEOUT);
                     return Err(error.into());
                 }
                 Err(error) => {
@@ -96,7 +96,7 @@ impl<'a> Session<'a> {
             consumer.mend();
             thread::park_timeout(KAFKA_PAUSE);
             if member.stop.is_cancelled() {
-                consumer.leave(LEAVE_TIMEOUT);
+                consumer.leave(&[], LEAVE_TIMEOUT);
                 return Ok(None);
             }
         };
@@ -299,7 +299,11 @@ impl<'a> Session<'a> {
     }
 
     fn leave(mut self) -> Ended {
-        self.commit_to_kafka();
+        // Whoever is next tells Kafka where it starts; where the process stops, there may be nobody for long.
+        let mut offsets: Vec<_> = match self.drain_deadline {
+            Some(_) => self.assignment.stored().collect(),
+            None => vec![],
+        };
         let mut partitions = self.assignment.partitions();
         partitions.extend(self.blocked.keys());
         self.forget(&partitions);
@@ -310,12 +314,15 @@ impl<'a> Session<'a> {
                 let starts: Vec<(i32, i64)> = partitions.iter().map(|&partition| (partition, 0)).collect();
                 self.consumer.assign(&starts)
             }
-            Rebalance::Revoking { partitions, .. } => self.consumer.unassign(partitions),
+            Rebalance::Revoking { partitions, .. } => {
+                offsets.retain(|(partition, _)| !partitions.contains(partition));
+                self.consumer.unassign(partitions)
+            }
         };
         if let Err(error) = answer {
             tracing::debug!(error = %error, "rebalance not answered before leaving");
         }
-        self.consumer.leave(LEAVE_TIMEOUT);
+        self.consumer.leave(&offsets, LEAVE_TIMEOUT);
         match self.drain_deadline {
             Some(_) if self.link.in_flight.is_empty() => Ended::Stopped,
             Some(_) => {
