@@ -1,7 +1,7 @@
 //! Secrets are planted and everything goes wrong; then all that was said is searched for them.
 
 use reqwest::StatusCode;
-use testbed::{TestDatabase, TestTopic, comes_to, eventually};
+use testbed::{Record, TestDatabase, TestTopic, comes_to, eventually};
 
 use crate::{
     PATIENCE,
@@ -67,8 +67,10 @@ async fn no_secret_is_ever_said() {
     let is_refused = async || ask("/readyz").await.1.contains("password authentication failed");
     eventually(PATIENCE, is_refused).await;
     let mut answers = vec![ask("/sensors").await.1, ask("/daily_avg/1").await.1];
-    // A connection that was just being made may have been let in, and take a reading yet.
+    // A connection that was just being made may have been let in, and take a reading yet. The api takes none once it
+    // cannot look up the sensor.
     let is_stuck = async || {
+        topic.produce([Record::new(r#"{"sensor_id":1,"value":1}"#)]).await;
         answers.push(send().await.1);
         worker.stderr().contains("trying on")
     };

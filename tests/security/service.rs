@@ -131,9 +131,18 @@ impl Api {
         assert_eq!((&days[0]["day"], &days[0]["avg_value"]), (&"2024-10-12".into(), &21.5.into()));
     }
 
-    /// How many sockets it holds.
-    pub(crate) fn sockets(&self) -> usize {
-        self.process.open_files().iter().filter(|file| file.to_string_lossy().starts_with("socket:")).count()
+    /// How many connections of clients it holds.
+    pub(crate) fn connections(&self) -> usize {
+        const LISTENING: &str = "0A";
+        const OF_NOBODY: &str = "0";
+        let port = self.address().rsplit(':').next().expect("a port").parse().expect("a number");
+        let of_it = |line: &&str| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let local = u16::from_str_radix(fields[1].rsplit(':').next().expect("a port"), 16);
+            local == Ok(port) && fields[3] != LISTENING && fields[9] != OF_NOBODY
+        };
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+        table.lines().skip(1).filter(of_it).count()
     }
 }
 

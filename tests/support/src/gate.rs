@@ -50,7 +50,7 @@ impl Gate {
         gate
     }
 
-    /// Ends every connection; new ones end as soon as they begin.
+    /// Ends every connection, through which nothing passes from now on; new ones end as soon as they begin.
     pub fn close(&self) {
         self.is_open.send_replace(false);
     }
@@ -113,15 +113,18 @@ async fn forward(
         }
         must
     };
+    // The gate's thread may learn late that it closes.
+    let gate = is_open.clone();
+    let is_closed = || !*gate.borrow();
     let is_cut = AtomicBool::new(false);
     // Noted before the bytes go on, or the answer could be quicker; that answer is what the client never gets.
     let note = |bytes: &[u8]| {
         is_cut.fetch_or(must_cut(bytes), Ordering::Relaxed);
-        false
+        is_closed()
     };
     tokio::select! {
         () = copy(from_client, to_server, note) => {}
-        () = copy(from_server, to_client, |_| is_cut.load(Ordering::Relaxed)) => {}
+        () = copy(from_server, to_client, |_| is_closed() || is_cut.load(Ordering::Relaxed)) => {}
         () = async { while is_open.changed().await.is_ok_and(|()| *is_open.borrow()) {} } => {}
     }
 }
