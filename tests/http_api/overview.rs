@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use sensorpipe::reading::Timestamp;
 use serde_json::{Value, json};
-use testbed::{Gate, Record, Role, TestDatabase, TestTopic, config, eventually};
+use testbed::{Gate, Record, Role, TestDatabase, TestTopic, comes_to, config, eventually};
 
 use crate::{
     events::Events,
@@ -27,6 +27,7 @@ async fn it_tells_what_became_of_readings_and_who_works() {
     let mut worker = site.worker();
     post_readings(&site, 20).await;
     site.topic.produce([Record::new("no JSON"), Record::new(r#"{"sensor_id":99,"value":1}"#)]).await;
+    site.database.stores_all_of(&site.topic, PATIENCE).await;
     eventually(PATIENCE, async || {
         let now = overview(&site.server).await;
         now["tally"]["stored"] == 20 && now["dead_letters"]["waiting"] == 2 && now["workers"][0].is_object()
@@ -54,6 +55,10 @@ async fn it_tells_what_became_of_readings_and_who_works() {
     assert!(told["freshness_seconds"].as_f64().unwrap() < 60.0);
     assert_eq!((&told["kafka"]["up"], &told["postgres"]["up"]), (&json!(true), &json!(true)));
     assert_eq!((&told["topic"], &told["group"]), (&json!(site.topic.name), &told["topic"]));
+
+    site.topic.produce([Record::new("no JSON either")]).await;
+    let waiting = async || overview(&site.server).await["dead_letters"]["waiting"].clone();
+    comes_to("dead letters", PATIENCE, json!(3), waiting).await;
     worker.kill();
 }
 

@@ -56,7 +56,7 @@ struct Sampler {
     members_due: Instant,
     timestamps_due: Instant,
     count_due: Instant,
-    counting: Option<(Instant, JoinHandle<Counted>)>,
+    counting: Option<JoinHandle<(Counted, Duration)>>,
 }
 
 /// Samples while somebody watches; for ever.
@@ -161,19 +161,26 @@ impl Sampler {
 
     /// Beside everything else, for it may take long.
     async fn count_dead_letters(&mut self) {
-        if let Some((started, counting)) = self.counting.take_if(|(_, counting)| counting.is_finished()) {
-            let pause = COUNT_INTERVAL.max(started.elapsed() * COUNT_PAUSE);
-            self.count_due = Instant::now() + pause;
+        if let Some(counting) = self.counting.take_if(|counting| counting.is_finished()) {
+            let mut pause = COUNT_INTERVAL;
             match counting.await {
-                Ok(Ok(counted)) => self.known.dead_letters(Timestamp::now(), counted),
-                Ok(Err(error)) => tracing::debug!("{error}: {}", error.server_message()),
+                Ok((counted, took)) => {
+                    pause = pause.max(took * COUNT_PAUSE);
+                    match counted {
+                        Ok(counted) => self.known.dead_letters(Timestamp::now(), counted),
+                        Err(error) => tracing::debug!("{error}: {}", error.server_message()),
+                    }
+                }
                 Err(panic) => tracing::debug!("dead letters are not counted: {panic}"),
             }
+            self.count_due = Instant::now() + pause;
         }
         if self.counting.is_none() && Instant::now() >= self.count_due && !self.sources.postgres.is_out() {
             let reads = self.sources.reads.clone();
-            let counting = tokio::spawn(async move { dead_letters::summary(&reads).await });
-            self.counting = Some((Instant::now(), counting));
+            self.counting = Some(tokio::spawn(async move {
+                let started = Instant::now();
+                (dead_letters::summary(&reads).await, started.elapsed())
+            }));
         }
     }
 }
