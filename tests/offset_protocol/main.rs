@@ -1,8 +1,5 @@
 //! The offset protocol, explored step by step: whatever crashes, freezes or is lost when, no reading is lost, none is
 //! stored twice, and once the faults stop everything gets stored.
-//!
-//! `cargo test --release --test offset_protocol -- --ignored --nocapture` explores more faults than `dev/test` has
-//! time for.
 
 mod model;
 
@@ -39,9 +36,10 @@ fn two_consumers_of_two_partitions() {
     holds(OffsetProtocol { consumers: 2, partitions: 2, records: 2, faults: 1, replays: false, bug: None });
 }
 
+/// Two million states.
 #[test]
 fn three_consumers_of_two_partitions() {
-    holds(OffsetProtocol { consumers: 3, partitions: 2, records: 1, faults: 1, replays: false, bug: None });
+    holds(OffsetProtocol { consumers: 3, partitions: 2, records: 1, faults: 2, replays: false, bug: None });
 }
 
 #[test]
@@ -53,12 +51,6 @@ fn three_consumers_of_one_partition() {
 fn stored_offsets_that_a_person_moves_back() {
     holds(OffsetProtocol { consumers: 2, partitions: 1, records: 2, faults: 2, replays: true, bug: None });
     holds(OffsetProtocol { consumers: 2, partitions: 2, records: 1, faults: 1, replays: true, bug: None });
-}
-
-#[test]
-#[ignore = "explores two million states"]
-fn three_consumers_of_two_partitions_and_two_faults() {
-    holds(OffsetProtocol { consumers: 3, partitions: 2, records: 1, faults: 2, replays: false, bug: None });
 }
 
 #[test]
