@@ -27,14 +27,9 @@ class Letters {
   constructor(query, signal) {
     this.signal = signal;
     this.filter = { reason: query.get("reason") ?? "", sensor_id: query.get("sensor_id") ?? "" };
-    this.letters = [];
     this.list = new PagedList({
       address: "dead-letters", label: "Dead letters", heads: HEADS, filter: this.filter, after: query.get("after"), signal,
-      ask: (asked, until) => this.ask(asked, until),
-      draw: ({ letters }) => {
-        this.letters = letters;
-        this.draw();
-      },
+      ask: (asked, until) => this.ask(asked, until), draw: () => this.draw(),
     });
     const reason = h("select", { on: { change: (event) => this.choose("reason", event.target.value) } },
       new Option("all", ""), REASONS.map((name) => new Option(name, name)));
@@ -67,7 +62,8 @@ class Letters {
 
   draw() {
     const empty = this.list.isFiltered ? "No dead letter matches." : "No dead letters: every reading was stored.";
-    this.list.fill(this.letters.map((letter) => this.row(letter)), empty);
+    const letters = this.list.page?.letters ?? [];
+    this.list.fill(letters.map((letter) => this.row(letter)), empty);
   }
 
   row(letter) {

@@ -15,7 +15,8 @@ export class PagedList {
     Object.assign(this, { address, filter, ask, draw, signal });
     /** The cursors of the pages before this one, and this one's at the end. */
     this.cursors = [after];
-    this.next = null;
+    /** What came last; null before the first. */
+    this.page = null;
     this.loading = new AbortController();
     this.summary = h("p", { class: "muted" });
     this.state = h("div");
@@ -42,7 +43,7 @@ export class PagedList {
   }
 
   goForth() {
-    this.cursors.push(this.next);
+    this.cursors.push(this.page.next);
     void this.load();
   }
 
@@ -62,7 +63,7 @@ export class PagedList {
     this.table.setAttribute("aria-busy", "true");
     try {
       const page = await this.ask({ ...this.filter, limit: LIMIT, after }, signal);
-      this.next = page.next;
+      this.page = page;
       this.back.disabled = this.isFirst;
       this.forth.disabled = page.next === null;
       this.state.replaceChildren();
