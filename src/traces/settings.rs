@@ -1,7 +1,7 @@
 //! What the standard's environment variables say; those that are not here are read by the SDK itself.
 //! <https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>
 
-use std::time::Duration;
+use std::{ffi::OsString, time::Duration};
 
 use hyper::Uri;
 
@@ -32,6 +32,21 @@ pub struct InvalidSetting {
 const ENDPOINT: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 const PROTOCOL: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 const TIMEOUT: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
+/// Every variable that is read here.
+const READ: [&str; 12] = [
+    ENDPOINT[0],
+    ENDPOINT[1],
+    PROTOCOL[0],
+    PROTOCOL[1],
+    TIMEOUT[0],
+    TIMEOUT[1],
+    "OTEL_SDK_DISABLED",
+    "OTEL_TRACES_EXPORTER",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "OTEL_SERVICE_NAME",
+    "OTEL_RESOURCE_ATTRIBUTES",
+];
 const SAMPLERS: [&str; 6] = [
     "always_on",
     "always_off",
@@ -46,7 +61,15 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 impl Settings {
     /// What the process environment says.
     pub fn from_env() -> Result<Self, InvalidSetting> {
-        Self::from_vars(|name| std::env::var(name).ok())
+        Self::from_os_vars(std::env::var_os)
+    }
+
+    fn from_os_vars(var: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, InvalidSetting> {
+        let is_utf8 = |name| var(name).is_none_or(|value| value.to_str().is_some());
+        match READ.into_iter().find(|name| !is_utf8(name)) {
+            Some(variable) => Err(InvalidSetting { variable, expected: "is not valid UTF-8" }),
+            None => Self::from_vars(|name| var(name)?.into_string().ok()),
+        }
     }
 
     fn from_vars(var: impl Fn(&'static str) -> Option<String>) -> Result<Self, InvalidSetting> {
@@ -192,5 +215,14 @@ mod tests {
             assert_eq!(refused.map_err(|error| error.variable), Err("OTEL_TRACES_SAMPLER_ARG"), "{argument}");
         }
         assert!(settings(&[HERE, ratio, ("OTEL_TRACES_SAMPLER_ARG", "0.25")]).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_utf8_is_refused_by_name() {
+        use std::os::unix::ffi::OsStringExt;
+        for variable in READ {
+            let read = |name| (name == variable).then(|| OsString::from_vec(vec![0xff]));
+            assert_eq!(Settings::from_os_vars(read).map_err(|error| error.variable), Err(variable));
+        }
     }
 }
