@@ -6,6 +6,7 @@ mod audit;
 mod checkpoints;
 mod completions;
 mod dead_letters;
+mod kafka_settings;
 mod keep_days;
 mod keys;
 mod letters;
@@ -240,7 +241,12 @@ impl Operations {
 
 /// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop. `cli` is the whole command line, which
 /// completions are made of.
-pub fn run(command: Command, cli: clap::Command, log_level: LogLevel) -> anyhow::Result<ExitCode> {
+pub fn run(
+    command: Command,
+    cli: clap::Command,
+    settings: KafkaSettings,
+    log_level: LogLevel,
+) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let stop = CancellationToken::new();
     // Before anything that takes time: until then a signal ends the process as it does any other, or as PID 1 not at
@@ -251,7 +257,7 @@ pub fn run(command: Command, cli: clap::Command, log_level: LogLevel) -> anyhow:
         Some(service) => Traces::start(Settings::from_env()?, service)?,
         None => Traces::off(),
     };
-    let outcome = runtime.block_on(dispatch(command, cli, log_level, stop));
+    let outcome = runtime.block_on(dispatch(command, cli, settings, log_level, stop));
     drop(runtime);
     traces.finish();
     outcome
@@ -260,10 +266,10 @@ pub fn run(command: Command, cli: clap::Command, log_level: LogLevel) -> anyhow:
 async fn dispatch(
     command: Command,
     cli: clap::Command,
+    settings: KafkaSettings,
     log_level: LogLevel,
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
-    let settings = KafkaSettings::from_env();
     let outcome = match command {
         Command::Migrate { database, kafka, topic, schema, mirror } => {
             migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await

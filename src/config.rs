@@ -5,6 +5,8 @@ mod audit;
 mod connections;
 mod cors;
 mod dead_letters;
+mod environment;
+mod kafka_settings;
 mod keys;
 mod load;
 mod offsets;
@@ -14,10 +16,12 @@ mod secrets;
 mod stats;
 mod worker;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::Args;
 
+#[cfg(test)]
+pub(crate) use self::kafka_settings::{ALIASES, GUARDED};
 pub use self::{
     admission::AdmissionConfig,
     audit::{AuditConfig, AuditFormat},
@@ -27,6 +31,8 @@ pub use self::{
         DeadLettersCommand, DiscardConfig, LetterFilterConfig, LetterFormat, LetterRetention, ListLetters,
         MirrorConfig, MirrorsItself, ReasonParser, ReplayConfig, ShowLetter,
     },
+    environment::{explained, load_env_file},
+    kafka_settings::{InvalidVariables, KafkaSettings, KafkaVariables, is_guarded, property},
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
     load::{ApiKey, LoadConfig, LoadTarget},
     offsets::{
@@ -35,7 +41,6 @@ pub use self::{
     },
     queries::QueryConfig,
     rollups::{RetentionStats, Rollups},
-    secrets::{env_file_fault, without_secrets},
     stats::{RebuildConfig, StatsCommand},
     worker::{FkCheck, Start, WorkerConfig},
 };
@@ -119,35 +124,6 @@ pub struct KafkaConfig {
     /// Consumer group of the workers; one group per database and topic
     #[arg(long, env = "KAFKA_GROUP", default_value = "sensorpipe")]
     pub kafka_group: String,
-}
-
-/// Any librdkafka setting: `KAFKA_CONFIG_security_protocol=SASL_SSL` sets `security.protocol`.
-///
-/// Underscores stand for dots. Read from the environment only, so that secrets stay off command lines.
-#[derive(Clone, Default)]
-pub struct KafkaSettings(pub BTreeMap<String, String>);
-
-impl KafkaSettings {
-    /// The settings that the process environment holds.
-    pub fn from_env() -> Self {
-        Self::from_vars(std::env::vars())
-    }
-
-    fn from_vars(vars: impl Iterator<Item = (String, String)>) -> Self {
-        Self(
-            vars.filter_map(|(name, value)| {
-                let setting = name.strip_prefix("KAFKA_CONFIG_")?;
-                Some((setting.to_ascii_lowercase().replace('_', "."), value))
-            })
-            .collect(),
-        )
-    }
-}
-
-impl fmt::Debug for KafkaSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
-    }
 }
 
 /// The topic as `migrate` makes it where it is missing; an existing topic is never altered.
@@ -310,18 +286,5 @@ mod tests {
             assert_eq!(text.parse::<DatabaseUrl>().unwrap().to_string(), shown);
         }
         assert!("mysql://x".parse::<DatabaseUrl>().is_err());
-    }
-
-    #[test]
-    fn librdkafka_settings_pass_through_and_hide_their_values() {
-        let vars = [
-            ("KAFKA_CONFIG_security_protocol", "SASL_SSL"),
-            ("KAFKA_CONFIG_SASL_PASSWORD", "hush"),
-            ("PATH", "/bin"),
-        ];
-        let settings = KafkaSettings::from_vars(vars.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())));
-        assert_eq!(settings.0["security.protocol"], "SASL_SSL");
-        assert_eq!(settings.0["sasl.password"], "hush");
-        assert!(!format!("{settings:?}").contains("hush"));
     }
 }

@@ -24,11 +24,26 @@ struct Cli {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    // A missing file is the usual case; a broken one is worth knowing.
-    if let Some(fault) = dotenvy::dotenv().err().as_ref().and_then(config::env_file_fault) {
-        anyhow::bail!(".env: {fault}");
+    if let Err(fault) = config::load_env_file() {
+        return Ok(refuse(&format!(".env: {fault}")));
     }
-    let cli = Cli::try_parse().unwrap_or_else(|error| config::without_secrets(error).exit());
-    let log_level = app::start_logging(&cli.log)?;
-    app::run(cli.command, Cli::command(), log_level)
+    let cli = Cli::try_parse().unwrap_or_else(|error| config::explained(error, &Cli::command()).exit());
+    let log_level = match app::start_logging(&cli.log) {
+        Ok(log_level) => log_level,
+        Err(error) => return Ok(refuse(&format!("LOG_LEVEL: {error:#}"))),
+    };
+    match cli.command.kafka_settings() {
+        Ok(settings) => app::run(cli.command, Cli::command(), settings, log_level),
+        Err(faults) => Ok(refuse(&faults.to_string())),
+    }
+}
+
+/// Says which settings cannot be used, a line for each.
+fn refuse(faults: &str) -> ExitCode {
+    /// As clap has it for flags; `audit` ends with 1 only where it found a difference.
+    const INVALID_SETTINGS: u8 = 2;
+    for fault in faults.lines() {
+        eprintln!("Error: {fault}");
+    }
+    ExitCode::from(INVALID_SETTINGS)
 }

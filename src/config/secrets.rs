@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue};
 const SECRET_FLAGS: [&str; 3] = ["--database-url", "--read-database-url", "--api-key"];
 
 /// An error of the command line, without the value that it is about where that one is secret.
-pub fn without_secrets(mut error: clap::Error) -> clap::Error {
+pub(super) fn without_secrets(mut error: clap::Error) -> clap::Error {
     let is_secret = matches!(
         error.get(ContextKind::InvalidArg),
         Some(ContextValue::String(flag)) if SECRET_FLAGS.iter().any(|secret| flag.starts_with(secret))
@@ -22,7 +22,7 @@ pub fn without_secrets(mut error: clap::Error) -> clap::Error {
 /// What is wrong with `.env`; none where it is only missing.
 ///
 /// A line that cannot be read is not repeated, for it may be the one with the password.
-pub fn env_file_fault(error: &dotenvy::Error) -> Option<impl fmt::Display + use<>> {
+pub(super) fn env_file_fault(error: &dotenvy::Error) -> Option<impl fmt::Display + use<>> {
     if error.not_found() {
         return None;
     }

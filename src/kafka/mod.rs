@@ -18,12 +18,15 @@ mod observer;
 mod partition_queue;
 mod partitioner;
 pub mod producer;
+#[cfg(test)]
+mod property_list;
 mod publish_error;
 mod record_headers;
 mod topic;
 mod topic_log;
 
 pub use bulk_producer::BulkProducer;
+pub use client::setting_fault;
 pub use committed::committed_offsets;
 pub use consumer::{Consumer, ConsumerError, Watermarks};
 pub use describe::DescribeError;
