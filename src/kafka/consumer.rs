@@ -38,9 +38,6 @@ pub enum ConsumerError {
     /// A setting is wrong.
     #[error("the Kafka consumer cannot be set up")]
     SetUp(#[source] KafkaError),
-    /// Partitions move one by one here; a strategy that takes all of them away first is no choice.
-    #[error("partition.assignment.strategy must be cooperative-sticky")]
-    NotCooperative,
     /// librdkafka refuses a change of the assignment.
     #[error("the assignment cannot be changed")]
     Assign(#[source] KafkaError),
@@ -118,13 +115,6 @@ impl Consumer {
     ///
     /// `index` tells the consumers of a process apart where `group.instance.id` makes members static.
     pub fn join(kafka: &KafkaConfig, settings: &KafkaSettings, index: usize) -> Result<Self, ConsumerError> {
-        if settings
-            .0
-            .get("partition.assignment.strategy")
-            .is_some_and(|strategy| strategy != "cooperative-sticky")
-        {
-            return Err(ConsumerError::NotCooperative);
-        }
         let is_classic = settings.0.get("group.protocol").is_none_or(|protocol| protocol == "classic");
         let mut ours = SETTINGS.to_vec();
         ours.push(("group.id", &kafka.kafka_group));
