@@ -49,6 +49,7 @@ pub(super) fn needed(method: &Method, route: &str) -> Option<Scopes> {
         | "/docs/"
         | "/docs/{file}"
         | "/redoc"
+        | "/redoc/"
         | "/redoc/redoc.standalone.js"
         | "/redoc/page.css"
         | "/openapi.json"

@@ -40,6 +40,7 @@ pub(super) fn routes(document: String) -> Router {
         .route("/docs/", get(|| async { Redirect::permanent("/docs") }))
         .route("/docs/{file}", get(swagger_file))
         .route("/redoc", get(|| async { page(REDOC_PAGE) }))
+        .route("/redoc/", get(|| async { Redirect::permanent("/redoc") }))
         .route("/redoc/redoc.standalone.js", get(|| async { asset("text/javascript", REDOC_BUNDLE) }))
         .route("/redoc/page.css", get(|| async { asset("text/css", REDOC_STYLE) }))
         .route(

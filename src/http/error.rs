@@ -6,7 +6,7 @@ use axum::{
     Json,
     http::{
         HeaderName, HeaderValue, StatusCode,
-        header::{ACCEPT_ENCODING, RETRY_AFTER, WWW_AUTHENTICATE},
+        header::{ACCEPT_ENCODING, CONNECTION, RETRY_AFTER, UPGRADE, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
 };
@@ -29,6 +29,8 @@ pub(super) enum ApiError {
     BadBody,
     /// 400: the body cannot be unpacked.
     BadEncoding(String),
+    /// 400: not one `Host`, which HTTP/1.1 asks for.
+    NoHost,
     /// 401: no key, or none that holds.
     Unauthorized { has_key: bool },
     /// 403: the key does not allow this.
@@ -49,10 +51,14 @@ pub(super) enum ApiError {
     UnsupportedEncoding,
     /// 422.
     Invalid(Faults),
+    /// 426: an answer of unknown length, which no client could tell from one that was cut off.
+    NeedsHttp11(&'static str),
     /// 429: the key's rate is used up, or that of all who show none that holds.
     TooManyRequests { of_key: bool, retry_after_s: u64 },
     /// 500: only an operator can help, and the log says how.
     Internal,
+    /// 501: the body has a transfer coding besides chunked.
+    UnsupportedTransferCoding,
     /// 503: there is no room for the request now.
     Overloaded(&'static str),
     /// 503: the same request may succeed later.
@@ -83,7 +89,7 @@ impl ApiError {
 
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::BadJson(_) | Self::BadBody | Self::BadEncoding(_) => StatusCode::BAD_REQUEST,
+            Self::BadJson(_) | Self::BadBody | Self::BadEncoding(_) | Self::NoHost => StatusCode::BAD_REQUEST,
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
@@ -93,8 +99,10 @@ impl ApiError {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NeedsHttp11(_) => StatusCode::UPGRADE_REQUIRED,
             Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::UnsupportedTransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::Overloaded(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -104,10 +112,11 @@ impl ApiError {
             Self::BadJson(error) => format!("The body is not valid JSON: {error}.").into(),
             Self::BadBody => "The body broke off.".into(),
             Self::BadEncoding(error) => format!("The body cannot be unpacked: {error}.").into(),
+            Self::NoHost => "An HTTP/1.1 request needs one Host header.".into(),
             Self::Unauthorized { has_key: false } => "An API key is needed.".into(),
             Self::Unauthorized { has_key: true } => "This API key does not hold.".into(),
             Self::Forbidden { needed } => format!("This API key lacks the scope {needed}.").into(),
-            Self::NotFound(what) | Self::Conflict(what) => (*what).into(),
+            Self::NotFound(what) | Self::Conflict(what) | Self::NeedsHttp11(what) => (*what).into(),
             Self::MethodNotAllowed => "Method not allowed.".into(),
             Self::BodyTimedOut => "The body did not arrive in time.".into(),
             Self::BodyTooLarge { max_bytes } => format!("The body is larger than {max_bytes} bytes.").into(),
@@ -119,6 +128,9 @@ impl ApiError {
                 "Too many requests without an API key that holds.".into()
             }
             Self::Internal => "Internal error.".into(),
+            Self::UnsupportedTransferCoding => {
+                "The only Transfer-Encoding that is accepted is chunked.".into()
+            }
             Self::Overloaded(detail) => (*detail).into(),
             Self::Unavailable(detail) => detail.clone(),
         }
@@ -143,6 +155,7 @@ impl ApiError {
             Self::UnsupportedEncoding => {
                 Some((ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd, identity")))
             }
+            Self::NeedsHttp11(_) => Some((UPGRADE, HeaderValue::from_static("HTTP/1.1"))),
             _ => None,
         }
     }
@@ -158,6 +171,10 @@ impl IntoResponse for ApiError {
             other => (status, Json(ErrorBody { detail: other.detail() })).into_response(),
         };
         if let Some((name, value)) = header {
+            if name == UPGRADE {
+                // RFC 9110, 7.8: it is for the next hop, and says so.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            }
             response.headers_mut().insert(name, value);
         }
         response

@@ -15,9 +15,10 @@ use crate::{
 use axum::{
     extract::{MatchedPath, Request, State},
     http::{
-        HeaderName, HeaderValue, Method,
+        HeaderName, HeaderValue, Method, Version,
         header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, TRANSFER_ENCODING,
+            X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
         },
     },
     middleware::Next,
@@ -87,13 +88,30 @@ fn span(
 }
 
 async fn answer(rules: &Rules, needed: Option<Scopes>, request: Request, next: Next) -> Response {
-    let admitted = needed.map_or(Ok(()), |needed| rules.keys.admit(request.headers(), needed));
+    let admitted = check_head(&request)
+        .and_then(|()| needed.map_or(Ok(()), |needed| rules.keys.admit(request.headers(), needed)));
     if let Err(error) = admitted {
         return error.into_response();
     }
     match tokio::time::timeout(rules.timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_elapsed) => ApiError::Unavailable("The request took too long.".into()).into_response(),
+    }
+}
+
+/// Refuses a head that HTTP/1.1 does not allow (RFC 9112, 3.2), and transfer codings that nobody would undo (6.1): hyper
+/// takes `gzip, chunked` for `chunked`.
+fn check_head(request: &Request) -> Result<(), ApiError> {
+    let headers = request.headers();
+    if request.version() == Version::HTTP_11 && headers.get_all(HOST).iter().count() != 1 {
+        return Err(ApiError::NoHost);
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if is_chunked(coding) => Ok(()),
+        (Some(_), _) => Err(ApiError::UnsupportedTransferCoding),
     }
 }
 

@@ -5,18 +5,18 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use axum::{Router, http::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Service as _;
+
+use super::path;
 
 /// What a connection holds of its client's bytes at most, and so how large a request's head may be: hyper's own bound
 /// would let ten thousand clients hold 4 GB with heads that they never end.
@@ -95,11 +95,15 @@ async fn serve_connection(
     }
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(idle_timeout));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        path::normalize(request.uri_mut());
+        router.clone().call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(idle_timeout)
         .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -68,7 +68,7 @@ async fn the_document_has_every_route_and_status() {
         ("/readyz", "get", &["200", "503"]),
         ("/sensors/{sensor_id}/stats", "get", &["200", "404", "422", "503"]),
         ("/sensors/stats", "get", &["200", "422", "503"]),
-        ("/sensors/{sensor_id}/readings", "get", &["200", "404", "422", "503"]),
+        ("/sensors/{sensor_id}/readings", "get", &["200", "404", "422", "426", "503"]),
         ("/sensors/{sensor_id}/latest", "get", &["200", "404", "422", "503"]),
         ("/sensors/latest", "get", &["200", "422", "503"]),
         ("/overview", "get", &["200", "503"]),

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{Path, RawQuery, State},
-    http::{HeaderMap, HeaderValue, header::VARY},
+    http::{HeaderMap, HeaderValue, Version, header::VARY},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -22,6 +22,12 @@ use crate::{
 
 const PAGE_DEFAULT: u64 = 1_000;
 const PAGE_MAX: u64 = 10_000;
+
+/// HTTP/1.0 ends an answer of unknown length by closing the connection, and so does what breaks off.
+const EXPORT_OVER_HTTP10: ApiError = ApiError::NeedsHttp11(
+    "CSV and NDJSON need HTTP/1.1: over HTTP/1.0 a client takes an export that breaks off for complete. \
+     If a proxy sent this request, let it speak HTTP/1.1 to the api (nginx: proxy_http_version 1.1).",
+);
 
 /// A page of readings.
 #[derive(Serialize, ToSchema)]
@@ -66,6 +72,7 @@ pub(in crate::http) struct StoredReading {
         (status = 200, description = "Readings; maybe none.", content((ReadingsPage = "application/json"), (String = "text/csv", example = "sensor_id,timestamp,value\n3,2024-10-12T14:31:00Z,22.5\n"), (String = "application/x-ndjson", example = "{\"sensor_id\":3,\"value\":22.5,\"timestamp\":\"2024-10-12T14:31:00Z\"}\n"))),
         (status = 404, description = "There is no such sensor.", body = ErrorBody, example = json!({"detail": "Sensor not found."})),
         (status = 422, description = "A parameter does not validate.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "order"], "msg": "Input should be 'desc' or 'asc'", "type": "enum"}]})),
+        (status = 426, description = "CSV or NDJSON over HTTP/1.0, where an export that breaks off would look complete; a proxy in between has to speak HTTP/1.1 (nginx: `proxy_http_version 1.1`).", body = ErrorBody, headers(("Upgrade" = String, description = "`HTTP/1.1`")), example = json!({"detail": "CSV and NDJSON need HTTP/1.1."})),
         (status = 503, description = "The database does not answer, or not in time, or `EXPORTS_MAX` exports are under way; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
@@ -73,9 +80,13 @@ pub(in crate::http) async fn list(
     State(api): State<Api>,
     Path(sensor_id): Path<String>,
     RawQuery(query): RawQuery,
+    version: Version,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let format = Format::accepted(&headers);
+    if format.is_some() && version < Version::HTTP_11 {
+        return Err(EXPORT_OVER_HTTP10);
+    }
     let mut parameters = Parameters::of(query.as_deref());
     let sensor_id = parameters.sensor_id(&sensor_id);
     let page = asked(&mut parameters, sensor_id, format);
