@@ -54,6 +54,7 @@ mod server;
 mod stats;
 mod tail;
 mod trace;
+mod unread_body;
 mod visibility;
 
 use std::{ops::Deref, sync::Arc, time::Duration};

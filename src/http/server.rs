@@ -3,7 +3,7 @@
 //! `axum::serve` bounds neither the time in which a request's head has to arrive, nor that in which a client takes
 //! its answer, nor the number of connections, so the loop is our own, over hyper.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{Router, http::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -16,7 +16,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 
-use super::path;
+use super::{path, unread_body};
 
 /// What a connection holds of its client's bytes at most, and so how large a request's head may be: hyper's own bound
 /// would let ten thousand clients hold 4 GB with heads that they never end.
@@ -93,27 +93,53 @@ async fn serve_connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("TCP_NODELAY: {error}");
     }
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(idle_timeout));
+    let mut stream = Box::pin(TimeoutStream::new(stream));
+    stream.as_mut().set_write_timeout_pinned(Some(idle_timeout));
+    let ended = serve_requests(&mut stream, router, idle_timeout, &stop).await;
+    if let Err(error) = &ended {
+        tracing::debug!("a connection broke off: {error}");
+    }
+    // Nothing of an idle client's is on its way.
+    let was_answered = ended.as_ref().map_or_else(hyper::Error::is_parse, |()| true);
+    if was_answered {
+        tokio::select! {
+            () = unread_body::linger(&mut stream, idle_timeout) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Answers one request after the other, until either side ends the connection.
+async fn serve_requests(
+    stream: &mut Pin<Box<TimeoutStream<TcpStream>>>,
+    router: Router,
+    idle_timeout: Duration,
+    stop: &CancellationToken,
+) -> hyper::Result<()> {
+    let (unread_sender, unread_bodies) = unread_body::unread_bodies();
     let service = service_fn(move |mut request: Request<Incoming>| {
         path::normalize(request.uri_mut());
-        router.clone().call(request)
+        router.clone().call(unread_sender.attach(request))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(idle_timeout)
         .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service);
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let discarding = unread_bodies.discard(idle_timeout, stop);
+    let serving = async {
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!("a connection broke off: {error}");
+    tokio::select! {
+        ended = serving => ended,
+        never = discarding => match never {},
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::site::{Answer, Server, Site};
 
 /// A key of this name and scope, and its token.
-fn key(name: &str, scope: Scope, rate: Option<u32>) -> (String, StoredKey) {
+pub(crate) fn key(name: &str, scope: Scope, rate: Option<u32>) -> (String, StoredKey) {
     let token = Token::generate().unwrap();
     let (token_id, token_hash) = token.parts();
     let key = StoredKey {

@@ -9,6 +9,7 @@ mod cors;
 mod dashboard;
 mod dead_letters;
 mod documents;
+mod early_answers;
 mod events;
 mod exports;
 mod http10;

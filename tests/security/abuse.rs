@@ -131,6 +131,17 @@ async fn a_client_that_never_reads_loses_its_connection() {
 }
 
 #[tokio::test]
+async fn refused_bodies_take_no_memory() {
+    let (api, _database, _topic) = api(&[]).await;
+    let head = "POST /sensors HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 40000000\r\n\r\n";
+    let request = [head.as_bytes(), &vec![b' '; 40_000_000]].concat();
+    for answer in join_all((0..10).map(|_| exchange(&api, &request))).await {
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    }
+    assert!(api.process.peak_memory_mib() < MEMORY_MIB);
+}
+
+#[tokio::test]
 async fn heads_have_a_size() {
     let (api, _database, _topic) = api(&[]).await;
     let many = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect::<Vec<_>>().concat();
