@@ -11,7 +11,8 @@ pub struct ConnectionConfig {
     #[arg(long, env = "HTTP_MAX_CONNECTIONS", default_value_t = 10_000)]
     pub http_max_connections: usize,
 
-    /// Longest time without a whole request's head, or in which a client takes nothing of its answer
-    #[arg(long, env = "HTTP_IDLE_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    /// Longest time without a whole request's head, or in which a client takes nothing of its answer; set it above the
+    /// idle timeout of the load balancer in front, which otherwise may send a request as the connection is closed
+    #[arg(long, env = "HTTP_IDLE_TIMEOUT", default_value = "75s", value_parser = humantime::parse_duration)]
     pub http_idle_timeout: Duration,
 }
