@@ -6,6 +6,7 @@
 
 use std::{
     ffi::{CStr, CString, c_char, c_int},
+    hint::black_box,
     ptr::{self, NonNull},
     slice,
     time::Duration,
@@ -307,13 +308,21 @@ fn millis(timeout: Duration) -> c_int {
     timeout.as_millis().clamp(1, 3_600_000) as c_int
 }
 
+/// A code by its name; `Unknown` for one that the crate's enum does not have. A broker may answer any number, librdkafka
+/// hands it on, and matching on it would be undefined: a process died of it.
+pub(super) fn error_code(code: native::rd_kafka_resp_err_t) -> RDKafkaErrorCode {
+    // The compiler takes it that the enum has it, and is not to know where this number comes from.
+    let number = black_box(code as i32);
+    native::rd_kafka_resp_err_t::try_from(number).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from)
+}
+
 /// # Safety
 /// `message` is null or a C string.
 pub(super) unsafe fn check(
     code: native::rd_kafka_resp_err_t,
     message: *const c_char,
 ) -> Result<(), DescribeError> {
-    let code = RDKafkaErrorCode::from(code);
+    let code = error_code(code);
     if code == RDKafkaErrorCode::NoError {
         return Ok(());
     }

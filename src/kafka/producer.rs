@@ -28,6 +28,7 @@ use super::{
     RecordHeaders, TopicError,
     bootstrap::Bootstrap,
     client::{create_client, log_line},
+    describe::error_code,
     live_topic::LiveTopic,
     partitioner::Partitioner,
     publish_error::recorded,
@@ -287,7 +288,7 @@ impl Producer {
         let metadata =
             client.fetch_metadata(Some(&self.topic), PROBE_TIMEOUT).map_err(|error| error.to_string())?;
         if let Some(error) = metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {
-            return Err(format!("topic {}: {:?}", self.topic, RDKafkaErrorCode::from(error)));
+            return Err(format!("topic {}: {:?}", self.topic, error_code(error)));
         }
         self.describe(client).unwrap_or_else(|error| tracing::debug!("{error}"));
         Ok(())
