@@ -45,6 +45,14 @@ need_kafka_packages() {
   need_tool kcat kcat
 }
 
+# Java runs a source file only where its compiler is.
+need_producer_packages() {
+  need_kafka_packages
+  need_python_packages
+  need_tool javac default-jdk-headless
+  need_tool kcat kcat
+}
+
 # The server is the distribution's own where it has TimescaleDB, otherwise Debian 13's in a folder.
 need_postgres_packages() {
   need_tool psql postgresql-client

@@ -4,6 +4,8 @@
 mod database;
 mod gate;
 mod ingested;
+mod log_batches;
+mod other_producers;
 mod process;
 mod produce;
 mod readings;
@@ -21,6 +23,8 @@ use std::{
 pub use database::{HeldLocks, TestDatabase};
 pub use gate::Gate;
 pub use ingested::{DeadLetter, Tally};
+pub use log_batches::LogBatch;
+pub use other_producers::{OtherProducer, PlainRecord};
 pub use process::{FrozenThread, Role, Sensorpipe, free_address};
 pub use produce::{Delivered, Record, Sink};
 pub use readings::Readings;
