@@ -20,7 +20,7 @@ from load.http import HttpLoad
 from load.kafka import KafkaLoad, TransactionLoad
 from load.mix import Mix
 from observer import Observer
-from places import CLIENTS, HOME, LOGS, SENSORPIPE, choose_ports
+from places import BLOCK, CLIENTS, HOME, LOGS, SENSORPIPE, choose_ports
 from series import Series
 from servers import Servers
 from toxiproxy import Toxiproxy
@@ -47,7 +47,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         prog="dev/chaos",
         description="Faults against real Kafka and Postgres under load; every reading is accounted for in the end.",
-        epilog=f"faults:\n{kinds}\n\nCHAOS_PORT: the first of 20 ports; SENSORPIPE_BIN: the binary to test",
+        epilog=f"faults:\n{kinds}\n\nCHAOS_PORT: the first of {BLOCK} ports; SENSORPIPE_BIN: the binary to test",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     size = parser.add_mutually_exclusive_group()
@@ -130,7 +130,9 @@ class Run:
         for number in range(2):
             rng = random.Random(f"{seed}/http/{number}")
             name = f"http-{number}"
-            self.load.append(HttpLoad(mix, self.ports.http, rng, REQUESTS_PER_S[is_long], self.found, name))
+            client = HttpLoad(mix, self.ports.http, rng, REQUESTS_PER_S[is_long], self.found, name)
+            self.load.append(client)
+            self.world.http_clients.append(client)
         for thread in self.load:
             thread.start()
 

@@ -19,7 +19,7 @@ TOPIC, GROUP = "sensor-readings", "sensorpipe"
 CLIENTS = [*(f"worker-{slot}" for slot in range(WORKERS_AT_MOST)), "api"]
 
 # Below what the kernel gives to outgoing connections, so that a server finds its port free when it comes back.
-FIRST_PORT, LAST_PORT, BLOCK = 21_000, 31_000, 20
+FIRST_PORT, LAST_PORT, BLOCK = 21_000, 31_000, 24
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,10 @@ class Ports:
 
     def postgres_proxy(self, client):
         return self.base + 6 + 2 * len(CLIENTS) + CLIENTS.index(client)
+
+    def kafka_errors(self, client):
+        """Where a proxy listens that overwrites answers, when one runs."""
+        return self.base + 6 + 3 * len(CLIENTS) + CLIENTS.index(client)
 
 
 def choose_ports():

@@ -50,6 +50,10 @@ class Toxiproxy:
     def allow(self, name):
         self._ask("POST", f"/proxies/{name}", {"enabled": True})
 
+    def lead(self, name, upstream):
+        """Ends its connections; new ones go to this port."""
+        self._ask("POST", f"/proxies/{name}", {"upstream": f"127.0.0.1:{upstream}", "enabled": True})
+
     def cut(self, name):
         """Ends its connections; new ones are taken at once."""
         self.refuse(name)

@@ -22,6 +22,7 @@ class World:
         self.servers, self.toxiproxy, self.observer, self.findings = servers, toxiproxy, observer, findings
         self.api = processes["api"]
         self.workers = [processes[f"worker-{slot}"] for slot in range(WORKERS_AT_MOST)]
+        self.http_clients = []
         self._stopping = threading.Event()
         self._guard = threading.Thread(target=self._look_after, daemon=True)
 
@@ -92,6 +93,20 @@ class World:
             time.sleep(0.05)
         self.observer.await_growth(GROWS_WITHIN_S)
         self.observer.await_stored(GROUP_WITHIN_S)
+
+    def refused_requests(self):
+        """How many requests the api has answered with 503."""
+        return sum(client.statuses.get(503, 0) for client in self.http_clients)
+
+    def await_taken_requests(self, within_s):
+        """Until the api has taken another request of each client; whether it has."""
+        before = [client.taken() for client in self.http_clients]
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            if all(client.taken() > taken for client, taken in zip(self.http_clients, before)):
+                return True
+            time.sleep(0.1)
+        return False
 
     def backends(self, condition):
         """Backends of the workers' writers that are as the condition says: rows of (pid, when its state began)."""

@@ -31,7 +31,7 @@ kafka_fetch_into() {
 
 # write_broker_properties FILE DATA_FOLDER
 # KAFKA_PROXIED is "NAME:PORT:PROXY_PORT ...": a listener each for clients that reach the broker through a proxy, which
-# are told to go on through it.
+# are told to go on through it. KAFKA_SUPER_USER, where set, may do everything, and others what no ACL forbids.
 write_broker_properties() {
   local proxied name port proxy_port listeners='' advertised='' protocols=''
   for proxied in ${KAFKA_PROXIED:-}; do
@@ -50,6 +50,10 @@ write_broker_properties() {
     printf 'ssl.keystore.location=%s/server-with-key.pem\n' "$TLS_HOME"
     printf 'controller.quorum.voters=1@127.0.0.1:%s\n' "$KAFKA_CONTROLLER_PORT"
     printf 'log.dirs=%s\n' "$2"
+    if [[ -n ${KAFKA_SUPER_USER:-} ]]; then
+      printf '%s\n' authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer \
+        allow.everyone.if.no.acl.found=true "super.users=User:$KAFKA_SUPER_USER"
+    fi
   } >"$1"
 }
 

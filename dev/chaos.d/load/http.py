@@ -117,6 +117,10 @@ class HttpLoad(threading.Thread):
                 return None
         return None
 
+    def taken(self):
+        """How many requests were taken whole."""
+        return self.statuses.get(200, 0) + self.statuses.get(202, 0)
+
     def post(self, path, body, headers):
         """Status and body; no status where no answer came."""
         status, answer = None, b""
