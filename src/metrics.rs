@@ -41,7 +41,7 @@ pub const FENCES: &str = "sensorpipe_fences_total";
 pub const REBALANCES: &str = "sensorpipe_rebalances_total";
 /// Partitions that this process owns.
 pub const ASSIGNED_PARTITIONS: &str = "sensorpipe_assigned_partitions";
-/// Partitions that were assigned and stand still; labels: `gap`.
+/// Partitions that were assigned and are stalled; labels: `gap`.
 pub const STALLED_PARTITIONS: &str = "sensorpipe_stalled_partitions";
 /// Records between the stored offset and the log's end; labels: `partition`.
 pub const LAG_RECORDS: &str = "sensorpipe_lag_records";
@@ -55,8 +55,7 @@ pub const STORED_OFFSET: &str = "sensorpipe_stored_offset";
 pub const FK_CHECK_PER_BATCH: &str = "sensorpipe_fk_check_per_batch";
 /// Frozen sensorpipe backends ended because they held locks that a writer needed.
 pub const BLOCKERS_ENDED: &str = "sensorpipe_blockers_ended_total";
-/// Contradictions found between a log and its stored offset; labels: `gap` = `topic_recreated`, `offset_past_end`,
-/// `records_expired`, or `other_cluster`, for which nothing stands still.
+/// Partitions that were found stalled; labels: `gap`, which may be `other_cluster`, for which nothing is stalled.
 pub const GAPS: &str = "sensorpipe_gaps_total";
 
 /// Kept daily statistics that were forgotten because readings of their day were written.

@@ -96,11 +96,13 @@ BEGIN
             ('removed_sensors', 'SELECT', 'sensorpipe_reader'),
             ('expired_chunks', 'SELECT', 'sensorpipe_reader'),
             ('audits', 'SELECT', 'sensorpipe_reader'),
+            ('stalled_partitions', 'SELECT', 'sensorpipe_reader'),
 
             ('sensors', 'UPDATE (description)', 'sensorpipe_writer'), -- to lock
             -- DELETE takes away the stand-in row that makes a chunk.
             ('sensor_data', 'INSERT, DELETE', 'sensorpipe_writer'),
             ('ingest_offsets', 'INSERT, UPDATE', 'sensorpipe_writer'),
+            ('stalled_partitions', 'INSERT, UPDATE, DELETE', 'sensorpipe_writer'),
             -- Letters expire, and are marked once DEAD_LETTER_TOPIC has them.
             ('dead_letters', 'INSERT, UPDATE (mirrored_at), DELETE', 'sensorpipe_writer'),
             ('dead_letter_removals', 'INSERT, UPDATE', 'sensorpipe_writer'),

@@ -35,7 +35,8 @@ pub(super) async fn run(
     match command {
         OffsetsCommand::List(list) => {
             let (kept, log) = desk.look().await?;
-            let rows = listing::rows(&kept, &log);
+            let stalled = desk.ledger.stalled(&log.identity.cluster_id).await?;
+            let rows = listing::rows(&kept, &log, &stalled);
             show(list.format, &rows, listing::print_offsets)
         }
         OffsetsCommand::Moves(list) => show(list.format, &desk.ledger.moves().await?, listing::print_moves),

@@ -18,7 +18,7 @@ use crate::{
     },
     health::{Component, Health, Need},
     http,
-    pipeline::{BlockedPartitions, Member, MemberConfig, MemberError, Outage},
+    pipeline::{Member, MemberConfig, MemberError, Outage, StalledPartitions},
     store::{self, Pool, WriterConfig},
 };
 
@@ -156,7 +156,7 @@ fn member_config(
         health: component,
         kafka_health: health.component("worker_kafka", Need::Required),
         // The others are read on, and a new start of the process would mend nothing.
-        blocked: BlockedPartitions::new(health.component("partitions", Need::Optional)),
+        stalled: StalledPartitions::new(health.component("partitions", Need::Optional)),
         outage: Outage::default(),
     }
 }

@@ -5,7 +5,7 @@
 //! [`Consumer::unassign`], from its own loop and in its own time.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     thread::{self, Thread},
     time::{Duration, Instant},
 };
@@ -23,11 +23,10 @@ use super::{
     ends::Ends,
     group::{GroupEvent, Notes},
     leaving::Leaving,
-    partition_queue::{PartitionQueue, known_end},
+    partition_queue::{Fetched, PartitionQueue, high_watermark},
     topic::{TopicError, TopicIdentity, identify, partition_count, refuse_compacted},
 };
 use crate::{
-    batch::Record,
     config::{KafkaConfig, KafkaSettings},
     reading::Timestamp,
 };
@@ -73,8 +72,6 @@ pub struct Consumer {
     topic_asked: Instant,
     /// Polls that serve nothing for us before it counts as nothing there: each line of librdkafka's log is one.
     silent_polls: usize,
-    /// Partitions whose position is of this assignment for sure, not left over from one before.
-    settled: BTreeSet<i32>,
     leaving: Leaving,
 }
 
@@ -89,6 +86,10 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("auto.offset.reset", "error"),
     ("isolation.level", "read_committed"),
     ("allow.auto.create.topics", "false"),
+    // Says up to where a log was read, past control records and aborted transactions; nothing else does.
+    ("enable.partition.eof", "true"),
+    // Bytes that a disk or the network has changed are an error, not a reading.
+    ("check.crcs", "true"),
     // After a full local queue the next fetch waits this long; the default, a second, caps a fast consumer.
     ("fetch.queue.backoff.ms", "5"),
     // Prefetched per partition: the share that a batch takes of it, and a bound on memory whatever the backlog. A
@@ -142,7 +143,6 @@ impl Consumer {
             bootstrap: Bootstrap::new(&kafka.kafka_brokers),
             topic_asked: Instant::now(),
             silent_polls: if settings.0.contains_key("debug") { 1_000 } else { 1 },
-            settled: BTreeSet::new(),
             leaving: Leaving::of(is_classic, settings.0.contains_key("group.instance.id")),
         })
     }
@@ -184,11 +184,11 @@ impl Consumer {
         }
     }
 
-    /// Takes records out of the next partition's queue, in turn, and hands them on. Never waits.
+    /// Takes what is in the next partition's queue, in turn, and hands it on in its order. Never waits.
     ///
-    /// Says how many records there were, and what taking them took; as many zeros in a row as there are partitions
-    /// mean that all are empty.
-    pub fn drain_next(&mut self, most: usize, mut each: impl FnMut(&Record<'_>)) -> (usize, Duration) {
+    /// After a failed fetch nothing more of the partition is handed on until it is assigned again. Says how much there
+    /// was, and what taking it took; as many zeros in a row as there are partitions mean that all are empty.
+    pub fn drain_next(&mut self, most: usize, mut each: impl FnMut(i32, Fetched<'_>)) -> (usize, Duration) {
         self.turn = self.turn.wrapping_add(1);
         let Some((&partition, queue)) = self.queues.iter().nth(self.turn % self.queues.len().max(1)) else {
             return (0, Duration::ZERO);
@@ -196,17 +196,25 @@ impl Consumer {
         let started = Instant::now();
         let drained = queue.drain(most);
         let fetching = started.elapsed();
-        for record in drained.records(Timestamp::now()) {
-            match record {
-                Ok(record) => each(&record),
-                Err(error) => self.client.context().note_record_error(partition, &error),
+        let (mut end, mut has_failed) = (None, false);
+        for item in drained.items(Timestamp::now()) {
+            match &item {
+                Fetched::Record(_) => end = None,
+                Fetched::End(offset) => end = Some(*offset),
+                Fetched::Failed(_) => has_failed = true,
+            }
+            each(partition, item);
+            if has_failed {
+                break;
             }
         }
-        let count = drained.len();
-        if count > 0 {
-            self.settled.insert(partition);
+        match end {
+            _ if has_failed => self.hold(&[partition]),
+            Some(end) => self.ends.reach(partition, end),
+            None if drained.len() > 0 => self.ends.leave(partition),
+            None => {}
         }
-        (count, fetching)
+        (drained.len(), fetching)
     }
 
     /// Partitions that [`Self::drain_next`] goes through.
@@ -243,7 +251,7 @@ impl Consumer {
     pub fn hold(&mut self, partitions: &[i32]) {
         for partition in partitions {
             self.queues.remove(partition);
-            self.settled.remove(partition);
+            self.ends.leave(*partition);
         }
     }
 
@@ -263,28 +271,6 @@ impl Consumer {
         self.client.incremental_unassign(&list).map_err(ConsumerError::Assign)
     }
 
-    /// Where the consumer stands in each partition: behind the last record taken and any control records after it.
-    ///
-    /// librdkafka clears a position when it has stopped reading a partition, which may be after the partition came
-    /// back. So one counts only after it was seen cleared, or a record of this assignment was taken.
-    pub fn positions(&mut self) -> Vec<(i32, i64)> {
-        let Ok(list) = self.client.position() else { return vec![] };
-        let mut known = Vec::new();
-        for element in list.elements() {
-            let partition = element.partition();
-            match element.offset() {
-                Offset::Offset(offset) if self.settled.contains(&partition) => {
-                    known.push((partition, offset));
-                }
-                Offset::Offset(_) => {}
-                _ => {
-                    self.settled.insert(partition);
-                }
-            }
-        }
-        known
-    }
-
     /// Looks after the client's way to the brokers; to be called now and then.
     pub fn mend(&mut self) {
         self.bootstrap.mend(self.client.client());
@@ -295,10 +281,9 @@ impl Consumer {
         self.ends.turn(self.client.client(), &self.topic, partitions)
     }
 
-    /// The log's end as of the last fetch or answer; none before the first one.
+    /// The log's end for readers as of the last fetch or answer; none before the first one.
     pub fn known_end(&self, partition: i32) -> Option<i64> {
-        // A partition that is not fetched at the moment has grown since its last fetch.
-        known_end(self.client.client(), &self.topic, partition).max(self.ends.end(partition))
+        self.ends.end(partition, high_watermark(self.client.client(), &self.topic, partition))
     }
 
     /// Asks the broker for a partition's first and next offset.

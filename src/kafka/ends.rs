@@ -1,7 +1,8 @@
 //! Where logs end, asked of the brokers now and then and never waited for.
 //!
-//! A fetch tells it too, but a partition whose queue is full, because the database does not keep up or is away, is not
-//! fetched; nor is one that stands still. Just then everybody wants to know how much there is.
+//! The end is that for readers, the last stable offset: what an open transaction has written is not there to be read.
+//! A fetch tells the high watermark alone, and a partition whose queue is full, because the database does not keep up
+//! or is away, is not fetched; nor is one that is stalled. Just then everybody wants to know how much there is.
 #![expect(unsafe_code, reason = "rdkafka has no call for ListOffsets")]
 
 use std::{
@@ -26,6 +27,8 @@ pub(super) struct Ends {
     question: Option<Question>,
     asked: Option<Instant>,
     known: BTreeMap<i32, i64>,
+    /// Partitions that have been read to their ends, and where those were.
+    reached: BTreeMap<i32, i64>,
 }
 
 impl Ends {
@@ -71,9 +74,21 @@ impl Ends {
         self.asked = None;
     }
 
-    /// The end of a partition's log as the brokers said it last.
-    pub(super) fn end(&self, partition: i32) -> Option<i64> {
-        self.known.get(&partition).copied()
+    /// A partition has been read to its end for now.
+    pub(super) fn reach(&mut self, partition: i32, end: i64) {
+        self.reached.insert(partition, end);
+    }
+
+    /// More was read of a partition, or it is not read any more.
+    pub(super) fn leave(&mut self, partition: i32) {
+        self.reached.remove(&partition);
+    }
+
+    /// The end of a partition's log, given what a fetch said last of its high watermark: past the end that was reached
+    /// lies what an open transaction has written.
+    pub(super) fn end(&self, partition: i32, high_watermark: Option<i64>) -> Option<i64> {
+        let known = self.known.get(&partition).copied();
+        known.max(self.reached.get(&partition).copied().or(high_watermark))
     }
 }
 
@@ -93,6 +108,12 @@ fn ask<C: ClientContext>(
         Question::new(client, native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, INTERVAL)?;
     // SAFETY: client, list, options and queue are alive; librdkafka copies what it keeps.
     unsafe {
+        // An error is one of programming: these options are for this question, which has this level.
+        let error = native::rd_kafka_AdminOptions_set_isolation_level(
+            question.options.as_ptr(),
+            native::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
+        );
+        assert!(error.is_null(), "the ends of logs are asked for as a reader sees them");
         native::rd_kafka_ListOffsets(
             client.native_ptr(),
             list.ptr(),
@@ -101,4 +122,22 @@ fn ask<C: ClientContext>(
         );
     }
     Ok(question)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_transaction_is_not_behind_the_end() {
+        let mut ends = Ends::default();
+        assert_eq!(ends.end(0, None), None);
+        assert_eq!(ends.end(0, Some(110)), Some(110), "nobody has said how much of it is to be read");
+        ends.reach(0, 100);
+        assert_eq!(ends.end(0, Some(110)), Some(100));
+        ends.known.insert(0, 104);
+        assert_eq!(ends.end(0, Some(110)), Some(104), "some of it was committed since");
+        ends.leave(0);
+        assert_eq!(ends.end(0, Some(110)), Some(110));
+    }
 }

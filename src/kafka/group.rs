@@ -12,7 +12,7 @@ use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
-    error::{KafkaError, RDKafkaErrorCode},
+    error::KafkaError,
     types::RDKafkaRespErr,
 };
 
@@ -30,8 +30,6 @@ pub enum GroupEvent {
     Lost(Vec<i32>),
     /// Kafka did not take offsets that it was told, as in the middle of a rebalance.
     CommitRefused,
-    /// The log does not have the offset that a partition was to be read from.
-    OffsetOutOfRange(i32),
     /// A record of this partition came another way than its queue: it must be assigned anew where it stood.
     Astray(i32),
 }
@@ -66,17 +64,6 @@ impl Notes {
 
     fn note(&self, event: GroupEvent) {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
-    }
-
-    pub(super) fn note_record_error(&self, partition: i32, error: &KafkaError) {
-        if let Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) =
-            error.rdkafka_error_code()
-        {
-            self.note(GroupEvent::OffsetOutOfRange(partition));
-        } else {
-            tracing::debug!(error = %error, kafka.partition = partition, "records cannot be fetched");
-            Self::complain(error);
-        }
     }
 }
 

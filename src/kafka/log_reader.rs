@@ -8,10 +8,16 @@ use std::{
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
-    error::{KafkaError, RDKafkaErrorCode},
+    error::KafkaError,
 };
 
-use super::{client::create_client, consumer::SETTINGS, group::Notes, partition_queue::PartitionQueue};
+use super::{
+    client::create_client,
+    consumer::SETTINGS,
+    fetch_error::{FetchError, FetchFault},
+    group::Notes,
+    partition_queue::{Fetched, PartitionQueue},
+};
 use crate::{
     batch::{Record, offset_after},
     config::{KafkaConfig, KafkaSettings},
@@ -39,13 +45,25 @@ pub enum LogError {
         /// The offset.
         offset: i64,
     },
-    /// The brokers sent nothing for too long.
+    /// The brokers sent nothing for too long; why, where they said so.
     #[error("Kafka has sent nothing of partition {partition} after offset {offset} for {} s", STALL_TIMEOUT.as_secs())]
     Stalled {
         /// The partition.
         partition: i32,
         /// The offset.
         offset: i64,
+        /// The last error.
+        source: Option<FetchError>,
+    },
+    /// Records cannot be read: not authorised, a codec that this build lacks, corrupt.
+    #[error("partition {partition} cannot be read at offset {offset}")]
+    Unreadable {
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+        /// What librdkafka says.
+        source: FetchError,
     },
 }
 
@@ -63,11 +81,14 @@ pub struct LogReader {
     // Declared before the client, so that it is dropped before it.
     queue: PartitionQueue,
     client: BaseConsumer<Notes>,
+    topic: String,
     partition: i32,
     /// The first offset that has not been read.
     next: i64,
     until: i64,
     heard_at: Instant,
+    /// Why the last fetch failed, where it did.
+    failed: Option<FetchError>,
 }
 
 impl LogReader {
@@ -83,21 +104,14 @@ impl LogReader {
         // A client without a group's name assigns nothing; one that never subscribes does not join it.
         ours.extend([
             ("group.id", kafka.kafka_group.as_str()),
-            ("enable.partition.eof", "true"),
             // That a log ends in control records shows when a fetch comes back empty.
             ("fetch.wait.max.ms", "20"),
         ]);
         let client: BaseConsumer<Notes> =
             create_client(kafka, settings, &ours, Notes::default()).map_err(LogError::SetUp)?;
-        let topic = &kafka.kafka_topic;
-        let queue =
-            PartitionQueue::split(client.client(), topic, partition, thread::current()).ok_or_else(|| {
-                LogError::SetUp(KafkaError::Subscription(format!("no queue for partition {partition}")))
-            })?;
-        let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(LogError::SetUp)?;
-        client.assign(&list).map_err(LogError::SetUp)?;
-        Ok(Self { queue, client, partition, next: from, until, heard_at: Instant::now() })
+        let (topic, heard_at) = (kafka.kafka_topic.clone(), Instant::now());
+        let queue = start(&client, &topic, partition, from)?;
+        Ok(Self { queue, client, topic, partition, next: from, until, heard_at, failed: None })
     }
 
     /// Hands on the records that are there, or waits a moment for some.
@@ -106,34 +120,64 @@ impl LogReader {
             Notes::complain(&error);
         }
         let drained = self.queue.drain(DRAIN_MAX);
-        for record in drained.records(Timestamp::now()) {
-            match record {
-                Ok(record) if record.offset >= self.until => return Ok(Progress::End),
-                Ok(record) => {
+        for item in drained.items(Timestamp::now()) {
+            match item {
+                Fetched::Record(record) if record.offset >= self.until => return Ok(Progress::End),
+                Fetched::Record(record) => {
                     self.next = offset_after(record.offset);
+                    self.heard_at = Instant::now();
+                    self.failed = None;
                     each(&record);
                     if self.next >= self.until {
                         return Ok(Progress::End);
                     }
                 }
-                Err(error) => match error.rdkafka_error_code() {
-                    Some(RDKafkaErrorCode::PartitionEOF) => return Ok(Progress::End),
-                    Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                        return Err(LogError::StartPassed { partition: self.partition, offset: self.next });
-                    }
-                    _ => Notes::complain(&error),
-                },
+                Fetched::End(_) => return Ok(Progress::End),
+                // What follows a failed fetch says nothing of what lies between: it is read again from here.
+                Fetched::Failed(error) => {
+                    self.on_failed(error)?;
+                    break;
+                }
             }
         }
-        if drained.len() > 0 {
-            self.heard_at = Instant::now();
-        } else if self.heard_at.elapsed() >= STALL_TIMEOUT {
-            return Err(LogError::Stalled { partition: self.partition, offset: self.next });
-        } else {
+        if self.heard_at.elapsed() >= STALL_TIMEOUT {
+            let (partition, offset) = (self.partition, self.next);
+            return Err(LogError::Stalled { partition, offset, source: self.failed.take() });
+        }
+        if drained.len() == 0 {
             thread::park_timeout(PAUSE);
         }
         Ok(Progress::More)
     }
+
+    fn on_failed(&mut self, error: FetchError) -> Result<(), LogError> {
+        let (partition, offset) = (self.partition, self.next);
+        match error.fault {
+            FetchFault::OffsetOutOfRange => return Err(LogError::StartPassed { partition, offset }),
+            FetchFault::Lasting(_) => return Err(LogError::Unreadable { partition, offset, source: error }),
+            FetchFault::Passing => self.failed = Some(error),
+        }
+        thread::park_timeout(PAUSE);
+        self.queue = start(&self.client, &self.topic, partition, offset)?;
+        Ok(())
+    }
+}
+
+/// Has the partition read from an offset on.
+fn start(
+    client: &BaseConsumer<Notes>,
+    topic: &str,
+    partition: i32,
+    from: i64,
+) -> Result<PartitionQueue, LogError> {
+    let queue =
+        PartitionQueue::split(client.client(), topic, partition, thread::current()).ok_or_else(|| {
+            LogError::SetUp(KafkaError::Subscription(format!("no queue for partition {partition}")))
+        })?;
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(LogError::SetUp)?;
+    client.assign(&list).map_err(LogError::SetUp)?;
+    Ok(queue)
 }
 
 impl Drop for LogReader {

@@ -7,6 +7,7 @@ mod committed;
 mod consumer;
 mod describe;
 mod ends;
+mod fetch_error;
 mod group;
 mod group_members;
 mod leaving;
@@ -30,12 +31,14 @@ pub use client::setting_fault;
 pub use committed::committed_offsets;
 pub use consumer::{Consumer, ConsumerError, Watermarks};
 pub use describe::DescribeError;
+pub use fetch_error::{FetchError, FetchFault, Unreadable};
 pub use group::GroupEvent;
 pub use group_members::GroupMember;
 pub use letter_producer::{LetterProducer, LetterRecord};
 pub use live_topic::LiveTopic;
 pub use log_reader::{LogError, LogReader, Progress};
 pub use observer::{LogObserver, ObserveError};
+pub use partition_queue::Fetched;
 pub use record_headers::RecordHeaders;
 pub use topic::{
     Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, partition_count, refuse_compacted,

@@ -149,8 +149,8 @@ impl Shared {
             ("enable.auto.commit", "false"),
             ("enable.auto.offset.store", "false"),
             ("auto.offset.reset", "earliest"),
-            // The end is that of the log, whatever of it is committed.
-            ("isolation.level", "read_uncommitted"),
+            // The end is that for readers: what an open transaction has written is not behind.
+            ("isolation.level", "read_committed"),
             ("allow.auto.create.topics", "false"),
             // One record of each partition is wanted, and the broker sends at least that.
             ("fetch.message.max.bytes", "1"),

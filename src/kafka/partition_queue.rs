@@ -4,24 +4,33 @@
 //! queue's bound, so holding back loses nothing (pausing would throw the prefetched records away), while the
 //! consumer's main queue goes on serving the group.
 //!
-//! The one place that reads records through librdkafka's C interface. The `rdkafka` crate hands out one message
-//! for each call with two allocations, and its path does not count control records into the consumer's position,
-//! which tells where a log ends in nothing but those.
+//! The one place that reads records through librdkafka's C interface: the `rdkafka` crate hands out one message for
+//! each call, with two allocations. Besides records a queue holds what librdkafka says of the partition, in the order in
+//! which it happened: the end of the log was reached, or a fetch failed. librdkafka moves its own position past
+//! either, so that position is never asked for: where reading goes on follows from what was handed out here.
 #![expect(unsafe_code, reason = "librdkafka's batch interface has no safe wrapper")]
 
 use std::{ffi::CString, ptr::NonNull, slice, thread::Thread};
 
-use rdkafka::{
-    bindings as native,
-    client::Client,
-    consumer::ConsumerContext,
-    error::{KafkaError, RDKafkaErrorCode},
-};
+use rdkafka::{bindings as native, client::Client, consumer::ConsumerContext};
 
+use super::fetch_error::FetchError;
 use crate::{
     batch::{Header, Record},
     reading::Timestamp,
 };
+
+/// What a partition's queue holds.
+#[derive(Debug)]
+pub enum Fetched<'a> {
+    /// A record.
+    Record(Record<'a>),
+    /// Kafka says that all records below this offset that a reader may see have been handed out: what lies between the
+    /// last of them and this offset are control records and aborted transactions.
+    End(i64),
+    /// A fetch failed. What follows in the queue says nothing about what lies between.
+    Failed(FetchError),
+}
 
 /// A partition's own queue, split from the consumer's.
 pub(super) struct PartitionQueue {
@@ -99,13 +108,10 @@ impl Drained {
         self.messages.len()
     }
 
-    /// The records in their order; an error where librdkafka reports one in a record's place.
-    pub(super) fn records(
-        &self,
-        received: Timestamp,
-    ) -> impl Iterator<Item = Result<Record<'_>, KafkaError>> {
+    /// What is there, in its order.
+    pub(super) fn items(&self, received: Timestamp) -> impl Iterator<Item = Fetched<'_>> {
         // SAFETY: every pointer came from librdkafka, is not null, and lives until `self` is dropped.
-        self.messages.iter().map(move |&message| unsafe { record(&*message, received) })
+        self.messages.iter().map(move |&message| unsafe { fetched(message, received) })
     }
 }
 
@@ -119,27 +125,39 @@ impl Drop for Drained {
 }
 
 /// # Safety
-/// The message's pointers must be valid, as librdkafka makes them.
-unsafe fn record(
-    message: &native::rd_kafka_message_t,
-    received: Timestamp,
-) -> Result<Record<'_>, KafkaError> {
-    let code = RDKafkaErrorCode::from(message.err);
-    if code != RDKafkaErrorCode::NoError {
-        return Err(KafkaError::MessageConsumption(code));
+/// The message must be valid for as long as what is made of it, as librdkafka makes them.
+unsafe fn fetched<'a>(message: *const native::rd_kafka_message_t, received: Timestamp) -> Fetched<'a> {
+    const NO_ERROR: i32 = native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR as i32;
+    const PARTITION_EOF: i32 = native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF as i32;
+    // SAFETY: as promised by the caller. The code is read as a number, for it is whatever the broker sent; an error's
+    // text stands where a record has its value.
+    unsafe {
+        match (&raw const (*message).err).cast::<i32>().read() {
+            NO_ERROR => Fetched::Record(record(&*message, received)),
+            PARTITION_EOF => Fetched::End((*message).offset),
+            code => {
+                let told = bytes((*message).payload, (*message).len).unwrap_or_default();
+                Fetched::Failed(FetchError::new(code, &String::from_utf8_lossy(told)))
+            }
+        }
     }
+}
+
+/// # Safety
+/// The message's pointers must be valid, as librdkafka makes them.
+unsafe fn record(message: &native::rd_kafka_message_t, received: Timestamp) -> Record<'_> {
     let mut kind = native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     // SAFETY: as promised by the caller; key and value live as long as the message.
     unsafe {
         let millis = native::rd_kafka_message_timestamp(message, &raw mut kind);
-        Ok(Record {
+        Record {
             partition: message.partition,
             offset: message.offset,
             timestamp: if millis < 0 { received } else { Timestamp::from_millis(millis) },
             key: bytes(message.key, message.key_len),
             payload: bytes(message.payload, message.len),
             headers: headers(message),
-        })
+        }
     }
 }
 
@@ -169,8 +187,12 @@ unsafe fn headers(message: &native::rd_kafka_message_t) -> Vec<Header> {
     all
 }
 
-/// The log's end as the last fetch saw it, without asking the broker; none before the first one.
-pub(super) fn known_end<C: ConsumerContext>(client: &Client<C>, topic: &str, partition: i32) -> Option<i64> {
+/// The log's high watermark as the last fetch saw it, without asking the broker; none before the first one.
+pub(super) fn high_watermark<C: ConsumerContext>(
+    client: &Client<C>,
+    topic: &str,
+    partition: i32,
+) -> Option<i64> {
     let topic = CString::new(topic).ok()?;
     let (mut low, mut high) = (-1, -1);
     // SAFETY: the client is alive for the call, which writes two integers.

@@ -103,10 +103,25 @@ pub enum TopicError {
 
 impl TopicError {
     /// Whether the same question may be answered later without anybody's help.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Describe { source, .. } => is_passing(source.code),
+            error => error.is_retriable(),
+        }
+    }
+
+    /// Whether the same question may be answered later, if only once somebody has changed something at the brokers.
+    ///
+    /// A worker waits for that, and says what for: rights that are taken away are given back.
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::NoClusterId => true,
-            Self::Describe { source, .. } => is_passing(source.code),
+            Self::Describe { source, .. } => !matches!(
+                source.code,
+                RDKafkaErrorCode::InvalidTopic
+                    | RDKafkaErrorCode::InvalidArgument
+                    | RDKafkaErrorCode::UnsupportedVersion
+            ),
             Self::Client(_)
             | Self::Missing(_)
             | Self::Compacted(_)
@@ -138,7 +153,7 @@ pub fn partition_count<C: ClientContext>(
 
 /// Refuses a topic whose `cleanup.policy` names compaction. Blocks, for `timeout` at most.
 ///
-/// Where the principal may not read the topic's settings this is said in the log, and nothing is refused.
+/// Where the topic's settings cannot be read this is said in the log, and nothing is refused.
 pub fn refuse_compacted<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
@@ -147,10 +162,17 @@ pub fn refuse_compacted<C: ClientContext>(
     match describe::describe_setting(client, topic, "cleanup.policy", timeout) {
         Ok(Some(policy)) if policy.contains("compact") => Err(TopicError::Compacted(topic.to_owned())),
         Ok(_) => Ok(()),
-        Err(error) if error.code == RDKafkaErrorCode::TopicAuthorizationFailed => {
+        // A broker that lets nobody ask, or has no such question.
+        Err(error)
+            if matches!(
+                error.code,
+                RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::UnsupportedFeature
+            ) =>
+        {
             tracing::warn!(
                 kafka.topic = topic,
-                "no permission to read the topic's settings: make sure that its cleanup.policy is delete"
+                error = %error,
+                "the topic's settings cannot be read: make sure that its cleanup.policy is delete"
             );
             Ok(())
         }
@@ -190,7 +212,7 @@ pub async fn ensure_topic(
                     return Err(TopicError::CreationRefused { topic: kafka.kafka_topic.clone(), code });
                 }
             },
-            Err(error) if error.is_retriable() => admin.wait("Kafka").await?,
+            Err(error) if error.is_passing() => admin.wait("Kafka").await?,
             Err(error) => return Err(error),
         }
     }
@@ -224,7 +246,7 @@ impl AdminSession {
     pub(super) async fn find(&self) -> Result<Topic, TopicError> {
         loop {
             match self.look_up().await {
-                Err(error) if error.is_retriable() => self.wait("Kafka").await?,
+                Err(error) if error.is_passing() => self.wait("Kafka").await?,
                 found => return found,
             }
         }

@@ -93,9 +93,31 @@ const READINGS_OF_A_BATCH: Kind =
 const BYTES_OF_A_BATCH: Kind = Kind::Histogram(&[100.0, 1e3, 1e4, 1e5, 5e5, 1e6, 2e6, 4e6, 8e6, 16e6, 32e6]);
 
 const PARTITION: Label = Label { name: "partition", values: Values::Named("the partitions of the topic") };
-const GAP: Label = one_of("gap", &["topic_recreated", "offset_past_end", "records_expired"]);
-const FOUND_GAP: Label =
-    one_of("gap", &["topic_recreated", "offset_past_end", "records_expired", "other_cluster"]);
+const GAP: Label = one_of(
+    "gap",
+    &[
+        "topic_recreated",
+        "offset_past_end",
+        "records_expired",
+        "not_authorized",
+        "unsupported_codec",
+        "corrupt_records",
+        "fetch_failed",
+    ],
+);
+const FOUND_GAP: Label = one_of(
+    "gap",
+    &[
+        "topic_recreated",
+        "offset_past_end",
+        "records_expired",
+        "not_authorized",
+        "unsupported_codec",
+        "corrupt_records",
+        "fetch_failed",
+        "other_cluster",
+    ],
+);
 const REASON: Label = one_of(
     "reason",
     &[
@@ -209,13 +231,13 @@ pub const CATALOGUE: &[Metric] = &[
     // Who has which partition.
     of_worker(ASSIGNED_PARTITIONS, GAUGE, "partitions", &[], "Partitions that this process consumes."),
     of_worker(STALLED_PARTITIONS, GAUGE, "partitions", &[GAP],
-        "Partitions that were assigned here and stand still until an operator decides, by what is wrong."),
+        "Partitions assigned here of which no record is taken, by what is wrong; docs/operations.md says what to do."),
     of_worker(REBALANCES, COUNTER, "events", &[one_of("event", &["assigned", "revoked", "lost"])],
         "Rebalance events of the consumer group."),
     of_worker(FENCES, COUNTER, "partitions", &[],
         "Partitions found moved by another consumer when writing; nothing of the batch was written."),
     of_worker(GAPS, COUNTER, "partitions", &[FOUND_GAP],
-        "Contradictions found between the log and the stored offset; `other_cluster` keeps nothing from going on."),
+        "Partitions that were found stalled, by what is wrong; `other_cluster` stalls nothing."),
     // Batches.
     of_worker(BATCHES, COUNTER, "batches", &[], "Batches committed."),
     of_worker(BATCH_READINGS, READINGS_OF_A_BATCH, "readings", &[], "Readings in a committed batch."),

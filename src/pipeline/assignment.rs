@@ -17,6 +17,8 @@ struct Progress {
     stored: i64,
     /// The stored offset that Kafka was told last.
     told: i64,
+    /// Kafka says that no record below is still to come.
+    passed: i64,
 }
 
 /// What to do with a record.
@@ -34,7 +36,7 @@ pub(super) enum Admission {
 impl Assignment {
     /// Starts a partition, or moves it, at its stored offset.
     pub(super) fn start(&mut self, partition: i32, stored: i64) {
-        self.partitions.insert(partition, Progress { position: stored, stored, told: -1 });
+        self.partitions.insert(partition, Progress { position: stored, stored, told: -1, passed: stored });
     }
 
     /// Forgets partitions.
@@ -70,6 +72,24 @@ impl Assignment {
         if let Some(progress) = self.partitions.get_mut(&partition) {
             progress.position = progress.position.max(next);
         }
+    }
+
+    /// Notes that Kafka says of a partition that it holds no record below this offset that is still to come.
+    pub(super) fn pass(&mut self, partition: i32, offset: i64) {
+        if let Some(progress) = self.partitions.get_mut(&partition) {
+            progress.passed = progress.passed.max(offset);
+        }
+    }
+
+    /// Moves partitions past what holds no record, such as control records: which ones, from where, to where.
+    pub(super) fn take_passed(&mut self) -> Vec<(i32, i64, i64)> {
+        let behind = self.partitions.iter_mut().filter(|(_, progress)| progress.position < progress.passed);
+        behind
+            .map(|(&partition, progress)| {
+                let before = std::mem::replace(&mut progress.position, progress.passed);
+                (partition, before, progress.passed)
+            })
+            .collect()
     }
 
     /// Notes the stored offset after a commit; whether the partition is still ours.
@@ -132,6 +152,26 @@ mod tests {
         assignment.start(4, 120);
         assert_eq!(assignment.admit(4, 120), Admission::Take { position: 120 });
         assert_eq!(assignment.stored().collect::<Vec<_>>(), [(4, 120)]);
+    }
+
+    #[test]
+    fn what_kafka_says_holds_no_record_is_passed_once_and_never_taken_back() {
+        let mut assignment = Assignment::default();
+        assignment.start(4, 100);
+        assignment.pass(4, 100);
+        assert_eq!(assignment.take_passed(), [], "nothing lies between");
+        assignment.advance(4, 103);
+        assignment.pass(4, 102);
+        assert_eq!(assignment.take_passed(), [], "records were taken past it");
+        assignment.pass(4, 105);
+        assert_eq!(assignment.admit(4, 104), Admission::Take { position: 103 }, "not before it is asked for");
+        assert_eq!(assignment.take_passed(), [(4, 103, 105)]);
+        assert_eq!(assignment.take_passed(), []);
+        assert_eq!(assignment.admit(4, 105), Admission::Take { position: 105 });
+        assignment.start(4, 90);
+        assert_eq!(assignment.take_passed(), [], "a partition that starts over has passed nothing");
+        assignment.pass(9, 7);
+        assert_eq!(assignment.take_passed(), [], "not ours");
     }
 
     #[test]

@@ -31,7 +31,7 @@ impl Gap {
     }
 
     /// Its name in logs, labels and listings.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::TopicRecreated => "topic_recreated",
             Self::OffsetPastEnd => "offset_past_end",

@@ -1,6 +1,6 @@
 //! Stored offsets that somebody else has moved: an operator, or a restore of the database.
 //!
-//! Where there is something to write, the compare-and-set finds out. A partition that stands still, or has no new
+//! Where there is something to write, the compare-and-set finds out. A partition that is stalled, or has no new
 //! records, writes nothing; so every few seconds the writer is asked to look at all of them.
 
 use std::{
@@ -14,6 +14,7 @@ use super::{
     session::Session,
     writer::{Job, Looked},
 };
+use crate::store::StallReport;
 
 /// How often the stored offsets are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
@@ -31,7 +32,21 @@ impl Session<'_> {
         if ours.is_empty() {
             return;
         }
-        let job = Job::Look { log: self.log.clone(), partitions: ours.into_iter().collect() };
+        let partitions: Vec<i32> = ours.into_iter().collect();
+        let stalled: Vec<StallReport> = self
+            .member
+            .config
+            .stalled
+            .among(&partitions)
+            .into_iter()
+            .map(|(partition, stall)| StallReport {
+                partition,
+                reason: stall.reason(),
+                detail: stall.detail(),
+            })
+            .collect();
+        let stalled = (self.may_have_reported || !stalled.is_empty()).then_some(stalled);
+        let job = Job::Look { log: self.log.clone(), partitions, stalled };
         if self.link.jobs.try_send(job).is_ok() {
             self.link.look = Look::Asked;
         }
@@ -41,6 +56,7 @@ impl Session<'_> {
     /// committed when the answers before this one were taken in. Only a new assignment may have read later.
     pub(super) fn on_looked(&mut self, looked: &Looked) -> Result<(), MemberError> {
         let look = std::mem::take(&mut self.link.look);
+        self.may_have_reported = looked.has_stalled.unwrap_or(self.may_have_reported);
         if look == Look::Outdated || !matches!(self.rebalance, Rebalance::None) {
             return Ok(());
         }
@@ -65,7 +81,7 @@ impl Session<'_> {
         }
         self.move_to(&moved)?;
         if !judged_anew.is_empty() && !self.must_leave {
-            tracing::info!(kafka.partitions = ?judged_anew, "stored offsets of partitions that stood still were moved");
+            tracing::info!(kafka.partitions = ?judged_anew, "stored offsets of stalled partitions were moved");
             self.judge_anew(judged_anew)?;
         }
         Ok(())

@@ -10,7 +10,7 @@ use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BlockedPartitions, Outage,
+    Outage, StalledPartitions,
     lag::{InFlight, Lag},
     session::{Ended, Session},
     starts::PartitionStart,
@@ -50,8 +50,8 @@ pub struct MemberConfig {
     pub drain_timeout: Duration,
     /// Told when batches cannot be written, and when they can again.
     pub health: Component,
-    /// Told which partitions stand still.
-    pub blocked: BlockedPartitions,
+    /// Told which partitions are stalled.
+    pub stalled: StalledPartitions,
     /// Told when Kafka does not answer, and when it does again.
     pub kafka_health: Component,
     /// What all consumers of the process say together while batches cannot be written.

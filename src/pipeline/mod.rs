@@ -13,7 +13,6 @@
 //! The thread alone changes the assignment, and it never waits for the database.
 
 mod assignment;
-mod blocked;
 mod gap;
 mod lag;
 mod look;
@@ -21,12 +20,15 @@ mod member;
 mod outage;
 mod ownership;
 mod rebalance;
+mod rereads;
 mod session;
+mod stalled;
 mod starts;
+mod unreadable;
 mod writer;
 
-pub use blocked::BlockedPartitions;
 pub use gap::Gap;
 pub use member::{Member, MemberConfig, MemberError};
 pub use outage::Outage;
+pub use stalled::{Stall, StalledPartitions};
 pub use starts::Log;

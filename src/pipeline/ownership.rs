@@ -13,12 +13,13 @@ use super::{
     member::{MemberError, Reply, send},
     rebalance::Rebalance,
     session::Session,
+    stalled::Stall,
     starts::{self, PartitionLog, PartitionStart, StartsWanted},
 };
 use crate::{
     batch::Batch,
     config::Start,
-    kafka::{ConsumerError, GroupEvent},
+    kafka::{ConsumerError, FetchFault, GroupEvent},
     metrics::{ASSIGNED_PARTITIONS, REBALANCES},
     store::{Fence, StoredOffset},
 };
@@ -58,7 +59,6 @@ impl Session<'_> {
                 self.consumer.unassign(&partitions)?;
             }
             GroupEvent::CommitRefused => self.assignment.forget_told(),
-            GroupEvent::OffsetOutOfRange(partition) => self.on_offset_out_of_range(partition)?,
             GroupEvent::Astray(partition) => {
                 if let Some(position) = self.assignment.position(partition) {
                     self.consumer.unassign(&[partition])?;
@@ -121,6 +121,8 @@ impl Session<'_> {
         };
         self.rebalance = Rebalance::None;
         self.was_assigned = true;
+        // Who had them before may have.
+        self.may_have_reported = true;
         let mut good = Vec::with_capacity(starts.len());
         for PartitionStart { stored, gap } in starts {
             match gap {
@@ -197,10 +199,12 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn on_offset_out_of_range(&mut self, partition: i32) -> Result<(), MemberError> {
+    pub(super) fn on_offset_out_of_range(&mut self, partition: i32) -> Result<(), MemberError> {
         let Some(position) = self.assignment.position(partition) else { return Ok(()) };
         match self.gap_at(partition, position) {
-            Ok(gap) => {
+            // A broker that was behind, or an answer that is none: the log has the offset.
+            Ok(None) => _ = self.rereads.failed(partition, FetchFault::Passing, Instant::now()),
+            Ok(Some(gap)) => {
                 self.consumer.unassign(&[partition])?;
                 // Where it stands once all that was taken is committed.
                 let topic_id = self.log.topic_id.clone();
@@ -229,18 +233,17 @@ impl Session<'_> {
     fn block(&mut self, stored: StoredOffset, gap: Gap) {
         let partition = stored.partition;
         self.blocked.insert(partition, stored);
-        if self.member.config.blocked.add(partition, gap) {
+        if self.member.config.stalled.add(partition, Stall::Gap(gap)) {
             starts::report_gap(&self.log, partition, gap);
         }
     }
 
     /// Why a partition cannot be read on from where it stands.
-    fn gap_at(&self, partition: i32, position: i64) -> Result<Gap, Box<dyn std::error::Error>> {
-        if self.consumer.identify(KAFKA_TIMEOUT)?.topic_id != self.log.topic_id {
-            return Ok(Gap::TopicRecreated);
-        }
+    fn gap_at(&self, partition: i32, position: i64) -> Result<Option<Gap>, Box<dyn std::error::Error>> {
+        let topic_id = self.consumer.identify(KAFKA_TIMEOUT)?.topic_id;
         let watermarks = self.consumer.watermarks(partition, KAFKA_TIMEOUT)?;
-        Ok(if position < watermarks.low { Gap::RecordsExpired } else { Gap::OffsetPastEnd })
+        let position = StoredOffset { partition, next_offset: position, topic_id: self.log.topic_id.clone() };
+        Ok(Gap::between(&position, &topic_id, watermarks))
     }
 
     pub(super) fn give_up_revoked(&mut self) -> Result<(), MemberError> {
@@ -264,7 +267,8 @@ impl Session<'_> {
         self.filling.discard(&partitions.iter().copied().collect());
         self.assignment.remove(partitions);
         self.blocked.retain(|partition, _| !partitions.contains(partition));
-        self.member.config.blocked.remove(partitions.iter().copied());
+        self.rereads.remove(partitions);
+        self.member.config.stalled.remove(partitions.iter().copied());
     }
 }
 

@@ -14,11 +14,12 @@ use super::{
     member::{Link, Look, Member, MemberError, Reply},
     ownership::KAFKA_TIMEOUT,
     rebalance::Rebalance,
+    rereads::Rereads,
     writer::{Job, Outcome},
 };
 use crate::{
     batch::{Batch, offset_after},
-    kafka::Consumer,
+    kafka::{Consumer, FetchError, Fetched},
     metrics::BATCH_PHASE_SECONDS,
     reading::Timestamp,
     store::StoredOffset,
@@ -54,8 +55,12 @@ pub(super) struct Session<'a> {
     pub(super) log: Arc<Log>,
     pub(super) assignment: Assignment,
     pub(super) rebalance: Rebalance,
-    /// Partitions that are ours and stand still, with the stored offset that they stand still for.
+    /// Partitions that are ours and stalled at a gap, with the stored offset that they are stalled for.
     pub(super) blocked: BTreeMap<i32, StoredOffset>,
+    /// Partitions whose fetch failed.
+    pub(super) rereads: Rereads,
+    /// The database may say of partitions of ours that they are stalled.
+    pub(super) may_have_reported: bool,
     pub(super) filling: Batch,
     pub(super) filling_since: Option<Instant>,
     /// What filling the batch took: taking records, and decoding them.
@@ -111,6 +116,8 @@ impl<'a> Session<'a> {
             assignment: Assignment::default(),
             rebalance: Rebalance::None,
             blocked: BTreeMap::new(),
+            rereads: Rereads::default(),
+            may_have_reported: false,
             filling,
             filling_since: None,
             filling_took: (Duration::ZERO, Duration::ZERO),
@@ -133,8 +140,9 @@ impl<'a> Session<'a> {
                 self.on_reply(reply)?;
             }
             self.stop_intake_when_asked();
-            let taken = self.take_records();
-            self.housekeeping(taken == 0);
+            let taken = self.take_records()?;
+            self.read_again()?;
+            self.housekeeping();
             self.look_at_stored_offsets();
             self.submit();
             self.give_up_revoked()?;
@@ -175,20 +183,31 @@ impl<'a> Session<'a> {
     }
 
     /// Fills the batch from the partitions' queues, in turns. Returns how many records were taken.
-    fn take_records(&mut self) -> usize {
+    fn take_records(&mut self) -> Result<usize, MemberError> {
         if self.drain_deadline.is_some() {
-            return 0;
+            return Ok(0);
         }
         let (mut taken, mut empty) = (0, 0);
         let (started, mut fetching) = (Instant::now(), Duration::ZERO);
         let window = self.member.config.ingest.acceptance().window(Timestamp::now());
-        let Self { consumer, filling, assignment, .. } = self;
+        let mut failed: Vec<(i32, FetchError)> = Vec::new();
+        let mut answered: Vec<i32> = Vec::new();
+        let Self { consumer, filling, assignment, rereads, .. } = self;
         while !filling.is_full() && empty < consumer.partition_count() {
             let most = filling.room_in_records().min(taken.clamp(FIRST_DRAIN, MAX_DRAIN));
-            let (count, took) = consumer.drain_next(most, |record| {
-                if let Admission::Take { position } = assignment.admit(record.partition, record.offset) {
-                    filling.push(record, position, &window);
-                    assignment.advance(record.partition, offset_after(record.offset));
+            let (count, took) = consumer.drain_next(most, |partition, item| {
+                if !rereads.is_empty() && !matches!(item, Fetched::Failed(_)) {
+                    answered.push(partition);
+                }
+                match item {
+                    Fetched::Record(record) => {
+                        if let Admission::Take { position } = assignment.admit(partition, record.offset) {
+                            filling.push(&record, position, &window);
+                            assignment.advance(partition, offset_after(record.offset));
+                        }
+                    }
+                    Fetched::End(offset) => assignment.pass(partition, offset),
+                    Fetched::Failed(error) => failed.push((partition, error)),
                 }
             });
             taken += count;
@@ -203,7 +222,11 @@ impl<'a> Session<'a> {
         if !self.filling.is_empty() {
             self.filling_since.get_or_insert_with(Instant::now);
         }
-        taken
+        self.on_answered(&answered);
+        for (partition, error) in failed {
+            self.on_fetch_failed(partition, &error)?;
+        }
+        Ok(taken)
     }
 
     /// Hands the batch over when the writer is free, and the batch is full or has lingered.
@@ -239,23 +262,17 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Now and then: offsets to Kafka, lag, and past control records where there is nothing else.
-    fn housekeeping(&mut self, is_idle: bool) {
+    /// Now and then: offsets to Kafka, lag, and past what Kafka says holds no record.
+    fn housekeeping(&mut self) {
         if self.last_housekeeping.elapsed() < HOUSEKEEPING {
             return;
         }
         self.last_housekeeping = Instant::now();
         self.consumer.mend();
         self.look_at_topic();
-        if is_idle {
-            for (partition, position) in self.consumer.positions() {
-                if let Some(before) = self.assignment.position(partition).filter(|before| *before < position)
-                {
-                    self.filling.advance(partition, before, position);
-                    self.assignment.advance(partition, position);
-                    self.filling_since.get_or_insert_with(Instant::now);
-                }
-            }
+        for (partition, before, end) in self.assignment.take_passed() {
+            self.filling.advance(partition, before, end);
+            self.filling_since.get_or_insert_with(Instant::now);
         }
         self.commit_to_kafka();
         self.tell_lag();
@@ -269,7 +286,7 @@ impl<'a> Session<'a> {
                 health.up();
                 if topic_id != self.log.topic_id {
                     tracing::warn!(
-                        "the topic was deleted and made anew: what is read is not what was read before"
+                        "the topic was recreated: its records are not those that were read before; joining the group again"
                     );
                     self.must_leave = true;
                 }

@@ -116,7 +116,7 @@ fn judge(stored: StoredOffset, wanted: &StartsWanted) -> PartitionStart {
     PartitionStart { stored, gap }
 }
 
-/// Says loudly that a partition stands still, why, and how to go on.
+/// Says loudly that a partition is stalled, why, and how to go on.
 pub(super) fn report_gap(log: &Log, partition: i32, gap: Gap) {
     metrics::counter!(GAPS, "gap" => gap.as_str()).increment(1);
     tracing::error!(
@@ -124,13 +124,13 @@ pub(super) fn report_gap(log: &Log, partition: i32, gap: Gap) {
         kafka.topic_id = log.topic_id,
         kafka.partition = partition,
         gap = gap.as_str(),
-        "partition stands still until an operator says `{}`: {}",
+        "partition stalled until an operator runs `{}`: {}",
         gap.command(),
         gap.meaning()
     );
 }
 
-/// Says that a topic of this name is known of another cluster. It is another log, and nothing stands still: where the
+/// Says that a topic of this name is known of another cluster. It is another log, and nothing is stalled: where the
 /// brokers are the wrong ones, readings of somebody else's topic are being stored.
 fn report_other_clusters(log: &Log, others: &[String]) {
     metrics::counter!(GAPS, "gap" => "other_cluster").increment(1);

@@ -14,7 +14,7 @@ use crate::{
         BATCH_BYTES, BATCH_PHASE_SECONDS, BATCH_READINGS, BATCHES, DEAD_LETTERS, FENCES, READINGS,
         WRITE_RETRIES, WRITE_SECONDS,
     },
-    store::{BatchWriter, Fence, Phases, Report, StoredOffset, Written},
+    store::{BatchWriter, Fence, Phases, Report, StallReport, StoredOffset, Written},
     traces::{self, BatchSpan, Filled},
 };
 
@@ -22,8 +22,8 @@ use crate::{
 pub(super) enum Job {
     /// To write a batch; how it was filled, where it was not handed over before.
     Write { log: Arc<Log>, batch: Batch, filled: Option<Box<Filled>> },
-    /// To look at the stored offsets of these partitions.
-    Look { log: Arc<Log>, partitions: Vec<i32> },
+    /// To look at the stored offsets of these partitions, and to report which of them are stalled, where that is news.
+    Look { log: Arc<Log>, partitions: Vec<i32>, stalled: Option<Vec<StallReport>> },
 }
 
 /// What came of a job. A batch comes back, for its memory or for what is left to do.
@@ -40,6 +40,8 @@ pub(super) enum Outcome {
 pub(super) struct Looked {
     pub(super) asked: Vec<i32>,
     pub(super) stored: Vec<StoredOffset>,
+    /// Whether partitions are noted as stalled; none where that was not reported.
+    pub(super) has_stalled: Option<bool>,
 }
 
 /// First and longest pause before a failed write is tried again.
@@ -60,7 +62,7 @@ pub(super) async fn run(
                 Job::Write { log, batch, filled } => {
                     write(&mut store, &health, &outage, (&log, batch), filled).await
                 }
-                Job::Look { log, partitions } => look(&mut store, &log, partitions).await,
+                Job::Look { log, partitions, stalled } => look(&mut store, &log, partitions, stalled).await,
             }
         };
         tokio::select! {
@@ -70,9 +72,26 @@ pub(super) async fn run(
     }
 }
 
-async fn look(store: &mut BatchWriter, log: &Log, partitions: Vec<i32>) -> Outcome {
+async fn look(
+    store: &mut BatchWriter,
+    log: &Log,
+    partitions: Vec<i32>,
+    stalled: Option<Vec<StallReport>>,
+) -> Outcome {
     match store.look(log, &partitions).await {
-        Ok(stored) => Outcome::Looked(Some(Looked { asked: partitions, stored })),
+        Ok(stored) => {
+            let mut has_stalled = None;
+            if let Some(stalled) = stalled {
+                match store.report_stalls(log, &partitions, &stalled).await {
+                    Ok(()) => has_stalled = Some(!stalled.is_empty()),
+                    // Rights may be from before there was such a table.
+                    Err(error) => {
+                        tracing::debug!(error = %error, cause = error.cause(), "stalls not reported")
+                    }
+                }
+            }
+            Outcome::Looked(Some(Looked { asked: partitions, stored, has_stalled }))
+        }
         Err(error) => {
             tracing::debug!(error = %error, cause = error.cause(), "stored offsets not looked at");
             Outcome::Looked(None)

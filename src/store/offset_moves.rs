@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{Connection, PgConnection, Postgres, Row, Transaction, postgres::PgRow};
 
-use super::{ConnectError, StoreError, startup::connect_within};
+use super::{ConnectError, ReportedStall, StoreError, stalled, startup::connect_within};
 use crate::{
     batch::Tally,
     config::{DatabaseConfig, MoveNote},
@@ -113,6 +113,11 @@ impl OffsetLedger {
     pub async fn open(database: &DatabaseConfig, topic: &str) -> Result<Self, ConnectError> {
         let connection = connect_within(STARTUP_PATIENCE, database, "sensorpipe offsets").await?;
         Ok(Self { connection, topic: topic.to_owned() })
+    }
+
+    /// The partitions of the topic that a worker reports as stalled.
+    pub async fn stalled(&mut self, cluster_id: &str) -> Result<Vec<ReportedStall>, StoreError> {
+        stalled::read(&mut self.connection, cluster_id, &self.topic).await
     }
 
     /// All rows of the topic's name, whichever cluster it is in.

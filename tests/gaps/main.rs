@@ -116,7 +116,7 @@ impl Site {
         let metrics = self.get("/metrics").await;
         let blocked = metrics.lines().filter(|line| line.starts_with("sensorpipe_stalled_partitions{"));
         assert!(
-            blocked.clone().count() == 3 && blocked.clone().all(|line| line.ends_with("} 0")),
+            blocked.clone().count() == 7 && blocked.clone().all(|line| line.ends_with("} 0")),
             "{metrics}"
         );
     }

@@ -6,7 +6,10 @@ use serde::Serialize;
 use super::plan::{Verdict, verdict};
 use crate::{
     kafka::{TopicLog, Watermarks},
-    store::offset_moves::{KeptOffset, RecordedMove},
+    store::{
+        ReportedStall,
+        offset_moves::{KeptOffset, RecordedMove},
+    },
 };
 
 /// A partition's stored offset beside its log; what is not known is null.
@@ -25,11 +28,14 @@ pub(super) struct OffsetRow {
     duplicates: i64,
     dead_lettered: i64,
     updated_at: Option<DateTime<Utc>>,
-    verdict: &'static str,
+    /// `ok`, or why no record of the partition is taken.
+    verdict: String,
+    /// What a worker says of a stalled partition.
+    detail: Option<String>,
 }
 
-/// All partitions that the topic or the database has.
-pub(super) fn rows(kept: &[KeptOffset], log: &TopicLog) -> Vec<OffsetRow> {
+/// All partitions that the topic or the database has, with what workers say of those that are stalled.
+pub(super) fn rows(kept: &[KeptOffset], log: &TopicLog, stalled: &[ReportedStall]) -> Vec<OffsetRow> {
     let here = |kept: &&KeptOffset| kept.cluster_id == log.identity.cluster_id;
     let has_row = |partition: i32| kept.iter().filter(here).any(|kept| kept.partition == partition);
     let not_started = log.partitions.iter().filter(|(partition, _)| !has_row(**partition));
@@ -38,6 +44,12 @@ pub(super) fn rows(kept: &[KeptOffset], log: &TopicLog) -> Vec<OffsetRow> {
         .map(|kept| stored_row(kept, log))
         .chain(not_started.map(|(&partition, &watermarks)| row_without_offset(partition, watermarks, log)))
         .collect();
+    for row in rows.iter_mut().filter(|row| row.verdict == Verdict::Ok.as_str()) {
+        if let Some(stall) = stalled.iter().find(|stall| stall.partition == row.partition) {
+            row.verdict.clone_from(&stall.reason);
+            row.detail = Some(stall.detail.clone());
+        }
+    }
     rows.sort_by(|one, other| (&one.cluster_id, one.partition).cmp(&(&other.cluster_id, other.partition)));
     rows
 }
@@ -61,7 +73,8 @@ fn stored_row(kept: &KeptOffset, log: &TopicLog) -> OffsetRow {
         duplicates: kept.tally.duplicates,
         dead_lettered: kept.tally.dead_lettered,
         updated_at: Some(kept.updated_at),
-        verdict: verdict.as_str(),
+        verdict: verdict.as_str().to_owned(),
+        detail: None,
     }
 }
 
@@ -79,7 +92,8 @@ fn row_without_offset(partition: i32, watermarks: Watermarks, log: &TopicLog) ->
         duplicates: 0,
         dead_lettered: 0,
         updated_at: None,
-        verdict: Verdict::NotStarted.as_str(),
+        verdict: Verdict::NotStarted.as_str().to_owned(),
+        detail: None,
     }
 }
 
@@ -116,6 +130,11 @@ pub(super) fn print_offsets(rows: &[OffsetRow]) {
             row.verdict
         );
     }
+    for row in rows {
+        if let Some(detail) = &row.detail {
+            println!("partition {} {}: {detail}", row.partition, row.verdict);
+        }
+    }
 }
 
 /// For people.
@@ -150,7 +169,7 @@ mod tests {
     #[test]
     fn every_partition_of_the_topic_and_of_the_database_is_shown() {
         let identity = TopicIdentity { cluster_id: "b".to_owned(), topic_id: "t".to_owned() };
-        let partitions = (0..3).map(|partition| (partition, Watermarks { low: 10, high: 20 })).collect();
+        let partitions = (0..4).map(|partition| (partition, Watermarks { low: 10, high: 20 })).collect();
         let log = TopicLog { identity, partitions };
         let kept = |cluster_id: &str, partition, next_offset| KeptOffset {
             cluster_id: cluster_id.to_owned(),
@@ -161,8 +180,15 @@ mod tests {
             tally: Tally::default(),
             updated_at: DateTime::UNIX_EPOCH,
         };
-        let rows = rows(&[kept("a", 1, 3), kept("b", 0, 14), kept("b", 2, 9), kept("b", 4, 9)], &log);
-        let shown: Vec<_> = rows.iter().map(|row| (row.partition, row.verdict, row.lag)).collect();
+        let stalled = |partition| ReportedStall {
+            partition,
+            reason: "not_authorized".to_owned(),
+            detail: "grant READ".to_owned(),
+            since_ms: 0,
+        };
+        let kept = [kept("a", 1, 3), kept("b", 0, 14), kept("b", 2, 9), kept("b", 3, 14), kept("b", 4, 9)];
+        let rows = rows(&kept, &log, &[stalled(2), stalled(3)]);
+        let shown: Vec<_> = rows.iter().map(|row| (row.partition, row.verdict.as_str(), row.lag)).collect();
         assert_eq!(
             shown,
             [
@@ -170,6 +196,7 @@ mod tests {
                 (0, "ok", Some(6)),
                 (1, "not_started", Some(10)),
                 (2, "records_expired", None),
+                (3, "not_authorized", Some(6)),
                 (4, "no_such_partition", None),
             ]
         );

@@ -31,7 +31,7 @@ use sqlx::{Executor, PgConnection};
 use tokio::time::{Instant, interval_at, timeout};
 
 use super::{
-    StoreError, StoredOffset,
+    StallReport, StoreError, StoredOffset,
     connection::{WRITER_APPLICATION_NAME, connect},
 };
 use crate::{
@@ -156,6 +156,27 @@ impl BatchWriter {
         timeout(LOOK_TIMEOUT, looking)
             .await
             .map_err(StoreError::timed_out("looking at the stored offsets"))?
+    }
+
+    /// Notes which of these partitions are stalled, for those who look at the database.
+    pub async fn report_stalls(
+        &mut self,
+        log: &Log,
+        partitions: &[i32],
+        stalled: &[StallReport],
+    ) -> Result<(), StoreError> {
+        let reporting = async {
+            let Some(mut open) = self.open.take() else { return Ok(()) };
+            let reported = super::stalled::report(&mut open.connection, log, partitions, stalled).await;
+            // A server that answers no, as to a role without the right, leaves the connection in order.
+            if reported.as_ref().is_ok() || reported.as_ref().is_err_and(|error| error.sqlstate().is_some()) {
+                self.open = Some(open);
+            }
+            reported
+        };
+        timeout(LOOK_TIMEOUT, reporting)
+            .await
+            .map_err(StoreError::timed_out("reporting stalled partitions"))?
     }
 
     async fn transaction(

@@ -1,0 +1,108 @@
+//! Partitions whose fetch failed: when each is read again, and whether that has to be told. Pure.
+//!
+//! After a failed fetch a partition is read again from its position, which is that of what was taken: a failure moves
+//! nothing. What passes is not told; what lasts, and what should have passed and has not, is a stall.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use crate::kafka::{FetchFault, Unreadable};
+
+/// First and longest pause before a partition is read again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// How long what passes may take before it counts as a failure that lasts.
+const PASSES_WITHIN: Duration = Duration::from_secs(15);
+
+/// The partitions that are to be read again, or have been and have not answered yet.
+#[derive(Debug, Default)]
+pub(super) struct Rereads {
+    partitions: BTreeMap<i32, Reread>,
+}
+
+#[derive(Debug)]
+struct Reread {
+    failed_since: Instant,
+    failures: u32,
+    /// None once it is being read again.
+    due: Option<Instant>,
+}
+
+impl Rereads {
+    /// A partition's fetch has failed; what to tell, where that is to be told.
+    pub(super) fn failed(&mut self, partition: i32, fault: FetchFault, now: Instant) -> Option<Unreadable> {
+        let reread =
+            self.partitions.entry(partition).or_insert(Reread { failed_since: now, failures: 0, due: None });
+        reread.failures += 1;
+        let (first, longest) = PAUSES;
+        reread.due = Some(now + longest.min(first * 2_u32.saturating_pow(reread.failures.min(10) - 1)));
+        match fault {
+            FetchFault::Lasting(unreadable) => Some(unreadable),
+            FetchFault::Passing if now - reread.failed_since >= PASSES_WITHIN => {
+                Some(Unreadable::FetchFailed)
+            }
+            FetchFault::Passing | FetchFault::OffsetOutOfRange => None,
+        }
+    }
+
+    /// The partitions to read again now; each is named once.
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<i32> {
+        let mut due = Vec::new();
+        for (&partition, reread) in &mut self.partitions {
+            if reread.due.is_some_and(|at| at <= now) {
+                reread.due = None;
+                due.push(partition);
+            }
+        }
+        due
+    }
+
+    /// Forgets partitions that are read from now on, or are another consumer's; whether there were any.
+    pub(super) fn remove(&mut self, partitions: &[i32]) -> bool {
+        let before = self.partitions.len();
+        self.partitions.retain(|partition, _| !partitions.contains(partition));
+        self.partitions.len() < before
+    }
+
+    /// Whether there is none, which is usual.
+    pub(super) fn is_empty(&self) -> bool {
+        self.partitions.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOT_AUTHORIZED: FetchFault = FetchFault::Lasting(Unreadable::NotAuthorized);
+
+    #[test]
+    fn what_lasts_is_told_and_read_again_with_growing_pauses() {
+        let (mut rereads, mut now) = (Rereads::default(), Instant::now());
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            assert_eq!(rereads.failed(3, NOT_AUTHORIZED, now), Some(Unreadable::NotAuthorized));
+            assert!(rereads.take_due(now).is_empty());
+            let failed = now;
+            while rereads.take_due(now).is_empty() {
+                now += Duration::from_millis(50);
+            }
+            assert!(rereads.take_due(now).is_empty(), "once");
+            pauses.push((now - failed).as_millis());
+        }
+        assert_eq!(pauses, [250, 500, 1_000, 2_000, 4_000, 5_000, 5_000]);
+        assert!(rereads.remove(&[3]) && rereads.is_empty() && !rereads.remove(&[3]));
+    }
+
+    #[test]
+    fn what_passes_is_told_only_where_it_does_not() {
+        let (mut rereads, now) = (Rereads::default(), Instant::now());
+        assert_eq!(rereads.failed(1, FetchFault::Passing, now), None);
+        assert_eq!(rereads.failed(1, FetchFault::Passing, now + PASSES_WITHIN / 2), None);
+        let late = rereads.failed(1, FetchFault::Passing, now + PASSES_WITHIN);
+        assert_eq!(late, Some(Unreadable::FetchFailed));
+        rereads.remove(&[1]);
+        assert_eq!(rereads.failed(1, FetchFault::Passing, now + PASSES_WITHIN * 2), None, "a new one");
+    }
+}

@@ -1,0 +1,108 @@
+//! `stalled_partitions`: what workers say of partitions of which no record is taken, for those who are not workers.
+
+use sqlx::PgConnection;
+
+use super::{
+    StoreError,
+    overview::BooksOf,
+    pool::{LOOK_UP_TIMEOUT, Pool},
+};
+use crate::pipeline::Log;
+
+/// A stalled partition, as its worker reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StallReport {
+    /// The partition.
+    pub partition: i32,
+    /// The reason's name.
+    pub reason: &'static str,
+    /// For people.
+    pub detail: String,
+}
+
+/// A stalled partition, as it was reported last.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct ReportedStall {
+    /// The partition.
+    pub partition: i32,
+    /// The reason's name.
+    pub reason: String,
+    /// For people.
+    pub detail: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: i64,
+}
+
+/// Workers confirm a stall every three seconds; a row that is older than this is of a worker that is gone.
+const CONFIRMED_WITHIN_SECONDS: f64 = 30.0;
+
+/// Of the partitions that a worker has, these are stalled, and the others are not.
+pub(super) async fn report(
+    connection: &mut PgConnection,
+    log: &Log,
+    partitions: &[i32],
+    stalled: &[StallReport],
+) -> Result<(), StoreError> {
+    let of = |stall: &StallReport| stall.partition;
+    sqlx::query(
+        "WITH gone AS (
+             DELETE FROM stalled_partitions AS kept
+             WHERE kept.cluster_id = $1 AND kept.topic = $2 AND kept.partition = ANY ($3)
+               AND kept.partition <> ALL ($4)
+         )
+         INSERT INTO stalled_partitions AS kept (cluster_id, topic, partition, reason, detail)
+         SELECT $1, $2, partition, reason, detail
+         FROM unnest($4::int[], $5::text[], $6::text[]) AS told (partition, reason, detail)
+         ORDER BY partition
+         ON CONFLICT (cluster_id, topic, partition) DO UPDATE
+         SET reason = excluded.reason, detail = excluded.detail, seen_at = excluded.seen_at,
+             since = CASE WHEN kept.reason = excluded.reason THEN kept.since ELSE excluded.since END",
+    )
+    .bind(&log.cluster_id)
+    .bind(&log.topic)
+    .bind(partitions)
+    .bind(stalled.iter().map(of).collect::<Vec<_>>())
+    .bind(stalled.iter().map(|stall| stall.reason).collect::<Vec<_>>())
+    .bind(stalled.iter().map(|stall| stall.detail.replace('\0', "\u{fffd}")).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(StoreError::new("reporting stalled partitions"))?;
+    Ok(())
+}
+
+const REPORTED: &str =
+    "SELECT partition, reason, detail, (extract(epoch FROM since) * 1000)::bigint AS since_ms
+    FROM stalled_partitions
+    WHERE topic = $1 AND ($2::text IS NULL OR cluster_id = $2)
+      AND seen_at > clock_timestamp() - make_interval(secs => $3)
+    ORDER BY partition";
+
+/// The partitions of a topic that are stalled now.
+pub async fn stalled(pool: &Pool, of: BooksOf) -> Result<Vec<ReportedStall>, StoreError> {
+    let cluster_id = of.identity.map(|(cluster_id, _)| cluster_id);
+    pool.run_within(LOOK_UP_TIMEOUT, "looking at the stalled partitions", move |connection| {
+        Box::pin(
+            sqlx::query_as(REPORTED)
+                .bind(of.topic)
+                .bind(cluster_id)
+                .bind(CONFIRMED_WITHIN_SECONDS)
+                .fetch_all(connection),
+        )
+    })
+    .await
+}
+
+/// The same over a connection that is open.
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    cluster_id: &str,
+    topic: &str,
+) -> Result<Vec<ReportedStall>, StoreError> {
+    sqlx::query_as(REPORTED)
+        .bind(topic)
+        .bind(cluster_id)
+        .bind(CONFIRMED_WITHIN_SECONDS)
+        .fetch_all(connection)
+        .await
+        .map_err(StoreError::new("looking at the stalled partitions"))
+}
