@@ -45,7 +45,7 @@ pub(super) fn describe_topic<C: ClientContext>(
     topic: &str,
     timeout: Duration,
 ) -> Result<TopicDescription, DescribeError> {
-    let question = TopicQuestion::ask(client, topic, timeout)?;
+    let question = TopicQuestion::ask_at(answering_broker(client, timeout).ok(), client, topic, timeout)?;
     TopicQuestion::read(&question.0.answer(native::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT)?)
 }
 
@@ -55,6 +55,15 @@ pub(super) struct TopicQuestion(Question);
 impl TopicQuestion {
     /// Asks; the answer, or that there is none, is due after `timeout`.
     pub(super) fn ask<C: ClientContext>(
+        client: &Client<C>,
+        topic: &str,
+        timeout: Duration,
+    ) -> Result<Self, DescribeError> {
+        Self::ask_at(None, client, topic, timeout)
+    }
+
+    fn ask_at<C: ClientContext>(
+        broker: Option<i32>,
         client: &Client<C>,
         topic: &str,
         timeout: Duration,
@@ -70,6 +79,7 @@ impl TopicQuestion {
         };
         let question =
             Question::new(client, native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout)?;
+        question.ask_of(broker)?;
         // SAFETY: client, collection, options and queue are alive; librdkafka copies what it keeps.
         unsafe {
             native::rd_kafka_DescribeTopics(
@@ -123,6 +133,7 @@ pub(super) fn describe_setting<C: ClientContext>(
     };
     let question =
         Question::new(client, native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout)?;
+    question.ask_of(answering_broker(client, timeout).ok())?;
     let mut resources = [resource.as_ptr()];
     // SAFETY: client, resource, options and queue are alive; librdkafka copies what it keeps.
     unsafe {
@@ -149,6 +160,29 @@ pub(super) fn describe_setting<C: ClientContext>(
             .iter()
             .find(|entry| text(native::rd_kafka_ConfigEntry_name(**entry)).as_deref() == Some(setting));
         Ok(entry.and_then(|entry| text(native::rd_kafka_ConfigEntry_value(*entry))))
+    }
+}
+
+/// A broker that answers now; blocks for `timeout` at most.
+///
+/// librdkafka sends a question about a topic to the controller, and waits while there is none or it does not answer.
+/// Any broker knows the topic.
+fn answering_broker<C: ClientContext>(client: &Client<C>, timeout: Duration) -> Result<i32, DescribeError> {
+    let mut metadata = ptr::null();
+    // SAFETY: the client is alive; what is handed out is ours, read and then freed. No topic is asked for that the
+    // client does not know already, so none is created.
+    unsafe {
+        let code = native::rd_kafka_metadata(
+            client.native_ptr(),
+            0,
+            ptr::null_mut(),
+            &raw mut metadata,
+            millis(timeout),
+        );
+        check(code, ptr::null())?;
+        let broker = (*metadata).orig_broker_id;
+        native::rd_kafka_metadata_destroy(metadata);
+        Ok(broker)
     }
 }
 
@@ -249,6 +283,17 @@ impl Question {
             check(code, ptr::null())?;
             let queue = Owned::new(native::rd_kafka_queue_new(client), native::rd_kafka_queue_destroy)?;
             Ok(Self { options, queue, timeout })
+        }
+    }
+
+    /// Has the question sent to this broker, where one is named.
+    fn ask_of(&self, broker: Option<i32>) -> Result<(), DescribeError> {
+        let Some(broker) = broker.filter(|id| *id >= 0) else { return Ok(()) };
+        // SAFETY: the options are alive; no error text is asked for, and none is checked.
+        unsafe {
+            let code =
+                native::rd_kafka_AdminOptions_set_broker(self.options.as_ptr(), broker, ptr::null_mut(), 0);
+            check(code, ptr::null())
         }
     }
 

@@ -12,6 +12,9 @@ use crate::kafka::{FetchFault, Unreadable};
 
 /// First and longest pause before a partition is read again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// How long no fetch may have failed before a partition without new records counts as readable again: the answer that
+/// says that there are none may be one that was to say that it failed.
+const QUIET: Duration = Duration::from_secs(2);
 /// How long what passes may take before it counts as a failure that lasts.
 const PASSES_WITHIN: Duration = Duration::from_secs(15);
 
@@ -27,14 +30,21 @@ struct Reread {
     failures: u32,
     /// None once it is being read again.
     due: Option<Instant>,
+    /// Since when Kafka has said that there is no new record, and not that a fetch failed.
+    quiet_since: Option<Instant>,
 }
 
 impl Rereads {
     /// A partition's fetch has failed; what to tell, where that is to be told.
     pub(super) fn failed(&mut self, partition: i32, fault: FetchFault, now: Instant) -> Option<Unreadable> {
-        let reread =
-            self.partitions.entry(partition).or_insert(Reread { failed_since: now, failures: 0, due: None });
+        let reread = self.partitions.entry(partition).or_insert(Reread {
+            failed_since: now,
+            failures: 0,
+            due: None,
+            quiet_since: None,
+        });
         reread.failures += 1;
+        reread.quiet_since = None;
         let (first, longest) = PAUSES;
         reread.due = Some(now + longest.min(first * 2_u32.saturating_pow(reread.failures.min(10) - 1)));
         match fault {
@@ -56,6 +66,22 @@ impl Rereads {
             }
         }
         due
+    }
+
+    /// Kafka says that a partition has no new record.
+    pub(super) fn quiet(&mut self, partition: i32, now: Instant) {
+        if let Some(reread) = self.partitions.get_mut(&partition) {
+            reread.quiet_since.get_or_insert(now);
+        }
+    }
+
+    /// The partitions that have been quiet for long enough to be readable.
+    pub(super) fn take_readable(&mut self, now: Instant) -> Vec<i32> {
+        let is_readable = |reread: &Reread| reread.quiet_since.is_some_and(|since| now - since >= QUIET);
+        self.partitions
+            .extract_if(.., |_, reread| is_readable(reread))
+            .map(|(partition, _)| partition)
+            .collect()
     }
 
     /// Forgets partitions that are read from now on, or are another consumer's; whether there were any.
@@ -104,5 +130,21 @@ mod tests {
         assert_eq!(late, Some(Unreadable::FetchFailed));
         rereads.remove(&[1]);
         assert_eq!(rereads.failed(1, FetchFault::Passing, now + PASSES_WITHIN * 2), None, "a new one");
+    }
+
+    #[test]
+    fn a_partition_without_records_is_readable_once_no_fetch_has_failed_for_a_while() {
+        let (mut rereads, now) = (Rereads::default(), Instant::now());
+        rereads.quiet(2, now);
+        assert!(rereads.take_readable(now + QUIET).is_empty(), "nothing had failed");
+        rereads.failed(2, NOT_AUTHORIZED, now);
+        rereads.quiet(2, now);
+        rereads.failed(2, NOT_AUTHORIZED, now + QUIET / 2);
+        assert!(rereads.take_readable(now + QUIET * 2).is_empty());
+        rereads.quiet(2, now + QUIET * 2);
+        rereads.quiet(2, now + QUIET * 3 - Duration::from_millis(1));
+        assert!(rereads.take_readable(now + QUIET * 3 - Duration::from_millis(1)).is_empty());
+        assert_eq!(rereads.take_readable(now + QUIET * 3), [2]);
+        assert!(rereads.is_empty());
     }
 }

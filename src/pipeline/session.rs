@@ -191,24 +191,25 @@ impl<'a> Session<'a> {
         let (started, mut fetching) = (Instant::now(), Duration::ZERO);
         let window = self.member.config.ingest.acceptance().window(Timestamp::now());
         let mut failed: Vec<(i32, FetchError)> = Vec::new();
-        let mut answered: Vec<i32> = Vec::new();
+        let mut readable: Vec<i32> = Vec::new();
         let Self { consumer, filling, assignment, rereads, .. } = self;
         while !filling.is_full() && empty < consumer.partition_count() {
             let most = filling.room_in_records().min(taken.clamp(FIRST_DRAIN, MAX_DRAIN));
-            let (count, took) = consumer.drain_next(most, |partition, item| {
-                if !rereads.is_empty() && !matches!(item, Fetched::Failed(_)) {
-                    answered.push(partition);
-                }
-                match item {
-                    Fetched::Record(record) => {
-                        if let Admission::Take { position } = assignment.admit(partition, record.offset) {
-                            filling.push(&record, position, &window);
-                            assignment.advance(partition, offset_after(record.offset));
-                        }
+            let (count, took) = consumer.drain_next(most, |partition, item| match item {
+                Fetched::Record(record) => {
+                    if !rereads.is_empty() {
+                        readable.push(partition);
                     }
-                    Fetched::End(offset) => assignment.pass(partition, offset),
-                    Fetched::Failed(error) => failed.push((partition, error)),
+                    if let Admission::Take { position } = assignment.admit(partition, record.offset) {
+                        filling.push(&record, position, &window);
+                        assignment.advance(partition, offset_after(record.offset));
+                    }
                 }
+                Fetched::End(offset) => {
+                    assignment.pass(partition, offset);
+                    rereads.quiet(partition, started);
+                }
+                Fetched::Failed(error) => failed.push((partition, error)),
             });
             taken += count;
             fetching += took;
@@ -222,7 +223,7 @@ impl<'a> Session<'a> {
         if !self.filling.is_empty() {
             self.filling_since.get_or_insert_with(Instant::now);
         }
-        self.on_answered(&answered);
+        self.on_readable(&readable);
         for (partition, error) in failed {
             self.on_fetch_failed(partition, &error)?;
         }

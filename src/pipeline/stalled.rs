@@ -71,14 +71,16 @@ impl StalledPartitions {
         before.is_none_or(|before| before.reason() != reason)
     }
 
-    /// Notes that partitions go on, or are another consumer's now.
-    pub(super) fn remove(&self, gone: impl Iterator<Item = i32>) {
+    /// Notes that partitions go on, or are another consumer's now; whether any of them was stalled.
+    pub(super) fn remove(&self, gone: impl Iterator<Item = i32>) -> bool {
         let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         let before = partitions.len();
         gone.for_each(|partition| _ = partitions.remove(&partition));
-        if partitions.len() < before {
+        let has_changed = partitions.len() < before;
+        if has_changed {
             self.show(&partitions);
         }
+        has_changed
     }
 
     /// Those of these partitions that are stalled.

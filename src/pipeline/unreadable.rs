@@ -47,6 +47,9 @@ impl Session<'_> {
         if self.rereads.is_empty() || !is_settled {
             return Ok(());
         }
+        for partition in self.rereads.take_readable(Instant::now()) {
+            self.tell_readable(partition);
+        }
         for partition in self.rereads.take_due(Instant::now()) {
             if let Some(position) = self.assignment.position(partition) {
                 self.consumer.unassign(&[partition])?;
@@ -56,16 +59,18 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Records came of these partitions, or the word that there are no more: their fetches work.
-    pub(super) fn on_answered(&mut self, partitions: &[i32]) {
+    /// Records came of these partitions: their fetches work.
+    pub(super) fn on_readable(&mut self, partitions: &[i32]) {
         for &partition in partitions {
             if self.rereads.remove(&[partition]) {
-                let was_told = !self.member.config.stalled.among(&[partition]).is_empty();
-                self.member.config.stalled.remove(std::iter::once(partition));
-                if was_told {
-                    tracing::info!(kafka.partition = partition, "partition readable again; no data lost");
-                }
+                self.tell_readable(partition);
             }
+        }
+    }
+
+    fn tell_readable(&self, partition: i32) {
+        if self.member.config.stalled.remove(std::iter::once(partition)) {
+            tracing::info!(kafka.partition = partition, "partition readable again; no data lost");
         }
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! `FAULTS_READINGS` says how many readings the larger tests move (300,000; the full proof is 3,000,000),
 //! `FAULTS_POSTGRES_DOWN_SECONDS` (10; 60) and `FAULTS_KAFKA_DOWN_SECONDS` (8; 30) how long servers stay away,
+//! `FAULTS_ANSWERS` how many errors a broker answers at random besides each of a fetch's (150),
 //! and `FAULTS_SEED` repeats the moments that a run printed.
 
+mod answers;
 mod churn;
 mod cut_off;
 mod frozen;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use testbed::{Readings, Record, Tally, TestDatabase, TestTopic};
+use testbed::{Readings, Record, Tally, TestDatabase, TestTopic, eventually};
 use tokio::task::JoinHandle;
 
 use crate::PATIENCE;
@@ -63,7 +63,22 @@ impl Work {
 
     /// Waits until all is stored and asserts that each reading is there, once, and none was refused.
     pub(crate) async fn is_done(&self, database: &TestDatabase, topic: &TestTopic) {
-        database.stores_all_of(topic, PATIENCE).await;
+        self.is_done_by(database, topic, async || ()).await;
+    }
+
+    /// The same, with something to be looked after meanwhile.
+    pub(crate) async fn is_done_by(
+        &self,
+        database: &TestDatabase,
+        topic: &TestTopic,
+        mut look_after: impl AsyncFnMut(),
+    ) {
+        let ends: Vec<i64> = topic.watermarks().await.into_iter().map(|(_, end)| end).collect();
+        eventually(PATIENCE, async || {
+            look_after().await;
+            database.next_offsets().await == ends
+        })
+        .await;
         let made = self.made.load(Ordering::Relaxed);
         let tally = database.tally().await;
         println!("{} readings were sent: {tally:?}", self.readings());
