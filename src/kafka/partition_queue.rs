@@ -4,10 +4,13 @@
 //! queue's bound, so holding back loses nothing (pausing would throw the prefetched records away), while the
 //! consumer's main queue goes on serving the group.
 //!
-//! The one place that reads records through librdkafka's C interface: the `rdkafka` crate hands out one message for
-//! each call, with two allocations. Besides records a queue holds what librdkafka says of the partition, in the order in
-//! which it happened: the end of the log was reached, or a fetch failed. librdkafka moves its own position past
-//! either, so that position is never asked for: where reading goes on follows from what was handed out here.
+//! The one place that reads records through librdkafka's C interface: the `rdkafka` crate needs two allocations for
+//! each message. Besides records a queue holds what librdkafka says of the partition, in the order in which it happened:
+//! the end of the log was reached, or a fetch failed.
+//!
+//! Messages are taken one by one, with `rd_kafka_consume_queue`. `rd_kafka_consume_batch_queue` counts an error, and the
+//! end of a log, as a record: it moves librdkafka's position past a record that nobody has read, and at the next
+//! rebalance librdkafka, which pauses every partition for it, goes on fetching from there (2.12.1).
 #![expect(unsafe_code, reason = "librdkafka's batch interface has no safe wrapper")]
 
 use std::{ffi::CString, ptr::NonNull, slice, thread::Thread};
@@ -70,14 +73,9 @@ impl PartitionQueue {
 
     /// Takes what is there, at once, up to so many records.
     pub(super) fn drain(&self, most: usize) -> Drained {
-        let mut messages = Vec::with_capacity(most);
-        // SAFETY: the buffer has room for as many messages as are asked for; those written are ours to destroy.
-        unsafe {
-            let taken =
-                native::rd_kafka_consume_batch_queue(self.queue.as_ptr(), 0, messages.as_mut_ptr(), most);
-            messages.set_len(usize::try_from(taken).unwrap_or(0));
-        }
-        Drained { messages }
+        // SAFETY: the queue is alive; each message handed out is ours to destroy.
+        let next = || NonNull::new(unsafe { native::rd_kafka_consume_queue(self.queue.as_ptr(), 0) });
+        Drained { messages: std::iter::from_fn(next).take(most).collect() }
     }
 }
 
@@ -100,7 +98,7 @@ unsafe extern "C" fn unpark(_: *mut native::rd_kafka_t, owner: *mut std::ffi::c_
 
 /// Messages taken out of a queue, freed when dropped.
 pub(super) struct Drained {
-    messages: Vec<*mut native::rd_kafka_message_t>,
+    messages: Vec<NonNull<native::rd_kafka_message_t>>,
 }
 
 impl Drained {
@@ -110,8 +108,8 @@ impl Drained {
 
     /// What is there, in its order.
     pub(super) fn items(&self, received: Timestamp) -> impl Iterator<Item = Fetched<'_>> {
-        // SAFETY: every pointer came from librdkafka, is not null, and lives until `self` is dropped.
-        self.messages.iter().map(move |&message| unsafe { fetched(message, received) })
+        // SAFETY: every pointer came from librdkafka and lives until `self` is dropped.
+        self.messages.iter().map(move |message| unsafe { fetched(message.as_ptr(), received) })
     }
 }
 
@@ -119,7 +117,7 @@ impl Drop for Drained {
     fn drop(&mut self) {
         for &message in &self.messages {
             // SAFETY: ours, and destroyed once.
-            unsafe { native::rd_kafka_message_destroy(message) }
+            unsafe { native::rd_kafka_message_destroy(message.as_ptr()) }
         }
     }
 }

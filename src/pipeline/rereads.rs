@@ -78,10 +78,14 @@ impl Rereads {
     /// The partitions that have been quiet for long enough to be readable.
     pub(super) fn take_readable(&mut self, now: Instant) -> Vec<i32> {
         let is_readable = |reread: &Reread| reread.quiet_since.is_some_and(|since| now - since >= QUIET);
-        self.partitions
-            .extract_if(.., |_, reread| is_readable(reread))
-            .map(|(partition, _)| partition)
-            .collect()
+        let readable: Vec<i32> = self
+            .partitions
+            .iter()
+            .filter(|(_, reread)| is_readable(reread))
+            .map(|(&partition, _)| partition)
+            .collect();
+        self.remove(&readable);
+        readable
     }
 
     /// Forgets partitions that are read from now on, or are another consumer's; whether there were any.
@@ -142,8 +146,8 @@ mod tests {
         rereads.failed(2, NOT_AUTHORIZED, now + QUIET / 2);
         assert!(rereads.take_readable(now + QUIET * 2).is_empty());
         rereads.quiet(2, now + QUIET * 2);
-        rereads.quiet(2, now + QUIET * 3 - Duration::from_millis(1));
-        assert!(rereads.take_readable(now + QUIET * 3 - Duration::from_millis(1)).is_empty());
+        rereads.quiet(2, now + QUIET * 5 / 2);
+        assert!(rereads.take_readable(now + QUIET * 5 / 2).is_empty());
         assert_eq!(rereads.take_readable(now + QUIET * 3), [2]);
         assert!(rereads.is_empty());
     }

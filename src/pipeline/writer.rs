@@ -86,7 +86,7 @@ async fn look(
                     Ok(()) => has_stalled = Some(!stalled.is_empty()),
                     // Rights may be from before there was such a table.
                     Err(error) => {
-                        tracing::debug!(error = %error, cause = error.cause(), "stalls not reported")
+                        tracing::debug!(error = %error, cause = error.cause(), "stalls not reported");
                     }
                 }
             }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::plan::{Verdict, verdict};
 use crate::{
-    kafka::{TopicLog, Watermarks},
+    kafka::{TopicLog, Unreadable, Watermarks},
     store::{
         ReportedStall,
         offset_moves::{KeptOffset, RecordedMove},
@@ -45,7 +45,11 @@ pub(super) fn rows(kept: &[KeptOffset], log: &TopicLog, stalled: &[ReportedStall
         .chain(not_started.map(|(&partition, &watermarks)| row_without_offset(partition, watermarks, log)))
         .collect();
     for row in rows.iter_mut().filter(|row| row.verdict == Verdict::Ok.as_str()) {
-        if let Some(stall) = stalled.iter().find(|stall| stall.partition == row.partition) {
+        // Of a gap the log and the offset themselves have told.
+        let is_unreadable =
+            |stall: &&ReportedStall| Unreadable::ALL.iter().any(|why| why.as_str() == stall.reason);
+        let mut stalled = stalled.iter().filter(is_unreadable);
+        if let Some(stall) = stalled.find(|stall| stall.partition == row.partition) {
             row.verdict.clone_from(&stall.reason);
             row.detail = Some(stall.detail.clone());
         }
@@ -180,14 +184,18 @@ mod tests {
             tally: Tally::default(),
             updated_at: DateTime::UNIX_EPOCH,
         };
-        let stalled = |partition| ReportedStall {
+        let stalled = |partition, reason: &str| ReportedStall {
             partition,
-            reason: "not_authorized".to_owned(),
+            reason: reason.to_owned(),
             detail: "grant READ".to_owned(),
             since_ms: 0,
         };
         let kept = [kept("a", 1, 3), kept("b", 0, 14), kept("b", 2, 9), kept("b", 3, 14), kept("b", 4, 9)];
-        let rows = rows(&kept, &log, &[stalled(2), stalled(3)]);
+        let rows = rows(
+            &kept,
+            &log,
+            &[stalled(0, "records_expired"), stalled(2, "not_authorized"), stalled(3, "not_authorized")],
+        );
         let shown: Vec<_> = rows.iter().map(|row| (row.partition, row.verdict.as_str(), row.lag)).collect();
         assert_eq!(
             shown,
