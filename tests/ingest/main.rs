@@ -3,6 +3,7 @@
 mod codecs;
 mod fates;
 mod gaps;
+mod idle;
 mod policies;
 mod refusals;
 mod starts;
