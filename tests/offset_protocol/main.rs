@@ -36,7 +36,7 @@ fn two_consumers_of_two_partitions() {
     holds(OffsetProtocol { consumers: 2, partitions: 2, records: 2, faults: 1, replays: false, bug: None });
 }
 
-/// Two million states.
+/// Some three million states.
 #[test]
 fn three_consumers_of_two_partitions() {
     holds(OffsetProtocol { consumers: 3, partitions: 2, records: 1, faults: 2, replays: false, bug: None });
@@ -81,4 +81,14 @@ fn a_frozen_worker_that_nobody_ends_is_waited_for_for_ever() {
 #[test]
 fn an_offset_moved_under_a_consumer_that_does_not_look_stays_there() {
     fails(Bug::NobodyLooks, EVERYTHING_STORED);
+}
+
+#[test]
+fn a_failed_fetch_that_counts_as_read_loses_a_reading() {
+    fails(Bug::FailedFetchCountsAsRead, NONE_LOST);
+}
+
+#[test]
+fn a_failed_fetch_that_is_not_read_again_loses_a_reading() {
+    fails(Bug::FailedFetchIsNotReadAgain, NONE_LOST);
 }

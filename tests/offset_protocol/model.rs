@@ -50,6 +50,10 @@ pub(crate) enum Bug {
     NobodyEndsTheFrozen,
     /// A consumer that has nothing to write does not look at the stored offsets.
     NobodyLooks,
+    /// A fetch that failed moves the position past the record that it was to bring.
+    FailedFetchCountsAsRead,
+    /// After a failed fetch the next record that comes is taken, though it is not the next one.
+    FailedFetchIsNotReadAgain,
 }
 
 impl Model for OffsetProtocol {

@@ -1,6 +1,6 @@
 //! The database, the group and the consumers, and how each of them changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct State {
@@ -30,6 +30,9 @@ pub(super) struct Consumer {
     pub(super) assignment: BTreeMap<usize, u8>,
     /// Partitions that are to be given up.
     pub(super) revoking: Vec<usize>,
+    /// Partitions whose fetch failed, and that have not been read again. The client would go on behind the record that
+    /// it did not bring.
+    pub(super) failed: BTreeSet<usize>,
     pub(super) filling: Batch,
     pub(super) writer: Writer,
 }
@@ -164,8 +167,18 @@ impl Consumer {
         span.next = *position;
     }
 
+    /// Goes past a record without having read it.
+    pub(super) fn skip_record(&mut self, partition: usize) {
+        let Some(position) = self.assignment.get_mut(&partition) else { return };
+        let new = Span { expected: *position, next: *position, records: vec![] };
+        let span = self.filling.entry(partition).or_insert(new);
+        *position += 1;
+        span.next = *position;
+    }
+
     pub(super) fn forget(&mut self, partition: usize) {
         self.assignment.remove(&partition);
+        self.failed.remove(&partition);
         self.filling.remove(&partition);
     }
 

@@ -20,6 +20,11 @@ pub(crate) enum Step {
         consumer: usize,
         partition: usize,
     },
+    /// A partition whose fetch failed is read again from its position.
+    ReadAgain {
+        consumer: usize,
+        partition: usize,
+    },
     Submit(usize),
     CompareAndSet(usize),
     Commit(usize),
@@ -61,6 +66,11 @@ pub(crate) enum Step {
         consumer: usize,
         partition: usize,
     },
+    /// A fetch of a partition fails, whatever the error.
+    FetchFailed {
+        consumer: usize,
+        partition: usize,
+    },
     Freeze(usize),
     Kill(usize),
     /// The transaction commits, its answer does not arrive.
@@ -86,6 +96,7 @@ impl Step {
                 | Self::DeclaredDead { .. }
                 | Self::AssignedAgain { .. }
                 | Self::DrainTimeout { .. }
+                | Self::FetchFailed { .. }
                 | Self::Freeze(_)
                 | Self::Kill(_)
                 | Self::CommitAnswerLost(_)
@@ -119,7 +130,9 @@ impl OffsetProtocol {
             steps.push(Step::OnGroupEvent(index));
         }
         for (&partition, &position) in &consumer.assignment {
-            if position < self.records && !consumer.revoking.contains(&partition) {
+            if consumer.failed.contains(&partition) && self.bug != Some(Bug::FailedFetchIsNotReadAgain) {
+                steps.push(Step::ReadAgain { consumer: index, partition });
+            } else if position < self.records && !consumer.revoking.contains(&partition) {
                 steps.push(Step::TakeRecord { consumer: index, partition });
             }
         }
@@ -178,6 +191,11 @@ impl OffsetProtocol {
             if state.owners.contains(&Some(index)) {
                 steps.push(Step::DeclaredDead { consumer: index, is_told: true });
                 steps.push(Step::DeclaredDead { consumer: index, is_told: false });
+            }
+            for (&partition, &position) in &consumer.assignment {
+                if position < self.records && !consumer.failed.contains(&partition) {
+                    steps.push(Step::FetchFailed { consumer: index, partition });
+                }
             }
             for &partition in &consumer.revoking {
                 if consumer.is_pending(partition) {

@@ -71,6 +71,7 @@ impl Consumer {
         for partition in &mut self.revoking {
             *partition = renamed(*partition);
         }
+        self.failed = self.failed.iter().map(|&partition| renamed(partition)).collect();
         self.filling = renamed_batch(&self.filling, renamed);
         match &mut self.writer {
             Writer::Idle => {}

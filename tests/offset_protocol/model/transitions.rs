@@ -20,7 +20,28 @@ impl OffsetProtocol {
             Step::Rebalance { partition } => state.tell_owner(partition, Event::Revoked(partition)),
             Step::AssignedAgain { partition } => state.tell_owner(partition, Event::Assigned(partition)),
             Step::OnGroupEvent(index) => self.on_group_event(state, index),
-            Step::TakeRecord { consumer, partition } => state.consumers[consumer].take_record(partition),
+            Step::TakeRecord { consumer, partition } => {
+                let consumer = &mut state.consumers[consumer];
+                if consumer.failed.remove(&partition) {
+                    // Only with a bug: the client has gone on behind it.
+                    consumer.skip_record(partition);
+                    if consumer.assignment[&partition] == self.records {
+                        return;
+                    }
+                }
+                consumer.take_record(partition);
+            }
+            Step::FetchFailed { consumer, partition } => {
+                let consumer = &mut state.consumers[consumer];
+                if self.bug == Some(Bug::FailedFetchCountsAsRead) {
+                    consumer.skip_record(partition);
+                } else {
+                    consumer.failed.insert(partition);
+                }
+            }
+            Step::ReadAgain { consumer, partition } => {
+                state.consumers[consumer].failed.remove(&partition);
+            }
             Step::Submit(index) => {
                 let consumer = &mut state.consumers[index];
                 consumer.writer = Writer::Pending(std::mem::take(&mut consumer.filling));
@@ -68,6 +89,7 @@ impl OffsetProtocol {
                     consumer.forget(partition);
                 }
                 consumer.assignment.insert(partition, state.offsets[partition].next);
+                consumer.failed.remove(&partition);
             }
             Event::Revoked(partition) => consumer.revoking.push(partition),
             Event::Lost(partition) => {
@@ -110,7 +132,9 @@ impl OffsetProtocol {
                 Bug::NoCompareAndSet
                 | Bug::AssignedAgainKeepsTheBatch
                 | Bug::NobodyEndsTheFrozen
-                | Bug::NobodyLooks,
+                | Bug::NobodyLooks
+                | Bug::FailedFetchCountsAsRead
+                | Bug::FailedFetchIsNotReadAgain,
             )
             | None => {
                 state.insert_readings(&batch, self.replays);
