@@ -84,7 +84,10 @@ LAYOUTS = {
             ]),
             since(INT32, 8), always(TAGS),
         ]),
-        since(INT32, 8, 10), since(ERROR, 13), always(TAGS),
+        since(INT32, 8, 10),
+        # An error of the whole answer, left alone: librdkafka 2.12.1 dies of any in an answer to DescribeTopics, whose
+        # parser then reports success without a result.
+        since(INT16, 13), always(TAGS),
     ]),
     OFFSET_COMMIT: Layout(8, [
         since(INT32, 3),

@@ -354,7 +354,7 @@ fn millis(timeout: Duration) -> c_int {
 }
 
 /// A code by its name; `Unknown` for one that the crate's enum does not have. A broker may answer any number, librdkafka
-/// hands it on, and matching on it would be undefined: a process died of it.
+/// hands it on, and matching on it would be undefined.
 pub(super) fn error_code(code: native::rd_kafka_resp_err_t) -> RDKafkaErrorCode {
     // The compiler takes it that the enum has it, and is not to know where this number comes from.
     let number = black_box(code as i32);

@@ -14,7 +14,7 @@ from places import GROUP, TOPIC
 NOBODY = "User:ANONYMOUS"
 ADMIN_WITHIN_S, TAKEN_WITHIN_S = 20, 30
 # librdkafka asks again after half a second, and the worker reads on from where the database is.
-LIMIT_S = 5
+LIMIT_S = 10
 
 
 class Denied:

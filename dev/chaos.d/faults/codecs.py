@@ -37,5 +37,5 @@ def change_compression(world, rng, measurement):
 
 FAULTS = [
     Fault("compression-changed", "the topic's compression.type becomes each codec, one after the other",
-          change_compression, 6, limit_s=3, counts_from=BACK),
+          change_compression, 6, limit_s=5, counts_from=BACK),
 ]  # fmt: skip

@@ -11,8 +11,6 @@ ALL = {
 }  # fmt: skip
 # A quick run has time for some faults only, and for these each time.
 IN_EACH_RUN = ("read-denied", "compression-changed")
-# These are lost readings until a fetch error no longer moves the offset.
-NOT_YET_IN_QUICK = ("read-denied", "errors-to-readers")
 # Nothing comes after it.
 LAST = disk.FAULTS[0]
 
@@ -26,7 +24,6 @@ def schedule(seed, is_long, kinds):
         deck = [fault for fault in faults for _ in range(fault.times if is_long else 1)]
         rng.shuffle(deck)
         if not is_long and not kinds:
-            deck = [fault for fault in deck if fault.kind not in NOT_YET_IN_QUICK]
             deck.sort(key=lambda fault: fault.kind not in IN_EACH_RUN)
         for number, fault in enumerate(deck):
             yield fault, random.Random(f"{seed}/{round_number}/{number}/{fault.kind}")
