@@ -3,7 +3,10 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use sensorpipe::reading::{Timestamp, decode::decode};
+use sensorpipe::reading::{
+    Timestamp,
+    decode::{decode, time_by_place},
+};
 
 #[expect(dead_code, reason = "each benchmark uses a part of it")]
 mod records;
@@ -17,7 +20,7 @@ fn benchmark(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(format!("{per_record} per record")), |bencher| {
             bencher.iter(|| {
                 for payload in &payloads {
-                    decode(payload.as_bytes(), received, &window, &mut |_, outcome| {
+                    decode(payload.as_bytes(), &mut time_by_place(received), &window, &mut |_, outcome| {
                         let _ = black_box(outcome);
                     })
                     .expect("the record is in the topic's format");

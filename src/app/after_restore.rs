@@ -16,7 +16,10 @@ use crate::{
     batch::Record,
     config::{AfterRestoreConfig, DatabaseConfig, KafkaConfig, KafkaSettings},
     kafka::{Range, TopicLog, read_ranges},
-    reading::{Timestamp, Window, decode::decode},
+    reading::{
+        Timestamp, Window,
+        decode::{decode, time_by_place},
+    },
     store::{offset_moves::KeptOffset, sensors::SensorSequence},
 };
 
@@ -94,7 +97,8 @@ async fn ids_above(
         Window { since: Timestamp::from_micros(i64::MIN), until: Timestamp::from_micros(i64::MAX) };
     let note_ids = move |ids: &mut BTreeSet<i32>, record: &Record<'_>| {
         // A record that breaks off is a dead letter as a whole; what was read of it does no harm here.
-        let _ = decode(record.payload.unwrap_or_default(), record.timestamp, &any_time, &mut |_, reading| {
+        let payload = record.payload.unwrap_or_default();
+        let _ = decode(payload, &mut time_by_place(record.timestamp), &any_time, &mut |_, reading| {
             ids.extend(reading.ok().map(|reading| reading.sensor_id).filter(|id| i64::from(*id) > last_id));
         });
     };

@@ -4,7 +4,7 @@ use crate::{
     batch::Record,
     reading::{
         Reading, Reason, Timestamp, Window,
-        decode::{Place, decode},
+        decode::{Place, decode, time_by_place},
     },
 };
 
@@ -82,7 +82,7 @@ fn read(record: &Record<'_>, max_bytes: usize, items: &mut Vec<Item>) {
     let whole = if payload.len() > max_bytes {
         Err(Reason::TooLarge)
     } else {
-        decode(payload, record.timestamp, &ANY_TIME, &mut |place, outcome| {
+        decode(payload, &mut time_by_place(record.timestamp), &ANY_TIME, &mut |place, outcome| {
             let item = match place {
                 Place::Whole => None,
                 Place::Item(index) => Some(index as i32),

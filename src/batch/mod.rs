@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::reading::{
     Reason, Timestamp, Window,
-    decode::{Place, Reject, decode, extract},
+    decode::{Place, Reject, decode, extract, time_by_place},
 };
 
 pub use record::{Header, Record};
@@ -316,7 +316,8 @@ impl Batch {
             return Err(Reject::new(Reason::TooLarge, format!("{length} bytes, {most} at most")));
         }
         let (rows, rejected) = (&mut self.rows, &mut self.rejected);
-        decode(payload, record.timestamp, window, &mut |place, outcome| match outcome {
+        let mut untimed = time_by_place(record.timestamp);
+        decode(payload, &mut untimed, window, &mut |place, outcome| match outcome {
             Ok(reading) => rows.push(Row::new(&reading, index, place)),
             Err(reject) => rejected.push(Rejected { record: index, place, reject }),
         })

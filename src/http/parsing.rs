@@ -74,7 +74,7 @@ pub fn readings<'c>(
     };
     let mut items = Vec::new();
     let mut each = |item: Item<'_>| {
-        let outcome = read(item, || received, window, is_one_document)?;
+        let outcome = read(item, &mut |_, _| Ok(received), window, is_one_document)?;
         items.push(outcome.map_err(|reject| reject.reason));
         Ok(())
     };

@@ -53,26 +53,34 @@ impl Place {
     }
 }
 
+/// Says the time of a reading without a timestamp, or why it has none: asked once for each such reading that is good
+/// otherwise, in the record's order, with its sensor and its place.
+pub type Untimed<'u> = dyn FnMut(i32, Place) -> Result<Timestamp, Reject> + 'u;
+
+/// The record's own time and the reading's place in it in microseconds: readings of one record stay apart.
+pub fn time_by_place(record_time: Timestamp) -> impl FnMut(i32, Place) -> Result<Timestamp, Reject> {
+    move |_, place| Ok(record_time.plus_micros(i64::from(place.index())))
+}
+
 /// What a decoded record calls with: a reading or why it is none, and its JSON as it stands in the record.
 type Each<'s> = dyn FnMut(Place, Result<Reading, Reject>, &[u8]) + 's;
 
 /// Reads a record's value and calls `each` for every reading in it, good or bad, in the record's order.
 ///
-/// `received` is the record's own timestamp, for readings without one. An error means that the record as a whole
+/// `untimed` says the time of readings that have no timestamp. An error means that the record as a whole
 /// counts as one rejected reading: what `each` was called with before does not count.
 pub fn decode(
     payload: &[u8],
-    received: Timestamp,
+    untimed: &mut Untimed<'_>,
     window: &Window,
     each: &mut impl FnMut(Place, Result<Reading, Reject>),
 ) -> Result<(), Reject> {
-    decode_with_text(payload, received, window, &mut |place, outcome, _| each(place, outcome))
+    decode_with_text(payload, untimed, window, &mut |place, outcome, _| each(place, outcome))
 }
 
-/// Reads one reading, `{"sensor_id":…,"value":…,"timestamp":…}`; `received` is asked where it has no timestamp.
-pub fn single(text: &[u8], received: impl FnOnce() -> Timestamp, window: &Window) -> Result<Reading, Reject> {
-    let mut decoder =
-        Decoder { scanner: Scanner::new(utf8(text)?), received: Timestamp::from_micros(0), window };
+/// Reads one reading, `{"sensor_id":…,"value":…,"timestamp":…}`.
+pub fn single(text: &[u8], untimed: &mut Untimed<'_>, window: &Window) -> Result<Reading, Reject> {
+    let mut decoder = Decoder { scanner: Scanner::new(utf8(text)?), untimed, window };
     let mut members = || -> Result<Members, Reject> {
         let token = decoder.scanner.token()?;
         if token != Token::Object {
@@ -85,15 +93,12 @@ pub fn single(text: &[u8], received: impl FnOnce() -> Timestamp, window: &Window
         Ok(members)
     };
     let members = members().map_err(|reject| naming_nul(reject, text))?;
-    if matches!(members.timestamp, None | Some(Ok(None))) {
-        decoder.received = received();
-    }
-    decoder.reading(members, None)
+    decoder.reading(Place::Whole, members, None)
 }
 
 fn decode_with_text(
     payload: &[u8],
-    received: Timestamp,
+    untimed: &mut Untimed<'_>,
     window: &Window,
     each: &mut Each<'_>,
 ) -> Result<(), Reject> {
@@ -101,7 +106,7 @@ fn decode_with_text(
         return Err(Reject::new(Reason::EmptyRecord, "the record has no value"));
     }
     let decoded =
-        utf8(payload).and_then(|text| Decoder { scanner: Scanner::new(text), received, window }.record(each));
+        utf8(payload).and_then(|text| Decoder { scanner: Scanner::new(text), untimed, window }.record(each));
     decoded.map_err(|reject| naming_nul(reject, payload))
 }
 
@@ -119,9 +124,9 @@ fn naming_nul(reject: Reject, payload: &[u8]) -> Reject {
     }
 }
 
-struct Decoder<'a> {
+struct Decoder<'a, 'u> {
     scanner: Scanner<'a>,
-    received: Timestamp,
+    untimed: &'a mut Untimed<'u>,
     window: &'a Window,
 }
 
@@ -145,7 +150,7 @@ enum Data {
     NotAList,
 }
 
-impl<'a> Decoder<'a> {
+impl<'a> Decoder<'a, '_> {
     fn record(&mut self, each: &mut Each<'_>) -> Result<(), Reject> {
         let start = self.scanner.position();
         let outcome = match self.scanner.token()? {
@@ -169,7 +174,7 @@ impl<'a> Decoder<'a> {
         match members.data.take() {
             None => {
                 let text = self.scanner.slice(start, self.scanner.position());
-                each(Place::Whole, self.reading(members, None), text);
+                each(Place::Whole, self.reading(Place::Whole, members, None), text);
                 Ok(())
             }
             Some(_) if members.has_repeated_key => Err(repeated_key()),
@@ -199,11 +204,11 @@ impl<'a> Decoder<'a> {
         let mut is_first = true;
         let mut index = 0;
         while self.scanner.next_item(&mut is_first)? {
-            let start = self.scanner.position();
+            let (start, place) = (self.scanner.position(), Place::Item(index));
             let outcome = match self.scanner.token()? {
                 Token::Object => {
                     let members = self.members(sensor_id, None)?;
-                    self.reading(members, sensor_id)
+                    self.reading(place, members, sensor_id)
                 }
                 token => {
                     self.scanner.skip(token)?;
@@ -211,7 +216,7 @@ impl<'a> Decoder<'a> {
                 }
             };
             let text = self.scanner.slice(start, self.scanner.position());
-            each(Place::Item(index), outcome, text);
+            each(place, outcome, text);
             index += 1;
         }
         Ok(())
@@ -274,7 +279,8 @@ impl<'a> Decoder<'a> {
     }
 
     fn reading(
-        &self,
+        &mut self,
+        place: Place,
         members: Members,
         shared_sensor_id: Option<&Result<i32, Reject>>,
     ) -> Result<Reading, Reject> {
@@ -292,7 +298,12 @@ impl<'a> Decoder<'a> {
         };
         let value =
             members.value.unwrap_or_else(|| Err(Reject::new(Reason::WrongShape, "`value` is missing")))?;
-        let time = members.timestamp.unwrap_or(Ok(None))?.unwrap_or(self.received);
+        let timestamp = members.timestamp.unwrap_or(Ok(None))?;
+        let sensor_id = sensor_id?;
+        let time = match timestamp {
+            Some(time) => time,
+            None => (self.untimed)(sensor_id, place)?,
+        };
         if !self.window.contains(time) {
             let Window { since, until } = self.window;
             return Err(Reject::new(
@@ -300,7 +311,7 @@ impl<'a> Decoder<'a> {
                 format!("{time} is not between {since} and {until}"),
             ));
         }
-        Ok(Reading { sensor_id: sensor_id?, time, value })
+        Ok(Reading { sensor_id, time, value })
     }
 }
 

@@ -129,6 +129,24 @@ async fn bad_readings_in_good_records_are_set_aside_alone() {
 }
 
 #[tokio::test]
+async fn readings_without_a_timestamp_in_one_record_are_stored_each() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
+    database.add_sensors(1).await;
+    let array = r#"[{"sensor_id":1,"value":1},{"sensor_id":1,"value":2},{"sensor_id":1,"value":3}]"#;
+    let list = r#"{"sensor_id":1,"data":[{"value":4},{"value":5}]}"#;
+    let at = |record: &str, time_ms| Record::new(record).timestamp_ms(time_ms);
+    topic.produce([at(array, 1_714_608_000_250), at(list, 1_714_608_000_251)]).await;
+    let _worker = worker(&database, &topic).start();
+    database.stores_all_of(&topic, PATIENCE).await;
+    assert_eq!(database.tally().await, Tally { stored: 5, duplicates: 0, dead_lettered: 0 });
+    let in_order = "SELECT count(*) FROM sensor_data JOIN (VALUES
+            (1, '2024-05-02T00:00:00.25Z'::timestamptz), (2, '2024-05-02T00:00:00.250001Z'),
+            (3, '2024-05-02T00:00:00.250002Z'), (4, '2024-05-02T00:00:00.251Z'), (5, '2024-05-02T00:00:00.251001Z'))
+        AS sent (value, time) USING (value, time)";
+    assert_eq!(database.number(in_order).await, 5, "a place in the record is a microsecond");
+}
+
+#[tokio::test]
 async fn of_transactions_only_committed_ones_count_and_gaps_do_no_harm() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(2).await);
     database.add_sensors(10).await;

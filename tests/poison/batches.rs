@@ -58,9 +58,9 @@ proptest! {
             for (item, outcome) in outcomes {
                 match outcome {
                     Ok(mut reading) => {
-                        // The reference has one time of receipt, and a batch that of each record.
+                        // The reference has one time of receipt, and a batch that of each record and place.
                         if reading.time == RECEIVED {
-                            reading.time = received;
+                            reading.time = received.plus_micros(i64::from(item.unwrap_or(0)));
                         }
                         let recency = (received.micros(), *partition, offset, item.unwrap_or(0));
                         model.entry(*partition).or_default().push((recency, reading));

@@ -50,7 +50,7 @@ fn numbered(items: &[Json], shared: Option<&Result<i32, Reason>>) -> Vec<Outcome
     (0..).zip(items).map(|(index, item)| (Some(index), reading(item, shared))).collect()
 }
 
-/// Where more than one thing is wrong, the shape counts first, then value, timestamp, window and sensor.
+/// Where more than one thing is wrong, the shape counts first, then value, timestamp, sensor and window.
 fn reading(item: &Json, shared: Option<&Result<i32, Reason>>) -> Result<Reading, Reason> {
     let keys = if shared.is_some() { &KEYS[1..3] } else { &KEYS[..3] };
     if !matches!(item, Json::Object(_)) || repeats(item, keys) {
@@ -65,10 +65,11 @@ fn reading(item: &Json, shared: Option<&Result<i32, Reason>>) -> Result<Reading,
         None | Some(Json::Null) => RECEIVED,
         Some(given) => time_of(given).ok_or(Reason::InvalidTimestamp)?,
     };
+    let sensor_id = sensor_id?;
     if !WINDOW.contains(time) {
         return Err(Reason::TimeOutOfWindow);
     }
-    Ok(Reading { sensor_id: sensor_id?, time, value })
+    Ok(Reading { sensor_id, time, value })
 }
 
 fn repeats(object: &Json, keys: &[&str]) -> bool {

@@ -7,7 +7,7 @@ use crate::{
     http::{Api, error::ApiError, fault::FAULTS_MAX, publish::Outbox},
     reading::{
         Reading, Reason, Timestamp, Window,
-        decode::{self, Reject},
+        decode::{self, Reject, Untimed},
     },
 };
 
@@ -74,16 +74,15 @@ pub(super) struct Intake<'a> {
     tally: Tally,
 }
 
-/// Reads an item as the body has it; `received` is asked where it has no timestamp. Of one document, an item that is
-/// no JSON breaks all that follows.
+/// Reads an item as the body has it. Of one document, an item that is no JSON breaks all that follows.
 pub(in crate::http) fn read(
     item: Item<'_>,
-    received: impl FnOnce() -> Timestamp,
+    untimed: &mut Untimed<'_>,
     window: &Window,
     is_one_document: bool,
 ) -> Result<Result<Reading, Reject>, Broken> {
     let read = match item {
-        Item::Text(text) => decode::single(text, received, window),
+        Item::Text(text) => decode::single(text, untimed, window),
         Item::TooLong => {
             let message = format!("the item is longer than {ITEM_MAX_BYTES} bytes");
             Err(Reject::new(Reason::TooLarge, message))
@@ -127,8 +126,8 @@ impl<'a> Intake<'a> {
     /// Takes an item as the body has it.
     pub(super) fn take(&mut self, item: Item<'_>) -> Result<(), Broken> {
         let index = self.items;
-        let received = || self.api.receipt_clock.next(self.received);
-        match read(item, received, &self.window, self.is_one_document)? {
+        let mut untimed = |_, _| Ok(self.api.receipt_clock.next(self.received));
+        match read(item, &mut untimed, &self.window, self.is_one_document)? {
             Ok(reading) => self.fresh.push((index, reading)),
             Err(reject) => self.tally.fail(index, reject.reason.as_str(), reject.detail),
         }

@@ -15,7 +15,7 @@ pub fn extract(payload: &[u8], place: Place) -> Vec<u8> {
         Window { since: Timestamp::from_micros(i64::MIN), until: Timestamp::from_micros(i64::MAX) };
     let mut found = None;
     let batch = std::str::from_utf8(payload).ok().and_then(batch);
-    let _ = decode_with_text(payload, Timestamp::from_micros(0), &everything, &mut |place, _, text| {
+    let _ = decode_with_text(payload, &mut |_, _| Ok(Timestamp::from_micros(0)), &everything, &mut |place, _, text| {
         if place == Place::Item(wanted) {
             found = Some(text.to_vec());
         }

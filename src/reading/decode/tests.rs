@@ -12,7 +12,7 @@ type Outcome = (Option<u32>, Result<(i32, String, f64), Reason>);
 
 fn outcomes(payload: &[u8]) -> Result<Vec<Outcome>, Reason> {
     let mut all = Vec::new();
-    decode(payload, RECEIVED, &window(), &mut |place, outcome| {
+    decode(payload, &mut time_by_place(RECEIVED), &window(), &mut |place, outcome| {
         let item = match place {
             Place::Whole => None,
             Place::Item(index) => Some(index),
@@ -43,7 +43,7 @@ fn the_three_forms() {
     let array = br#"[{"sensor_id":1,"value":1,"timestamp":"2026-11-01"},{"sensor_id":2,"value":3}]"#;
     assert_eq!(
         outcomes(array),
-        Ok(vec![stored(Some(0), 1, time, 1.0), stored(Some(1), 2, &RECEIVED.to_string(), 3.0)])
+        Ok(vec![stored(Some(0), 1, time, 1.0), stored(Some(1), 2, &RECEIVED.plus_micros(1).to_string(), 3.0)])
     );
 }
 
@@ -145,7 +145,7 @@ fn a_reading_can_be_taken_out_of_its_record() {
 
 #[test]
 fn a_reading_alone_is_what_its_record_is() {
-    let read = |text: &str| single(text.as_bytes(), || RECEIVED, &window());
+    let read = |text: &str| single(text.as_bytes(), &mut time_by_place(RECEIVED), &window());
     for text in [
         r#"{"sensor_id":1,"value":"2.5","timestamp":1728743340}"#,
         r#" {"value":1,"sensor_id":1,"unit":["C"]} "#,
@@ -161,7 +161,7 @@ fn a_reading_alone_is_what_its_record_is() {
         "{\"sensor_id\":1,\"value\":1\0}",
     ] {
         let mut decoded = None;
-        let record = decode(text.as_bytes(), RECEIVED, &window(), &mut |_, outcome| decoded = Some(outcome));
+        let record = decode(text.as_bytes(), &mut time_by_place(RECEIVED), &window(), &mut |_, outcome| decoded = Some(outcome));
         let expected = record.and_then(|()| decoded.unwrap());
         match (read(text), expected) {
             // An array is a record, and nothing is one without a value; neither is a reading.
@@ -174,14 +174,51 @@ fn a_reading_alone_is_what_its_record_is() {
             }
         }
     }
-    let asked = std::cell::Cell::new(0);
-    let timed = r#"{"sensor_id":1,"value":1,"timestamp":1728743340}"#;
-    let received = || {
-        asked.set(asked.get() + 1);
-        RECEIVED
+}
+
+#[test]
+fn the_time_of_a_reading_without_one_is_asked_for_once_and_only_where_it_counts() {
+    let record = br#"[{"sensor_id":1,"value":1},{"sensor_id":2,"value":1,"timestamp":1728743340},
+        {"sensor_id":3,"value":"x"},{"value":1},{"sensor_id":3000000000,"value":1},{"sensor_id":6,"value":1}]"#;
+    let (mut asked, mut outcomes) = (Vec::new(), Vec::new());
+    let mut untimed = |sensor_id, place| {
+        asked.push((sensor_id, place));
+        if sensor_id == 6 { Err(Reject::new(Reason::InvalidTimestamp, "none")) } else { Ok(RECEIVED) }
     };
-    single(timed.as_bytes(), received, &window()).unwrap();
-    assert_eq!(asked.get(), 0, "a time of its own");
+    decode(record, &mut untimed, &window(), &mut |_, outcome| {
+        outcomes.push(outcome.map(|reading| reading.sensor_id).map_err(|reject| reject.reason));
+    })
+    .unwrap();
+    assert_eq!(asked, [(1, Place::Item(0)), (6, Place::Item(5))]);
+    assert_eq!(
+        outcomes,
+        [
+            Ok(1),
+            Ok(2),
+            Err(Reason::InvalidValue),
+            Err(Reason::WrongShape),
+            Err(Reason::UnknownSensor),
+            Err(Reason::InvalidTimestamp),
+        ]
+    );
+}
+
+#[test]
+fn readings_of_one_record_without_timestamps_are_told_apart() {
+    let times = |record: &[u8]| {
+        let mut times = Vec::new();
+        decode(record, &mut time_by_place(RECEIVED), &window(), &mut |_, outcome| {
+            times.push(outcome.unwrap().time.micros() - RECEIVED.micros());
+        })
+        .unwrap();
+        times
+    };
+    assert_eq!(
+        times(br#"[{"sensor_id":1,"value":1},{"sensor_id":1,"value":2},{"sensor_id":1,"value":3}]"#),
+        [0, 1, 2]
+    );
+    assert_eq!(times(br#"{"data":[{"value":1},{"value":2}],"sensor_id":1}"#), [0, 1]);
+    assert_eq!(times(br#"{"sensor_id":1,"value":1}"#), [0]);
 }
 
 proptest! {
@@ -192,12 +229,12 @@ proptest! {
             .collect();
         let mut decoded = Vec::new();
         for record in crate::reading::encode::batches(&readings, 500) {
-            decode(record.as_bytes(), RECEIVED, &window(), &mut |_, outcome| decoded.push(outcome.unwrap())).unwrap();
+            decode(record.as_bytes(), &mut time_by_place(RECEIVED), &window(), &mut |_, outcome| decoded.push(outcome.unwrap())).unwrap();
         }
         prop_assert_eq!(&decoded, &readings);
         for reading in &readings {
             let single = crate::reading::encode::single(reading);
-            decode(single.as_bytes(), RECEIVED, &window(), &mut |_, outcome| assert_eq!(outcome.unwrap(), *reading)).unwrap();
+            decode(single.as_bytes(), &mut time_by_place(RECEIVED), &window(), &mut |_, outcome| assert_eq!(outcome.unwrap(), *reading)).unwrap();
         }
     }
 

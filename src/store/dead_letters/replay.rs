@@ -89,6 +89,7 @@ pub struct Replayed {
 struct Letter {
     id: i64,
     offset: i64,
+    item: Option<i32>,
     reason: String,
     detail: String,
     record_time: Option<DateTime<Utc>>,
@@ -159,7 +160,7 @@ async fn lock(
     candidates: &mut Candidates,
 ) -> Result<Vec<Letter>, sqlx::Error> {
     let mut query: QueryBuilder<'_, Postgres> =
-        QueryBuilder::new(r#"SELECT id, "offset", reason, detail, record_time, CASE WHEN reason = ANY ("#);
+        QueryBuilder::new(r#"SELECT id, "offset", item, reason, detail, record_time, CASE WHEN reason = ANY ("#);
     query.push_bind(replayable_reasons());
     query.push(") THEN payload END AS payload FROM dead_letters WHERE id = ANY (");
     query.push_bind(candidates.ids.clone()).push(")");
@@ -231,10 +232,11 @@ impl Letter {
     /// What is against a payload besides the rules of today: a letter stands for one reading, whose time is known.
     fn fault_of(&self, payload: &[u8]) -> Option<Reject> {
         let (mut readings, mut lacks_time) = (0, false);
-        let decoded = decode(payload, NO_TIME, &EVERYTHING, &mut |_, outcome| {
-            readings += 1;
-            lacks_time |= outcome.is_ok_and(|reading| reading.time == NO_TIME);
-        });
+        let mut untimed = |_, _| {
+            lacks_time = true;
+            Ok(NO_TIME)
+        };
+        let decoded = decode(payload, &mut untimed, &EVERYTHING, &mut |_, _| readings += 1);
         let reason = self.reason.parse().unwrap_or(Reason::WrongShape);
         match decoded {
             Err(reject) => Some(reject),
@@ -252,11 +254,13 @@ impl Letter {
     }
 
     fn record<'l>(&self, index: i32, payload: &'l [u8]) -> Record<'l> {
-        let timestamp = self.record_time.map(|time| Timestamp::from_micros(time.timestamp_micros()));
+        // The letter's payload has the reading alone, and its time is that of its place in the record.
+        let place = i64::from(self.item.unwrap_or(0));
+        let record_time = self.record_time.map(|time| Timestamp::from_micros(time.timestamp_micros()));
         Record {
             partition: index,
             offset: self.offset,
-            timestamp: timestamp.unwrap_or(NO_TIME),
+            timestamp: record_time.map_or(NO_TIME, |time| time.plus_micros(place)),
             key: None,
             payload: Some(payload),
             headers: vec![],
@@ -322,6 +326,7 @@ mod tests {
         Letter {
             id: 1,
             offset: 5,
+            item: None,
             reason: "unknown_sensor".to_owned(),
             detail: "there is no sensor 7".to_owned(),
             record_time,
