@@ -15,11 +15,16 @@ pub fn extract(payload: &[u8], place: Place) -> Vec<u8> {
         Window { since: Timestamp::from_micros(i64::MIN), until: Timestamp::from_micros(i64::MAX) };
     let mut found = None;
     let batch = std::str::from_utf8(payload).ok().and_then(batch);
-    let _ = decode_with_text(payload, &mut |_, _| Ok(Timestamp::from_micros(0)), &everything, &mut |place, _, text| {
-        if place == Place::Item(wanted) {
-            found = Some(text.to_vec());
-        }
-    });
+    let _ = decode_with_text(
+        payload,
+        &mut |_, _| Ok(Timestamp::from_micros(0)),
+        &everything,
+        &mut |place, _, text| {
+            if place == Place::Item(wanted) {
+                found = Some(text.to_vec());
+            }
+        },
+    );
     match (found, batch) {
         (Some(item), Some(Batch { sensor_id: Some(id) })) => {
             [b"{\"sensor_id\":", id, b",\"data\":[", &item, b"]}"].concat()

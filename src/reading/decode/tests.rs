@@ -43,7 +43,10 @@ fn the_three_forms() {
     let array = br#"[{"sensor_id":1,"value":1,"timestamp":"2026-11-01"},{"sensor_id":2,"value":3}]"#;
     assert_eq!(
         outcomes(array),
-        Ok(vec![stored(Some(0), 1, time, 1.0), stored(Some(1), 2, &RECEIVED.plus_micros(1).to_string(), 3.0)])
+        Ok(vec![
+            stored(Some(0), 1, time, 1.0),
+            stored(Some(1), 2, &RECEIVED.plus_micros(1).to_string(), 3.0)
+        ])
     );
 }
 
@@ -161,7 +164,9 @@ fn a_reading_alone_is_what_its_record_is() {
         "{\"sensor_id\":1,\"value\":1\0}",
     ] {
         let mut decoded = None;
-        let record = decode(text.as_bytes(), &mut time_by_place(RECEIVED), &window(), &mut |_, outcome| decoded = Some(outcome));
+        let record = decode(text.as_bytes(), &mut time_by_place(RECEIVED), &window(), &mut |_, outcome| {
+            decoded = Some(outcome)
+        });
         let expected = record.and_then(|()| decoded.unwrap());
         match (read(text), expected) {
             // An array is a record, and nothing is one without a value; neither is a reading.

@@ -159,8 +159,9 @@ async fn lock(
     portion: &Portion,
     candidates: &mut Candidates,
 ) -> Result<Vec<Letter>, sqlx::Error> {
-    let mut query: QueryBuilder<'_, Postgres> =
-        QueryBuilder::new(r#"SELECT id, "offset", item, reason, detail, record_time, CASE WHEN reason = ANY ("#);
+    let mut query: QueryBuilder<'_, Postgres> = QueryBuilder::new(
+        r#"SELECT id, "offset", item, reason, detail, record_time, CASE WHEN reason = ANY ("#,
+    );
     query.push_bind(replayable_reasons());
     query.push(") THEN payload END AS payload FROM dead_letters WHERE id = ANY (");
     query.push_bind(candidates.ids.clone()).push(")");
