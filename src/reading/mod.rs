@@ -3,6 +3,7 @@
 //! ```text
 //! bytes of a record ── decode ──> Reading | Reject        (topic format, `decode`)
 //! text of a field   ── timestamp, value ──> Timestamp, f64 (the lax forms that HTTP shares)
+//! reading without one ── untimed ──> Timestamp              (from its record's, a function of the log)
 //! Reading           ── encode ──> bytes of a record        (what the api and `seed` publish)
 //! ```
 
@@ -11,6 +12,7 @@ pub mod decode;
 pub mod encode;
 mod json;
 mod timestamp;
+pub mod untimed;
 mod value;
 
 pub use acceptance::Acceptance;
