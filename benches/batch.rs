@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use sensorpipe::{
     batch::{Batch, distinct, sort_for_chunks},
-    reading::{OnDuplicate, Window},
+    reading::{OnDuplicate, Window, untimed::GivenTimes},
 };
 
 mod records;
@@ -41,8 +41,9 @@ fn benchmark(criterion: &mut Criterion) {
 
 fn fill(batch: &mut Batch, payloads: &[String], window: &Window) {
     batch.clear();
+    let mut given = GivenTimes::default();
     for (offset, payload) in (0..).zip(payloads) {
-        batch.push(&records::record(payload, offset), offset, window);
+        batch.push(&records::record(payload, offset), offset, window, &mut given);
     }
 }
 

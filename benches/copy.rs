@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use sensorpipe::store::encode_rows;
+use sensorpipe::{reading::untimed::GivenTimes, store::encode_rows};
 
 mod records;
 
@@ -16,8 +16,9 @@ fn benchmark(criterion: &mut Criterion) {
     for per_record in records::PER_RECORD {
         let window = records::window();
         let mut batch = records::batch();
+        let mut given = GivenTimes::default();
         for (offset, payload) in (0..).zip(&records::payloads(per_record)) {
-            batch.push(&records::record(payload, offset), offset, &window);
+            batch.push(&records::record(payload, offset), offset, &window, &mut given);
         }
         let mut message = Vec::new();
         group.bench_function(BenchmarkId::from_parameter(format!("{per_record} per record")), |bencher| {

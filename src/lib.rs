@@ -30,6 +30,7 @@
 //! - A batch's readings, dead letters, counts and offsets commit in one transaction, or none of them does.
 //! - An offset moves only by compare-and-set in that transaction; Kafka's own offsets are advisory.
 //! - Every reading meets exactly one fate: stored, duplicate, or dead-lettered with a [`reading::Reason`].
+//! - The time of a reading without a timestamp is a function of the log: [`reading::untimed`].
 //! - What contradicts the log stands still until a person moves it; each such move is recorded as it commits.
 //! - The loop that owns a consumer's state is the only one that changes it.
 

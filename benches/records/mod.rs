@@ -36,7 +36,7 @@ pub(crate) fn record(payload: &str, offset: i64) -> Record<'_> {
     Record {
         partition: 0,
         offset,
-        timestamp: NOW,
+        timestamp: Some(NOW),
         key: Some(b"1"),
         payload: Some(payload.as_bytes()),
         headers: Vec::new(),

@@ -16,10 +16,7 @@ use crate::{
     batch::Record,
     config::{AfterRestoreConfig, DatabaseConfig, KafkaConfig, KafkaSettings},
     kafka::{Range, TopicLog, read_ranges},
-    reading::{
-        Timestamp, Window,
-        decode::{decode, time_by_place},
-    },
+    reading::{Timestamp, Window, decode::decode},
     store::{offset_moves::KeptOffset, sensors::SensorSequence},
 };
 
@@ -97,8 +94,8 @@ async fn ids_above(
         Window { since: Timestamp::from_micros(i64::MIN), until: Timestamp::from_micros(i64::MAX) };
     let note_ids = move |ids: &mut BTreeSet<i32>, record: &Record<'_>| {
         // A record that breaks off is a dead letter as a whole; what was read of it does no harm here.
-        let payload = record.payload.unwrap_or_default();
-        let _ = decode(payload, &mut time_by_place(record.timestamp), &any_time, &mut |_, reading| {
+        let untimed = &mut |_, _| Ok(Timestamp::from_micros(0));
+        let _ = decode(record.payload.unwrap_or_default(), untimed, &any_time, &mut |_, reading| {
             ids.extend(reading.ok().map(|reading| reading.sensor_id).filter(|id| i64::from(*id) > last_id));
         });
     };

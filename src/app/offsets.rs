@@ -1,5 +1,6 @@
 //! The `offsets` commands: where each partition stands, and how to go on where it cannot.
 
+mod given;
 mod listing;
 pub(super) mod plan;
 
@@ -129,10 +130,15 @@ impl Desk {
             println!("nothing to move");
             return Ok(());
         }
+        let given =
+            tokio::time::timeout(LOCKED_TIMEOUT, given::before(&self.kafka, &self.settings, &moves, &log))
+                .await
+                .context("Kafka does not give the records before the new offsets; nothing was moved")??;
+        let moves: Vec<_> = moves.into_iter().zip(given).collect();
         if !dry_run {
             locked.move_all(kind, &moves, note).await?;
         }
-        for Move { from, to_offset } in &moves {
+        for (Move { from, to_offset }, _) in &moves {
             let distance = to_offset - from.next_offset;
             let meaning = match kind {
                 MoveKind::Gap => format!("{distance} offsets given up"),

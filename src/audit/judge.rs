@@ -123,7 +123,7 @@ fn since(now: Tally, then: Tally) -> Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::Point;
+    use crate::{audit::Point, reading::untimed::GivenTimes};
 
     /// 100 readings before a checkpoint, and 60 + 10 + 5 after it.
     struct Case {
@@ -144,6 +144,7 @@ mod tests {
                     first_offset: 0,
                     next_offset: 99,
                     tally,
+                    given_times: GivenTimes::default(),
                 },
                 counted: Fates { readings: 75, rows: 70, letters: 5, ..Fates::default() },
                 letters: LetterBooks { counted: 5, kept: 5, removed: 0 },

@@ -22,7 +22,7 @@ mod table;
 pub use chunk::{ChunkBuilder, Item, LogChunk};
 pub use fates::{Example, Fates, Finding, Whereabouts};
 pub use judge::{Evidence, Judged, LetterBooks, judge, judge_overwritten, judge_table};
-pub use plan::{Books, Checkpoint, Obstacle, Plan, Point, Resume, plan};
+pub use plan::{Books, Checkpoint, KnownTimes, Obstacle, Plan, Point, Resume, known_times, plan};
 pub use remark::{Difference, Note};
 pub use report::{Audited, PartitionReport, Report, TableReport};
 pub use summary::{Outcome, Summary, Sums, WholeTopic};

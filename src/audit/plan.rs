@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::{batch::Tally, kafka::Watermarks};
+use crate::{batch::Tally, kafka::Watermarks, reading::untimed::GivenTimes};
 
 /// A row of `ingest_offsets`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Books {
     pub next_offset: i64,
     /// Fates of all readings so far.
     pub tally: Tally,
+    /// The times that readings without a timestamp were given last.
+    pub given_times: GivenTimes,
 }
 
 /// A row of `audit_checkpoints`.
@@ -33,6 +35,8 @@ pub struct Checkpoint {
     pub starts_anew: bool,
     /// When it was kept.
     pub kept_at: DateTime<Utc>,
+    /// The times that readings without a timestamp were given last; none where that was not kept.
+    pub given_times: Option<GivenTimes>,
 }
 
 /// Cumulative counts at an offset.
@@ -55,6 +59,17 @@ pub struct Resume {
     pub point: Point,
     /// When they were read.
     pub taken_at: DateTime<Utc>,
+    /// The times that readings without a timestamp were given last.
+    pub given_times: GivenTimes,
+}
+
+/// The times that readings without a timestamp were given last, where that is known: from there on their times are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownTimes {
+    /// The first offset that has no part in them.
+    pub offset: i64,
+    /// The times.
+    pub given: GivenTimes,
 }
 
 /// What is audited of a partition.
@@ -82,6 +97,38 @@ pub enum Obstacle {
     RecordsExpired,
     /// The topic has no such partition.
     NoSuchPartition,
+}
+
+/// Where on the way through a plan the times that readings were given are known first; none where they never are.
+///
+/// They are where ingestion or an audit began, and at a checkpoint. Where retention has taken the records before, they
+/// may not be.
+pub fn known_times(
+    plan: &Plan,
+    books: &Books,
+    checkpoints: &[Checkpoint],
+    resume: Option<&Resume>,
+) -> Option<KnownTimes> {
+    let known_at = |offset: i64| {
+        if let Some(resume) = resume.filter(|_| plan.is_resumed) {
+            return Some(resume.given_times.clone());
+        }
+        let is_there = |kept: &&Checkpoint| {
+            kept.partition == books.partition
+                && kept.topic_id == books.topic_id
+                && kept.point.offset == offset
+        };
+        match checkpoints.iter().find(is_there) {
+            Some(Checkpoint { given_times: Some(given), .. }) => Some(given.clone()),
+            // Whoever moved the offset here had none.
+            Some(Checkpoint { starts_anew: true, .. }) => Some(GivenTimes::default()),
+            _ => (offset == books.first_offset).then(GivenTimes::default),
+        }
+    };
+    [Some(plan.from), plan.counted_from.map(|point| point.offset)]
+        .into_iter()
+        .flatten()
+        .find_map(|offset| Some(KnownTimes { offset, given: known_at(offset)? }))
 }
 
 /// Decides what is audited. `log` is the partition's range as Kafka tells it after the books were read.
@@ -132,6 +179,7 @@ pub fn plan(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reading::{Timestamp, decode::Place};
 
     fn tally(stored: i64) -> Tally {
         Tally { stored, ..Tally::default() }
@@ -139,13 +187,56 @@ mod tests {
 
     fn books(next_offset: i64) -> Books {
         let topic_id = "t".to_owned();
-        Books { partition: 0, topic_id, first_offset: 10, next_offset, tally: tally(next_offset) }
+        let given_times = GivenTimes::default();
+        Books {
+            partition: 0,
+            topic_id,
+            first_offset: 10,
+            next_offset,
+            tally: tally(next_offset),
+            given_times,
+        }
     }
 
     fn kept(offset: i64, stored: i64, starts_anew: bool, second: i64) -> Checkpoint {
         let point = Point { offset, tally: tally(stored), letters_removed: 0 };
         let kept_at = DateTime::from_timestamp(second, 0).unwrap();
-        Checkpoint { partition: 0, topic_id: "t".to_owned(), point, starts_anew, kept_at }
+        let given_times = Some(given(offset));
+        Checkpoint { partition: 0, topic_id: "t".to_owned(), point, starts_anew, kept_at, given_times }
+    }
+
+    /// As different as the offsets.
+    fn given(offset: i64) -> GivenTimes {
+        let mut given = GivenTimes::default();
+        let time = given.of_record(Some(Timestamp::from_millis(0)))(offset as i32, Place::Whole);
+        assert!(time.is_ok());
+        given
+    }
+
+    fn known(checkpoints: &[Checkpoint], low: i64, resume: Option<&Resume>) -> Option<(i64, GivenTimes)> {
+        let log = Watermarks { low, high: 200 };
+        let plan = plan(&books(100), checkpoints, resume, "t", Some(log)).unwrap();
+        known_times(&plan, &books(100), checkpoints, resume).map(|known| (known.offset, known.given))
+    }
+
+    #[test]
+    fn given_times_are_known_where_something_began_and_at_checkpoints() {
+        let checkpoints = [kept(40, 30, false, 1), kept(60, 50, false, 2)];
+        assert_eq!(known(&checkpoints, 0, None), Some((10, GivenTimes::default())));
+        assert_eq!(known(&checkpoints, 20, None), Some((40, given(40))), "not at the log's start");
+        assert_eq!(known(&checkpoints, 40, None), Some((40, given(40))));
+        assert_eq!(known(&checkpoints, 61, None), None);
+        let of_earlier_version = |checkpoint| Checkpoint { given_times: None, ..checkpoint };
+        assert_eq!(known(&[of_earlier_version(kept(40, 30, false, 1))], 20, None), None);
+        let by_hand = [of_earlier_version(kept(40, 30, true, 1))];
+        assert_eq!(known(&by_hand, 0, None), Some((40, GivenTimes::default())));
+        let resume = Resume {
+            topic_id: "t".to_owned(),
+            point: Point { offset: 80, ..Point::default() },
+            taken_at: DateTime::from_timestamp(5, 0).unwrap(),
+            given_times: given(80),
+        };
+        assert_eq!(known(&checkpoints, 0, Some(&resume)), Some((80, given(80))));
     }
 
     fn planned(checkpoints: &[Checkpoint], low: i64) -> (i64, Option<(i64, i64)>) {
@@ -179,6 +270,7 @@ mod tests {
             topic_id: "t".to_owned(),
             point: Point { offset, tally: tally(70), letters_removed: 2 },
             taken_at: DateTime::from_timestamp(second, 0).unwrap(),
+            given_times: GivenTimes::default(),
         };
         let log = Watermarks { low: 50, high: 200 };
         let from = |checkpoints: &[Checkpoint], resume| {

@@ -1,16 +1,21 @@
 //! A batch: what one transaction will hold. Pure: no I/O, no clock; knows neither Kafka's client nor SQL.
 
+mod dead_letter;
 mod record;
 mod rows;
 mod tally;
 
-use std::collections::BTreeSet;
+use std::{cell::Cell, collections::BTreeSet};
 
 use crate::reading::{
     Reason, Timestamp, Window,
-    decode::{Place, Reject, decode, extract, time_by_place},
+    decode::{Place, Reject, decode, extract},
+    untimed::GivenTimes,
 };
 
+use dead_letter::lacks_timestamp;
+
+pub use dead_letter::{DeadLetter, Rejected};
 pub use record::{Header, Record};
 pub use rows::{Row, distinct, sort_for_chunks};
 pub use tally::{PartitionTally, Tally};
@@ -47,8 +52,8 @@ pub struct Span {
 /// The first record that a batch holds of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Oldest {
-    /// The record's timestamp.
-    pub appended: Timestamp,
+    /// The record's timestamp; none where it has none.
+    pub appended: Option<Timestamp>,
     /// The time of its first reading; none where it has no good one.
     pub event: Option<Timestamp>,
 }
@@ -64,49 +69,6 @@ pub struct Origin<'a> {
     pub headers: &'a [Header],
 }
 
-/// A reading, or a record, that can never be stored.
-#[derive(Clone, Debug)]
-pub struct Rejected {
-    record: u32,
-    place: Place,
-    reject: Reject,
-}
-
-impl Rejected {
-    /// Why.
-    pub fn reason(&self) -> Reason {
-        self.reject.reason
-    }
-
-    /// Why, for people. Without NUL, which Postgres has no place for.
-    pub fn detail(&self) -> String {
-        self.reject.detail.replace('\0', "\u{fffd}")
-    }
-}
-
-/// All that `dead_letters` keeps of a rejected reading.
-#[derive(Clone, Debug)]
-pub struct DeadLetter {
-    /// Partition of the record.
-    pub partition: i32,
-    /// Offset of the record.
-    pub offset: i64,
-    /// Index of the reading in the record; none where the record as a whole counts.
-    pub item: Option<i32>,
-    /// Why.
-    pub reason: Reason,
-    /// Why, for people.
-    pub detail: String,
-    /// The record's own timestamp.
-    pub record_time: Timestamp,
-    /// The record's key.
-    pub key: Option<Vec<u8>>,
-    /// A record that holds just this reading, in the topic's format where it has one.
-    pub payload: Option<Vec<u8>>,
-    /// The record's headers.
-    pub headers: Vec<Header>,
-}
-
 /// Records of some partitions, decoded.
 #[derive(Debug)]
 pub struct Batch {
@@ -118,6 +80,8 @@ pub struct Batch {
     spans: Vec<Span>,
     /// By partition; those that hold nothing but control records have none.
     oldest: Vec<(i32, Oldest)>,
+    /// By partition, what is stored beside the offset.
+    given_times: Vec<(i32, Vec<u8>)>,
 }
 
 /// Where a record came from and where its bytes are, in case a reading of it must be dead-lettered.
@@ -125,7 +89,9 @@ pub struct Batch {
 struct Kept {
     partition: i32,
     offset: i64,
-    timestamp: Timestamp,
+    timestamp: Option<Timestamp>,
+    /// Whether some of its readings have no timestamp and were given a time.
+    has_untimed: bool,
     start: usize,
     key: Option<u32>,
     payload: Option<u32>,
@@ -143,23 +109,26 @@ impl Batch {
             bytes: vec![],
             spans: vec![],
             oldest: vec![],
+            given_times: vec![],
         }
     }
 
-    /// Takes in a record. `position` is where the partition stood before it: the offset that is stored by then.
-    pub fn push(&mut self, record: &Record<'_>, position: i64, window: &Window) {
+    /// Takes in a record. `position` is where the partition stood before it: the offset that is stored by then; `given`
+    /// goes on from there.
+    pub fn push(&mut self, record: &Record<'_>, position: i64, window: &Window, given: &mut GivenTimes) {
         let index = self.records.len() as u32;
         let (rows, rejected) = (self.rows.len(), self.rejected.len());
-        if let Err(reject) = self.decode(record, index, window) {
+        let (decoded, has_untimed) = self.decode(record, index, window, given);
+        if let Err(reject) = decoded {
             self.rows.truncate(rows);
             self.rejected.truncate(rejected);
-            self.rejected.push(Rejected { record: index, place: Place::Whole, reject });
+            self.rejected.push(Rejected { record: index, place: Place::Whole, reject, time: None });
         }
         if self.oldest(record.partition).is_none() {
             let event = self.rows.get(rows).map(|row| Timestamp::from_postgres_micros(row.time));
             self.oldest.push((record.partition, Oldest { appended: record.timestamp, event }));
         }
-        self.keep(record);
+        self.keep(record, has_untimed);
         self.advance(record.partition, position, offset_after(record.offset));
     }
 
@@ -175,6 +144,17 @@ impl Batch {
             }
             None => self.spans.push(Span { partition, expected: position, next }),
         }
+    }
+
+    /// Notes what is to be stored beside each partition's offset: the times given up to there.
+    pub fn note_given_times<'g>(&mut self, given: impl Fn(i32) -> Option<&'g GivenTimes>) {
+        let bytes = |span: &Span| Some((span.partition, given(span.partition)?.to_bytes(span.next)));
+        self.given_times = self.spans.iter().filter_map(bytes).collect();
+    }
+
+    /// What is stored beside a partition's offset.
+    pub fn given_times(&self, partition: i32) -> Option<&[u8]> {
+        self.given_times.iter().find(|(of, _)| *of == partition).map(|(_, bytes)| bytes.as_slice())
     }
 
     /// Forgets all that came from these partitions.
@@ -199,6 +179,7 @@ impl Batch {
         self.bytes.clear();
         self.spans.clear();
         self.oldest.clear();
+        self.given_times.clear();
     }
 
     /// Whether there is nothing to commit.
@@ -275,24 +256,28 @@ impl Batch {
         self.records[rejected.record as usize].partition
     }
 
-    /// Who of two readings for the same sensor and time is the later one: by its record's timestamp, then
-    /// partition, offset and place.
-    pub fn recency(&self, row: &Row) -> (Timestamp, i32, i64, u32) {
+    /// Who of two readings for the same sensor and time is the later one: by partition, offset and place. Of one
+    /// partition that is the log's order, as between batches, so that it does not matter where a batch ends.
+    pub fn recency(&self, row: &Row) -> (i32, i64, u32) {
         let record = &self.records[row.record as usize];
-        (record.timestamp, record.partition, record.offset, row.place.index())
+        (record.partition, record.offset, row.place.index())
     }
 
     /// A row that turned out to be one that can never be stored.
     pub fn reject_row(&self, row: &Row, reject: Reject) -> Rejected {
-        Rejected { record: row.record, place: row.place, reject }
+        let time = Some(Timestamp::from_postgres_micros(row.time));
+        Rejected { record: row.record, place: row.place, reject, time }
     }
 
-    /// What `dead_letters` keeps of a rejected reading.
+    /// What `dead_letters` keeps of a rejected reading. A reading without a timestamp keeps the time that it was given,
+    /// so that a replay stores it there.
     pub fn dead_letter(&self, rejected: &Rejected) -> DeadLetter {
         let record = &self.records[rejected.record as usize];
         let key_end = record.start + record.key.unwrap_or(0) as usize;
         let key = record.key.map(|_| self.bytes[record.start..key_end].to_vec());
         let payload = record.payload.map(|length| &self.bytes[key_end..key_end + length as usize]);
+        let payload = payload.map(|payload| extract(payload, rejected.place));
+        let is_untimed = || record.has_untimed && payload.as_deref().is_some_and(lacks_timestamp);
         DeadLetter {
             partition: record.partition,
             offset: record.offset,
@@ -303,27 +288,49 @@ impl Batch {
             reason: rejected.reject.reason,
             detail: rejected.detail(),
             record_time: record.timestamp,
+            reading_time: rejected.time.filter(|_| is_untimed()),
             key,
-            payload: payload.map(|payload| extract(payload, rejected.place)),
+            payload,
             headers: record.headers.as_deref().unwrap_or_default().to_vec(),
         }
     }
 
-    fn decode(&mut self, record: &Record<'_>, index: u32, window: &Window) -> Result<(), Reject> {
+    /// Also whether a reading was given its time.
+    fn decode(
+        &mut self,
+        record: &Record<'_>,
+        index: u32,
+        window: &Window,
+        given: &mut GivenTimes,
+    ) -> (Result<(), Reject>, bool) {
+        let mut time_of = given.of_record(record.timestamp);
         let payload = record.payload.unwrap_or_default();
         if payload.len() > self.limits.max_record_bytes {
             let (length, most) = (payload.len(), self.limits.max_record_bytes);
-            return Err(Reject::new(Reason::TooLarge, format!("{length} bytes, {most} at most")));
+            let reject = Reject::new(Reason::TooLarge, format!("{length} bytes, {most} at most"));
+            return (Err(reject), false);
         }
         let (rows, rejected) = (&mut self.rows, &mut self.rejected);
-        let mut untimed = time_by_place(record.timestamp);
-        decode(payload, &mut untimed, window, &mut |place, outcome| match outcome {
-            Ok(reading) => rows.push(Row::new(&reading, index, place)),
-            Err(reject) => rejected.push(Rejected { record: index, place, reject }),
-        })
+        // Of the reading that is being decoded.
+        let given_time = Cell::new(None);
+        let mut has_untimed = false;
+        let mut untimed = |sensor_id, place| {
+            let time = time_of(sensor_id, place)?;
+            has_untimed = true;
+            given_time.set(Some(time));
+            Ok(time)
+        };
+        let decoded = decode(payload, &mut untimed, window, &mut |place, outcome| {
+            let time = given_time.take();
+            match outcome {
+                Ok(reading) => rows.push(Row::new(&reading, index, place)),
+                Err(reject) => rejected.push(Rejected { record: index, place, reject, time }),
+            }
+        });
+        (decoded, has_untimed)
     }
 
-    fn keep(&mut self, record: &Record<'_>) {
+    fn keep(&mut self, record: &Record<'_>, has_untimed: bool) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(record.key.unwrap_or_default());
         self.bytes.extend_from_slice(record.payload.unwrap_or_default());
@@ -331,6 +338,7 @@ impl Batch {
             partition: record.partition,
             offset: record.offset,
             timestamp: record.timestamp,
+            has_untimed,
             start,
             key: record.key.map(|key| key.len() as u32),
             payload: record.payload.map(|payload| payload.len() as u32),

@@ -12,8 +12,8 @@ pub struct Record<'a> {
     pub partition: i32,
     /// Its offset there.
     pub offset: i64,
-    /// When it was made or appended, as the topic is configured; the time of reading it where the log has none.
-    pub timestamp: Timestamp,
+    /// When it was made or appended, as the topic is configured; none where the log has -1 for it.
+    pub timestamp: Option<Timestamp>,
     /// Key, the sensor's id by contract.
     pub key: Option<&'a [u8]>,
     /// Value.

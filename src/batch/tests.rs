@@ -18,11 +18,16 @@ fn record(partition: i32, offset: i64, payload: &str) -> Record<'_> {
     Record {
         partition,
         offset,
-        timestamp: NOW,
+        timestamp: Some(NOW),
         key: Some(b"1"),
         payload: Some(payload.as_bytes()),
         headers: vec![("traceparent".to_owned(), Some(b"00".to_vec()))],
     }
+}
+
+/// Of a partition where no times were given.
+fn push(batch: &mut Batch, record: &Record<'_>, position: i64) {
+    batch.push(record, position, &window(), &mut GivenTimes::default());
 }
 
 #[test]
@@ -35,9 +40,9 @@ fn the_offset_after_a_record() {
 fn a_span_runs_from_the_position_before_the_first_record_over_gaps() {
     let mut batch = Batch::new(limits());
     assert!(batch.is_empty());
-    batch.push(&record(3, 12, r#"{"sensor_id":1,"value":1}"#), 10, &window());
-    batch.push(&record(3, 20, r#"{"sensor_id":1,"value":2}"#), 13, &window());
-    batch.push(&record(5, 0, "[]"), 0, &window());
+    push(&mut batch, &record(3, 12, r#"{"sensor_id":1,"value":1}"#), 10);
+    push(&mut batch, &record(3, 20, r#"{"sensor_id":1,"value":2}"#), 13);
+    push(&mut batch, &record(5, 0, "[]"), 0);
     batch.advance(3, 21, 25);
     assert_eq!(
         batch.spans(),
@@ -49,7 +54,7 @@ fn a_span_runs_from_the_position_before_the_first_record_over_gaps() {
 #[test]
 fn a_record_that_breaks_off_leaves_one_dead_letter_and_no_row() {
     let mut batch = Batch::new(limits());
-    batch.push(&record(0, 0, r#"[{"sensor_id":1,"value":1},{"sensor_id":1,"value":"x"},{"#), 0, &window());
+    push(&mut batch, &record(0, 0, r#"[{"sensor_id":1,"value":1},{"sensor_id":1,"value":"x"},{"#), 0);
     assert!(batch.rows().is_empty());
     let [rejected] = batch.rejected() else { panic!("one dead letter") };
     let letter = batch.dead_letter(rejected);
@@ -62,7 +67,7 @@ fn a_record_that_breaks_off_leaves_one_dead_letter_and_no_row() {
 #[test]
 fn a_dead_letter_holds_its_reading_alone() {
     let mut batch = Batch::new(limits());
-    batch.push(&record(0, 7, r#"{"sensor_id":4,"data":[{"value":1},{"value":"x"}]}"#), 0, &window());
+    push(&mut batch, &record(0, 7, r#"{"sensor_id":4,"data":[{"value":1},{"value":"x"}]}"#), 0);
     let letter = batch.dead_letter(&batch.rejected()[0]);
     assert_eq!((letter.offset, letter.item, letter.reason), (7, Some(1), Reason::InvalidValue));
     assert_eq!(letter.payload.as_deref(), Some(&br#"{"sensor_id":4,"data":[{"value":"x"}]}"#[..]));
@@ -76,9 +81,9 @@ fn a_dead_letter_holds_its_reading_alone() {
 #[test]
 fn a_record_without_a_value_or_too_large_counts_as_one() {
     let mut batch = Batch::new(limits());
-    batch.push(&Record { payload: None, key: None, ..record(0, 0, "") }, 0, &window());
+    push(&mut batch, &Record { payload: None, key: None, ..record(0, 0, "") }, 0);
     let large = format!(r#"{{"sensor_id":1,"value":1,"note":"{}"}}"#, "x".repeat(1_000));
-    batch.push(&record(0, 1, &large), 1, &window());
+    push(&mut batch, &record(0, 1, &large), 1);
     let reasons: Vec<_> =
         batch.rejected().iter().map(|rejected| batch.dead_letter(rejected).reason).collect();
     assert_eq!(reasons, [Reason::EmptyRecord, Reason::TooLarge]);
@@ -89,8 +94,8 @@ fn a_record_without_a_value_or_too_large_counts_as_one() {
 fn discard_takes_everything_of_a_partition() {
     let mut batch = Batch::new(limits());
     for partition in 0..3 {
-        batch.push(&record(partition, 0, r#"{"sensor_id":1,"value":1}"#), 0, &window());
-        batch.push(&record(partition, 1, "x"), 1, &window());
+        push(&mut batch, &record(partition, 0, r#"{"sensor_id":1,"value":1}"#), 0);
+        push(&mut batch, &record(partition, 1, "x"), 1);
     }
     batch.discard(&BTreeSet::from([0, 2]));
     assert_eq!(batch.spans(), [Span { partition: 1, expected: 0, next: 2 }]);
@@ -101,9 +106,9 @@ fn discard_takes_everything_of_a_partition() {
 #[test]
 fn bounds_fill_a_batch() {
     let mut batch = Batch::new(Limits { max_readings: 2, ..limits() });
-    batch.push(&record(0, 0, r#"{"sensor_id":1,"value":1}"#), 0, &window());
+    push(&mut batch, &record(0, 0, r#"{"sensor_id":1,"value":1}"#), 0);
     assert!(!batch.is_full());
-    batch.push(&record(0, 1, "x"), 1, &window());
+    push(&mut batch, &record(0, 1, "x"), 1);
     assert!(batch.is_full());
     batch.clear();
     assert!(batch.is_empty() && !batch.is_full());
@@ -122,7 +127,7 @@ proptest! {
             let time = Timestamp::from_micros(1_700_000_000_000_000 + week * CHUNK_MICROS);
             let payload = format!(r#"{{"sensor_id":{sensor_id},"value":{offset},"timestamp":"{time}"}}"#);
             let position = batch.spans().iter().find(|span| span.partition == *partition).map_or(0, |span| span.next);
-            batch.push(&record(*partition, offset as i64, &payload), position, &window());
+            push(&mut batch, &record(*partition, offset as i64, &payload), position);
         }
         let mut rows = batch.rows().to_vec();
         sort_for_chunks(&mut rows, CHUNK_MICROS);
@@ -146,9 +151,72 @@ fn a_batch_that_lost_all_its_partitions_takes_records_again() {
     let mut batch = Batch::new(limits());
     let mut offset = 0;
     while !batch.is_full() {
-        batch.push(&record(3, offset, &" ".repeat(900)), offset, &window());
+        push(&mut batch, &record(3, offset, &" ".repeat(900)), offset);
         offset += 1;
     }
     batch.discard(&BTreeSet::from([3]));
     assert!(batch.is_empty() && !batch.is_full());
+}
+
+#[test]
+fn a_dead_letter_keeps_the_time_that_its_reading_was_given() {
+    let mut batch = Batch::new(limits());
+    let mut given = GivenTimes::default();
+    let payload = r#"[{"sensor_id":4,"value":1},{"sensor_id":4,"value":2,"timestamp":1700000000},{"sensor_id":4,"value":3},{"sensor_id":4,"value":"x"}]"#;
+    batch.push(&record(0, 0, payload), 0, &window(), &mut given);
+    batch.push(&record(0, 1, r#"{"sensor_id":4,"value":4}"#), 1, &window(), &mut given);
+    let late = Some(NOW.plus_micros(1_000));
+    batch.push(
+        &Record { timestamp: late, ..record(0, 2, r#"{"sensor_id":4,"value":5}"#) },
+        2,
+        &window(),
+        &mut given,
+    );
+    let unknown = |row| batch.reject_row(row, Reject::new(Reason::UnknownSensor, "sensor 4"));
+    let letters = batch.rows().iter().map(unknown).chain(batch.rejected().iter().cloned());
+    let times = |letter: DeadLetter| (letter.record_time, letter.reading_time);
+    let found: Vec<_> = letters.map(|rejected| times(batch.dead_letter(&rejected))).collect();
+    let at = |micros| (Some(NOW), Some(NOW.plus_micros(micros)));
+    assert_eq!(found, [at(0), (Some(NOW), None), at(2), (Some(NOW), None), at(3), (late, late)]);
+}
+
+#[test]
+fn without_a_timestamp_of_either_a_reading_is_set_aside() {
+    let mut batch = Batch::new(limits());
+    let payload = r#"[{"sensor_id":4,"value":1},{"sensor_id":4,"value":2,"timestamp":1700000000}]"#;
+    push(&mut batch, &Record { timestamp: None, ..record(0, 0, payload) }, 0);
+    let [rejected] = batch.rejected() else { panic!("one dead letter") };
+    let letter = batch.dead_letter(rejected);
+    assert_eq!((letter.item, letter.reason), (Some(0), Reason::InvalidTimestamp));
+    assert_eq!((letter.record_time, letter.reading_time), (None, None));
+    assert_eq!(batch.rows().len(), 1);
+    assert_eq!(batch.oldest(0).unwrap().appended, None);
+}
+
+#[test]
+fn which_of_two_equal_readings_stays_is_for_the_offset_to_say() {
+    let mut batch = Batch::new(limits());
+    for (offset, millis) in [(0, 2), (1, 1)] {
+        let payload = format!(r#"{{"sensor_id":1,"value":{offset},"timestamp":1700000000}}"#);
+        let timestamp = Some(Timestamp::from_millis(millis));
+        push(&mut batch, &Record { timestamp, ..record(0, offset, &payload) }, offset);
+    }
+    for (policy, value) in [(OnDuplicate::Ignore, 0.0), (OnDuplicate::Overwrite, 1.0)] {
+        let (stay, _) = distinct(&batch, batch.rows(), policy);
+        assert_eq!(stay.iter().map(|row| row.value).collect::<Vec<_>>(), [value], "{policy:?}");
+    }
+}
+
+#[test]
+fn given_times_go_with_their_partitions() {
+    let mut batch = Batch::new(limits());
+    let given = GivenTimes::default();
+    for partition in 0..2 {
+        push(&mut batch, &record(partition, 0, "[]"), 0);
+    }
+    batch.note_given_times(|partition| (partition == 1).then_some(&given));
+    assert_eq!(batch.given_times(0), None);
+    assert_eq!(batch.given_times(1), Some(given.to_bytes(1).as_slice()));
+    batch.clear();
+    assert_eq!(batch.given_times(1), None);
 }

@@ -24,12 +24,9 @@ use super::{
     group::{GroupEvent, Notes},
     leaving::Leaving,
     partition_queue::{Fetched, PartitionQueue, high_watermark},
-    topic::{TopicError, TopicIdentity, identify, partition_count, refuse_compacted},
+    topic::{TopicError, TopicIdentity, check_settings, identify, partition_count},
 };
-use crate::{
-    config::{KafkaConfig, KafkaSettings},
-    reading::Timestamp,
-};
+use crate::config::{KafkaConfig, KafkaSettings};
 
 /// The consumer cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -197,7 +194,7 @@ impl Consumer {
         let drained = queue.drain(most);
         let fetching = started.elapsed();
         let (mut end, mut has_failed) = (None, false);
-        for item in drained.items(Timestamp::now()) {
+        for item in drained.items() {
             match &item {
                 Fetched::Record(_) => end = None,
                 Fetched::End(offset) => end = Some(*offset),
@@ -297,7 +294,7 @@ impl Consumer {
 
     /// Which topic this is, and that it is one whose records stay until retention takes them.
     pub fn identify(&self, timeout: Duration) -> Result<TopicIdentity, TopicError> {
-        refuse_compacted(self.client.client(), &self.topic, timeout)?;
+        check_settings(self.client.client(), &self.topic, timeout)?;
         identify(self.client.client(), &self.topic, timeout)
     }
 

@@ -113,13 +113,13 @@ impl TopicQuestion {
     }
 }
 
-/// Asks the cluster for one setting of a topic; blocks for `timeout` at most. None: it has no such setting.
-pub(super) fn describe_setting<C: ClientContext>(
+/// Asks the cluster for settings of a topic; blocks for `timeout` at most. None: it has no such setting.
+pub(super) fn describe_settings<C: ClientContext, const N: usize>(
     client: &Client<C>,
     topic: &str,
-    setting: &str,
+    settings: [&str; N],
     timeout: Duration,
-) -> Result<Option<String>, DescribeError> {
+) -> Result<[Option<String>; N], DescribeError> {
     let name = c_name(topic)?;
     // SAFETY: a valid C string, which librdkafka copies; the guard owns the resource.
     let resource = unsafe {
@@ -156,10 +156,12 @@ pub(super) fn describe_setting<C: ClientContext>(
             native::rd_kafka_ConfigResource_error_string(described),
         )?;
         let entries = array(|count| native::rd_kafka_ConfigResource_configs(described, count));
-        let entry = entries
-            .iter()
-            .find(|entry| text(native::rd_kafka_ConfigEntry_name(**entry)).as_deref() == Some(setting));
-        Ok(entry.and_then(|entry| text(native::rd_kafka_ConfigEntry_value(*entry))))
+        Ok(settings.map(|setting| {
+            let entry = entries
+                .iter()
+                .find(|entry| text(native::rd_kafka_ConfigEntry_name(**entry)).as_deref() == Some(setting));
+            entry.and_then(|entry| text(native::rd_kafka_ConfigEntry_value(*entry)))
+        }))
     }
 }
 

@@ -21,7 +21,6 @@ use super::{
 use crate::{
     batch::{Record, offset_after},
     config::{KafkaConfig, KafkaSettings},
-    reading::Timestamp,
 };
 
 /// Longest silence of the brokers in the middle of a log.
@@ -120,7 +119,7 @@ impl LogReader {
             Notes::complain(&error);
         }
         let drained = self.queue.drain(DRAIN_MAX);
-        for item in drained.items(Timestamp::now()) {
+        for item in drained.items() {
             match item {
                 Fetched::Record(record) if record.offset >= self.until => return Ok(Progress::End),
                 Fetched::Record(record) => {

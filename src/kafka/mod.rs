@@ -41,6 +41,6 @@ pub use observer::{LogObserver, ObserveError};
 pub use partition_queue::Fetched;
 pub use record_headers::RecordHeaders;
 pub use topic::{
-    Topic, TopicError, TopicIdentity, ensure_topic, find_topic, identify, partition_count, refuse_compacted,
+    Topic, TopicError, TopicIdentity, check_settings, ensure_topic, find_topic, identify, partition_count,
 };
 pub use topic_log::{Range, TopicLog, offsets_at, read_ranges, topic_log};

@@ -107,9 +107,9 @@ impl Drained {
     }
 
     /// What is there, in its order.
-    pub(super) fn items(&self, received: Timestamp) -> impl Iterator<Item = Fetched<'_>> {
+    pub(super) fn items(&self) -> impl Iterator<Item = Fetched<'_>> {
         // SAFETY: every pointer came from librdkafka and lives until `self` is dropped.
-        self.messages.iter().map(move |message| unsafe { fetched(message.as_ptr(), received) })
+        self.messages.iter().map(|message| unsafe { fetched(message.as_ptr()) })
     }
 }
 
@@ -124,14 +124,14 @@ impl Drop for Drained {
 
 /// # Safety
 /// The message must be valid for as long as what is made of it, as librdkafka makes them.
-unsafe fn fetched<'a>(message: *const native::rd_kafka_message_t, received: Timestamp) -> Fetched<'a> {
+unsafe fn fetched<'a>(message: *const native::rd_kafka_message_t) -> Fetched<'a> {
     const NO_ERROR: i32 = native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR as i32;
     const PARTITION_EOF: i32 = native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF as i32;
     // SAFETY: as promised by the caller. The code is read as a number, for it is whatever the broker sent; an error's
     // text stands where a record has its value.
     unsafe {
         match (&raw const (*message).err).cast::<i32>().read() {
-            NO_ERROR => Fetched::Record(record(&*message, received)),
+            NO_ERROR => Fetched::Record(record(&*message)),
             PARTITION_EOF => Fetched::End((*message).offset),
             code => {
                 let told = bytes((*message).payload, (*message).len).unwrap_or_default();
@@ -143,7 +143,7 @@ unsafe fn fetched<'a>(message: *const native::rd_kafka_message_t, received: Time
 
 /// # Safety
 /// The message's pointers must be valid, as librdkafka makes them.
-unsafe fn record(message: &native::rd_kafka_message_t, received: Timestamp) -> Record<'_> {
+unsafe fn record(message: &native::rd_kafka_message_t) -> Record<'_> {
     let mut kind = native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
     // SAFETY: as promised by the caller; key and value live as long as the message.
     unsafe {
@@ -151,7 +151,7 @@ unsafe fn record(message: &native::rd_kafka_message_t, received: Timestamp) -> R
         Record {
             partition: message.partition,
             offset: message.offset,
-            timestamp: if millis < 0 { received } else { Timestamp::from_millis(millis) },
+            timestamp: (millis >= 0).then(|| Timestamp::from_millis(millis)),
             key: bytes(message.key, message.key_len),
             payload: bytes(message.payload, message.len),
             headers: headers(message),

@@ -1,6 +1,9 @@
 //! The topic: made where it is missing, never altered, and known by its id rather than by its name.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Once},
+    time::Duration,
+};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -151,17 +154,24 @@ pub fn partition_count<C: ClientContext>(
     describe(client, topic, timeout).map(|description| description.partitions)
 }
 
-/// Refuses a topic whose `cleanup.policy` names compaction. Blocks, for `timeout` at most.
+/// Refuses a topic whose `cleanup.policy` names compaction, and warns of one whose records get the broker's time. Blocks,
+/// for `timeout` at most.
 ///
 /// Where the topic's settings cannot be read this is said in the log, and nothing is refused.
-pub fn refuse_compacted<C: ClientContext>(
+pub fn check_settings<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
     timeout: Duration,
 ) -> Result<(), TopicError> {
-    match describe::describe_setting(client, topic, "cleanup.policy", timeout) {
-        Ok(Some(policy)) if policy.contains("compact") => Err(TopicError::Compacted(topic.to_owned())),
-        Ok(_) => Ok(()),
+    const ASKED: [&str; 2] = ["cleanup.policy", "message.timestamp.type"];
+    match describe::describe_settings(client, topic, ASKED, timeout) {
+        Ok([Some(policy), _]) if policy.contains("compact") => Err(TopicError::Compacted(topic.to_owned())),
+        Ok([_, timestamp_type]) => {
+            if timestamp_type.as_deref() == Some("LogAppendTime") {
+                warn_of_append_time(topic);
+            }
+            Ok(())
+        }
         // A broker that lets nobody ask, or has no such question.
         Err(error)
             if matches!(
@@ -180,6 +190,19 @@ pub fn refuse_compacted<C: ClientContext>(
     }
 }
 
+/// Once in a process: its consumers ask about the topic whenever they join the group.
+fn warn_of_append_time(topic: &str) {
+    static WARNED: Once = Once::new();
+    WARNED.call_once(|| {
+        tracing::warn!(
+            kafka.topic = topic,
+            "the topic has message.timestamp.type=LogAppendTime: a reading without a timestamp gets the time at which \
+             the broker appended its record, which is the same for a producer's whole batch; readings of one sensor \
+             are then 1 us apart. Send timestamps, or set message.timestamp.type=CreateTime"
+        );
+    });
+}
+
 /// Finds the topic, or makes it as `config` says; waits up to 30 s for Kafka to come up.
 ///
 /// An existing topic is never altered. Somebody else's making it at the same time is no error.
@@ -193,7 +216,7 @@ pub async fn ensure_topic(
     loop {
         match admin.look_up().await {
             Ok(topic) => {
-                admin.refuse_compacted().await?;
+                admin.check_settings().await?;
                 return Ok(Topic { is_new, ..topic });
             }
             // Made a moment ago, the broker that answers may not know it yet.
@@ -256,8 +279,8 @@ impl AdminSession {
         self.ask(|client, topic| look_up(client, topic, REQUEST_TIMEOUT)).await
     }
 
-    async fn refuse_compacted(&self) -> Result<(), TopicError> {
-        self.ask(|client, topic| refuse_compacted(client, topic, REQUEST_TIMEOUT)).await
+    async fn check_settings(&self) -> Result<(), TopicError> {
+        self.ask(|client, topic| check_settings(client, topic, REQUEST_TIMEOUT)).await
     }
 
     pub(super) async fn ask<T: Send + 'static>(

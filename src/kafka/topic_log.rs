@@ -178,7 +178,8 @@ fn read_all(
                 timestamp: message
                     .timestamp()
                     .to_millis()
-                    .map_or_else(Timestamp::now, Timestamp::from_millis),
+                    .filter(|millis| *millis >= 0)
+                    .map(Timestamp::from_millis),
                 key: message.key(),
                 payload: message.payload(),
                 headers: vec![],

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::reading::untimed::GivenTimes;
+
 /// Partitions of one consumer.
 #[derive(Debug, Default)]
 pub(super) struct Assignment {
@@ -9,10 +11,12 @@ pub(super) struct Assignment {
 }
 
 /// How far one partition is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Progress {
     /// The stored offset once all that has been taken is committed; the next batch expects it.
     position: i64,
+    /// The times that readings before the position were given last.
+    given_times: GivenTimes,
     /// The stored offset as last read or committed.
     stored: i64,
     /// The stored offset that Kafka was told last.
@@ -34,9 +38,10 @@ pub(super) enum Admission {
 }
 
 impl Assignment {
-    /// Starts a partition, or moves it, at its stored offset.
-    pub(super) fn start(&mut self, partition: i32, stored: i64) {
-        self.partitions.insert(partition, Progress { position: stored, stored, told: -1, passed: stored });
+    /// Starts a partition, or moves it, at its stored offset and with the times given up to there.
+    pub(super) fn start(&mut self, partition: i32, stored: i64, given_times: GivenTimes) {
+        let progress = Progress { position: stored, given_times, stored, told: -1, passed: stored };
+        self.partitions.insert(partition, progress);
     }
 
     /// Forgets partitions.
@@ -65,6 +70,16 @@ impl Assignment {
     /// Where a partition goes on; none where it is not ours.
     pub(super) fn position(&self, partition: i32) -> Option<i64> {
         self.partitions.get(&partition).map(|progress| progress.position)
+    }
+
+    /// The times that readings before the position were given last.
+    pub(super) fn given_times(&self, partition: i32) -> Option<&GivenTimes> {
+        self.partitions.get(&partition).map(|progress| &progress.given_times)
+    }
+
+    /// The same, for the record that is taken next.
+    pub(super) fn given_times_mut(&mut self, partition: i32) -> Option<&mut GivenTimes> {
+        self.partitions.get_mut(&partition).map(|progress| &mut progress.given_times)
     }
 
     /// Notes that everything before `next` has been taken.
@@ -134,7 +149,7 @@ mod tests {
     #[test]
     fn records_are_taken_once_and_over_gaps() {
         let mut assignment = Assignment::default();
-        assignment.start(4, 100);
+        assignment.start(4, 100, GivenTimes::default());
         assert_eq!(assignment.admit(4, 99), Admission::Drop);
         assert_eq!(assignment.admit(4, 100), Admission::Take { position: 100 });
         assignment.advance(4, 101);
@@ -146,10 +161,10 @@ mod tests {
     #[test]
     fn a_moved_partition_starts_over_at_its_stored_offset() {
         let mut assignment = Assignment::default();
-        assignment.start(4, 100);
+        assignment.start(4, 100, GivenTimes::default());
         assignment.advance(4, 150);
         assert!(assignment.committed(4, 150));
-        assignment.start(4, 120);
+        assignment.start(4, 120, GivenTimes::default());
         assert_eq!(assignment.admit(4, 120), Admission::Take { position: 120 });
         assert_eq!(assignment.stored().collect::<Vec<_>>(), [(4, 120)]);
     }
@@ -157,7 +172,7 @@ mod tests {
     #[test]
     fn what_kafka_says_holds_no_record_is_passed_once_and_never_taken_back() {
         let mut assignment = Assignment::default();
-        assignment.start(4, 100);
+        assignment.start(4, 100, GivenTimes::default());
         assignment.pass(4, 100);
         assert_eq!(assignment.take_passed(), [], "nothing lies between");
         assignment.advance(4, 103);
@@ -168,7 +183,7 @@ mod tests {
         assert_eq!(assignment.take_passed(), [(4, 103, 105)]);
         assert_eq!(assignment.take_passed(), []);
         assert_eq!(assignment.admit(4, 105), Admission::Take { position: 105 });
-        assignment.start(4, 90);
+        assignment.start(4, 90, GivenTimes::default());
         assert_eq!(assignment.take_passed(), [], "a partition that starts over has passed nothing");
         assignment.pass(9, 7);
         assert_eq!(assignment.take_passed(), [], "not ours");
@@ -177,7 +192,7 @@ mod tests {
     #[test]
     fn kafka_is_told_once_and_again_where_it_did_not_listen() {
         let mut assignment = Assignment::default();
-        assignment.start(1, 7);
+        assignment.start(1, 7, GivenTimes::default());
         assert_eq!(assignment.take_uncommitted(), [(1, 7)]);
         assert_eq!(assignment.take_uncommitted(), []);
         assignment.forget_told();
@@ -187,7 +202,7 @@ mod tests {
     #[test]
     fn a_commit_for_a_partition_that_is_gone_changes_nothing() {
         let mut assignment = Assignment::default();
-        assignment.start(1, 0);
+        assignment.start(1, 0, GivenTimes::default());
         assignment.remove(&[1]);
         assert!(!assignment.committed(1, 5));
         assert!(!assignment.owns(1) && assignment.partitions().is_empty());

@@ -67,11 +67,13 @@ impl Gap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reading::untimed::GivenTimes;
 
     #[test]
     fn a_stored_offset_must_be_one_that_the_log_can_continue_from() {
         let between = |topic_id: &str, next_offset| {
-            let stored = StoredOffset { partition: 3, next_offset, topic_id: topic_id.to_owned() };
+            let (topic_id, given_times) = (topic_id.to_owned(), GivenTimes::default());
+            let stored = StoredOffset { partition: 3, next_offset, topic_id, given_times };
             Gap::between(&stored, "one", Watermarks { low: 10, high: 20 })
         };
         assert_eq!(between("one", 10), None);

@@ -197,6 +197,9 @@ fn behind(
     oldest: Option<Oldest>,
 ) -> Option<Behind> {
     if let Some(Oldest { appended, event }) = oldest {
+        // A record without a timestamp was not there before it was missed.
+        let missed = before.map_or(now, |before| before.appended);
+        let appended = appended.unwrap_or(missed);
         return Some(Behind { appended, event: event.unwrap_or(appended) });
     }
     match records {
@@ -223,14 +226,22 @@ mod tests {
 
     #[test]
     fn a_record_at_hand_tells_its_age() {
-        let oldest = Some(Oldest { appended: at(5), event: Some(at(2)) });
+        let oldest = Some(Oldest { appended: Some(at(5)), event: Some(at(2)) });
         let expected = Some(Behind { appended: at(5), event: at(2) });
         assert_eq!(behind(at(10), None, Some(3), oldest), expected);
-        let without_readings = Some(Oldest { appended: at(5), event: None });
+        let without_readings = Some(Oldest { appended: Some(at(5)), event: None });
         assert_eq!(
             behind(at(10), None, None, without_readings),
             Some(Behind { appended: at(5), event: at(5) })
         );
+    }
+
+    #[test]
+    fn a_record_without_a_timestamp_is_as_old_as_the_first_look() {
+        let oldest = Some(Oldest { appended: None, event: Some(at(2)) });
+        let first = behind(at(10), None, Some(1), oldest);
+        assert_eq!(first, Some(Behind { appended: at(10), event: at(2) }));
+        assert_eq!(behind(at(70), first, Some(1), oldest), first);
     }
 
     #[test]

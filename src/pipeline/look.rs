@@ -73,13 +73,13 @@ impl Session<'_> {
                 match stored {
                     Some(stored) if stored.topic_id != self.log.topic_id => self.must_leave = true,
                     Some(stored) if stored.next_offset == expected => {}
-                    Some(stored) => moved.push((partition, stored.next_offset)),
+                    Some(stored) => moved.push(stored.clone()),
                     // As after a restore: it needs a new start.
                     None => self.must_leave = true,
                 }
             }
         }
-        self.move_to(&moved)?;
+        self.move_to(moved)?;
         if !judged_anew.is_empty() && !self.must_leave {
             tracing::info!(kafka.partitions = ?judged_anew, "stored offsets of stalled partitions were moved");
             self.judge_anew(judged_anew)?;

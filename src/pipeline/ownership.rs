@@ -21,6 +21,7 @@ use crate::{
     config::Start,
     kafka::{ConsumerError, FetchFault, GroupEvent},
     metrics::{ASSIGNED_PARTITIONS, REBALANCES},
+    reading::untimed::GivenTimes,
     store::{Fence, StoredOffset},
 };
 
@@ -129,12 +130,10 @@ impl Session<'_> {
                 None => {
                     self.blocked.remove(&stored.partition);
                     good.push((stored.partition, stored.next_offset));
+                    self.assignment.start(stored.partition, stored.next_offset, stored.given_times);
                 }
                 Some(gap) => self.block(stored, gap),
             }
-        }
-        for &(partition, offset) in &good {
-            self.assignment.start(partition, offset);
         }
         tracing::info!(kafka.starts = ?good, "partitions assigned at their stored offsets");
         metrics::gauge!(ASSIGNED_PARTITIONS).increment(good.len() as f64);
@@ -160,14 +159,14 @@ impl Session<'_> {
                     next if next == span.next => _ = self.assignment.committed(span.partition, next),
                     // Seen in the middle of somebody's change that came to nothing: not settled.
                     next if next == span.expected => _ = settled.remove(&span.partition),
-                    next => moved.push((span.partition, next)),
+                    _ => moved.push(stored.clone()),
                 },
                 // Its row is gone or of another topic, as after a restore: it needs a new start.
                 _ => self.must_leave = true,
             }
         }
         batch.discard(&settled);
-        self.move_to(&moved)?;
+        self.move_to(moved)?;
         if batch.is_empty() || self.must_leave {
             self.keep_for_reuse(batch);
         } else {
@@ -177,10 +176,9 @@ impl Session<'_> {
     }
 
     /// Continues partitions at stored offsets that others, or a restore, have moved.
-    pub(super) fn move_to(&mut self, moved: &[(i32, i64)]) -> Result<(), MemberError> {
-        let discarded: BTreeSet<i32> = moved.iter().map(|&(partition, _)| partition).collect();
-        self.filling.discard(&discarded);
-        for &(partition, offset) in moved {
+    pub(super) fn move_to(&mut self, moved: Vec<StoredOffset>) -> Result<(), MemberError> {
+        self.filling.discard(&moved.iter().map(|stored| stored.partition).collect());
+        for StoredOffset { partition, next_offset: offset, given_times, .. } in moved {
             let is_kept = self.assignment.owns(partition) && !self.rebalance.is_revoking(partition);
             tracing::warn!(
                 kafka.partition = partition,
@@ -191,7 +189,7 @@ impl Session<'_> {
             if is_kept {
                 self.consumer.unassign(&[partition])?;
                 self.consumer.assign(&[(partition, offset)])?;
-                self.assignment.start(partition, offset);
+                self.assignment.start(partition, offset, given_times);
             } else {
                 self.forget(&[partition]);
             }
@@ -208,7 +206,8 @@ impl Session<'_> {
                 self.consumer.unassign(&[partition])?;
                 // Where it stands once all that was taken is committed.
                 let topic_id = self.log.topic_id.clone();
-                self.block(StoredOffset { partition, next_offset: position, topic_id }, gap);
+                let given_times = self.assignment.given_times(partition).cloned().unwrap_or_default();
+                self.block(StoredOffset { partition, next_offset: position, topic_id, given_times }, gap);
             }
             Err(error) => {
                 // The assignment that follows finds out.
@@ -242,7 +241,12 @@ impl Session<'_> {
     fn gap_at(&self, partition: i32, position: i64) -> Result<Option<Gap>, Box<dyn std::error::Error>> {
         let topic_id = self.consumer.identify(KAFKA_TIMEOUT)?.topic_id;
         let watermarks = self.consumer.watermarks(partition, KAFKA_TIMEOUT)?;
-        let position = StoredOffset { partition, next_offset: position, topic_id: self.log.topic_id.clone() };
+        let position = StoredOffset {
+            partition,
+            next_offset: position,
+            topic_id: self.log.topic_id.clone(),
+            given_times: GivenTimes::default(),
+        };
         Ok(Gap::between(&position, &topic_id, watermarks))
     }
 

@@ -200,8 +200,10 @@ impl<'a> Session<'a> {
                     if !rereads.is_empty() {
                         readable.push(partition);
                     }
-                    if let Admission::Take { position } = assignment.admit(partition, record.offset) {
-                        filling.push(&record, position, &window);
+                    if let Admission::Take { position } = assignment.admit(partition, record.offset)
+                        && let Some(given) = assignment.given_times_mut(partition)
+                    {
+                        filling.push(&record, position, &window, given);
                         assignment.advance(partition, offset_after(record.offset));
                     }
                 }
@@ -239,7 +241,9 @@ impl<'a> Session<'a> {
             return;
         }
         let next = self.link.spare.take().unwrap_or_else(|| Batch::new(self.member.config.limits));
-        let batch = std::mem::replace(&mut self.filling, next);
+        let mut batch = std::mem::replace(&mut self.filling, next);
+        // All that was taken is in it, so what has been given up to now belongs to where it ends.
+        batch.note_given_times(|partition| self.assignment.given_times(partition));
         let (fetch, decode) = std::mem::take(&mut self.filling_took);
         let filled = self.filling_since.take().map_or(Duration::ZERO, |since| since.elapsed());
         let wait = filled.saturating_sub(fetch + decode);

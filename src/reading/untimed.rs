@@ -143,13 +143,11 @@ impl GivenTimes {
         while let Some(front) = self.by_turn.first_entry() {
             let (sensor_id, last) = *front.get();
             let past = record_time.micros().saturating_sub(last.micros());
-            let is_recent = (-REACH_MICROS..=RECENT_MICROS).contains(&past);
-            let is_near = (-LONGEST_MICROS..=LONGEST_MICROS).contains(&past);
-            let stays = match self.turns.len() {
-                0..=KEPT_FOR_LONGER => is_near,
-                0..=SENSORS_MAX => is_recent,
-                _ => false,
+            let kept = match self.turns.len() {
+                0..=KEPT_FOR_LONGER => -LONGEST_MICROS..=LONGEST_MICROS,
+                _ => -REACH_MICROS..=RECENT_MICROS,
             };
+            let stays = self.turns.len() <= SENSORS_MAX && kept.contains(&past);
             if stays {
                 return;
             }

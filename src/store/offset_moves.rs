@@ -11,6 +11,7 @@ use crate::{
     batch::Tally,
     config::{DatabaseConfig, MoveNote},
     pipeline::Log,
+    reading::untimed::GivenTimes,
 };
 
 /// How long is waited for Postgres to come up.
@@ -156,19 +157,20 @@ impl LockedOffsets<'_> {
     /// Moves the offsets, all or none, and keeps a record of it. Workers find out by the compare-and-set, or by
     /// looking.
     ///
-    /// Where ingestion began moves along where the offset goes before it, and with a topic made anew.
+    /// Where ingestion began moves along where the offset goes before it, and with a topic made anew. Each move comes
+    /// with the times that readings before its target were given last.
     pub async fn move_all(
         mut self,
         kind: MoveKind,
-        moves: &[Move],
+        moves: &[(Move, GivenTimes)],
         note: &MoveNote,
     ) -> Result<(), StoreError> {
         const SQL: &str = "WITH wanted AS (
-                SELECT * FROM unnest($4::int[], $5::text[], $6::bigint[], $7::bigint[])
-                     AS wanted (partition, from_topic_id, from_offset, to_offset)
+                SELECT * FROM unnest($4::int[], $5::text[], $6::bigint[], $7::bigint[], $11::bytea[])
+                     AS wanted (partition, from_topic_id, from_offset, to_offset, given_times)
             ), moved AS (
                 UPDATE ingest_offsets AS kept
-                SET topic_id = $3, next_offset = to_offset, updated_at = now(),
+                SET topic_id = $3, next_offset = to_offset, given_times = wanted.given_times, updated_at = now(),
                     first_offset = CASE WHEN $8 = 'recreated' THEN to_offset ELSE least(first_offset, to_offset) END
                 FROM wanted
                 WHERE kept.cluster_id = $1 AND kept.topic = $2 AND kept.partition = wanted.partition
@@ -185,13 +187,14 @@ impl LockedOffsets<'_> {
             .bind(&self.log.cluster_id)
             .bind(&self.log.topic)
             .bind(&self.log.topic_id)
-            .bind(moves.iter().map(|moved| moved.from.partition).collect::<Vec<_>>())
-            .bind(moves.iter().map(|moved| moved.from.topic_id.as_str()).collect::<Vec<_>>())
-            .bind(moves.iter().map(|moved| moved.from.next_offset).collect::<Vec<_>>())
-            .bind(moves.iter().map(|moved| moved.to_offset).collect::<Vec<_>>())
+            .bind(moves.iter().map(|(moved, _)| moved.from.partition).collect::<Vec<_>>())
+            .bind(moves.iter().map(|(moved, _)| moved.from.topic_id.as_str()).collect::<Vec<_>>())
+            .bind(moves.iter().map(|(moved, _)| moved.from.next_offset).collect::<Vec<_>>())
+            .bind(moves.iter().map(|(moved, _)| moved.to_offset).collect::<Vec<_>>())
             .bind(kind.as_str())
             .bind(&note.by)
             .bind(&note.note)
+            .bind(moves.iter().map(|(moved, given)| given.to_bytes(moved.to_offset)).collect::<Vec<_>>())
             .execute(&mut *self.transaction)
             .await
             .map_err(StoreError::new(doing))?;

@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, Row};
 
 use super::{StoreError, connection::connect};
-use crate::{config::DatabaseConfig, pipeline::Log};
+use crate::{config::DatabaseConfig, pipeline::Log, reading::untimed::GivenTimes};
 
 /// The stored offset of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct StoredOffset {
     pub next_offset: i64,
     /// The topic that the offset belongs to.
     pub topic_id: String,
+    /// The times that readings before it were given last.
+    pub given_times: GivenTimes,
 }
 
 /// A short conversation about the offsets of one topic, apart from the writers'.
@@ -92,7 +94,7 @@ pub(super) async fn read(
     partitions: &[i32],
 ) -> Result<Vec<StoredOffset>, StoreError> {
     let rows = sqlx::query(
-        "SELECT partition, next_offset, topic_id FROM ingest_offsets
+        "SELECT partition, next_offset, topic_id, given_times FROM ingest_offsets
          WHERE cluster_id = $1 AND topic = $2 AND partition = ANY ($3) ORDER BY partition",
     )
     .bind(&log.cluster_id)
@@ -103,10 +105,12 @@ pub(super) async fn read(
     .map_err(StoreError::new("reading offsets"))?;
     rows.iter()
         .map(|row| {
+            let next_offset = row.try_get("next_offset")?;
             Ok(StoredOffset {
                 partition: row.try_get("partition")?,
-                next_offset: row.try_get("next_offset")?,
+                next_offset,
                 topic_id: row.try_get("topic_id")?,
+                given_times: GivenTimes::from_bytes(row.try_get("given_times")?, next_offset),
             })
         })
         .collect::<Result<_, sqlx::Error>>()

@@ -205,23 +205,24 @@ mod tests {
     use super::*;
     use crate::{
         batch::{Header, Limits, Record},
-        reading::{Timestamp, Window},
+        reading::{Timestamp, Window, untimed::GivenTimes},
     };
 
     fn batch(headers: impl IntoIterator<Item = Vec<Header>>) -> Batch {
         let limits = Limits { max_readings: 10_000, max_bytes: 1 << 20, max_record_bytes: 1_000 };
         let mut batch = Batch::new(limits);
         let window = Window { since: Timestamp::from_micros(0), until: Timestamp::from_micros(i64::MAX) };
+        let mut given = GivenTimes::default();
         for (offset, headers) in (0..).zip(headers) {
             let record = Record {
                 partition: 3,
                 offset,
-                timestamp: Timestamp::from_micros(0),
+                timestamp: Some(Timestamp::from_micros(0)),
                 key: None,
                 payload: Some(br#"{"sensor_id":1,"value":1}"#),
                 headers,
             };
-            batch.push(&record, offset, &window);
+            batch.push(&record, offset, &window, &mut given);
         }
         batch
     }

@@ -6,4 +6,5 @@ mod kept;
 mod logs;
 mod removals;
 mod site;
+mod untimed;
 mod watch;

@@ -27,7 +27,11 @@ pub(crate) struct Audited {
 
 impl Site {
     pub(crate) async fn new(partitions: i32, sensors: i32) -> Self {
-        let (database, topic) = (TestDatabase::create().await, TestTopic::create(partitions).await);
+        Self::with_topic(TestTopic::create(partitions).await, sensors).await
+    }
+
+    pub(crate) async fn with_topic(topic: TestTopic, sensors: i32) -> Self {
+        let database = TestDatabase::create().await;
         database.add_sensors(sensors).await;
         Self { database, topic, workers: AtomicU32::new(0) }
     }

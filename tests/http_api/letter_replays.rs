@@ -46,8 +46,12 @@ async fn once_the_sensor_is_there_its_readings_are_stored_once() {
     let rest = site.replay(json!({"filter": {}})).await;
     assert_eq!((fates(&rest), count().await), ([3, 0, 0], 4));
     let own_time = "SELECT count(*) FROM sensor_data WHERE sensor_id = 2 AND value = 5
-                    AND time = '2024-10-12T00:00:05.25Z'";
-    assert_eq!(site.database.number(own_time).await, 1, "the record's own timestamp is the reading's time");
+                    AND time = '2024-10-12T00:00:05.250001Z'";
+    assert_eq!(
+        site.database.number(own_time).await,
+        1,
+        "the record's own timestamp and its place are the reading's time"
+    );
 
     assert_eq!(fates(&site.replay(json!({"filter": {}})).await), [0, 0, 0]);
     let gone = site.replay(json!({"ids": ids})).await;

@@ -14,9 +14,10 @@ async fn deadlocks(database: &TestDatabase) -> i64 {
         .await
 }
 
-/// A hundred readings of five keys; the value tells the order.
+/// A hundred readings of five keys; the value tells the order of the log, and the records' timestamps another one.
 fn rewritten() -> impl Iterator<Item = Record> + Send + 'static {
-    (0..100_i32).map(|n| reading(n % 5 + 1, f64::from(n), 0).partition(0))
+    let record = |n: i32| reading(n % 5 + 1, f64::from(n), 0).timestamp_ms(1_704_067_200_000 - i64::from(n));
+    (0..100).map(move |n| record(n).partition(0))
 }
 
 async fn values_after(policy: &str, batch_max_readings: &str) -> (Tally, Vec<i64>) {

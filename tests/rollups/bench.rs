@@ -7,7 +7,7 @@ use sensorpipe::{
     batch::{Batch, Limits, Record},
     config::{FkCheck, Rollups},
     pipeline::Log,
-    reading::{OnDuplicate, Timestamp, Window},
+    reading::{OnDuplicate, Timestamp, Window, untimed::GivenTimes},
     store::{
         BatchWriter, Offsets, Pool, WriterConfig, Written,
         queries::{Chart, ChartQuery, chart},
@@ -228,17 +228,18 @@ impl Writer {
         });
         let window =
             Window { since: Timestamp::from_micros(0), until: Timestamp::now().plus_micros(i64::MAX / 4) };
+        let mut given = GivenTimes::default();
         for (sensor_id, time, value) in readings {
             let payload = format!(r#"{{"sensor_id":{sensor_id},"value":{value:?},"timestamp":"{time}"}}"#);
             let record = Record {
                 partition: self.partition,
                 offset: self.next,
-                timestamp: *time,
+                timestamp: Some(*time),
                 key: None,
                 payload: Some(payload.as_bytes()),
                 headers: vec![],
             };
-            batch.push(&record, self.next, &window);
+            batch.push(&record, self.next, &window, &mut given);
             self.next += 1;
         }
         loop {

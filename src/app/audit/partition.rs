@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Audit;
 use crate::{
-    audit::{ChunkBuilder, Example, Fates, LogChunk, Plan},
+    audit::{ChunkBuilder, Example, Fates, KnownTimes, LogChunk, Plan},
     config::{KafkaConfig, KafkaSettings},
     kafka::{LogError, LogReader, Progress},
     pipeline::Log,
@@ -33,7 +33,7 @@ pub(super) async fn run(
     audit: &Audit,
     log: &Log,
     partition: i32,
-    plan: Plan,
+    (plan, known): (Plan, Option<KnownTimes>),
     stop: &CancellationToken,
 ) -> anyhow::Result<Found> {
     let mut found = Found::default();
@@ -47,6 +47,7 @@ pub(super) async fn run(
         settings: audit.settings.clone(),
         partition,
         plan,
+        known,
         max_record_bytes: audit.config.record_max_bytes,
         stop: stop.clone(),
     };
@@ -74,6 +75,7 @@ struct Reading {
     settings: KafkaSettings,
     partition: i32,
     plan: Plan,
+    known: Option<KnownTimes>,
     max_record_bytes: usize,
     stop: CancellationToken,
 }
@@ -83,7 +85,7 @@ impl Reading {
     fn run(self, chunks: &mpsc::Sender<LogChunk>) -> Result<(), LogError> {
         let Plan { from, until, counted_from, is_resumed: _ } = self.plan;
         let counted_from = counted_from.map_or(i64::MAX, |point| point.offset);
-        let mut builder = ChunkBuilder::new(CHUNK_READINGS, self.max_record_bytes, counted_from);
+        let mut builder = ChunkBuilder::new(CHUNK_READINGS, self.max_record_bytes, counted_from, self.known);
         let mut reader = LogReader::open(&self.kafka, &self.settings, self.partition, from, until)?;
         let mut done = Vec::new();
         while !self.stop.is_cancelled() {

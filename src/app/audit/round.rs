@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     audit::{
-        self, Audited, Books, Difference, Evidence, Judged, Note, Obstacle, PartitionReport, Plan, Point,
-        Report, Resume, TableReport, judge, judge_overwritten, judge_table,
+        self, Audited, Books, Difference, Evidence, Judged, KnownTimes, Note, Obstacle, PartitionReport,
+        Plan, Point, Report, Resume, TableReport, judge, judge_overwritten, judge_table,
     },
     kafka::{Watermarks, committed_offsets, find_topic, topic_log},
     pipeline::Log,
@@ -55,6 +55,8 @@ struct Topic {
 struct Planned {
     books: Books,
     plan: Result<Plan, Obstacle>,
+    /// Which times readings without a timestamp were given.
+    known: Option<KnownTimes>,
 }
 
 impl<'a> Round<'a> {
@@ -77,16 +79,13 @@ impl<'a> Round<'a> {
             .iter()
             .map(|books| {
                 let resume = resumes.iter().find(|(partition, _)| *partition == books.partition);
+                let resume = resume.map(|(_, resume)| resume);
                 let range = topic.ranges.get(&books.partition).copied();
                 let checkpoints = &topic.snapshot.checkpoints;
-                let plan = audit::plan(
-                    books,
-                    checkpoints,
-                    resume.map(|(_, resume)| resume),
-                    &topic.log.topic_id,
-                    range,
-                );
-                Planned { books: books.clone(), plan }
+                let plan = audit::plan(books, checkpoints, resume, &topic.log.topic_id, range);
+                let known_times = |plan| audit::known_times(plan, books, checkpoints, resume);
+                let known = plan.as_ref().ok().and_then(known_times);
+                Planned { books: books.clone(), plan, known }
             })
             .collect();
         let mut found = self.read(&topic.log, &planned, stop).await?;
@@ -96,7 +95,7 @@ impl<'a> Round<'a> {
 
         let mut examples = Vec::new();
         let mut partitions = Vec::new();
-        for Planned { books, plan } in &planned {
+        for Planned { books, plan, .. } in &planned {
             let mut report = unaudited(&topic, books.partition);
             report.stored_offset = Some(books.next_offset);
             match plan {
@@ -157,7 +156,9 @@ impl<'a> Round<'a> {
         planned: &[Planned],
         stop: &CancellationToken,
     ) -> anyhow::Result<BTreeMap<i32, Found>> {
-        let plans = planned.iter().filter_map(|planned| Some((planned.books.partition, planned.plan.ok()?)));
+        let plans = planned.iter().filter_map(|planned| {
+            Some((planned.books.partition, (planned.plan.ok()?, planned.known.clone())))
+        });
         stream::iter(plans)
             .map(async |(partition, plan)| {
                 let found = partition::run(self.audit, log, partition, plan, stop).await?;
@@ -245,13 +246,14 @@ impl Topic {
     fn after(self, planned: &[Planned], resumes: &[(i32, Resume)]) -> After {
         let Self { log, snapshot, .. } = self;
         let Snapshot { books, letters, taken_at, .. } = snapshot;
-        let resume = |Planned { books, plan }: &Planned| {
+        let resume = |Planned { books, plan, .. }: &Planned| {
             if plan.is_err() {
                 return resumes.iter().find(|(partition, _)| *partition == books.partition).cloned();
             }
             let letters_removed = letters.get(&books.partition).map_or(0, |letters| letters.removed);
             let point = Point { offset: books.next_offset, tally: books.tally, letters_removed };
-            Some((books.partition, Resume { topic_id: books.topic_id.clone(), point, taken_at }))
+            let (topic_id, given_times) = (books.topic_id.clone(), books.given_times.clone());
+            Some((books.partition, Resume { topic_id, point, taken_at, given_times }))
         };
         let is_resumed = |planned: &&Planned| planned.plan.is_ok_and(|plan| plan.is_resumed);
         After {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     kafka::TopicLog,
     pipeline::Gap,
+    reading::untimed::GivenTimes,
     store::{
         StoredOffset,
         offset_moves::{KeptOffset, Move},
@@ -73,6 +74,7 @@ pub(crate) fn verdict(kept: &KeptOffset, log: &TopicLog) -> Verdict {
         partition: kept.partition,
         next_offset: kept.next_offset,
         topic_id: kept.topic_id.clone(),
+        given_times: GivenTimes::default(),
     };
     Gap::between(&stored, &log.identity.topic_id, watermarks).map_or(Verdict::Ok, Verdict::Gap)
 }

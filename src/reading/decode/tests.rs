@@ -165,7 +165,7 @@ fn a_reading_alone_is_what_its_record_is() {
     ] {
         let mut decoded = None;
         let record = decode(text.as_bytes(), &mut time_by_place(RECEIVED), &window(), &mut |_, outcome| {
-            decoded = Some(outcome)
+            decoded = Some(outcome);
         });
         let expected = record.and_then(|()| decoded.unwrap());
         match (read(text), expected) {

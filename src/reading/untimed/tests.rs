@@ -64,12 +64,12 @@ fn what_is_remembered_is_bounded_and_ends() {
     assert!(given.to_bytes(i64::MAX).len() < 32 * SENSORS_MAX / 4);
     assert_eq!(micros(&mut given, START_MS, &[9_999, 0]), [1, 1], "0 was forgotten: this is its place");
     // 10 ms later the last 64 are left, and after a minute none.
-    given.of_record(Some(Timestamp::from_millis(START_MS + 11)));
+    drop(given.of_record(Some(Timestamp::from_millis(START_MS + 11))));
     assert_eq!(given.by_turn.len(), KEPT_FOR_LONGER);
-    given.of_record(None);
-    given.of_record(Some(Timestamp::from_millis(START_MS + 60_000)));
+    drop(given.of_record(None));
+    drop(given.of_record(Some(Timestamp::from_millis(START_MS + 60_000))));
     assert_eq!(given.by_turn.len(), KEPT_FOR_LONGER);
-    given.of_record(Some(Timestamp::from_millis(START_MS + 60_001)));
+    drop(given.of_record(Some(Timestamp::from_millis(START_MS + 60_001))));
     assert!(given.is_empty());
 }
 

@@ -29,8 +29,8 @@ pub async fn keep(
     let (partitions, starts): (Vec<i32>, Vec<i64>) = log_starts.iter().copied().unzip();
     let kept = sqlx::query(
         r#"INSERT INTO audit_checkpoints (cluster_id, topic, partition, "offset", topic_id, stored, duplicates,
-                                          dead_lettered)
-           SELECT cluster_id, topic, partition, next_offset, topic_id, stored, duplicates, dead_lettered
+                                          dead_lettered, given_times)
+           SELECT cluster_id, topic, partition, next_offset, topic_id, stored, duplicates, dead_lettered, given_times
            FROM ingest_offsets AS books
            WHERE cluster_id = $1 AND topic = $2 AND topic_id = $3
              AND NOT EXISTS (SELECT FROM audit_checkpoints AS kept
@@ -75,11 +75,12 @@ pub async fn start_anew(database: &DatabaseConfig, log: &Log, books: &[Books]) -
 async fn insert_anew(connection: &mut PgConnection, log: &Log, books: &Books) -> Result<(), sqlx::Error> {
     sqlx::query(
         r#"INSERT INTO audit_checkpoints (cluster_id, topic, partition, "offset", topic_id, stored, duplicates,
-                                          dead_lettered, starts_anew)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, true)
+                                          dead_lettered, given_times, starts_anew)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, true)
            ON CONFLICT (cluster_id, topic, partition, "offset") DO UPDATE
            SET stored = excluded.stored, duplicates = excluded.duplicates,
-               dead_lettered = excluded.dead_lettered, starts_anew = true, kept_at = now()"#,
+               dead_lettered = excluded.dead_lettered, given_times = excluded.given_times, starts_anew = true,
+               kept_at = now()"#,
     )
     .bind(&log.cluster_id)
     .bind(&log.topic)
@@ -89,6 +90,7 @@ async fn insert_anew(connection: &mut PgConnection, log: &Log, books: &Books) ->
     .bind(books.tally.stored)
     .bind(books.tally.duplicates)
     .bind(books.tally.dead_lettered)
+    .bind(books.given_times.to_bytes(books.next_offset))
     .execute(connection)
     .await?;
     Ok(())

@@ -10,6 +10,7 @@ use crate::{
     batch::Tally,
     config::DatabaseConfig,
     pipeline::Log,
+    reading::untimed::GivenTimes,
     store::{ConnectError, StoreError, startup::connect_within},
 };
 
@@ -105,7 +106,7 @@ async fn read(
     let taken_at = sqlx::query_scalar("SELECT now()").fetch_one(&mut *connection).await?;
     let expired = expired_now(connection).await?;
     let books = sqlx::query_as(
-        "SELECT partition, topic_id, first_offset, next_offset, stored, duplicates, dead_lettered
+        "SELECT partition, topic_id, first_offset, next_offset, stored, duplicates, dead_lettered, given_times
          FROM ingest_offsets WHERE cluster_id = $1 AND topic = $2 ORDER BY partition",
     )
     .bind(&log.cluster_id)
@@ -120,7 +121,8 @@ async fn read(
     .fetch_all(&mut *connection)
     .await?;
     let checkpoints = sqlx::query_as(
-        r#"SELECT partition, topic_id, "offset", stored, duplicates, dead_lettered, starts_anew, kept_at
+        r#"SELECT partition, topic_id, "offset", stored, duplicates, dead_lettered, starts_anew, kept_at,
+                  given_times
            FROM audit_checkpoints WHERE cluster_id = $1 AND topic = $2 AND topic_id = $3
            ORDER BY partition, "offset""#,
     )
@@ -203,6 +205,7 @@ impl FromRow<'_, PgRow> for Books {
             first_offset: row.try_get("first_offset")?,
             next_offset: row.try_get("next_offset")?,
             tally: tally(row)?,
+            given_times: given_times(row, row.try_get("next_offset")?)?.unwrap_or_default(),
         })
     }
 }
@@ -215,8 +218,15 @@ impl FromRow<'_, PgRow> for Checkpoint {
             point: Point { offset: row.try_get("offset")?, tally: tally(row)?, letters_removed: 0 },
             starts_anew: row.try_get("starts_anew")?,
             kept_at: row.try_get("kept_at")?,
+            given_times: given_times(row, row.try_get("offset")?)?,
         })
     }
+}
+
+/// None where the column is null: nobody who knows of them wrote the row.
+fn given_times(row: &PgRow, offset: i64) -> Result<Option<GivenTimes>, sqlx::Error> {
+    let bytes: Option<&[u8]> = row.try_get("given_times")?;
+    Ok(bytes.map(|bytes| GivenTimes::from_bytes(Some(bytes), offset)))
 }
 
 fn tally(row: &PgRow) -> Result<Tally, sqlx::Error> {

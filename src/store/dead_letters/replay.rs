@@ -27,6 +27,7 @@ use crate::{
     reading::{
         OnDuplicate, Reason, Timestamp, Window,
         decode::{Reject, decode},
+        untimed::GivenTimes,
     },
     store::{
         StoreError,
@@ -43,9 +44,8 @@ use crate::{
 const DOING: &str = "replaying dead letters";
 /// How often a transaction that lost to another one is tried.
 const ATTEMPTS: u32 = 3;
-/// No reading is of this time: a decoded one that is has none of its own.
-const NO_TIME: Timestamp = Timestamp::from_micros(i64::MIN);
-const EVERYTHING: Window = Window { since: NO_TIME, until: Timestamp::from_micros(i64::MAX) };
+const EVERYTHING: Window =
+    Window { since: Timestamp::from_micros(i64::MIN), until: Timestamp::from_micros(i64::MAX) };
 
 /// What a reading has to pass today.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +93,7 @@ struct Letter {
     reason: String,
     detail: String,
     record_time: Option<DateTime<Utc>>,
+    reading_time: Option<DateTime<Utc>>,
     /// Only where the reason is one that may pass.
     payload: Option<Vec<u8>>,
 }
@@ -160,7 +161,7 @@ async fn lock(
     candidates: &mut Candidates,
 ) -> Result<Vec<Letter>, sqlx::Error> {
     let mut query: QueryBuilder<'_, Postgres> = QueryBuilder::new(
-        r#"SELECT id, "offset", item, reason, detail, record_time, CASE WHEN reason = ANY ("#,
+        r#"SELECT id, "offset", item, reason, detail, record_time, reading_time, CASE WHEN reason = ANY ("#,
     );
     query.push_bind(replayable_reasons());
     query.push(") THEN payload END AS payload FROM dead_letters WHERE id = ANY (");
@@ -186,7 +187,9 @@ async fn store(
     for (index, letter) in letters.iter().enumerate() {
         fates.push(match letter.payload_to_replay() {
             Ok(payload) => {
-                batch.push(&letter.record(index as i32, payload), letter.offset, &rules.window);
+                // One that has no timestamp has the time that it was given when it was read.
+                let given = &mut GivenTimes::default();
+                batch.push(&letter.record(index as i32, payload), letter.offset, &rules.window, given);
                 Fate::Stored
             }
             Err(fate) => fate,
@@ -235,7 +238,7 @@ impl Letter {
         let (mut readings, mut lacks_time) = (0, false);
         let mut untimed = |_, _| {
             lacks_time = true;
-            Ok(NO_TIME)
+            Ok(Timestamp::from_micros(0))
         };
         let decoded = decode(payload, &mut untimed, &EVERYTHING, &mut |_, _| readings += 1);
         let reason = self.reason.parse().unwrap_or(Reason::WrongShape);
@@ -246,22 +249,22 @@ impl Letter {
                     format!("the letter has {readings} readings in place of one: send its record again");
                 Some(Reject::new(reason, detail))
             }
-            Ok(()) if lacks_time && self.record_time.is_none() => Some(Reject::new(
-                reason,
-                "neither the reading nor the letter, which is of an earlier version, says when it was measured",
-            )),
+            Ok(()) if lacks_time && self.reading_time.or(self.record_time).is_none() => {
+                Some(Reject::new(reason, "neither the reading nor its record says when it was measured"))
+            }
             Ok(()) => None,
         }
     }
 
     fn record<'l>(&self, index: i32, payload: &'l [u8]) -> Record<'l> {
-        // The letter's payload has the reading alone, and its time is that of its place in the record.
-        let place = i64::from(self.item.unwrap_or(0));
-        let record_time = self.record_time.map(|time| Timestamp::from_micros(time.timestamp_micros()));
+        // The payload has the reading alone. Letters of earlier versions know its place in the record, and no time of it.
+        let micros = |time: DateTime<Utc>| Timestamp::from_micros(time.timestamp_micros());
+        let by_place = |time| micros(time).plus_micros(self.item.unwrap_or(0).into());
+        let timestamp = self.reading_time.map(micros).or_else(|| self.record_time.map(by_place));
         Record {
             partition: index,
             offset: self.offset,
-            timestamp: record_time.map_or(NO_TIME, |time| time.plus_micros(place)),
+            timestamp,
             key: None,
             payload: Some(payload),
             headers: vec![],
@@ -331,6 +334,7 @@ mod tests {
             reason: "unknown_sensor".to_owned(),
             detail: "there is no sensor 7".to_owned(),
             record_time,
+            reading_time: None,
             payload: payload.map(|payload| payload.as_bytes().to_vec()),
         }
     }

@@ -36,9 +36,9 @@ async fn insert_some(
 ) -> Result<(), StoreError> {
     sqlx::query(
         r#"INSERT INTO dead_letters (topic, topic_id, partition, "offset", item, reason, detail, key, payload, headers,
-                                     record_time)
+                                     record_time, reading_time)
            SELECT $1, $2, * FROM unnest($3::int[], $4::bigint[], $5::int[], $6::text[], $7::text[], $8::bytea[],
-                                        $9::bytea[], $10::jsonb[], $11::timestamptz[])
+                                        $9::bytea[], $10::jsonb[], $11::timestamptz[], $12::timestamptz[])
            ON CONFLICT DO NOTHING"#,
     )
     .bind(&log.topic)
@@ -51,7 +51,8 @@ async fn insert_some(
     .bind(letters.iter().map(|letter| letter.key.as_deref()).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| letter.payload.as_deref()).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| headers_as_json(&letter.headers)).collect::<Vec<_>>())
-    .bind(letters.iter().map(|letter| record_time(letter.record_time)).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| letter.record_time.and_then(storable)).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| letter.reading_time.and_then(storable)).collect::<Vec<_>>())
     .execute(connection)
     .await
     .map_err(StoreError::new("keeping dead letters"))?;
@@ -60,7 +61,7 @@ async fn insert_some(
 
 /// A record's timestamp is whatever its producer said. One that no column holds is no reading's time either, so that it
 /// is not missed.
-fn record_time(time: Timestamp) -> Option<DateTime<Utc>> {
+fn storable(time: Timestamp) -> Option<DateTime<Utc>> {
     time.to_datetime().filter(|time| (1..=9_999).contains(&time.year()))
 }
 
@@ -91,7 +92,7 @@ mod tests {
             (i64::MIN, false),
             (i64::MAX, false),
         ] {
-            assert_eq!(record_time(Timestamp::from_micros(micros)).is_some(), is_kept, "{micros}");
+            assert_eq!(storable(Timestamp::from_micros(micros)).is_some(), is_kept, "{micros}");
         }
     }
 
