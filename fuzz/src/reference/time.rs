@@ -44,36 +44,35 @@ fn micros(rfc_3339: &str) -> Option<i64> {
     DateTime::parse_from_rfc3339(rfc_3339).ok().map(|time| time.timestamp_micros())
 }
 
-/// Microseconds since 1970 of Unix seconds, or of milliseconds above 2e10.
+/// Microseconds since 1970 of Unix seconds, or of milliseconds above 2e10: a whole number exactly, any other as the
+/// double next to it, of which pydantic rounds what stands above the whole part.
 pub fn time_number(text: &str) -> Option<i64> {
-    if text.contains(['e', 'E']) {
-        return exponential(text);
-    }
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(digits) => (-1, digits),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let is_exponential = text.contains(['e', 'E']);
     // Nineteen digits are past all that a column can hold.
-    if !is_digits(whole) || whole.len() > 18 || !(fraction.is_empty() || is_digits(fraction)) {
+    let is_decimal = is_digits(whole) && whole.len() <= 18 && (fraction.is_empty() || is_digits(fraction));
+    if !is_exponential && !is_decimal {
         return None;
     }
-    let millionths = whole.parse::<i128>().ok()? * 1_000_000 + i128::from(first_six(fraction));
-    let magnitude = if millionths <= SECONDS_MAX * 1_000_000 { millionths } else { millionths / 1_000 };
-    i64::try_from(sign * magnitude).ok()
-}
-
-/// A number with an exponent is the double next to it.
-fn exponential(text: &str) -> Option<i64> {
+    if is_decimal && fraction.is_empty() {
+        let number: i128 = text.trim_end_matches('.').parse().ok()?;
+        let per_unit = if number.abs() <= SECONDS_MAX { 1_000_000 } else { 1_000 };
+        return i64::try_from(number * per_unit).ok();
+    }
     let number: f64 = text.parse().ok()?;
-    let per_unit = if number.abs() <= 2e10 { 1e6 } else { 1e3 };
-    let micros = (number * per_unit).trunc();
+    let per_unit: i128 = if number.abs() <= 2e10 { 1_000_000 } else { 1_000 };
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
-        reason = "the bound is looked at first"
+        reason = "the bound is looked at"
     )]
-    (micros.abs() < i64::MAX as f64).then_some(micros as i64)
+    let (whole, rest) =
+        (number.floor() as i128, ((number - number.floor()) * per_unit as f64).round() as i128);
+    if whole.unsigned_abs() >= 9_000_000_000_000_000 {
+        return None;
+    }
+    i64::try_from(whole * per_unit + rest).ok()
 }
 
 /// What stands behind the point, as millionths; the digits behind are cut off.
