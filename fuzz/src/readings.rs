@@ -1,16 +1,16 @@
-//! Bodies of `POST /readings`: NDJSON and arrays, cut into chunks anywhere.
+//! Bodies of `POST /readings`: NDJSON and JSON, cut into chunks anywhere.
 
 use sensorpipe::{
     http::parsing::{ReadingsForm, readings},
     reading::{Reading, Reason},
 };
 
-use super::reference::{self, Json, RECEIVED, WINDOW, parse_nested};
+use super::reference::{self, RECEIVED, WINDOW};
 
 /// The first byte says the form, the second into what pieces the rest is cut, which is the body.
 pub fn check(bytes: &[u8]) {
     let [form, cuts, body @ ..] = bytes else { return };
-    let form = if form & 1 == 0 { ReadingsForm::Lines } else { ReadingsForm::Array };
+    let form = if form & 1 == 0 { ReadingsForm::Lines } else { ReadingsForm::Values };
     let whole = taken(form, [body]);
     // From a byte at a time to halves, and unevenly.
     let (small, large) = (usize::from(cuts % 16) + 1, usize::from(cuts / 16) * 8 + 1);
@@ -21,18 +21,26 @@ pub fn check(bytes: &[u8]) {
         assert!((WINDOW.since.micros()..=WINDOW.until.micros()).contains(time), "outside of the window");
         assert!(f64::from_bits(*value).is_finite(), "not finite");
     }
+    let begin = &body[..body.len().min(6)];
+    if reference::is_foreign(begin) {
+        assert!(!is_whole && items.is_empty(), "another encoding");
+        return;
+    }
     match form {
         ReadingsForm::Lines => {
             assert!(is_whole, "lines never break");
-            assert_eq!(items, lines(body), "lines");
+            if let Some(expected) = lines(body) {
+                assert_eq!(items, expected, "lines");
+            }
         }
-        ReadingsForm::Array => {
-            // Items are read one by one, so the brackets around them do not count as nesting.
-            let json = std::str::from_utf8(body).ok().and_then(|text| parse_nested(text, -1));
-            let expected = json.filter(|json| matches!(json, Json::List(_)));
-            assert_eq!(is_whole, expected.is_some(), "a body is whole where it is a JSON array");
-            if is_whole {
-                assert_eq!(items, array(body), "items");
+        ReadingsForm::Values => {
+            let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+            if text.iter().all(|byte| b" \t\r\n".contains(byte)) {
+                assert!(!is_whole && items.is_empty(), "no value at all");
+            } else if let Some(expected) = reference::record(body, 0) {
+                assert!(is_whole, "values that all end");
+                let expected: Vec<_> = expected.into_iter().map(|(_, outcome)| bits(outcome)).collect();
+                assert_eq!(items, expected, "values");
             }
         }
     }
@@ -63,14 +71,15 @@ fn pieces(mut body: &[u8], sizes: [usize; 2]) -> Vec<&[u8]> {
     unreachable!("a cycle has no end")
 }
 
-fn lines(body: &[u8]) -> Vec<Item> {
+/// None where the reference does not say what becomes of a line.
+fn lines(body: &[u8]) -> Option<Vec<Item>> {
     let is_space = |byte: &u8| b" \t\r".contains(byte);
-    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.iter().all(is_space));
-    lines.map(|line| bits(reference::item(line))).collect()
-}
-
-/// The items of what is a JSON array, as `serde_json` cuts them.
-fn array(body: &[u8]) -> Vec<Item> {
-    let items: Vec<&serde_json::value::RawValue> = serde_json::from_slice(body).expect("it is an array");
-    items.into_iter().map(|item| bits(reference::item(item.get().as_bytes()))).collect()
+    let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.iter().all(is_space));
+    let mut items = Vec::new();
+    for line in lines {
+        let start = line.iter().take_while(|byte| is_space(byte)).count();
+        items.extend(reference::record(&line[start..], 1)?.into_iter().map(|(_, outcome)| bits(outcome)));
+    }
+    Some(items)
 }

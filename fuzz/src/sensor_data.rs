@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{
     decode::there_and_back,
-    reference::{Json, RECEIVED, WINDOW, parse, time_of, value_of},
+    reference::{Json, RECEIVED, WINDOW, has_time_name, may_be_not_finite, parse, time_of, value_of},
 };
 
 const SENSOR: i32 = 3;
@@ -18,6 +18,10 @@ pub fn check(body: &[u8]) {
     let found = sensor_data(body, SENSOR, WINDOW, RECEIVED);
     let json = std::str::from_utf8(body).ok().and_then(parse);
     match (json, found) {
+        (None, Err(RefusedBody::Invalid(faults))) if faults.contains(&"finite_number") => {
+            // Bare, it is no JSON.
+            assert!(may_be_not_finite(&String::from_utf8_lossy(body)) || body.contains(&b'9'), "{faults:?}");
+        }
         (None, Ok(_) | Err(RefusedBody::Invalid(_))) => {
             // Members that mean nothing are not looked into: their text need be no text, and no nesting is too deep.
             assert!(serde_json::from_slice::<&RawValue>(body).is_ok(), "what is no JSON was taken for it");
@@ -54,20 +58,33 @@ fn expected(body: &Json) -> Option<Vec<Reading>> {
     let mut clock = 0..;
     let value = body.all("value").last().filter(|value| **value != Json::Null);
     match body.all("data").last() {
-        None | Some(Json::Null) => reading(body, &mut clock).map(|reading| vec![reading]),
-        Some(Json::List(items)) if value.is_none() && !items.is_empty() => {
+        Some(Json::List(items)) if value.is_none() => {
             items.iter().map(|item| reading(item, &mut clock)).collect()
         }
-        Some(_) => None,
+        Some(Json::List(_)) => None,
+        Some(data) if *data != Json::Null && value.is_none() => None,
+        // With a value beside it, `data` is a member that means something else.
+        None | Some(_) => reading(body, &mut clock).map(|reading| vec![reading]),
     }
 }
 
 /// A reading without a time gets a microsecond of its own from the time of receipt on.
 fn reading(fields: &Json, clock: &mut impl Iterator<Item = i64>) -> Option<Reading> {
     let Json::Object(_) = fields else { return None };
-    let value = value_of(fields.all("value").last()?)?;
+    let value = match fields.all("value").last()? {
+        Json::Bool(value) => f64::from(u8::from(*value)),
+        value => value_of(value)?,
+    };
+    let named = match fields.all("sensor_id").last() {
+        Some(Json::Number(digits) | Json::Text(digits)) => digits.trim().parse().ok(),
+        _ => None,
+    };
+    if named.is_some_and(|named: i64| named != i64::from(SENSOR)) {
+        return None;
+    }
     let time: Timestamp = match fields.all("timestamp").last() {
-        None | Some(Json::Null) => RECEIVED.plus_micros(clock.next()?),
+        None if has_time_name(fields) => return None,
+        None => RECEIVED.plus_micros(clock.next()?),
         Some(given) => time_of(given).filter(|time| WINDOW.contains(*time))?,
     };
     Some(Reading { sensor_id: SENSOR, time, value })

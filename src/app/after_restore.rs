@@ -16,7 +16,10 @@ use crate::{
     batch::Record,
     config::{AfterRestoreConfig, DatabaseConfig, KafkaConfig, KafkaSettings},
     kafka::{Range, TopicLog, read_ranges},
-    reading::{Timestamp, Window, decode::decode},
+    reading::{
+        Timestamp, Window,
+        decode::{Decoded, decode},
+    },
     store::{offset_moves::KeptOffset, sensors::SensorSequence},
 };
 
@@ -93,10 +96,14 @@ async fn ids_above(
     let any_time =
         Window { since: Timestamp::from_micros(i64::MIN), until: Timestamp::from_micros(i64::MAX) };
     let note_ids = move |ids: &mut BTreeSet<i32>, record: &Record<'_>| {
-        // A record that breaks off is a dead letter as a whole; what was read of it does no harm here.
+        let payload = record.payload.unwrap_or_default();
         let untimed = &mut |_, _| Ok(Timestamp::from_micros(0));
-        let _ = decode(record.payload.unwrap_or_default(), untimed, &any_time, &mut |_, reading| {
-            ids.extend(reading.ok().map(|reading| reading.sensor_id).filter(|id| i64::from(*id) > last_id));
+        decode(payload, untimed, &any_time, &mut |decoded| match decoded {
+            Decoded::Reading(_, Ok(reading)) if i64::from(reading.sensor_id) > last_id => {
+                ids.insert(reading.sensor_id);
+            }
+            // An id that is taken back does no harm here.
+            Decoded::Reading(..) | Decoded::TakeBack(_) => {}
         });
     };
     Ok(read_ranges(kafka, settings, ranges, BTreeSet::new(), note_ids).await?)

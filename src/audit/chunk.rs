@@ -7,7 +7,7 @@ use crate::{
     batch::Record,
     reading::{
         Reading, Reason, Timestamp, Window,
-        decode::{Place, decode},
+        decode::{Decoded, Place, decode},
         untimed::GivenTimes,
     },
 };
@@ -150,25 +150,27 @@ fn read(
     };
     let payload = record.payload.unwrap_or_default();
     let (offset, before) = (record.offset, items.len());
-    let whole = if payload.len() > max_bytes {
-        Err(Reason::TooLarge)
-    } else {
-        decode(payload, &mut untimed, &ANY_TIME, &mut |place, outcome| {
+    let item = |place| match place {
+        Place::Whole => None,
+        Place::Item(index) => Some(index as i32),
+    };
+    if payload.len() > max_bytes {
+        items.push(Item { offset, item: None, reading: Err(Reason::TooLarge) });
+        return;
+    }
+    decode(payload, &mut untimed, &ANY_TIME, &mut |decoded| match decoded {
+        Decoded::Reading(place, outcome) => {
             if is_untimed.take() && outcome.is_ok() && leaves_out_untimed {
                 return;
             }
-            let item = match place {
-                Place::Whole => None,
-                Place::Item(index) => Some(index as i32),
-            };
-            items.push(Item { offset, item, reading: outcome.map_err(|reject| reject.reason) });
-        })
-        .map_err(|reject| reject.reason)
-    };
-    if let Err(reason) = whole {
-        items.truncate(before);
-        items.push(Item { offset, item: None, reading: Err(reason) });
-    }
+            items.push(Item { offset, item: item(place), reading: outcome.map_err(|reject| reject.reason) });
+        }
+        Decoded::TakeBack(index) => {
+            let is_gone = |item: &&Item| item.item.unwrap_or(0) as u32 >= index;
+            let gone = items[before..].iter().rev().take_while(is_gone).count();
+            items.truncate(items.len() - gone);
+        }
+    });
 }
 
 #[cfg(test)]
@@ -227,9 +229,34 @@ mod tests {
     }
 
     #[test]
+    fn counts_what_a_worker_does() {
+        let mut builder = ChunkBuilder::new(9, 1_000, 0, Some(known_at(0)));
+        let one = r#"{"sensor_id":1,"value":1}"#;
+        builder.push(&record(0, &format!("[{one},{{\"value\":NaN}},{one},{{")));
+        builder.push(&record(
+            1,
+            &format!("{one}\n{{\"sensor_id\":1,\"data\":[{one},{one}],\"value\":1}}\n{one}"),
+        ));
+        let items = builder.finish().unwrap().items;
+        let fates: Vec<_> = items.iter().map(|item| (item.offset, item.item, item.reading.is_ok())).collect();
+        assert_eq!(
+            fates,
+            [
+                (0, Some(0), true),
+                (0, Some(1), false),
+                (0, Some(2), true),
+                (0, Some(3), false),
+                (1, Some(0), true),
+                (1, Some(1), false),
+                (1, Some(2), true),
+            ]
+        );
+    }
+
+    #[test]
     fn a_record_that_counts_as_one_is_one() {
         let mut builder = ChunkBuilder::new(9, 30, 0, Some(known_at(0)));
-        builder.push(&record(0, r#"[{"sensor_id":1,"value":1},"#));
+        builder.push(&record(0, r#"[{"sensor_id":1,"val"#));
         builder.push(&record(1, &format!("[{}]", " ".repeat(40))));
         builder.push(&record(2, ""));
         let reasons: Vec<_> = builder.finish().unwrap().items.iter().map(|item| item.reading.err()).collect();

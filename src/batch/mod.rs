@@ -9,11 +9,9 @@ use std::{cell::Cell, collections::BTreeSet};
 
 use crate::reading::{
     Reason, Timestamp, Window,
-    decode::{Place, Reject, decode, extract},
+    decode::{Decoded, Place, Reject, decode},
     untimed::GivenTimes,
 };
-
-use dead_letter::lacks_timestamp;
 
 pub use dead_letter::{DeadLetter, Rejected};
 pub use record::{Header, Record};
@@ -117,13 +115,8 @@ impl Batch {
     /// goes on from there.
     pub fn push(&mut self, record: &Record<'_>, position: i64, window: &Window, given: &mut GivenTimes) {
         let index = self.records.len() as u32;
-        let (rows, rejected) = (self.rows.len(), self.rejected.len());
-        let (decoded, has_untimed) = self.decode(record, index, window, given);
-        if let Err(reject) = decoded {
-            self.rows.truncate(rows);
-            self.rejected.truncate(rejected);
-            self.rejected.push(Rejected { record: index, place: Place::Whole, reject, time: None });
-        }
+        let rows = self.rows.len();
+        let has_untimed = self.decode(record, index, window, given);
         if self.oldest(record.partition).is_none() {
             let event = self.rows.get(rows).map(|row| Timestamp::from_postgres_micros(row.time));
             self.oldest.push((record.partition, Oldest { appended: record.timestamp, event }));
@@ -269,48 +262,17 @@ impl Batch {
         Rejected { record: row.record, place: row.place, reject, time }
     }
 
-    /// What `dead_letters` keeps of a rejected reading. A reading without a timestamp keeps the time that it was given,
-    /// so that a replay stores it there.
-    pub fn dead_letter(&self, rejected: &Rejected) -> DeadLetter {
-        let record = &self.records[rejected.record as usize];
-        let key_end = record.start + record.key.unwrap_or(0) as usize;
-        let key = record.key.map(|_| self.bytes[record.start..key_end].to_vec());
-        let payload = record.payload.map(|length| &self.bytes[key_end..key_end + length as usize]);
-        let payload = payload.map(|payload| extract(payload, rejected.place));
-        let is_untimed = || record.has_untimed && payload.as_deref().is_some_and(lacks_timestamp);
-        DeadLetter {
-            partition: record.partition,
-            offset: record.offset,
-            item: match rejected.place {
-                Place::Whole => None,
-                Place::Item(index) => Some(index as i32),
-            },
-            reason: rejected.reject.reason,
-            detail: rejected.detail(),
-            record_time: record.timestamp,
-            reading_time: rejected.time.filter(|_| is_untimed()),
-            key,
-            payload,
-            headers: record.headers.as_deref().unwrap_or_default().to_vec(),
-        }
-    }
-
-    /// Also whether a reading was given its time.
-    fn decode(
-        &mut self,
-        record: &Record<'_>,
-        index: u32,
-        window: &Window,
-        given: &mut GivenTimes,
-    ) -> (Result<(), Reject>, bool) {
+    /// Whether a reading was given its time.
+    fn decode(&mut self, record: &Record<'_>, index: u32, window: &Window, given: &mut GivenTimes) -> bool {
         let mut time_of = given.of_record(record.timestamp);
         let payload = record.payload.unwrap_or_default();
+        let (rows, rejected) = (&mut self.rows, &mut self.rejected);
         if payload.len() > self.limits.max_record_bytes {
             let (length, most) = (payload.len(), self.limits.max_record_bytes);
             let reject = Reject::new(Reason::TooLarge, format!("{length} bytes, {most} at most"));
-            return (Err(reject), false);
+            rejected.push(Rejected { record: index, place: Place::Whole, reject, time: None });
+            return false;
         }
-        let (rows, rejected) = (&mut self.rows, &mut self.rejected);
         // Of the reading that is being decoded.
         let given_time = Cell::new(None);
         let mut has_untimed = false;
@@ -320,14 +282,23 @@ impl Batch {
             given_time.set(Some(time));
             Ok(time)
         };
-        let decoded = decode(payload, &mut untimed, window, &mut |place, outcome| {
+        decode(payload, &mut untimed, window, &mut |decoded| {
             let time = given_time.take();
-            match outcome {
-                Ok(reading) => rows.push(Row::new(&reading, index, place)),
-                Err(reject) => rejected.push(Rejected { record: index, place, reject, time }),
+            match decoded {
+                Decoded::Reading(place, Ok(reading)) => rows.push(Row::new(&reading, index, place)),
+                Decoded::Reading(place, Err(reject)) => {
+                    rejected.push(Rejected { record: index, place, reject, time });
+                }
+                Decoded::TakeBack(first) => {
+                    let stays = |record, place: Place| record != index || place.index() < first;
+                    let gone = rows.iter().rev().take_while(|row| !stays(row.record, row.place)).count();
+                    rows.truncate(rows.len() - gone);
+                    let gone = rejected.iter().rev().take_while(|one| !stays(one.record, one.place)).count();
+                    rejected.truncate(rejected.len() - gone);
+                }
             }
         });
-        (decoded, has_untimed)
+        has_untimed
     }
 
     fn keep(&mut self, record: &Record<'_>, has_untimed: bool) {

@@ -7,7 +7,7 @@ const NOW: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
 const CHUNK_MICROS: i64 = 7 * 86_400_000_000;
 
 fn window() -> Window {
-    Window { since: Timestamp::from_micros(946_684_800_000_000), until: NOW }
+    Window { since: Timestamp::from_micros(946_684_800_000_000), until: NOW.plus_micros(1_000) }
 }
 
 fn limits() -> Limits {
@@ -28,6 +28,10 @@ fn record(partition: i32, offset: i64, payload: &str) -> Record<'_> {
 /// Of a partition where no times were given.
 fn push(batch: &mut Batch, record: &Record<'_>, position: i64) {
     batch.push(record, position, &window(), &mut GivenTimes::default());
+}
+
+fn letter_of(batch: &Batch, rejected: &Rejected) -> DeadLetter {
+    batch.dead_letters(std::slice::from_ref(rejected)).pop().expect("one letter")
 }
 
 #[test]
@@ -52,28 +56,52 @@ fn a_span_runs_from_the_position_before_the_first_record_over_gaps() {
 }
 
 #[test]
-fn a_record_that_breaks_off_leaves_one_dead_letter_and_no_row() {
+fn of_a_record_that_breaks_off_the_rest_is_one_dead_letter() {
     let mut batch = Batch::new(limits());
     push(&mut batch, &record(0, 0, r#"[{"sensor_id":1,"value":1},{"sensor_id":1,"value":"x"},{"#), 0);
-    assert!(batch.rows().is_empty());
-    let [rejected] = batch.rejected() else { panic!("one dead letter") };
-    let letter = batch.dead_letter(rejected);
-    assert_eq!((letter.item, letter.reason), (None, Reason::MalformedJson));
-    assert_eq!(letter.key.as_deref(), Some(&b"1"[..]));
-    assert_eq!(letter.headers.len(), 1);
-    assert!(letter.payload.unwrap().ends_with(b",{"));
+    push(&mut batch, &record(0, 1, r#"[{"sensor_id":1,"val"#), 1);
+    assert_eq!(batch.rows().len(), 1);
+    let letters = batch.dead_letters(batch.rejected());
+    let fates: Vec<_> = letters.iter().map(|letter| (letter.offset, letter.item, letter.reason)).collect();
+    assert_eq!(
+        fates,
+        [
+            (0, Some(1), Reason::InvalidValue),
+            (0, Some(2), Reason::MalformedJson),
+            (1, None, Reason::MalformedJson),
+        ]
+    );
+    assert_eq!(letters[1].payload.as_deref(), Some(&b"[{"[..]));
+    assert_eq!(letters[2].payload.as_deref(), Some(&br#"[{"sensor_id":1,"val"#[..]));
+    assert_eq!(letters[0].key.as_deref(), Some(&b"1"[..]));
+    assert_eq!(letters[0].headers.len(), 1);
+}
+
+#[test]
+fn an_object_that_contradicts_itself_counts_as_one_among_its_neighbours() {
+    let mut batch = Batch::new(limits());
+    push(&mut batch, &record(0, 0, r#"{"sensor_id":1,"value":1}"#), 0);
+    let (one, list) =
+        (r#"{"sensor_id":2,"value":2}"#, r#"{"sensor_id":3,"data":[{"value":3},{"value":"x"}],"value":4}"#);
+    push(&mut batch, &record(0, 1, &format!("{one}\n{list}\n{one}")), 1);
+    let places: Vec<_> = batch.rows().iter().map(|row| (row.sensor_id, row.place)).collect();
+    assert_eq!(places, [(1, Place::Whole), (2, Place::Item(0)), (2, Place::Item(2))]);
+    let letters = batch.dead_letters(batch.rejected());
+    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+    assert_eq!((letter.item, letter.reason), (Some(1), Reason::WrongShape));
+    assert_eq!(letter.payload.as_deref(), Some(list.as_bytes()));
 }
 
 #[test]
 fn a_dead_letter_holds_its_reading_alone() {
     let mut batch = Batch::new(limits());
     push(&mut batch, &record(0, 7, r#"{"sensor_id":4,"data":[{"value":1},{"value":"x"}]}"#), 0);
-    let letter = batch.dead_letter(&batch.rejected()[0]);
+    let letter = letter_of(&batch, &batch.rejected()[0]);
     assert_eq!((letter.offset, letter.item, letter.reason), (7, Some(1), Reason::InvalidValue));
     assert_eq!(letter.payload.as_deref(), Some(&br#"{"sensor_id":4,"data":[{"value":"x"}]}"#[..]));
     let unknown = batch.reject_row(&batch.rows()[0], Reject::new(Reason::UnknownSensor, "sensor 4"));
     assert_eq!(
-        batch.dead_letter(&unknown).payload.as_deref(),
+        letter_of(&batch, &unknown).payload.as_deref(),
         Some(&br#"{"sensor_id":4,"data":[{"value":1}]}"#[..])
     );
 }
@@ -84,10 +112,9 @@ fn a_record_without_a_value_or_too_large_counts_as_one() {
     push(&mut batch, &Record { payload: None, key: None, ..record(0, 0, "") }, 0);
     let large = format!(r#"{{"sensor_id":1,"value":1,"note":"{}"}}"#, "x".repeat(1_000));
     push(&mut batch, &record(0, 1, &large), 1);
-    let reasons: Vec<_> =
-        batch.rejected().iter().map(|rejected| batch.dead_letter(rejected).reason).collect();
+    let reasons: Vec<_> = batch.rejected().iter().map(|rejected| rejected.reason()).collect();
     assert_eq!(reasons, [Reason::EmptyRecord, Reason::TooLarge]);
-    assert_eq!(batch.dead_letter(&batch.rejected()[0]).payload, None);
+    assert_eq!(letter_of(&batch, &batch.rejected()[0]).payload, None);
 }
 
 #[test]
@@ -175,7 +202,7 @@ fn a_dead_letter_keeps_the_time_that_its_reading_was_given() {
     let unknown = |row| batch.reject_row(row, Reject::new(Reason::UnknownSensor, "sensor 4"));
     let letters = batch.rows().iter().map(unknown).chain(batch.rejected().iter().cloned());
     let times = |letter: DeadLetter| (letter.record_time, letter.reading_time);
-    let found: Vec<_> = letters.map(|rejected| times(batch.dead_letter(&rejected))).collect();
+    let found: Vec<_> = letters.map(|rejected| times(letter_of(&batch, &rejected))).collect();
     let at = |micros| (Some(NOW), Some(NOW.plus_micros(micros)));
     assert_eq!(found, [at(0), (Some(NOW), None), at(2), (Some(NOW), None), at(3), (late, late)]);
 }
@@ -186,7 +213,7 @@ fn without_a_timestamp_of_either_a_reading_is_set_aside() {
     let payload = r#"[{"sensor_id":4,"value":1},{"sensor_id":4,"value":2,"timestamp":1700000000}]"#;
     push(&mut batch, &Record { timestamp: None, ..record(0, 0, payload) }, 0);
     let [rejected] = batch.rejected() else { panic!("one dead letter") };
-    let letter = batch.dead_letter(rejected);
+    let letter = letter_of(&batch, rejected);
     assert_eq!((letter.item, letter.reason), (Some(0), Reason::InvalidTimestamp));
     assert_eq!((letter.record_time, letter.reading_time), (None, None));
     assert_eq!(batch.rows().len(), 1);

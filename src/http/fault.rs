@@ -47,6 +47,11 @@ impl Refusal {
         Self::new("missing", "Field required")
     }
 
+    /// `NaN`, or an infinity.
+    pub(super) fn not_finite() -> Self {
+        Self::new("finite_number", "Input should be a finite number")
+    }
+
     pub(super) fn not_a_string() -> Self {
         Self::new("string_type", "Input should be a valid string")
     }

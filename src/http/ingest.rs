@@ -32,8 +32,9 @@ pub(super) struct AcceptedBody {
     /// For people.
     #[schema(example = "Sensor data streamed successfully.")]
     message: &'static str,
-    /// Where the last of them is in the log.
-    receipt: Receipt,
+    /// Where the last of them is in the log; only of an empty list there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<Receipt>,
     /// Every record of a batch that did not fit into one; the last is `receipt`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     receipts: Vec<Receipt>,
@@ -88,16 +89,17 @@ pub(super) async fn send(
     drop(body);
     api.require_sensor(sensor_id).await?;
     let mut outbox = Outbox::new(&api.producer, headers);
-    outbox.send(readings)?;
+    if !readings.is_empty() {
+        outbox.send(readings)?;
+    }
     let receipts = outbox.sent().await?;
     drop(admitted);
 
-    let Some(last) = receipts.last() else { return Err(ApiError::Internal) };
     let state = api.state_after(wait, started, &receipts).await;
     let all: &[_] = if receipts.len() > 1 { &receipts } else { &[] };
     let mut response = Json(AcceptedBody {
         message: "Sensor data streamed successfully.",
-        receipt: Receipt::new(&api, *last),
+        receipt: receipts.last().map(|last| Receipt::new(&api, *last)),
         receipts: all.iter().map(|receipt| Receipt::new(&api, *receipt)).collect(),
         state,
     })
@@ -112,14 +114,8 @@ fn validated(api: &Api, sensor_id: &str, body: &[u8]) -> Result<(i32, Vec<Readin
     let mut faults = Faults::default();
     let sensor_id = faults.check(&path::SENSOR_ID, path::sensor_id(sensor_id));
     let now = Timestamp::now();
-    let rules = FieldRules {
-        sensor_id: sensor_id.unwrap_or_default(),
-        window: api.limits.window(now),
-        now,
-        clock: &api.receipt_clock,
-    };
-    let readings = reading_body::parse(body, &rules, &mut faults)
-        .map_err(|error| ApiError::BadJson(error.to_string()))?;
+    let rules = FieldRules { sensor_id, window: api.limits.window(now), now, clock: &api.receipt_clock };
+    let readings = reading_body::parse(body, &rules, &mut faults).map_err(ApiError::BadJson)?;
     match sensor_id {
         Some(sensor_id) if faults.is_empty() => Ok((sensor_id, readings)),
         _ => Err(ApiError::Invalid(faults)),

@@ -41,7 +41,7 @@ pub fn sensor_data(
     now: Timestamp,
 ) -> Result<Vec<Reading>, RefusedBody> {
     let clock = ReceiptClock::default();
-    let rules = FieldRules { sensor_id, window, now, clock: &clock };
+    let rules = FieldRules { sensor_id: Some(sensor_id), window, now, clock: &clock };
     let mut faults = Faults::default();
     let readings = reading_body::parse(body, &rules, &mut faults).map_err(|_| RefusedBody::NotJson)?;
     if faults.is_empty() {
@@ -55,11 +55,11 @@ pub fn sensor_data(
 pub enum ReadingsForm {
     /// NDJSON.
     Lines,
-    /// A JSON array.
-    Array,
+    /// JSON: an array, an object, or several.
+    Values,
 }
 
-/// `POST /readings`: what comes of each item, in their order, and whether the body is whole.
+/// `POST /readings`: what comes of each reading, in their order, and whether the body is whole.
 ///
 /// `received` is the time of all items that have none.
 pub fn readings<'c>(
@@ -68,15 +68,14 @@ pub fn readings<'c>(
     window: &Window,
     received: Timestamp,
 ) -> (Vec<Result<Reading, Reason>>, bool) {
-    let (mut splitter, is_one_document) = match form {
-        ReadingsForm::Lines => (Splitter::lines(), false),
-        ReadingsForm::Array => (Splitter::array(), true),
+    let mut splitter = match form {
+        ReadingsForm::Lines => Splitter::lines(),
+        ReadingsForm::Values => Splitter::values(),
     };
-    let mut items = Vec::new();
+    let (mut items, mut decoded) = (Vec::new(), Vec::new());
     let mut each = |item: Item<'_>| {
-        let outcome = read(item, &mut |_, _| Ok(received), window, is_one_document)?;
-        items.push(outcome.map_err(|reject| reject.reason));
-        Ok(())
+        read(item, &mut |_, _| Ok(received), window, &mut decoded);
+        items.extend(decoded.drain(..).map(|outcome| outcome.map_err(|reject| reject.reason)));
     };
     let feed_all = || -> Result<(), Broken> {
         chunks.into_iter().try_for_each(|chunk| splitter.feed(chunk, &mut each))?;

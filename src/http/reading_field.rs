@@ -12,13 +12,33 @@ use super::{
     fault::{Faults, Refusal, Step},
     receipt_clock::ReceiptClock,
 };
-use crate::reading::{InvalidValue, Reading, Timestamp, Window, parse_value};
+use crate::reading::{InvalidValue, Reading, Timestamp, Window, decode::is_time_name, parse_value};
 
 /// A reading as it was written: the JSON text of its fields, so that no digit is lost.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Fields<'a> {
     pub(super) value: Option<&'a str>,
-    pub(super) timestamp: Option<&'a str>,
+    timestamp: Option<&'a str>,
+    sensor_id: Option<&'a str>,
+    /// The name of a field that means a time in place of `timestamp`.
+    time_name: Option<String>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads a field's value. Of a field that comes twice the last one counts, as in most parsers.
+    pub(super) fn read<M: MapAccess<'a>>(&mut self, key: Key, map: &mut M) -> Result<(), M::Error> {
+        match key {
+            Key::Value => self.value = Some(map.next_value::<&RawValue>()?.get()),
+            Key::Timestamp => self.timestamp = Some(map.next_value::<&RawValue>()?.get()),
+            Key::SensorId => self.sensor_id = Some(map.next_value::<&RawValue>()?.get()),
+            Key::Time(name) => {
+                self.time_name.get_or_insert(name);
+                map.next_value::<IgnoredAny>()?;
+            }
+            Key::Data | Key::Other => drop(map.next_value::<IgnoredAny>()?),
+        }
+        Ok(())
+    }
 }
 
 /// An item of a batch.
@@ -29,7 +49,8 @@ pub(super) enum MaybeObject<'a> {
 
 /// What makes a reading out of fields.
 pub(super) struct FieldRules<'c> {
-    pub(super) sensor_id: i32,
+    /// The path's; none where that is at fault.
+    pub(super) sensor_id: Option<i32>,
     pub(super) window: Window,
     /// The time of receipt.
     pub(super) now: Timestamp,
@@ -41,18 +62,34 @@ impl FieldRules<'_> {
     pub(super) fn reading(&self, fields: &Fields<'_>, loc: &[Step], faults: &mut Faults) -> Option<Reading> {
         let value = fields.value.map_or_else(|| Err(Refusal::missing()), value);
         let value = value.map_err(|refusal| faults.push(&within(loc, "value"), refusal));
-        let time = self.time(fields.timestamp);
+        let time = self.time(fields);
         let time = time.map_err(|refusal| faults.push(&within(loc, "timestamp"), refusal));
-        Some(Reading { sensor_id: self.sensor_id, time: time.ok()?, value: value.ok()? })
+        if let (Some(expected), Some(named)) = (self.sensor_id, fields.sensor_id.and_then(integer))
+            && named != i64::from(expected)
+        {
+            let msg = format!("Input should be {expected}, as in the path, or left out");
+            faults.push(&within(loc, "sensor_id"), Refusal::new("value_error", msg));
+            return None;
+        }
+        Some(Reading { sensor_id: self.sensor_id.unwrap_or_default(), time: time.ok()?, value: value.ok()? })
     }
 
-    fn time(&self, raw: Option<&str>) -> Result<Timestamp, Refusal> {
-        let Some(raw) = raw.filter(|raw| *raw != "null") else {
-            return Ok(self.clock.next(self.now));
+    fn time(&self, fields: &Fields<'_>) -> Result<Timestamp, Refusal> {
+        let raw = match (fields.timestamp, &fields.time_name) {
+            (Some(raw), _) => raw,
+            (None, Some(name)) => {
+                let msg = format!("Field required: `{name}` is not read, the field is called `timestamp`");
+                return Err(Refusal::new("missing", msg));
+            }
+            (None, None) => return Ok(self.clock.next(self.now)),
         };
         let time = match raw.as_bytes().first() {
             Some(b'"') => unquoted(raw).and_then(|text| Timestamp::parse_text(text.as_bytes()).ok()),
             Some(b'-' | b'0'..=b'9') => Timestamp::parse_number(raw.as_bytes()).ok(),
+            Some(b'n') => {
+                let msg = "Input should be a valid datetime, or left out: null is neither";
+                return Err(Refusal::new("datetime_type", msg));
+            }
             _ => return Err(Refusal::new("datetime_type", "Input should be a valid datetime")),
         };
         let time = time.ok_or_else(|| {
@@ -76,6 +113,9 @@ fn value(raw: &str) -> Result<f64, Refusal> {
             unquoted(raw).map_or(Err(InvalidValue::NotANumber), |text| parse_value(text.as_bytes()))
         }
         Some(b'-' | b'0'..=b'9') => parse_value(raw.as_bytes()),
+        // As pydantic takes them.
+        Some(b't') => Ok(1.0),
+        Some(b'f') => Ok(0.0),
         _ => return Err(Refusal::new("float_type", "Input should be a valid number")),
     };
     parsed.map_err(|error| match error {
@@ -83,7 +123,7 @@ fn value(raw: &str) -> Result<f64, Refusal> {
             "float_parsing",
             "Input should be a valid number, unable to parse string as a number",
         ),
-        InvalidValue::NotFinite => Refusal::new("finite_number", "Input should be a finite number"),
+        InvalidValue::NotFinite => Refusal::not_finite(),
     })
 }
 
@@ -95,17 +135,51 @@ fn unquoted(raw: &str) -> Option<Cow<'_, str>> {
     raw.strip_prefix('"')?.strip_suffix('"').map(Cow::Borrowed)
 }
 
+/// The number of a sensor, written as one or in quotes; none where the field means something else.
+fn integer(raw: &str) -> Option<i64> {
+    if raw.starts_with('"') { unquoted(raw)?.trim().parse().ok() } else { raw.parse().ok() }
+}
+
 fn within(loc: &[Step], field: &'static str) -> Vec<Step> {
     [loc, &[Step::Field(field)]].concat()
 }
 
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "lowercase")]
-enum Key {
+/// A field's name.
+pub(super) enum Key {
     Value,
     Timestamp,
-    #[serde(other)]
+    SensorId,
+    Data,
+    /// Means a time, and is not the name of it.
+    Time(String),
     Other,
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_identifier(KeyVisitor)
+    }
+}
+
+struct KeyVisitor;
+
+impl Visitor<'_> for KeyVisitor {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a field's name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Key, E> {
+        Ok(match name {
+            "value" => Key::Value,
+            "timestamp" => Key::Timestamp,
+            "sensor_id" => Key::SensorId,
+            "data" => Key::Data,
+            name if is_time_name(name.as_bytes()) => Key::Time(name.chars().take(40).collect()),
+            _ => Key::Other,
+        })
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for MaybeObject<'a> {
@@ -126,11 +200,7 @@ impl<'de> Visitor<'de> for ItemVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = Fields::default();
         while let Some(key) = map.next_key()? {
-            match key {
-                Key::Value => fields.value = Some(map.next_value::<&RawValue>()?.get()),
-                Key::Timestamp => fields.timestamp = Some(map.next_value::<&RawValue>()?.get()),
-                Key::Other => drop(map.next_value::<IgnoredAny>()?),
-            }
+            fields.read(key, &mut map)?;
         }
         Ok(MaybeObject::Object(fields))
     }

@@ -19,9 +19,10 @@ const NUMBER_PATTERN: &str =
 pub(super) struct ReadingBody {
     /// What was measured; finite.
     value: Number,
-    /// When; the time of receipt where it is absent or null.
-    timestamp: Option<Time>,
-    /// Not together with `value`.
+    /// When; the time of receipt where it is absent.
+    #[schema(required = false)]
+    timestamp: Time,
+    /// Not a list together with `value`.
     #[schema(schema_with = null, required = false)]
     data: (),
 }
@@ -31,8 +32,9 @@ pub(super) struct ReadingBody {
 pub(super) struct ReadingItem {
     /// What was measured; finite.
     value: Number,
-    /// When; the time of receipt where it is absent or null.
-    timestamp: Option<Time>,
+    /// When; the time of receipt where it is absent.
+    #[schema(required = false)]
+    timestamp: Time,
 }
 
 /// Many readings of one sensor. Other fields are ignored.
@@ -40,7 +42,7 @@ pub(super) struct ReadingItem {
 #[schema(example = json!({"data": [{"value": 22.7, "timestamp": "2024-10-12T14:30:00"}, {"value": 22.5, "timestamp": "2024-10-12T14:31:00"}]}))]
 pub(super) struct BatchBody {
     /// The readings.
-    #[schema(min_items = 1, max_items = 500_000)]
+    #[schema(max_items = 500_000)]
     data: Vec<ReadingItem>,
     /// Not together with `data`.
     #[schema(schema_with = null, required = false)]
@@ -86,7 +88,7 @@ impl PartialSchema for Time {
             .description(Some(
                 "A date-time: RFC 3339, with `T` or a space, with or without seconds; without an offset it is UTC, \
                  and digits below a microsecond are cut off. Or Unix time in seconds, or in milliseconds above 2e10, \
-                 as a number or in quotes.",
+                 as a number or in quotes, rounded to microseconds.",
             ))
             .into()
     }

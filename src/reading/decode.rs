@@ -1,16 +1,34 @@
-//! Bytes of a record to readings: the topic's three forms, without a document tree or an allocation per reading.
+//! Bytes of a record to readings, without a document tree or an allocation per reading.
+//!
+//! ```text
+//! record   = value*             one of them, or NDJSON, or one behind the other
+//! value    = {"sensor_id":…,"value":…,"timestamp":…}
+//!          | {"sensor_id":…,"data":[{"value":…,"timestamp":…},…]}
+//!          | [{"sensor_id":…,"value":…,"timestamp":…},…]
+//! ```
+//!
+//! What is no reading costs itself alone, JSON or not, as long as its brackets say where it ends. Where they do not,
+//! the rest of the record is one reject.
 
+mod encoding;
 mod extract;
+mod list;
+mod members;
+mod record;
+mod time_name;
 
 use std::borrow::Cow;
 
-pub use extract::extract;
+pub use encoding::{foreign_encoding, without_byte_order_mark};
+pub use extract::{extract, extract_all};
+pub use members::NOT_A_JSON_NUMBER;
+pub use time_name::is_time_name;
 
 use super::{
     Reading, Reason, Timestamp, Window,
-    json::{Malformed, Mark, Scanner, Text, Token},
-    parse_value,
+    json::{Mark, Scanner, Token},
 };
+use members::{Members, Stop};
 
 /// Why a reading, or a whole record, can never be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,18 +46,12 @@ impl Reject {
     }
 }
 
-impl From<Malformed> for Reject {
-    fn from(error: Malformed) -> Self {
-        Self::new(Reason::MalformedJson, error.to_string())
-    }
-}
-
 /// The place of a reading in its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// The record is the reading.
     Whole,
-    /// The record's list has it at this index.
+    /// It is the one at this index, lists and sequences counted through.
     Item(u32),
 }
 
@@ -62,65 +74,104 @@ pub fn time_by_place(record_time: Timestamp) -> impl FnMut(i32, Place) -> Result
     move |_, place| Ok(record_time.plus_micros(i64::from(place.index())))
 }
 
-/// What a decoded record calls with: a reading or why it is none, and its JSON as it stands in the record.
-type Each<'s> = dyn FnMut(Place, Result<Reading, Reject>, &[u8]) + 's;
+/// What decoding a record meets, in the record's order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decoded {
+    /// A reading, or why it is none.
+    Reading(Place, Result<Reading, Reject>),
+    /// What came from this index on does not count: the object that it stands in turned out to contradict itself. That
+    /// object comes next, as one reject, or its readings do again.
+    TakeBack(u32),
+}
 
-/// Reads a record's value and calls `each` for every reading in it, good or bad, in the record's order.
-///
-/// `untimed` says the time of readings that have no timestamp. An error means that the record as a whole
-/// counts as one rejected reading: what `each` was called with before does not count.
-pub fn decode(
+/// Reads a record's value and calls `each` for every reading in it, good or bad. `untimed` says the time of readings
+/// without a timestamp. A record that is wrong as a whole is one reject.
+pub fn decode(payload: &[u8], untimed: &mut Untimed<'_>, window: &Window, each: &mut impl FnMut(Decoded)) {
+    Decoder::new(payload, untimed, window).payload(payload, &mut WithoutSource(each));
+}
+
+/// Reads a record whose objects need not name their sensor, as those need not that are sent for one.
+pub fn decode_for_sensor(
+    sensor_id: i32,
     payload: &[u8],
     untimed: &mut Untimed<'_>,
     window: &Window,
-    each: &mut impl FnMut(Place, Result<Reading, Reject>),
-) -> Result<(), Reject> {
-    decode_with_text(payload, untimed, window, &mut |place, outcome, _| each(place, outcome))
+    each: &mut impl FnMut(Decoded),
+) {
+    let mut decoder = Decoder::new(payload, untimed, window);
+    decoder.sensor_id = Some(sensor_id);
+    decoder.payload(payload, &mut WithoutSource(each));
 }
 
-/// Reads one reading, `{"sensor_id":…,"value":…,"timestamp":…}`.
+/// Reads one reading, `{"sensor_id":…,"value":…,"timestamp":…}`, as an item of an array is read.
 pub fn single(text: &[u8], untimed: &mut Untimed<'_>, window: &Window) -> Result<Reading, Reject> {
-    let mut decoder = Decoder { scanner: Scanner::new(utf8(text)?), untimed, window };
-    let mut members = || -> Result<Members, Reject> {
-        let token = decoder.scanner.token()?;
-        if token != Token::Object {
-            decoder.scanner.skip(token)?;
-            decoder.scanner.end()?;
-            return Err(Reject::new(Reason::WrongShape, "the item is not an object"));
-        }
-        let members = decoder.members(None, None)?;
-        decoder.scanner.end()?;
-        Ok(members)
-    };
-    let members = members().map_err(|reject| naming_nul(reject, text))?;
-    decoder.reading(Place::Whole, members, None)
-}
-
-fn decode_with_text(
-    payload: &[u8],
-    untimed: &mut Untimed<'_>,
-    window: &Window,
-    each: &mut Each<'_>,
-) -> Result<(), Reject> {
-    if payload.is_empty() {
-        return Err(Reject::new(Reason::EmptyRecord, "the record has no value"));
+    if std::str::from_utf8(text).is_err() {
+        return Err(malformed("not UTF-8", text));
     }
-    let decoded =
-        utf8(payload).and_then(|text| Decoder { scanner: Scanner::new(text), untimed, window }.record(each));
-    decoded.map_err(|reject| naming_nul(reject, payload))
+    let mut decoder = Decoder::new(text, untimed, window);
+    let mut members = Members::default();
+    let mut is_object = || -> Result<bool, Stop> {
+        let token = decoder.scanner.token()?;
+        let is_object = token == Token::Object;
+        if is_object {
+            decoder.members(&mut members, None)?;
+        } else {
+            decoder.scanner.skip(token)?;
+        }
+        decoder.scanner.end()?;
+        Ok(is_object)
+    };
+    match is_object() {
+        Ok(true) => decoder.reading(Place::Whole, &mut members, None),
+        Ok(false) => Err(not_an_object()),
+        Err(Stop::Malformed(error)) => Err(malformed(error, text)),
+        Err(Stop::Rest) => unreachable!("there is no list to break off"),
+    }
 }
 
-fn utf8(payload: &[u8]) -> Result<&str, Reject> {
-    std::str::from_utf8(payload)
-        .map_err(|_| naming_nul(Reject::new(Reason::MalformedJson, "not UTF-8"), payload))
+/// Where a reading stands in its record's text, for a record that has it alone.
+#[derive(Clone, Copy)]
+struct Source<'s> {
+    frame: Frame<'s>,
+    text: &'s [u8],
+    /// Whether it goes on to the record's end, for want of a bracket.
+    is_open: bool,
 }
 
-/// A NUL byte is malformed JSON wherever it stands, and a fault of its own to those who look for it.
-fn naming_nul(reject: Reject, payload: &[u8]) -> Reject {
-    if reject.reason == Reason::MalformedJson && payload.contains(&0) {
-        Reject::new(Reason::NulByte, "the record holds a NUL byte")
-    } else {
-        reject
+impl<'s> Source<'s> {
+    fn new(frame: Frame<'s>, text: &'s [u8]) -> Self {
+        Self { frame, text, is_open: false }
+    }
+}
+
+/// What stands around a reading.
+#[derive(Clone, Copy)]
+enum Frame<'s> {
+    /// Nothing: it is a value of the record.
+    Alone,
+    /// An array.
+    Array,
+    /// A list under `data`.
+    List(&'s members::List<'s>),
+    /// The rest of an object whose list has been read.
+    BehindList,
+}
+
+/// Takes what a record holds, with the text of each.
+trait Emit {
+    fn push(&mut self, place: Place, outcome: Result<Reading, Reject>, source: Source<'_>);
+    fn take_back(&mut self, index: u32);
+}
+
+struct WithoutSource<'e, E>(&'e mut E);
+
+impl<E: FnMut(Decoded)> Emit for WithoutSource<'_, E> {
+    fn push(&mut self, place: Place, outcome: Result<Reading, Reject>, _: Source<'_>) {
+        (self.0)(Decoded::Reading(place, outcome));
+    }
+
+    fn take_back(&mut self, index: u32) {
+        (self.0)(Decoded::TakeBack(index));
     }
 }
 
@@ -128,250 +179,66 @@ struct Decoder<'a, 'u> {
     scanner: Scanner<'a>,
     untimed: &'a mut Untimed<'u>,
     window: &'a Window,
+    /// The sensor of readings that name none.
+    sensor_id: Option<i32>,
+    /// Whether all of the text is UTF-8; else each part is looked at by itself.
+    is_utf_8: bool,
+    /// Place of the next reading.
+    index: u32,
+    /// Whether no value has been read to its end.
+    is_first: bool,
+    /// Whether brackets were found open at the text's end.
+    is_unbalanced: bool,
+    /// Where the last list under `data` begins and ends.
+    list: (usize, usize),
+    /// Whether that list has readings without a time.
+    lacks_times: bool,
 }
 
-/// The members of a reading's object as far as they have been read.
-#[derive(Default)]
-struct Members {
-    sensor_id: Option<Result<i32, Reject>>,
-    value: Option<Result<f64, Reject>>,
-    timestamp: Option<Result<Option<Timestamp>, Reject>>,
-    data: Option<Data>,
-    has_repeated_key: bool,
-}
-
-/// The list under `data`.
-enum Data {
-    /// Its readings have been handed out.
-    Decoded,
-    /// It came before the sensor's id: this is where its bracket ends.
-    Waiting(Mark),
-    /// It is not a list.
-    NotAList,
-}
-
-impl<'a> Decoder<'a, '_> {
-    fn record(&mut self, each: &mut Each<'_>) -> Result<(), Reject> {
-        let start = self.scanner.position();
-        let outcome = match self.scanner.token()? {
-            Token::Object => self.object_record(start, each),
-            Token::Array => self.array_record(each),
-            Token::String(_) | Token::Number(_) | Token::Null | Token::Bool => {
-                Err(Reject::new(Reason::WrongShape, "neither an object nor an array"))
-            }
-        };
-        match outcome {
-            Err(reject) if reject.reason == Reason::MalformedJson => Err(reject),
-            // A shape is right or wrong only where the text is JSON to its end.
-            outcome => self.scanner.end().map_err(Reject::from).and(outcome),
+impl<'a, 'u> Decoder<'a, 'u> {
+    fn new(payload: &'a [u8], untimed: &'a mut Untimed<'u>, window: &'a Window) -> Self {
+        let text = without_byte_order_mark(payload);
+        Self {
+            scanner: Scanner::new(text),
+            untimed,
+            window,
+            sensor_id: None,
+            is_utf_8: std::str::from_utf8(text).is_ok(),
+            index: 0,
+            is_first: true,
+            is_unbalanced: false,
+            list: (0, 0),
+            lacks_times: false,
         }
     }
 
-    /// `{"sensor_id":…,"value":…,"timestamp":…}` or `{"sensor_id":…,"data":[…]}`.
-    fn object_record(&mut self, start: usize, each: &mut Each<'_>) -> Result<(), Reject> {
-        let mut members = self.members(None, Some(&mut *each))?;
-        let end = self.scanner.mark();
-        match members.data.take() {
-            None => {
-                let text = self.scanner.slice(start, self.scanner.position());
-                each(Place::Whole, self.reading(Place::Whole, members, None), text);
-                Ok(())
-            }
-            Some(_) if members.has_repeated_key => Err(repeated_key()),
-            Some(_) if members.value.is_some() => Err(Reject::new(
-                Reason::WrongShape,
-                "both `value` and `data`: a single reading or a list of them",
-            )),
-            Some(Data::NotAList) => Err(Reject::new(Reason::WrongShape, "`data` is not an array")),
-            Some(Data::Decoded) => Ok(()),
-            Some(Data::Waiting(list)) => {
-                let sensor_id = members.sensor_id.unwrap_or_else(missing_sensor_id);
-                self.scanner.rewind(list);
-                self.items(Some(&sensor_id), each)?;
-                self.scanner.rewind(end);
-                Ok(())
-            }
-        }
-    }
-
-    /// `[{"sensor_id":…,"value":…,"timestamp":…},…]`.
-    fn array_record(&mut self, each: &mut Each<'_>) -> Result<(), Reject> {
-        self.items(None, each)
-    }
-
-    /// The items of a list whose bracket has been read.
-    fn items(&mut self, sensor_id: Option<&Result<i32, Reject>>, each: &mut Each<'_>) -> Result<(), Reject> {
-        let mut is_first = true;
-        let mut index = 0;
-        while self.scanner.next_item(&mut is_first)? {
-            let (start, place) = (self.scanner.position(), Place::Item(index));
-            let outcome = match self.scanner.token()? {
-                Token::Object => {
-                    let members = self.members(sensor_id, None)?;
-                    self.reading(place, members, sensor_id)
-                }
-                token => {
-                    self.scanner.skip(token)?;
-                    Err(Reject::new(Reason::WrongShape, "the item is not an object"))
-                }
-            };
-            let text = self.scanner.slice(start, self.scanner.position());
-            each(place, outcome, text);
-            index += 1;
-        }
-        Ok(())
-    }
-
-    /// Reads an object's members to its end. `each` is there where `data` may stand.
-    fn members(
-        &mut self,
-        shared_sensor_id: Option<&Result<i32, Reject>>,
-        mut each: Option<&mut Each<'_>>,
-    ) -> Result<Members, Reject> {
-        let mut members = Members::default();
-        let mut is_first = true;
-        while let Some(key) = self.scanner.next_key(&mut is_first)? {
-            let token = self.scanner.token()?;
-            match member(key) {
-                Some(Member::SensorId) if shared_sensor_id.is_none() => {
-                    members.has_repeated_key |= members.sensor_id.replace(read_sensor_id(token)).is_some();
-                    self.scanner.skip(token)?;
-                }
-                Some(Member::Value) => {
-                    members.has_repeated_key |= members.value.replace(read_value(token)).is_some();
-                    self.scanner.skip(token)?;
-                }
-                Some(Member::Timestamp) => {
-                    members.has_repeated_key |= members.timestamp.replace(read_timestamp(token)).is_some();
-                    self.scanner.skip(token)?;
-                }
-                Some(Member::Data) if each.is_some() => {
-                    let data = self.data(token, members.sensor_id.as_ref(), each.as_deref_mut())?;
-                    members.has_repeated_key |= members.data.replace(data).is_some();
-                }
-                _ => self.scanner.skip(token)?,
-            }
-        }
-        Ok(members)
-    }
-
-    fn data(
-        &mut self,
-        token: Token<'a>,
-        sensor_id: Option<&Result<i32, Reject>>,
-        each: Option<&mut Each<'_>>,
-    ) -> Result<Data, Reject> {
-        match (token, sensor_id, each) {
-            (Token::Array, Some(_), Some(each)) => {
-                self.items(sensor_id, each)?;
-                Ok(Data::Decoded)
-            }
-            (Token::Array, ..) => {
-                let list = self.scanner.mark();
-                self.scanner.skip(token)?;
-                Ok(Data::Waiting(list))
-            }
-            _ => {
-                self.scanner.skip(token)?;
-                Ok(Data::NotAList)
-            }
-        }
-    }
-
-    fn reading(
+    fn push(
         &mut self,
         place: Place,
-        members: Members,
-        shared_sensor_id: Option<&Result<i32, Reject>>,
-    ) -> Result<Reading, Reject> {
-        if members.has_repeated_key {
-            return Err(repeated_key());
-        }
-        let sensor_id = match shared_sensor_id {
-            Some(shared) => shared.clone(),
-            None => members.sensor_id.unwrap_or_else(missing_sensor_id),
-        };
-        // A wrong shape says more than a wrong value; an id that is no sensor's says less.
-        let sensor_id = match sensor_id {
-            Err(reject) if reject.reason == Reason::WrongShape => return Err(reject),
-            other => other,
-        };
-        let value =
-            members.value.unwrap_or_else(|| Err(Reject::new(Reason::WrongShape, "`value` is missing")))?;
-        let timestamp = members.timestamp.unwrap_or(Ok(None))?;
-        let sensor_id = sensor_id?;
-        let time = match timestamp {
-            Some(time) => time,
-            None => (self.untimed)(sensor_id, place)?,
-        };
-        if !self.window.contains(time) {
-            let Window { since, until } = self.window;
-            return Err(Reject::new(
-                Reason::TimeOutOfWindow,
-                format!("{time} is not between {since} and {until}"),
-            ));
-        }
-        Ok(Reading { sensor_id, time, value })
+        outcome: Result<Reading, Reject>,
+        source: Source<'_>,
+        emit: &mut dyn Emit,
+    ) {
+        emit.push(place, outcome, source);
+        self.index += 1;
     }
 }
 
-enum Member {
-    SensorId,
-    Value,
-    Timestamp,
-    Data,
+/// What is no JSON. A NUL byte is that wherever it stands, and a fault of its own to those who look for it.
+fn malformed(detail: impl std::fmt::Display, text: &[u8]) -> Reject {
+    if text.contains(&0) {
+        Reject::new(Reason::NulByte, "a NUL byte")
+    } else {
+        Reject::new(Reason::MalformedJson, detail.to_string())
+    }
 }
 
-fn member(key: Text<'_>) -> Option<Member> {
-    key.with(|name| match name {
-        b"sensor_id" => Some(Member::SensorId),
-        b"value" => Some(Member::Value),
-        b"timestamp" => Some(Member::Timestamp),
-        b"data" => Some(Member::Data),
-        _ => None,
-    })
-}
-
-fn missing_sensor_id() -> Result<i32, Reject> {
-    Err(Reject::new(Reason::WrongShape, "`sensor_id` is missing"))
+fn not_an_object() -> Reject {
+    Reject::new(Reason::WrongShape, "the item is not an object")
 }
 
 fn repeated_key() -> Reject {
     Reject::new(Reason::WrongShape, "a key stands twice")
-}
-
-fn read_sensor_id(token: Token<'_>) -> Result<i32, Reject> {
-    let Token::Number(digits) = token else {
-        return Err(Reject::new(Reason::WrongShape, "`sensor_id` is not a number"));
-    };
-    let mut integer = digits.strip_prefix(b"-").unwrap_or(digits).iter();
-    if !integer.all(u8::is_ascii_digit) {
-        return Err(Reject::new(Reason::WrongShape, "`sensor_id` is not an integer"));
-    }
-    std::str::from_utf8(digits)
-        .ok()
-        .and_then(|digits| digits.parse().ok())
-        .ok_or_else(|| Reject::new(Reason::UnknownSensor, "`sensor_id` is larger than any sensor's"))
-}
-
-fn read_value(token: Token<'_>) -> Result<f64, Reject> {
-    let value = match token {
-        Token::Number(digits) => parse_value(digits),
-        Token::String(text) => text.with(parse_value),
-        Token::Null | Token::Bool | Token::Object | Token::Array => Err(super::InvalidValue::NotANumber),
-    };
-    value.map_err(|error| Reject::new(Reason::InvalidValue, format!("`value` is {error}")))
-}
-
-/// None stands for the record's own time.
-fn read_timestamp(token: Token<'_>) -> Result<Option<Timestamp>, Reject> {
-    let time = match token {
-        Token::Null => return Ok(None),
-        Token::Number(digits) => Timestamp::parse_number(digits),
-        Token::String(text) => text.with(Timestamp::parse_text),
-        Token::Bool | Token::Object | Token::Array => Err(super::InvalidTimestamp),
-    };
-    time.map(Some).map_err(|error| Reject::new(Reason::InvalidTimestamp, format!("`timestamp` is {error}")))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! ```
 
 mod acceptance;
+mod brackets;
 pub mod decode;
 pub mod encode;
 mod json;
@@ -16,6 +17,7 @@ pub mod untimed;
 mod value;
 
 pub use acceptance::Acceptance;
+pub(crate) use brackets::Brackets;
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use value::{InvalidValue, parse_value};
 
@@ -33,11 +35,11 @@ pub struct Reading {
 /// Why a reading can never be stored. The text of each is part of the public contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// The record is not JSON.
+    /// It is not JSON.
     MalformedJson,
     /// JSON, but none of the three forms.
     WrongShape,
-    /// A NUL byte in the record.
+    /// A NUL byte in it.
     NulByte,
     /// A record without a value.
     EmptyRecord,

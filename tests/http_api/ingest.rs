@@ -53,17 +53,70 @@ async fn without_a_timestamp_it_is_the_time_of_receipt() {
     let site = Site::start().await;
     site.database.add_sensors(1).await;
     let before = chrono::Utc::now();
-    for body in [r#"{"value":1}"#, r#"{"value":1,"timestamp":null}"#] {
-        let answer = site.server.post("/sensor_data/1", body).await.expect(200).json();
-        let (_, record) = site.record(&answer["receipt"]).await;
-        let time: chrono::DateTime<chrono::Utc> = record["timestamp"].as_str().unwrap().parse().unwrap();
-        assert!((before..=chrono::Utc::now()).contains(&time), "{time}");
-    }
+    let answer = site.server.post("/sensor_data/1", r#"{"value":1}"#).await.expect(200).json();
+    let (_, record) = site.record(&answer["receipt"]).await;
+    let time: chrono::DateTime<chrono::Utc> = record["timestamp"].as_str().unwrap().parse().unwrap();
+    assert!((before..=chrono::Utc::now()).contains(&time), "{time}");
     // Two of a batch are two readings, not one and its duplicate.
     let answer =
         site.server.post("/sensor_data/1", r#"{"data":[{"value":1},{"value":2}]}"#).await.expect(200);
     let (_, record) = site.record(&answer.json()["receipt"]).await;
     assert_ne!(record["data"][0]["timestamp"], record["data"][1]["timestamp"]);
+}
+
+#[tokio::test]
+async fn a_misspelt_timestamp_is_refused_by_its_name() {
+    let site = Site::start().await;
+    site.database.add_sensors(1).await;
+    for name in ["time", "ts", "Timestamp", "@timestamp", "created_at"] {
+        let fields = format!(r#""value":1,"{name}":"2024-10-12T14:29:00""#);
+        let body = format!(r#"{{"data":[{{"value":1}},{{{fields}}}]}}"#);
+        for (path, body, loc) in [
+            ("/sensor_data/1", format!("{{{fields}}}"), json!(["body", "timestamp"])),
+            ("/sensor_data/1", body, json!(["body", "data", 1, "timestamp"])),
+            ("/readings", format!(r#"[{{"sensor_id":1,{fields}}}]"#), json!(["body", 0])),
+            ("/readings", format!(r#"{{"sensor_id":1,{fields}}}"#), json!(["body", 0])),
+        ] {
+            let fault = site.server.post(path, body.clone()).await.expect(422).json()["detail"][0].clone();
+            assert_eq!(fault["loc"], loc, "{body}");
+            let message = fault["msg"].as_str().unwrap();
+            assert!(message.contains(&format!("`{name}`")) && message.contains("`timestamp`"), "{message}");
+        }
+    }
+    assert_eq!(site.records().await, 0);
+}
+
+#[tokio::test]
+async fn what_the_old_app_took_is_taken() {
+    let site = Site::start().await;
+    site.database.add_sensors(1).await;
+    let empty = site.server.post("/sensor_data/1", r#"{"data":[]}"#).await.expect(200).json();
+    assert_eq!(empty, json!({"message": "Sensor data streamed successfully."}));
+    assert_eq!(site.records().await, 0);
+    for (body, value, time) in [
+        ("\u{feff}{\"value\":1,\"timestamp\":1728743340}", 1.0, "2024-10-12T14:29:00Z"),
+        (r#"{"value":true,"timestamp":1728743340}"#, 1.0, "2024-10-12T14:29:00Z"),
+        (r#"{"value":2,"timestamp":1728743340,"data":"x"}"#, 2.0, "2024-10-12T14:29:00Z"),
+        (r#"{"value":2,"timestamp":1690475910.7019637}"#, 2.0, "2023-07-27T16:38:30.701964Z"),
+    ] {
+        let answer = site.server.post("/sensor_data/1", body).await.expect(200).json();
+        let (_, record) = site.record(&answer["receipt"]).await;
+        assert_eq!(record, json!({"sensor_id": 1, "value": value, "timestamp": time}), "{body}");
+    }
+    site.server.post("/sensors", "\u{feff}{\"sensor_type\":\"t\"}").await.expect(200);
+}
+
+#[tokio::test]
+async fn of_a_batch_the_item_that_is_no_json_is_named() {
+    let site = Site::start().await;
+    site.database.add_sensors(1).await;
+    let body = |value: &str| format!(r#"{{"data":[{{"value":1}},{{"value":2}},{{"value":{value}}}]}}"#);
+    let answer = site.server.post("/sensor_data/1", body("N/A")).await.expect(400).json();
+    assert!(answer["detail"].as_str().unwrap().contains("in item 2 of `data`"), "{answer}");
+    let fault = site.server.post("/sensor_data/1", body("NaN")).await.expect(422).json()["detail"][0].clone();
+    assert_eq!(fault["loc"], json!(["body", "data", 2, "value"]));
+    assert_eq!(fault["type"], "finite_number");
+    assert_eq!(site.records().await, 0);
 }
 
 #[tokio::test]

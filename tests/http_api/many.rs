@@ -103,16 +103,73 @@ async fn the_good_ones_are_accepted_and_the_others_named() {
     assert_eq!(errors(&answer), expected);
     assert!(answer.get("detail").is_none() && answer.get("state").is_none());
 
-    // In an array the same, but for the line that is no JSON: from there on nothing is.
-    let whole: Vec<&str> =
-        lines.iter().copied().filter(|line| !line.is_empty() && !line.ends_with("val")).collect();
+    // In an array the same, whether they are JSON or not, as long as their brackets close.
+    let mut whole: Vec<&str> = lines.iter().copied().filter(|line| !line.is_empty()).collect();
+    whole[4] = r#"{"sensor_id":1,"val"}"#;
     let answer =
         site.server.send("/readings", &JSON, format!("[{}]", whole.join(" ,\n"))).await.expect(207).json();
-    assert_eq!((&answer["accepted"], &answer["failed"]), (&json!(2), &json!(5)));
-    let broken = [lines[0], lines[2], r#"{"sensor_id":1,"value":}"#, lines[8]].join(",");
+    assert_eq!((&answer["accepted"], &answer["failed"]), (&json!(2), &json!(6)));
+    assert_eq!(errors(&answer), expected);
+    let broken = [lines[0], lines[2], r#"{"sensor_id":1,"value":"#, lines[8]].join(",");
     let answer = site.server.send("/readings", &JSON, format!("[{broken}]")).await.expect(400).json();
     assert_eq!((&answer["accepted"], &answer["failed"]), (&json!(1), &json!(1)));
     assert!(answer["detail"].as_str().unwrap().contains("at item 2"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_value_that_is_no_json_costs_itself_alone() {
+    let site = Site::start().await;
+    site.database.add_sensors(1).await;
+    let item = |value: &str, second| {
+        format!(r#"{{"sensor_id":1,"value":{value},"timestamp":{}}}"#, 1_728_743_340 + second)
+    };
+    for (value, code) in [
+        ("NaN", "invalid_value"),
+        ("-Infinity", "invalid_value"),
+        (".5", "malformed_json"),
+        ("01", "malformed_json"),
+        ("1,5", "malformed_json"),
+        ("N/A", "malformed_json"),
+        ("'1'", "malformed_json"),
+    ] {
+        let items = [item("1", 0), item(value, 1), item("2", 2)];
+        for (headers, body) in [
+            (JSON, format!("[{}]", items.join(","))),
+            (JSON, items.join("\n")),
+            (NDJSON, items.join("\n")),
+            (JSON, format!(r#"{{"sensor_id":1,"data":[{}]}}"#, items.join(","))),
+        ] {
+            let answer = site.server.send("/readings", &headers, body.clone()).await.expect(207).json();
+            assert_eq!(
+                (&answer["accepted"], errors(&answer)),
+                (&json!(2), vec![(1, code.to_owned())]),
+                "{body}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_form_of_the_topic_is_taken() {
+    let site = Site::start().await;
+    site.database.add_sensors(2).await;
+    let (one, two) = (r#"{"sensor_id":1,"value":1}"#, r#"{"sensor_id":2,"value":2}"#);
+    let list = r#"{"sensor_id":1,"data":[{"value":1},{"value":2}]}"#;
+    let jsonlines = [("content-type", "application/jsonlines")];
+    for (headers, body, accepted) in [
+        (&JSON[..], one.to_owned(), 1),
+        (&[], one.to_owned(), 1),
+        (&JSON, format!("{one}\r\n{two}\r\n"), 2),
+        (&JSON, format!("{one}{two}"), 2),
+        (&JSON, list.to_owned(), 2),
+        (&JSON, format!("\u{feff}[{one},{two}]"), 2),
+        (&NDJSON, format!("\u{feff}{one}\n{two}"), 2),
+        (&NDJSON, format!("{list}\n{one}{two}\n[{two}]"), 5),
+        (&jsonlines, format!("{one}\n{two}\n"), 2),
+    ] {
+        let answer = site.server.send("/readings", headers, body.clone()).await.expect(202).json();
+        assert_eq!(answer["accepted"], accepted, "{body}");
+    }
 }
 
 #[tokio::test]
@@ -136,14 +193,15 @@ async fn where_nothing_is_accepted_nothing_is_sent() {
     for (body, loc, kind) in [
         (format!("[{bad}]"), json!(["body", 0]), "invalid_value"),
         ("[]".to_owned(), json!(["body"]), "too_short"),
-        (bad.to_owned(), json!(["body"]), "list_type"),
+        (bad.to_owned(), json!(["body", 0]), "invalid_value"),
+        ("7".to_owned(), json!(["body"]), "list_type"),
         (r#"[{"sensor_id":9,"value":1}]"#.to_owned(), json!(["body", 0]), "unknown_sensor"),
     ] {
         let detail = send(&JSON, &body).await.expect(422).json()["detail"].clone();
         assert_eq!((&detail[0]["loc"], &detail[0]["type"]), (&loc, &json!(kind)), "{body}");
     }
     send(&NDJSON, "\n\n").await.expect(422);
-    for body in ["", "[", "[1,", r#"[{"sensor_id":1,"#, "\u{feff}[]"] {
+    for body in ["", "[", "[1,", r#"[{"sensor_id":1,"#, "\u{feff}"] {
         send(&JSON, body).await.expect(400);
     }
     send(&[("content-type", "text/csv")], "1,2").await.expect(415);

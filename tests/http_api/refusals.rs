@@ -73,14 +73,30 @@ async fn every_refusal_is_json_with_its_status() {
     let site = Site::start_with(&["--http-max-body-bytes", "1000"]).await;
     site.database.add_sensors(1).await;
     let server = &site.server;
-    for body in ["", "{", r#"{"value":NaN}"#, "value=1", "\u{feff}", r#"{"value":1}{}"#] {
+    for body in ["", "{", r#"{"value":.5}"#, "value=1", "\u{feff}", r#"{"value":1}{}"#] {
         server.post("/sensor_data/1", body).await.expect(400);
         server.post("/sensors", body).await.expect(400);
     }
     server.post("/sensor_data/1", &b"{\"value\":1,\"unit\":\"\xff\"}"[..]).await.expect(400);
-    for body in ["[]", "3", "null", r#"{"data":[]}"#, r#"{"data":3}"#, r#"{"value":1,"data":[{"value":1}]}"#]
-    {
+    for body in [
+        "[]",
+        "3",
+        "null",
+        r#"{"data":3}"#,
+        r#"{"value":1,"data":[{"value":1}]}"#,
+        r#"{"value":NaN}"#,
+        r#"{"value":1,"timestamp":null}"#,
+        r#"{"value":1,"time":"2024-10-12T14:29:00"}"#,
+        r#"{"value":1,"sensor_id":2}"#,
+    ] {
         server.post("/sensor_data/1", body).await.expect(422);
+    }
+    for utf_16 in ["{\"value\":1}", "\u{feff}{\"value\":1}"] {
+        let body: Vec<u8> = utf_16.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for path in ["/sensor_data/1", "/readings", "/sensors"] {
+            let detail = server.post(path, body.clone()).await.expect(400).json()["detail"].clone();
+            assert!(detail.as_str().unwrap().contains("UTF-16"), "{detail}");
+        }
     }
     let large = format!(r#"{{"value":1,"padding":"{}"}}"#, "x".repeat(1000));
     for answer in [

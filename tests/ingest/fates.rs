@@ -147,6 +147,85 @@ async fn readings_without_a_timestamp_in_one_record_are_stored_each() {
 }
 
 #[tokio::test]
+async fn what_is_no_json_costs_itself_alone_in_every_form() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
+    database.add_sensors(1).await;
+    let mut second = 0;
+    let mut item = |value: &str| {
+        second += 1;
+        format!(r#"{{"sensor_id":1,"value":{value},"timestamp":{}}}"#, 1_728_743_340 + second)
+    };
+    let mut records = Vec::new();
+    for value in ["NaN", "-Infinity", ".5", "+1", "01", "1.", "1,5", "N/A", "'1'", "None"] {
+        let mut items = || [item("1"), item(value), item("2")];
+        records.push(format!("[{}]", items().join(",")));
+        records.push(items().join("\n"));
+        records.push(format!(r#"{{"sensor_id":1,"data":[{}]}}"#, items().join(",")));
+    }
+    let brackets_open = format!("[{},{},{}", item("1"), item("2"), r#"{"sensor_id":1,"value":"#);
+    records.push(brackets_open);
+    topic.produce(records.into_iter().map(Record::new)).await;
+    let _worker = worker(&database, &topic).start();
+    database.stores_all_of(&topic, PATIENCE).await;
+    assert_eq!(database.tally().await, Tally { stored: 62, duplicates: 0, dead_lettered: 31 });
+    let letters = database.dead_letters().await;
+    assert!(letters[..30].iter().all(|letter| letter.item == Some(1)), "{letters:?}");
+    let not_finite = letters.iter().filter(|letter| letter.reason == "invalid_value").count();
+    assert_eq!((not_finite, letters[30].item), (6, Some(2)));
+    assert_eq!(letters[30].payload.as_deref(), Some(&br#"[{"sensor_id":1,"value":"#[..]));
+}
+
+#[tokio::test]
+async fn lists_sequences_and_names_of_times_meet_their_fates() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
+    database.add_sensors(2).await;
+    let at = "\"timestamp\":\"2024-05-01T00:00:00Z\"";
+    let records: [&[u8]; 7] = [
+        format!("{{\"sensor_id\":1,\"value\":1,{at}}}\r\n{{\"sensor_id\":2,\"value\":2,{at}}}\r\n").leak().as_bytes(),
+        br#"{"sensor_id":1,"data":[{"sensor_id":2,"value":1,"timestamp":5000000000},{"sensor_id":1,"value":3,"timestamp":1714521601}]}"#,
+        br#"{"sensor_id":1,"value":1,"time":"2024-05-01T00:00:00Z"}"#,
+        br#"{"sensor_id":1,"value":1,"timestamp":null}"#,
+        b"\0\0\0\0\x05{\"sensor_id\":1}",
+        b"{\0\"\0",
+        "\u{feff}{\"sensor_id\":2,\"value\":4,\"timestamp\":1714521602}".as_bytes(),
+    ];
+    topic.produce(records.map(Record::new)).await;
+    let _worker = worker(&database, &topic).start();
+    database.stores_all_of(&topic, PATIENCE).await;
+    assert_eq!(database.tally().await, Tally { stored: 4, duplicates: 0, dead_lettered: 5 });
+    let letters = database.dead_letters().await;
+    let fates: Vec<_> = letters.iter().map(|l| (l.offset, l.item, l.reason.as_str())).collect();
+    assert_eq!(
+        fates,
+        [
+            (1, Some(0), "wrong_shape"),
+            (2, None, "invalid_timestamp"),
+            (3, None, "invalid_timestamp"),
+            (4, None, "nul_byte"),
+            (5, None, "nul_byte"),
+        ]
+    );
+    for (offset, words) in [(2, "`time`"), (3, "null"), (4, "schema registry"), (5, "UTF-16")] {
+        let named = format!(
+            "SELECT count(*) FROM dead_letters WHERE \"offset\" = {offset} AND detail LIKE '%{words}%'"
+        );
+        assert_eq!(database.number(&named).await, 1, "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_record_of_many_dead_letters_is_read_once_for_all_of_them() {
+    const READINGS: usize = 15_000;
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
+    database.add_sensors(1).await;
+    let bad = format!("[{}7]", "{\"sensor_id\":1,\"value\":NaN},".repeat(READINGS - 1));
+    topic.produce([Record::new(bad)]).await;
+    let _worker = worker(&database, &topic).start();
+    database.stores_all_of(&topic, PATIENCE).await;
+    assert_eq!(database.tally().await, Tally { stored: 0, duplicates: 0, dead_lettered: READINGS as i64 });
+}
+
+#[tokio::test]
 async fn of_transactions_only_committed_ones_count_and_gaps_do_no_harm() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(2).await);
     database.add_sensors(10).await;

@@ -12,7 +12,10 @@ use sensorpipe::{
 use crate::{
     grammar,
     made_up::cases,
-    targets::reference::{self, RECEIVED, WINDOW},
+    targets::{
+        self,
+        reference::{self, RECEIVED, WINDOW},
+    },
 };
 
 const CHUNK_MICROS: i64 = 7 * 86_400_000_000;
@@ -56,7 +59,7 @@ proptest! {
                 &WINDOW,
                 &mut GivenTimes::default(),
             );
-            let outcomes = reference::record(payload).unwrap_or_else(|reason| vec![(None, Err(reason))]);
+            let outcomes = reference::record(payload, 1).unwrap_or_else(|| targets::decode::outcomes(payload));
             for (item, outcome) in outcomes {
                 match outcome {
                     Ok(mut reading) => {
@@ -88,8 +91,7 @@ fn agrees(
     policy: OnDuplicate,
 ) -> Result<(), TestCaseError> {
     let mut found: BTreeMap<i32, Vec<(i64, Option<i32>)>> = BTreeMap::new();
-    for rejected in batch.rejected() {
-        let letter = batch.dead_letter(rejected);
+    for letter in batch.dead_letters(batch.rejected()) {
         found.entry(letter.partition).or_default().push((letter.offset, letter.item));
     }
     prop_assert_eq!(&found, rejects, "dead letters");

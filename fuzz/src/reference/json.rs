@@ -11,7 +11,7 @@ pub enum Json {
     /// `null`.
     Null,
     /// `true` or `false`.
-    Bool,
+    Bool(bool),
     /// Its digits.
     Number(String),
     /// With its escapes resolved.
@@ -23,6 +23,12 @@ pub enum Json {
 }
 
 impl Json {
+    /// The names of an object's members, each as often as it is there.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let members: &[_] = if let Self::Object(members) = self { members } else { &[] };
+        members.iter().map(|(name, _)| name.as_str())
+    }
+
     /// The values of this key; none in what is no object.
     pub fn all<'j>(&'j self, key: &'j str) -> impl Iterator<Item = &'j Self> {
         let members: &[_] = if let Self::Object(members) = self { members } else { &[] };
@@ -73,7 +79,8 @@ fn tree(raw: &str, depth: i32) -> Option<Json> {
         }
         b'"' => Json::Text(serde_json::from_str(raw).ok()?),
         b'n' => Json::Null,
-        b't' | b'f' => Json::Bool,
+        b't' => Json::Bool(true),
+        b'f' => Json::Bool(false),
         _ => Json::Number(raw.to_owned()),
     })
 }

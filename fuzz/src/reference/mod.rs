@@ -8,7 +8,9 @@ mod time;
 use sensorpipe::reading::{Timestamp, Window};
 
 pub use json::{Json, parse, parse_nested};
-pub use reading::{Outcome, item, number, record, time_of, value_of};
+pub use reading::{
+    Outcome, has_time_name, is_foreign, item, may_be_not_finite, number, record, time_of, value_of,
+};
 pub use time::{time_number, time_text};
 
 /// The time of receipt in all checks.

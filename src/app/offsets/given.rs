@@ -72,10 +72,10 @@ fn note(found: &mut BTreeMap<i32, Found>, record: &Record<'_>) {
         *times = Some((first, latest.max(time)));
     }
     // A record that breaks off has given times as far as it can be read, for a worker too.
-    let _ = decode(
+    decode(
         record.payload.unwrap_or_default(),
         &mut given.of_record(record.timestamp),
         &ANY_TIME,
-        &mut |_, _| {},
+        &mut |_| {},
     );
 }

@@ -2,12 +2,12 @@
 
 use std::{borrow::Cow, collections::HashMap, mem};
 
-use super::split::{Broken, ITEM_MAX_BYTES, Item};
+use super::split::{ITEM_MAX_BYTES, Item};
 use crate::{
     http::{Api, error::ApiError, fault::FAULTS_MAX, publish::Outbox},
     reading::{
         Reading, Reason, Timestamp, Window,
-        decode::{self, Reject, Untimed},
+        decode::{self, Decoded, Reject, Untimed},
     },
 };
 
@@ -62,9 +62,9 @@ pub(super) struct Intake<'a> {
     api: &'a Api,
     window: Window,
     received: Timestamp,
-    /// Whether an item that is no JSON breaks all that follows, too.
-    is_one_document: bool,
     items: u64,
+    /// The readings of the item that is being taken; its memory is used again.
+    decoded: Vec<Result<Reading, Reject>>,
     /// Readings with their places whose sensors have not been looked at yet.
     fresh: Vec<(u64, Reading)>,
     sensors: HashMap<i32, Sensor>,
@@ -74,37 +74,38 @@ pub(super) struct Intake<'a> {
     tally: Tally,
 }
 
-/// Reads an item as the body has it. Of one document, an item that is no JSON breaks all that follows.
+/// Reads an item as the body has it: in place of what `decoded` held there are its readings, good or bad.
 pub(in crate::http) fn read(
     item: Item<'_>,
     untimed: &mut Untimed<'_>,
     window: &Window,
-    is_one_document: bool,
-) -> Result<Result<Reading, Reject>, Broken> {
-    let read = match item {
-        Item::Text(text) => decode::single(text, untimed, window),
+    decoded: &mut Vec<Result<Reading, Reject>>,
+) {
+    decoded.clear();
+    match item {
+        Item::Text(text) => decoded.push(decode::single(text, untimed, window)),
+        Item::Value(text) => decode::decode(text, untimed, window, &mut |one| match one {
+            Decoded::Reading(_, outcome) => decoded.push(outcome),
+            Decoded::TakeBack(index) => decoded.truncate(index as usize),
+        }),
         Item::TooLong => {
-            let message = format!("the item is longer than {ITEM_MAX_BYTES} bytes");
-            Err(Reject::new(Reason::TooLarge, message))
+            let message = format!(
+                "the item is longer than {ITEM_MAX_BYTES} bytes: send an array, or a reading on each line"
+            );
+            decoded.push(Err(Reject::new(Reason::TooLarge, message)));
         }
-    };
-    match read {
-        Err(Reject { reason: Reason::MalformedJson | Reason::NulByte, .. }) if is_one_document => {
-            Err(Broken::Expected("JSON"))
-        }
-        read => Ok(read),
     }
 }
 
 impl<'a> Intake<'a> {
-    pub(super) fn new(api: &'a Api, partitions: i32, is_one_document: bool) -> Self {
+    pub(super) fn new(api: &'a Api, partitions: i32) -> Self {
         let received = Timestamp::now();
         Self {
             api,
             window: api.limits.window(received),
             received,
-            is_one_document,
             items: 0,
+            decoded: Vec::new(),
             fresh: Vec::new(),
             sensors: HashMap::new(),
             groups: vec![Vec::new(); partitions.max(1) as usize],
@@ -113,7 +114,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// How many items there were so far.
+    /// How many readings there were so far, good or bad.
     pub(super) fn items(&self) -> u64 {
         self.items
     }
@@ -124,15 +125,16 @@ impl<'a> Intake<'a> {
     }
 
     /// Takes an item as the body has it.
-    pub(super) fn take(&mut self, item: Item<'_>) -> Result<(), Broken> {
-        let index = self.items;
+    pub(super) fn take(&mut self, item: Item<'_>) {
         let mut untimed = |_, _| Ok(self.api.receipt_clock.next(self.received));
-        match read(item, &mut untimed, &self.window, self.is_one_document)? {
-            Ok(reading) => self.fresh.push((index, reading)),
-            Err(reject) => self.tally.fail(index, reject.reason.as_str(), reject.detail),
+        read(item, &mut untimed, &self.window, &mut self.decoded);
+        for outcome in self.decoded.drain(..) {
+            match outcome {
+                Ok(reading) => self.fresh.push((self.items, reading)),
+                Err(reject) => self.tally.fail(self.items, reject.reason.as_str(), reject.detail),
+            }
+            self.items += 1;
         }
-        self.items += 1;
-        Ok(())
     }
 
     /// Looks at the sensors of the readings taken so far, and sends what is enough for records.

@@ -28,14 +28,20 @@ use schema::SensorReadings;
 use split::{Broken, Splitter};
 
 /// What NDJSON is called.
-const NDJSON_TYPES: [&str; 4] =
-    ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"];
+const NDJSON_TYPES: [&str; 5] = [
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/jsonlines",
+    "application/x-jsonlines",
+];
 
 /// Send readings of many sensors
 ///
-/// A JSON array, or NDJSON with a reading on each line; packed with gzip or zstd (`Content-Encoding`), or not at all. Each item is judged
-/// by itself: the good ones are accepted, the others named. It is read as it arrives, so what came before a fault of
-/// the body itself is accepted, and the answer says so. Sending a request again never stores a reading twice that has
+/// A JSON array, or NDJSON with a reading on each line; also one object, objects one behind the other, and the topic's
+/// `{"sensor_id": …, "data": […]}`. Compressed with gzip or zstd (`Content-Encoding`), or not at all. Each item is judged
+/// by itself, whether it is JSON or not: the good ones are accepted, the others named. It is read as it arrives, so what
+/// came before a fault of the body itself is accepted, and the answer says so. Sending a request again never stores a reading twice that has
 /// a timestamp.
 #[utoipa::path(
     post, path = "/readings", tag = "readings", operation_id = "send_many_readings",
@@ -60,11 +66,11 @@ pub(super) async fn send_many(State(api): State<Api>, request: Request<Body>) ->
     let mut admitted = api.admission.admit()?;
     api.producer.ready()?;
     let (head, body) = request.into_parts();
-    let (mut splitter, is_one_document) = splitter(&head.headers)?;
+    let mut splitter = splitter(&head.headers)?;
     let mut body = BodyReader::open(&head.headers, body, api.limits.body)?;
     let topic = api.producer.live_topic().await?;
 
-    let mut intake = Intake::new(&api, topic.partitions, is_one_document);
+    let mut intake = Intake::new(&api, topic.partitions);
     let mut outbox = Outbox::new(&api.producer, trace::record_headers(&head.headers));
     let broken = loop {
         match body.chunk().await {
@@ -98,12 +104,12 @@ pub(super) async fn send_many(State(api): State<Api>, request: Request<Body>) ->
     Ok(response)
 }
 
-/// What cuts the body, and whether it is one JSON document.
-fn splitter(headers: &HeaderMap) -> Result<(Splitter, bool), ApiError> {
+/// What cuts the body.
+fn splitter(headers: &HeaderMap) -> Result<Splitter, ApiError> {
     let is_ndjson = content_type(headers).is_some_and(|essence| NDJSON_TYPES.contains(&essence.as_str()));
     match () {
-        () if is_ndjson => Ok((Splitter::lines(), false)),
-        () if is_json(headers) => Ok((Splitter::array(), true)),
+        () if is_ndjson => Ok(Splitter::lines()),
+        () if is_json(headers) => Ok(Splitter::values()),
         () => Err(ApiError::UnsupportedMediaType("application/json or application/x-ndjson")),
     }
 }
@@ -111,13 +117,14 @@ fn splitter(headers: &HeaderMap) -> Result<(Splitter, bool), ApiError> {
 impl Broken {
     fn into_error(self, item: u64) -> ApiError {
         match self {
-            Self::NotAnArray => {
+            Self::NotAList => {
                 let mut faults = Faults::default();
                 let refusal = Refusal::new("list_type", "Input should be a valid list");
                 faults.push(&[Step::Field("body")], refusal);
                 ApiError::Invalid(faults)
             }
             Self::Expected(expected) => ApiError::BadJson(format!("expected {expected} at item {item}")),
+            Self::Encoding(encoding) => ApiError::BadJson(encoding.into_owned()),
         }
     }
 }

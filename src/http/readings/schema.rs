@@ -20,8 +20,9 @@ pub(super) struct SensorReading {
     sensor_id: i32,
     /// What was measured; finite.
     value: Number,
-    /// When; the time of receipt where it is absent or null.
-    timestamp: Option<Time>,
+    /// When; the time of receipt where it is absent.
+    #[schema(required = false)]
+    timestamp: Time,
 }
 
 /// At least one of them.

@@ -1,8 +1,10 @@
-//! A reading taken out of its record.
+//! Readings taken out of their records.
 
-use super::{Place, decode_with_text};
+use std::collections::HashMap;
+
+use super::{Decoder, Emit, Frame, Place, Reject, Source};
 use crate::reading::{
-    Timestamp, Window,
+    Reading, Timestamp, Window,
     json::{Scanner, Token},
 };
 
@@ -10,67 +12,87 @@ use crate::reading::{
 ///
 /// For a record that counts as one that is the record as received.
 pub fn extract(payload: &[u8], place: Place) -> Vec<u8> {
-    let Place::Item(wanted) = place else { return payload.to_vec() };
-    let everything =
-        Window { since: Timestamp::from_micros(i64::MIN), until: Timestamp::from_micros(i64::MAX) };
-    let mut found = None;
-    let batch = std::str::from_utf8(payload).ok().and_then(batch);
-    let _ = decode_with_text(
-        payload,
-        &mut |_, _| Ok(Timestamp::from_micros(0)),
-        &everything,
-        &mut |place, _, text| {
-            if place == Place::Item(wanted) {
-                found = Some(text.to_vec());
+    extract_all(payload, &[place]).pop().expect("one for each place")
+}
+
+/// The same for many readings of a record, which is read once for all of them.
+pub fn extract_all(payload: &[u8], places: &[Place]) -> Vec<Vec<u8>> {
+    let indices = places.iter().filter_map(|place| match place {
+        Place::Whole => None,
+        Place::Item(index) => Some((*index, Vec::new())),
+    });
+    let mut wanted = Wanted(indices.collect());
+    if !wanted.0.is_empty() {
+        let everything =
+            Window { since: Timestamp::from_micros(i64::MIN), until: Timestamp::from_micros(i64::MAX) };
+        let mut untimed = |_, _| Ok(Timestamp::from_micros(0));
+        Decoder::new(payload, &mut untimed, &everything).payload(payload, &mut wanted);
+    }
+    let record = |place: &Place| match place {
+        Place::Item(index) if !wanted.0[index].is_empty() => wanted.0[index].clone(),
+        Place::Item(_) | Place::Whole => payload.to_vec(),
+    };
+    places.iter().map(record).collect()
+}
+
+/// Records of their own by index; empty until the reading is met.
+struct Wanted(HashMap<u32, Vec<u8>>);
+
+impl Emit for Wanted {
+    fn push(&mut self, place: Place, _: Result<Reading, Reject>, source: Source<'_>) {
+        if let Place::Item(index) = place
+            && let Some(record) = self.0.get_mut(&index)
+        {
+            *record = source.record();
+        }
+    }
+
+    fn take_back(&mut self, from: u32) {
+        self.0.iter_mut().filter(|(index, _)| **index >= from).for_each(|(_, record)| record.clear());
+    }
+}
+
+impl Source<'_> {
+    /// A record of which the reading, or what is none, is all.
+    fn record(&self) -> Vec<u8> {
+        let text = self.text;
+        match self.frame {
+            // Between two commas: in a list of its own it would be no item.
+            Frame::Array | Frame::List(_) if text.is_empty() => b",".to_vec(),
+            Frame::Alone => text.to_vec(),
+            Frame::Array if self.is_open => [b"[", text].concat(),
+            Frame::Array if is_record(text) => text.to_vec(),
+            Frame::Array => [b"[", text, b"]"].concat(),
+            Frame::List(list) => {
+                let mut record = b"{".to_vec();
+                if let Some(sensor_id) = list.sensor_text {
+                    record.extend_from_slice(&[b"\"sensor_id\":", sensor_id, b","].concat());
+                }
+                if let Some((name, value)) = list.time {
+                    record.extend_from_slice(&[b"\"", name.raw(), b"\":", value, b","].concat());
+                }
+                let end: &[u8] = if self.is_open { b"" } else { b"]}" };
+                record.extend_from_slice(&[b"\"data\":[", text, end].concat());
+                record
             }
-        },
-    );
-    match (found, batch) {
-        (Some(item), Some(Batch { sensor_id: Some(id) })) => {
-            [b"{\"sensor_id\":", id, b",\"data\":[", &item, b"]}"].concat()
-        }
-        // Its items have no sensor, whatever they say themselves.
-        (Some(item), Some(Batch { sensor_id: None })) => [b"{\"data\":[", item.as_slice(), b"]}"].concat(),
-        (Some(item), None) if is_record(&item) => item,
-        (Some(item), None) => [b"[", item.as_slice(), b"]"].concat(),
-        (None, _) => payload.to_vec(),
-    }
-}
-
-/// A record of the form `{"sensor_id":…,"data":[…]}`.
-struct Batch<'a> {
-    /// The id as it stands there, whatever it is.
-    sensor_id: Option<&'a [u8]>,
-}
-
-/// None for the other forms.
-fn batch(text: &str) -> Option<Batch<'_>> {
-    let mut scanner = Scanner::new(text);
-    let mut batch = Batch { sensor_id: None };
-    let Ok(Token::Object) = scanner.token() else { return None };
-    let mut is_first = true;
-    while let Ok(Some(key)) = scanner.next_key(&mut is_first) {
-        let start = scanner.position();
-        let token = scanner.token().ok()?;
-        scanner.skip(token).ok()?;
-        if key.is("sensor_id") {
-            batch.sensor_id = Some(scanner.slice(start, scanner.position()));
+            // No JSON, as it was none in its place, and with the bracket that is closed in it.
+            Frame::BehindList => [b"{,", text].concat(),
         }
     }
-    Some(batch)
 }
 
 /// Whether an item of an array means the same as a record of its own: `data` means nothing in an item, and an array
 /// within an array is no list of readings.
 fn is_record(item: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(item) else { return false };
-    let mut scanner = Scanner::new(text);
+    let mut scanner = Scanner::new(item);
     let Ok(Token::Object) = scanner.token() else { return false };
     let mut is_first = true;
-    while let Ok(Some(key)) = scanner.next_key(&mut is_first) {
-        if key.is("data") || scanner.token().and_then(|token| scanner.skip(token)).is_err() {
-            return false;
+    loop {
+        match scanner.next_key(&mut is_first) {
+            Ok(Some(key)) if key.is("data") => return false,
+            Ok(Some(_)) if scanner.token().and_then(|token| scanner.skip(token)).is_ok() => {}
+            Ok(None) => return scanner.end().is_ok(),
+            Ok(Some(_)) | Err(_) => return false,
         }
     }
-    true
 }

@@ -3,25 +3,42 @@ use proptest::prelude::*;
 use super::*;
 
 const RECEIVED: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
+const AT: &str = "2026-11-01T00:00:00Z";
 
 fn window() -> Window {
     Window { since: "2000-01-01".parse().unwrap(), until: RECEIVED.plus_micros(86_400_000_000) }
 }
 
+fn decoded(payload: &[u8]) -> Vec<(Place, Result<Reading, Reject>)> {
+    let mut all = Vec::new();
+    decode(payload, &mut time_by_place(RECEIVED), &window(), &mut |decoded| match decoded {
+        Decoded::Reading(place, outcome) => all.push((place, outcome)),
+        Decoded::TakeBack(index) => all.truncate(index as usize),
+    });
+    all
+}
+
 type Outcome = (Option<u32>, Result<(i32, String, f64), Reason>);
 
-fn outcomes(payload: &[u8]) -> Result<Vec<Outcome>, Reason> {
-    let mut all = Vec::new();
-    decode(payload, &mut time_by_place(RECEIVED), &window(), &mut |place, outcome| {
+fn outcomes(payload: impl AsRef<[u8]>) -> Vec<Outcome> {
+    let outcome = |(place, outcome): (Place, Result<Reading, Reject>)| {
         let item = match place {
             Place::Whole => None,
             Place::Item(index) => Some(index),
         };
         let outcome = outcome.map(|reading| (reading.sensor_id, reading.time.to_string(), reading.value));
-        all.push((item, outcome.map_err(|reject| reject.reason)));
-    })
-    .map_err(|reject| reject.reason)?;
-    Ok(all)
+        (item, outcome.map_err(|reject| reject.reason))
+    };
+    decoded(payload.as_ref()).into_iter().map(outcome).collect()
+}
+
+/// Value of each that is a reading, reason of each that is none; their places are those in the list.
+fn values(payload: impl AsRef<[u8]>) -> Vec<Result<f64, Reason>> {
+    let all = outcomes(payload.as_ref());
+    let places: Vec<_> = all.iter().map(|(item, _)| *item).collect();
+    let in_order: Vec<_> = (0..places.len() as u32).map(Some).collect();
+    assert!(places == in_order || places == [None], "{places:?}");
+    all.into_iter().map(|(_, outcome)| outcome.map(|(_, _, value)| value)).collect()
 }
 
 fn stored(item: Option<u32>, sensor_id: i32, time: &str, value: f64) -> Outcome {
@@ -30,31 +47,48 @@ fn stored(item: Option<u32>, sensor_id: i32, time: &str, value: f64) -> Outcome 
 
 #[test]
 fn the_three_forms() {
-    let time = "2026-11-01T00:00:00Z";
     assert_eq!(
         outcomes(br#"{"sensor_id":1,"value":21.5,"timestamp":"2026-11-01T00:00:00Z"}"#),
-        Ok(vec![stored(None, 1, time, 21.5)])
+        [stored(None, 1, AT, 21.5)]
     );
     let list = br#"{"sensor_id":1,"data":[{"value":1,"timestamp":"2026-11-01T00:00:00Z"},{"value":"2","timestamp":1793491200}]}"#;
-    let both = vec![stored(Some(0), 1, time, 1.0), stored(Some(1), 1, time, 2.0)];
-    assert_eq!(outcomes(list), Ok(both.clone()));
+    let both = [stored(Some(0), 1, AT, 1.0), stored(Some(1), 1, AT, 2.0)];
+    assert_eq!(outcomes(list), both);
     let list_first = br#"{"data":[{"value":1,"timestamp":"2026-11-01T00:00:00Z"},{"value":2,"timestamp":1793491200000}],"sensor_id":1}"#;
-    assert_eq!(outcomes(list_first), Ok(both));
+    assert_eq!(outcomes(list_first), both);
     let array = br#"[{"sensor_id":1,"value":1,"timestamp":"2026-11-01"},{"sensor_id":2,"value":3}]"#;
-    assert_eq!(
-        outcomes(array),
-        Ok(vec![
-            stored(Some(0), 1, time, 1.0),
-            stored(Some(1), 2, &RECEIVED.plus_micros(1).to_string(), 3.0)
-        ])
-    );
+    let second = stored(Some(1), 2, &RECEIVED.plus_micros(1).to_string(), 3.0);
+    assert_eq!(outcomes(array), [stored(Some(0), 1, AT, 1.0), second]);
+}
+
+#[test]
+fn values_follow_each_other() {
+    let (a, b) = (r#"{"sensor_id":1,"value":1}"#, r#"{"sensor_id":2,"value":2}"#);
+    let list = r#"{"sensor_id":3,"data":[{"value":3},{"value":4}]}"#;
+    for sequence in [
+        format!("{a}\n{b}\n"),
+        format!("{a}\r\n\r\n{b}"),
+        format!("{a}{b}"),
+        format!(" {a} [{b}]"),
+        format!("[{a}]\n[]\n[{b}]"),
+        format!("\u{feff}{a}\n{b}"),
+    ] {
+        assert_eq!(values(&sequence), [Ok(1.0), Ok(2.0)], "{sequence}");
+    }
+    assert_eq!(values(format!("{a}\n{list}\n{b}")), [Ok(1.0), Ok(3.0), Ok(4.0), Ok(2.0)]);
+    let times: Vec<_> = decoded(format!("{a}\n{list}").as_bytes())
+        .into_iter()
+        .map(|(_, reading)| reading.unwrap().time.micros() - RECEIVED.micros())
+        .collect();
+    assert_eq!(times, [0, 1, 2], "each has a place of its own");
+    assert_eq!(outcomes(format!("\u{feff}{a}"))[0].0, None, "one alone is its record");
 }
 
 #[test]
 fn an_empty_list_holds_no_reading() {
-    assert_eq!(outcomes(b"[]"), Ok(vec![]));
-    assert_eq!(outcomes(br#"{"sensor_id":1,"data":[]}"#), Ok(vec![]));
-    assert_eq!(outcomes(br#"{"data":[],"sensor_id":1}"#), Ok(vec![]));
+    for payload in ["[]", r#"{"sensor_id":1,"data":[]}"#, r#"{"data":[],"sensor_id":1}"#, "[]\n[]"] {
+        assert_eq!(outcomes(payload), [], "{payload}");
+    }
 }
 
 #[test]
@@ -63,21 +97,29 @@ fn a_record_that_is_wrong_as_a_whole_counts_as_one() {
         (&b""[..], Reason::EmptyRecord),
         (b" ", Reason::MalformedJson),
         (br#"{"sensor_id":1,"value":21"#, Reason::MalformedJson),
-        (br#"[{"sensor_id":1,"value":1},{"sensor_id"#, Reason::MalformedJson),
-        (br#"[{"sensor_id":1,"value":1}] x"#, Reason::MalformedJson),
-        (br#"{"sensor_id":1,"data":{}} x"#, Reason::MalformedJson),
-        (br#"{"sensor_id":1,"data":[],"value":1},"#, Reason::MalformedJson),
-        (b"{\"sensor_id\":1,\"value\":1}\xff", Reason::MalformedJson),
+        (br#"{"sensor_id":1,"value":.5}"#, Reason::MalformedJson),
+        (br#"[{"sensor_id":1,"value":1,"#, Reason::MalformedJson),
+        (br#"{"sensor_id":1,"data":[{"value":1}"#, Reason::MalformedJson),
+        (br#"{"data":[{"value":1},{"value":1"#, Reason::MalformedJson),
+        (b"not JSON at all", Reason::MalformedJson),
+        (b"{\"sensor_id\":1,\"value\":1,\"unit\":\"\xff\"}", Reason::MalformedJson),
+        (b"{\"sensor_id\":1,\"value\":1,\"unit\":\"\\n\xff\"}", Reason::MalformedJson),
         (b"{\"sensor_id\":1,\"value\":1\0}", Reason::NulByte),
         (b"\0", Reason::NulByte),
         (b"{\"sensor_id\":1,\"value\":1,\"unit\":\"\0\"}", Reason::NulByte),
+        (b"\0\0\0\0\x01{\"sensor_id\":1,\"value\":1}", Reason::NulByte),
+        (b"{\0\"\0", Reason::NulByte),
         (b"21.5", Reason::WrongShape),
         (b"null", Reason::WrongShape),
+        (br#""{\"sensor_id\":1}""#, Reason::WrongShape),
         (br#"{"sensor_id":1,"data":{}}"#, Reason::WrongShape),
         (br#"{"sensor_id":1,"data":[],"value":1}"#, Reason::WrongShape),
+        (br#"{"sensor_id":1,"data":[{"value":1}],"value":1}"#, Reason::WrongShape),
+        (br#"{"sensor_id":1,"value":1,"data":[{"value":1}]}"#, Reason::WrongShape),
+        (br#"{"sensor_id":1,"data":[{"value":1}],"sensor_id":2}"#, Reason::WrongShape),
         (br#"{"sensor_id":1,"data":[],"data":[]}"#, Reason::WrongShape),
     ] {
-        assert_eq!(outcomes(payload), Err(reason), "{}", String::from_utf8_lossy(payload));
+        assert_eq!(outcomes(payload), [(None, Err(reason))], "{}", String::from_utf8_lossy(payload));
     }
 }
 
@@ -100,18 +142,133 @@ fn a_bad_reading_has_a_reason_and_its_neighbours_stay() {
         (r#"{"sensor_id":1,"value":1,"timestamp":"1999-12-31T23:59:59.999999Z"}"#, Reason::TimeOutOfWindow),
         (r#"{"sensor_id":3000000000,"value":1}"#, Reason::UnknownSensor),
     ] {
-        assert_eq!(outcomes(payload.as_bytes()), Ok(vec![(None, Err(reason))]), "{payload}");
-        let among = format!(r#"[{{"sensor_id":1,"value":1}},{payload},{{"sensor_id":2,"value":2}}]"#);
-        let among = outcomes(among.as_bytes()).unwrap();
-        assert_eq!(among.len(), 3);
-        assert_eq!(among[1], (Some(1), Err(reason)), "{payload}");
-        assert!(among[0].1.is_ok() && among[2].1.is_ok());
+        assert_eq!(outcomes(payload), [(None, Err(reason))], "{payload}");
+        let (before, behind) = (r#"{"sensor_id":1,"value":1}"#, r#"{"sensor_id":2,"value":2}"#);
+        for record in [format!("[{before},{payload},{behind}]"), format!("{before}\n{payload}\n{behind}")] {
+            assert_eq!(values(&record), [Ok(1.0), Err(reason), Ok(2.0)], "{record}");
+        }
     }
-    assert_eq!(outcomes(b"[7]"), Ok(vec![(Some(0), Err(Reason::WrongShape))]));
+    assert_eq!(outcomes(b"[7]"), [(Some(0), Err(Reason::WrongShape))]);
+}
+
+/// What programs write for a value that is none, and what is wrong with it.
+const NO_JSON: [(&str, Reason); 20] = [
+    ("NaN", Reason::InvalidValue),
+    ("nan", Reason::InvalidValue),
+    ("-nan", Reason::InvalidValue),
+    ("Infinity", Reason::InvalidValue),
+    ("-Infinity", Reason::InvalidValue),
+    ("inf", Reason::InvalidValue),
+    ("NaNs", Reason::MalformedJson),
+    (".5", Reason::MalformedJson),
+    ("+1", Reason::MalformedJson),
+    ("01", Reason::MalformedJson),
+    ("1.", Reason::MalformedJson),
+    ("0x1F", Reason::MalformedJson),
+    ("-", Reason::MalformedJson),
+    ("1,5", Reason::MalformedJson),
+    ("N/A", Reason::MalformedJson),
+    ("'1'", Reason::MalformedJson),
+    ("None", Reason::MalformedJson),
+    ("undefined", Reason::MalformedJson),
+    ("", Reason::MalformedJson),
+    ("\"\0\"", Reason::NulByte),
+];
+
+#[test]
+fn what_is_no_json_costs_itself_alone() {
+    let time = r#""timestamp":"2026-11-01T00:00:00Z""#;
+    for (value, reason) in NO_JSON {
+        let item = |value: &str| format!(r#"{{"sensor_id":1,"value":{value},{time}}}"#);
+        let (one, bad, two) = (item("1"), item(value), item("2"));
+        let expected = [Ok(1.0), Err(reason), Ok(2.0)];
+        for record in [
+            format!("[{one},{bad},{two}]"),
+            format!("[ {one} , {bad} , {two} ]"),
+            format!("{one}\n{bad}\n{two}\n"),
+            format!("{one}{bad}{two}"),
+            format!(r#"{{"sensor_id":1,"data":[{one},{bad},{two}]}}"#),
+            format!(r#"{{"data":[{one},{bad},{two}],"sensor_id":1}}"#),
+        ] {
+            assert_eq!(values(&record), expected, "{record}");
+            let extracted = extract(record.as_bytes(), Place::Item(1));
+            assert_eq!(values(&extracted), [Err(reason)], "{}", String::from_utf8_lossy(&extracted));
+        }
+        assert_eq!(outcomes(&bad), [(None, Err(reason))], "{bad}");
+        assert_eq!(
+            single(bad.as_bytes(), &mut |_, _| Ok(RECEIVED), &window()).unwrap_err().reason,
+            reason,
+            "{bad}"
+        );
+    }
 }
 
 #[test]
-fn nesting_counts_from_the_record() {
+fn items_that_are_no_objects_or_nothing_at_all() {
+    let (one, two) = (r#"{"sensor_id":1,"value":1}"#, r#"{"sensor_id":1,"value":2}"#);
+    let malformed = Err(Reason::MalformedJson);
+    for (record, expected) in [
+        (format!("[{one},{two},]"), [Ok(1.0), Ok(2.0), malformed]),
+        (format!("[,{one},{two}]"), [malformed, Ok(1.0), Ok(2.0)]),
+        (format!("[{one},NaN,{two}]"), [Ok(1.0), malformed, Ok(2.0)]),
+        (format!("[{one},01,{two}]"), [Ok(1.0), malformed, Ok(2.0)]),
+        (format!("[{one},\"x\" y,{two}]"), [Ok(1.0), malformed, Ok(2.0)]),
+        (format!("[{one},{two}}},{two}]"), [Ok(1.0), malformed, Ok(2.0)]),
+        (format!("[{one},null,{two}]"), [Ok(1.0), Err(Reason::WrongShape), Ok(2.0)]),
+        (format!("{one}\nERROR: no sensor\n{two}"), [Ok(1.0), malformed, Ok(2.0)]),
+        (format!("{one}\n7\n{two}"), [Ok(1.0), Err(Reason::WrongShape), Ok(2.0)]),
+        (format!("{one}\n{{\"sensor_id\":1,\"unit\":\"C,\"value\":\n{two}"), [Ok(1.0), malformed, Ok(2.0)]),
+        (format!("[{one},{two}] x"), [Ok(1.0), Ok(2.0), malformed]),
+    ] {
+        assert_eq!(values(&record), expected, "{record}");
+    }
+    let neighbour_of_no_utf_8 =
+        [b"[{\"sensor_id\":1,\"value\":1,\"unit\":\"\xb0C\"},", two.as_bytes(), b"]"].concat();
+    assert_eq!(values(neighbour_of_no_utf_8), [malformed, Ok(2.0)]);
+}
+
+#[test]
+fn where_an_item_has_no_end_the_rest_is_one_reject() {
+    let malformed = Err(Reason::MalformedJson);
+    for (record, rest) in [
+        (r#"[{"sensor_id":1,"value":1},{"sensor_id":1,"val"#, r#"[{"sensor_id":1,"val"#),
+        (r#"[{"sensor_id":1,"value":1},{"sensor_id":1,"value":2}"#, r#"[{"sensor_id":1,"value":2}"#),
+        (
+            r#"[{"sensor_id":1,"value":1},{"sensor_id":1,"value":2,{"sensor_id":1,"value":3}]"#,
+            r#"[{"sensor_id":1,"value":2,{"sensor_id":1,"value":3}]"#,
+        ),
+        (r#"{"sensor_id":1,"data":[{"value":1},{"value":"#, r#"{"sensor_id":1,"data":[{"value":"#),
+        (r#"{"sensor_id":1,"data":[{"value":1}],"unit":x}"#, r#"{,,"unit":x}"#),
+        (r#"{"sensor_id":1,"data":[{"value":1}]"#, "{,"),
+        (r#"{"sensor_id":1,"value":1}{"sensor_id":1"#, r#"{"sensor_id":1"#),
+    ] {
+        assert_eq!(values(record), [Ok(1.0), malformed], "{record}");
+        let extracted = extract(record.as_bytes(), Place::Item(1));
+        assert_eq!(String::from_utf8_lossy(&extracted), rest, "{record}");
+        assert_eq!(values(&extracted), [malformed], "{rest}");
+    }
+}
+
+#[test]
+fn the_work_grows_with_the_record_and_not_with_its_square() {
+    let mut brackets = "[".to_owned();
+    brackets.push_str(&"{\"sensor_id\":1,\"value\":NaN},x{,".repeat(5_000));
+    let mut lines = String::new();
+    lines.push_str(&"{\"sensor_id\":1,\"value\":[\n".repeat(5_000));
+    let mut bad = "[".to_owned();
+    bad.push_str(&"{\"sensor_id\":1,\"value\":.5},".repeat(20_000));
+    let started = std::time::Instant::now();
+    assert_eq!(values(&brackets).len(), 2);
+    assert_eq!(values(&lines).len(), 5_000);
+    assert_eq!(values(&bad).len(), 20_001);
+    let places: Vec<Place> = (0..20_000).map(Place::Item).collect();
+    assert_eq!(extract_all(bad.as_bytes(), &places).len(), 20_000);
+    // The rest of the record for each of them would be 20,000 times half a megabyte.
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
+#[test]
+fn nesting_counts_from_the_value() {
     let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
     for (record, around) in [
         (r#"{"sensor_id":1,"value":1,"x":NESTED}"#, 1),
@@ -121,10 +278,102 @@ fn nesting_counts_from_the_record() {
     ] {
         for (depth, is_taken) in [(127 - around, true), (128 - around, false)] {
             let record = record.replace("NESTED", &nested(depth));
-            assert_eq!(outcomes(record.as_bytes()).is_ok(), is_taken, "{record}");
+            let expected = if is_taken { Ok(1.0) } else { Err(Reason::MalformedJson) };
+            assert_eq!(values(&record), [expected], "{record}");
             assert_eq!(serde_json::from_str::<serde_json::Value>(&record).is_ok(), is_taken, "{record}");
         }
     }
+}
+
+#[test]
+fn a_member_that_means_a_time_is_refused_by_its_name() {
+    let reject = |record: &str| match decoded(record.as_bytes()).as_slice() {
+        [(_, Err(reject))] => reject.clone(),
+        other => panic!("{record}: {other:?}"),
+    };
+    for name in [
+        "time",
+        "ts",
+        "Timestamp",
+        "TIMESTAMP",
+        "datetime",
+        "date",
+        "t",
+        "timestamp ",
+        "@timestamp",
+        "created_at",
+    ] {
+        for record in [
+            format!(r#"{{"sensor_id":1,"value":1,"{name}":"2024-10-12T14:29:00Z"}}"#),
+            format!(r#"{{"{name}":"2024-10-12T14:29:00Z","value":1,"sensor_id":1}}"#),
+            format!(r#"[{{"sensor_id":1,"value":1,"{name}":null}}]"#),
+            format!(r#"{{"sensor_id":1,"data":[{{"value":1,"{name}":5}}]}}"#),
+        ] {
+            let reject = reject(&record);
+            assert_eq!(reject.reason, Reason::InvalidTimestamp, "{record}");
+            assert_eq!(reject.detail, format!("`{name}` is not read: the member is called `timestamp`"));
+        }
+        let both = format!(r#"{{"{name}":5,"sensor_id":1,"timestamp":"{AT}","value":1,"{name}":6}}"#);
+        assert_eq!(outcomes(&both), [stored(None, 1, AT, 1.0)], "{both}");
+    }
+    let null = reject(r#"{"sensor_id":1,"value":1,"timestamp":null}"#);
+    assert_eq!(null.reason, Reason::InvalidTimestamp);
+    assert!(null.detail.contains("null"), "{null:?}");
+    assert_eq!(values(r#"{"sensor_id":1,"value":1,"unit":"C","uptime":5}"#), [Ok(1.0)]);
+}
+
+#[test]
+fn a_time_beside_a_list_is_none_of_its_readings() {
+    let timed = format!(r#"{{"value":1,"timestamp":"{AT}"}}"#);
+    let untimed = r#"{"value":2}"#;
+    for name in ["timestamp", "time"] {
+        for record in [
+            format!(r#"{{"{name}":5,"sensor_id":1,"data":[{timed},{untimed}]}}"#),
+            format!(r#"{{"sensor_id":1,"{name}":5,"data":[{timed},{untimed}]}}"#),
+            format!(r#"{{"sensor_id":1,"data":[{timed},{untimed}],"{name}":5}}"#),
+            format!(r#"{{"data":[{timed},{untimed}],"{name}":5,"sensor_id":1}}"#),
+        ] {
+            assert_eq!(values(&record), [Ok(1.0), Err(Reason::InvalidTimestamp)], "{record}");
+            let extracted = extract(record.as_bytes(), Place::Item(1));
+            assert_eq!(values(extracted), [Err(Reason::InvalidTimestamp)], "{record}");
+        }
+        let all_timed = format!(r#"{{"sensor_id":1,"data":[{timed}],"{name}":5}}"#);
+        assert_eq!(values(&all_timed), [Ok(1.0)], "{all_timed}");
+    }
+}
+
+#[test]
+fn an_item_may_not_name_another_sensor_than_its_list() {
+    for (own, expected) in [
+        ("120", Ok(1.0)),
+        ("121", Err(Reason::WrongShape)),
+        ("\"120\"", Err(Reason::WrongShape)),
+        ("null", Err(Reason::WrongShape)),
+        ("3000000000", Err(Reason::WrongShape)),
+    ] {
+        let item = format!(r#"{{"sensor_id":{own},"value":1}}"#);
+        for record in [
+            format!(r#"{{"sensor_id":120,"data":[{item},{{"value":2}}]}}"#),
+            format!(r#"{{"data":[{item},{{"value":2}}],"sensor_id":120}}"#),
+        ] {
+            assert_eq!(values(&record), [expected, Ok(2.0)], "{record}");
+        }
+    }
+}
+
+#[test]
+fn objects_sent_for_a_sensor_need_not_name_it() {
+    let sensors = |record: &str| {
+        let mut all = Vec::new();
+        decode_for_sensor(7, record.as_bytes(), &mut time_by_place(RECEIVED), &window(), &mut |decoded| {
+            if let Decoded::Reading(_, outcome) = decoded {
+                all.push(outcome.map(|reading| reading.sensor_id).map_err(|reject| reject.reason));
+            }
+        });
+        all
+    };
+    assert_eq!(sensors(r#"{"value":1}"#), [Ok(7)]);
+    assert_eq!(sensors(r#"{"data":[{"value":1},{"value":NaN}]}"#), [Ok(7), Err(Reason::InvalidValue)]);
 }
 
 #[test]
@@ -135,6 +384,8 @@ fn a_reading_can_be_taken_out_of_its_record() {
     assert_eq!(extract(list, Place::Item(1)), br#"{"sensor_id":7,"data":[{"value":"x" }]}"#);
     let array = br#"[{"sensor_id":1,"value":1},{"sensor_id":2,"value":"x"}]"#;
     assert_eq!(extract(array, Place::Item(1)), br#"{"sensor_id":2,"value":"x"}"#);
+    let lines = b"{\"sensor_id\":1,\"value\":1}\n{\"sensor_id\":7,\"data\":[{\"value\":1},{\"value\":2}]}\n";
+    assert_eq!(extract(lines, Place::Item(2)), br#"{"sensor_id":7,"data":[{"value":2}]}"#);
     let without = br#"{"data":[{"sensor_id":1,"value":"x"}]}"#;
     assert_eq!(extract(without, Place::Item(0)), without);
     let wrong = br#"{"data":[{"sensor_id":1,"value":1}],"sensor_id":[ "1"] }"#;
@@ -144,40 +395,38 @@ fn a_reading_can_be_taken_out_of_its_record() {
     let array = br#"[{"sensor_id":1,"value":1,"data":[]},[{"sensor_id":1,"value":1}]]"#;
     assert_eq!(extract(array, Place::Item(0)), br#"[{"sensor_id":1,"value":1,"data":[]}]"#);
     assert_eq!(extract(array, Place::Item(1)), br#"[[{"sensor_id":1,"value":1}]]"#);
+    let several = extract_all(array, &[Place::Item(1), Place::Whole, Place::Item(0)]);
+    assert_eq!(several[0], extract(array, Place::Item(1)));
+    assert_eq!(several[1], array);
+    assert_eq!(several[2], extract(array, Place::Item(0)));
 }
 
 #[test]
 fn a_reading_alone_is_what_its_record_is() {
-    let read = |text: &str| single(text.as_bytes(), &mut time_by_place(RECEIVED), &window());
     for text in [
         r#"{"sensor_id":1,"value":"2.5","timestamp":1728743340}"#,
         r#" {"value":1,"sensor_id":1,"unit":["C"]} "#,
         r#"{"sensor_id":1,"value":1,"timestamp":null}"#,
+        r#"{"sensor_id":1,"value":1,"time":5}"#,
         r#"{"sensor_id":1,"value":"warm"}"#,
         r#"{"sensor_id":1,"value":1,"timestamp":"never"}"#,
         r#"{"value":1}"#,
-        "[1]",
         "7",
-        "",
         "{",
-        r#"{"sensor_id":1,"value":1} x"#,
         "{\"sensor_id\":1,\"value\":1\0}",
     ] {
-        let mut decoded = None;
-        let record = decode(text.as_bytes(), &mut time_by_place(RECEIVED), &window(), &mut |_, outcome| {
-            decoded = Some(outcome);
-        });
-        let expected = record.and_then(|()| decoded.unwrap());
-        match (read(text), expected) {
-            // An array is a record, and nothing is one without a value; neither is a reading.
-            (Err(reject), _) if matches!(text, "[1]" | "") => {
-                assert!(matches!(reject.reason, Reason::WrongShape | Reason::MalformedJson), "{reject:?}");
-            }
-            (single, expected) => {
-                let reasons = (single.clone().map_err(|r| r.reason), expected.map_err(|r| r.reason));
-                assert_eq!(reasons.0, reasons.1, "{text}");
-            }
-        }
+        let alone = single(text.as_bytes(), &mut time_by_place(RECEIVED), &window());
+        let [(_, recorded)] = &decoded(text.as_bytes())[..] else { panic!("{text}") };
+        let reason = |outcome: &Result<Reading, Reject>| outcome.clone().map_err(|reject| reject.reason);
+        assert_eq!(reason(&alone), reason(recorded), "{text}");
+    }
+    for (text, reason) in
+        [("[1]", Reason::WrongShape), ("", Reason::MalformedJson), ("{} x", Reason::MalformedJson)]
+    {
+        assert_eq!(
+            single(text.as_bytes(), &mut time_by_place(RECEIVED), &window()).unwrap_err().reason,
+            reason
+        );
     }
 }
 
@@ -190,10 +439,10 @@ fn the_time_of_a_reading_without_one_is_asked_for_once_and_only_where_it_counts(
         asked.push((sensor_id, place));
         if sensor_id == 6 { Err(Reject::new(Reason::InvalidTimestamp, "none")) } else { Ok(RECEIVED) }
     };
-    decode(record, &mut untimed, &window(), &mut |_, outcome| {
+    decode(record, &mut untimed, &window(), &mut |decoded| {
+        let Decoded::Reading(_, outcome) = decoded else { panic!("nothing contradicts itself") };
         outcomes.push(outcome.map(|reading| reading.sensor_id).map_err(|reject| reject.reason));
-    })
-    .unwrap();
+    });
     assert_eq!(asked, [(1, Place::Item(0)), (6, Place::Item(5))]);
     assert_eq!(
         outcomes,
@@ -208,45 +457,55 @@ fn the_time_of_a_reading_without_one_is_asked_for_once_and_only_where_it_counts(
     );
 }
 
-#[test]
-fn readings_of_one_record_without_timestamps_are_told_apart() {
-    let times = |record: &[u8]| {
-        let mut times = Vec::new();
-        decode(record, &mut time_by_place(RECEIVED), &window(), &mut |_, outcome| {
-            times.push(outcome.unwrap().time.micros() - RECEIVED.micros());
-        })
-        .unwrap();
-        times
-    };
-    assert_eq!(
-        times(br#"[{"sensor_id":1,"value":1},{"sensor_id":1,"value":2},{"sensor_id":1,"value":3}]"#),
-        [0, 1, 2]
-    );
-    assert_eq!(times(br#"{"data":[{"value":1},{"value":2}],"sensor_id":1}"#), [0, 1]);
-    assert_eq!(times(br#"{"sensor_id":1,"value":1}"#), [0]);
-}
-
 proptest! {
     #[test]
     fn reads_what_encode_writes(readings in proptest::collection::vec((-1e300_f64..1e300, 946_684_800_000_000_i64..1_800_000_000_000_000), 0..40)) {
         let readings: Vec<Reading> = readings.into_iter()
             .map(|(value, micros)| Reading { sensor_id: 9, time: Timestamp::from_micros(micros), value })
             .collect();
-        let mut decoded = Vec::new();
-        for record in crate::reading::encode::batches(&readings, 500) {
-            decode(record.as_bytes(), &mut time_by_place(RECEIVED), &window(), &mut |_, outcome| decoded.push(outcome.unwrap())).unwrap();
-        }
-        prop_assert_eq!(&decoded, &readings);
+        let records = crate::reading::encode::batches(&readings, 500);
+        let all = records.iter().flat_map(|record| decoded(record.as_bytes()));
+        prop_assert_eq!(&all.map(|(_, outcome)| outcome.unwrap()).collect::<Vec<_>>(), &readings);
+        prop_assume!(!readings.is_empty());
+        // One behind the other they are a record as well.
+        let all = decoded(records.concat().as_bytes());
+        prop_assert_eq!(&all.into_iter().map(|(_, outcome)| outcome.unwrap()).collect::<Vec<_>>(), &readings);
         for reading in &readings {
             let single = crate::reading::encode::single(reading);
-            decode(single.as_bytes(), &mut time_by_place(RECEIVED), &window(), &mut |_, outcome| assert_eq!(outcome.unwrap(), *reading)).unwrap();
+            prop_assert_eq!(decoded(single.as_bytes()), [(Place::Whole, Ok(*reading))]);
         }
     }
 
+    /// Readings among anything at all, item by item: each of them is there, and nothing else is.
     #[test]
-    fn never_panics_and_never_accepts_what_is_no_json(payload in proptest::collection::vec(any::<u8>(), 0..60)) {
-        if outcomes(&payload).is_ok_and(|all| all.iter().any(|(_, outcome)| outcome.is_ok())) {
-            prop_assert!(serde_json::from_slice::<serde_json::Value>(&payload).is_ok());
+    fn neighbours_are_never_lost(items in proptest::collection::vec(any::<Option<bool>>(), 1..20), form in 0..3) {
+        let (mut texts, mut expected) = (Vec::new(), Vec::new());
+        for (n, kind) in items.iter().enumerate() {
+            let (text, outcome) = match kind {
+                None => {
+                    let (value, reason) = NO_JSON[n % NO_JSON.len()];
+                    (format!(r#"{{"sensor_id":1,"value":{value}}}"#), Err(reason))
+                }
+                Some(true) => (format!(r#"{{"sensor_id":1,"value":{n}}}"#), Ok(n as f64)),
+                Some(false) => (r#"{"sensor_id":1}"#.to_owned(), Err(Reason::WrongShape)),
+            };
+            texts.push(text);
+            expected.push(outcome);
+        }
+        let record = match form {
+            0 => format!("[{}]", texts.join(",")),
+            1 => texts.join("\n"),
+            _ => format!(r#"{{"sensor_id":1,"data":[{}]}}"#, texts.join(",")),
+        };
+        prop_assert_eq!(values(&record), expected, "{}", record);
+    }
+
+    #[test]
+    fn never_panics_and_a_dead_letter_means_what_its_item_meant(payload in proptest::collection::vec(any::<u8>(), 0..60)) {
+        for (place, outcome) in decoded(&payload) {
+            prop_assert!(outcome.is_err(), "no reading fits into so few random bytes");
+            let again = decoded(&extract(&payload, place));
+            prop_assert_eq!(again.len(), 1);
         }
     }
 }

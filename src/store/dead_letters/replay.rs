@@ -26,7 +26,7 @@ use crate::{
     config::Rollups,
     reading::{
         OnDuplicate, Reason, Timestamp, Window,
-        decode::{Reject, decode},
+        decode::{Decoded, Reject, decode},
         untimed::GivenTimes,
     },
     store::{
@@ -235,24 +235,29 @@ impl Letter {
 
     /// What is against a payload besides the rules of today: a letter stands for one reading, whose time is known.
     fn fault_of(&self, payload: &[u8]) -> Option<Reject> {
-        let (mut readings, mut lacks_time) = (0, false);
+        let (mut readings, mut lacks_time) = (Vec::new(), false);
         let mut untimed = |_, _| {
             lacks_time = true;
             Ok(Timestamp::from_micros(0))
         };
-        let decoded = decode(payload, &mut untimed, &EVERYTHING, &mut |_, _| readings += 1);
+        decode(payload, &mut untimed, &EVERYTHING, &mut |decoded| match decoded {
+            Decoded::Reading(_, outcome) => readings.push(outcome),
+            Decoded::TakeBack(index) => readings.truncate(index as usize),
+        });
         let reason = self.reason.parse().unwrap_or(Reason::WrongShape);
-        match decoded {
-            Err(reject) => Some(reject),
-            Ok(()) if readings != 1 => {
-                let detail =
-                    format!("the letter has {readings} readings in place of one: send its record again");
-                Some(Reject::new(reason, detail))
-            }
-            Ok(()) if lacks_time && self.reading_time.or(self.record_time).is_none() => {
+        match readings.as_slice() {
+            // What is against a reading is for the rules of today to say, unless it is none.
+            [Err(reject)] if !reject.reason.may_pass_later() => Some(reject.clone()),
+            [_] if lacks_time && self.reading_time.or(self.record_time).is_none() => {
                 Some(Reject::new(reason, "neither the reading nor its record says when it was measured"))
             }
-            Ok(()) => None,
+            [_] => None,
+            readings => {
+                let count = readings.len();
+                let detail =
+                    format!("the letter has {count} readings in place of one: send its record again");
+                Some(Reject::new(reason, detail))
+            }
         }
     }
 

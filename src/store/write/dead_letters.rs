@@ -23,8 +23,7 @@ pub(super) async fn insert(
     rejected: &[Rejected],
 ) -> Result<(), StoreError> {
     for some in rejected.chunks(CHUNK) {
-        let letters: Vec<DeadLetter> = some.iter().map(|rejected| batch.dead_letter(rejected)).collect();
-        insert_some(connection, log, &letters).await?;
+        insert_some(connection, log, &batch.dead_letters(some)).await?;
     }
     Ok(())
 }

@@ -1,0 +1,207 @@
+//! A record's values, one behind the other.
+
+use memchr::memchr;
+
+use super::{
+    Decoder, Emit, Frame, Mark, Members, Place, Reason, Reject, Source, Stop, foreign_encoding, malformed,
+    members::Data, repeated_key,
+};
+use crate::reading::{brackets::Brackets, json::Malformed};
+
+impl<'a> Decoder<'a, '_> {
+    /// The record as it came, of which this decoder has the text.
+    pub(super) fn payload(mut self, payload: &[u8], emit: &mut dyn Emit) {
+        let refusal = if payload.is_empty() {
+            Some(Reject::new(Reason::EmptyRecord, "the record has no value"))
+        } else {
+            foreign_encoding(payload)
+        };
+        match refusal {
+            Some(reject) => emit.push(Place::Whole, Err(reject), Source::new(Frame::Alone, payload)),
+            None => self.values(emit),
+        }
+    }
+
+    fn values(&mut self, emit: &mut dyn Emit) {
+        while let Some(byte) = self.scanner.peek() {
+            let start = self.scanner.position();
+            let goes_on = match byte {
+                b'{' => self.object(start, emit),
+                b'[' => self.array(emit),
+                _ => self.neither(start, emit),
+            };
+            if !goes_on {
+                return;
+            }
+            self.is_first = false;
+        }
+        if self.is_first {
+            let reject = malformed("expected a value", self.scanner.slice(0, self.scanner.position()));
+            emit.push(Place::Whole, Err(reject), Source::new(Frame::Alone, &[]));
+        }
+    }
+
+    /// `[{"sensor_id":…,"value":…,"timestamp":…},…]`. False where it has no end.
+    fn array(&mut self, emit: &mut dyn Emit) -> bool {
+        self.scanner.token().is_ok() && self.items(None, emit).is_ok()
+    }
+
+    /// `{"sensor_id":…,"value":…,"timestamp":…}` or `{"sensor_id":…,"data":[…]}`. False where its list has no end.
+    fn object(&mut self, start: usize, emit: &mut dyn Emit) -> bool {
+        let first = self.index;
+        let mut members = Members::default();
+        match self.object_members(start, &mut members, emit) {
+            Ok(()) => self.object_outcome(start, first, &mut members, emit),
+            Err(Stop::Rest) => false,
+            Err(Stop::Malformed(error)) => {
+                self.malformed_object(start, first, error, emit);
+                true
+            }
+        }
+    }
+
+    fn object_members(
+        &mut self,
+        start: usize,
+        members: &mut Members<'a>,
+        emit: &mut dyn Emit,
+    ) -> Result<(), Stop> {
+        self.scanner.token()?;
+        self.members(members, Some(emit))?;
+        if !self.is_utf_8 {
+            // The list's items have been looked at one by one.
+            let (list_start, list_end) = if members.has_list() { self.list } else { (start, start) };
+            self.utf_8(start, list_start)?;
+            self.utf_8(list_end, self.scanner.position())?;
+        }
+        Ok(())
+    }
+
+    fn object_outcome(
+        &mut self,
+        start: usize,
+        first: u32,
+        members: &mut Members<'a>,
+        emit: &mut dyn Emit,
+    ) -> bool {
+        let end = self.scanner.mark();
+        let alone = Source::new(Frame::Alone, self.scanner.slice(start, self.scanner.position()));
+        let place = self.place_of_value(first);
+        let Some(data) = members.data.take() else {
+            let outcome = self.reading(place, members, None);
+            self.push(place, outcome, alone, emit);
+            return true;
+        };
+        let list = match (self.fault_of_list(members, &data), data) {
+            (Some(fault), _) => {
+                self.take_back(first, emit);
+                self.push(place, Err(fault), alone, emit);
+                return true;
+            }
+            (None, Data::Waiting(list)) => list,
+            // Known only now: no reading of the list may have its time from elsewhere.
+            (None, Data::Decoded(list)) if self.lacks_times && members.time.is_some() => {
+                self.take_back(first, emit);
+                list
+            }
+            (None, Data::Decoded(_) | Data::NotAList) => return true,
+        };
+        let beside = self.list_of(members);
+        self.scanner.rewind(list);
+        let is_whole = self.items(Some(&beside), emit).is_ok();
+        self.scanner.rewind(end);
+        is_whole
+    }
+
+    fn fault_of_list(&self, members: &Members<'a>, data: &Data) -> Option<Reject> {
+        match data {
+            _ if members.has_repeated_key => Some(repeated_key()),
+            _ if members.value.is_some() => Some(Reject::new(
+                Reason::WrongShape,
+                "both `value` and `data`: a single reading or a list of them",
+            )),
+            Data::NotAList => Some(Reject::new(Reason::WrongShape, "`data` is not an array")),
+            Data::Decoded(_) | Data::Waiting(_) => None,
+        }
+    }
+
+    /// What is left of an object that is no JSON: all of it, or what stands behind the list whose readings are out.
+    fn malformed_object(&mut self, start: usize, first: u32, error: Malformed, emit: &mut dyn Emit) {
+        let end = self.end_of_object(start);
+        let source = if self.index == first {
+            Source::new(Frame::Alone, self.scanner.slice(start, end))
+        } else {
+            Source::new(Frame::BehindList, self.scanner.slice(self.list.1, end))
+        };
+        self.scanner.rewind(Mark::outside(end));
+        let place = self.place_of_value(self.index);
+        self.push(place, Err(malformed(error, source.text)), source, emit);
+    }
+
+    /// What begins neither an object nor an array: up to the line that begins one.
+    fn neither(&mut self, start: usize, emit: &mut dyn Emit) -> bool {
+        let end = self.next_line_of_json(start);
+        let text = self.scanner.slice(start, end);
+        let read =
+            self.utf_8(start, end).and_then(|()| self.scanner.token()).and_then(|_| self.scanner.end_at(end));
+        let reject = match read {
+            Ok(()) => Reject::new(Reason::WrongShape, "neither an object nor an array"),
+            Err(error) => malformed(error, text),
+        };
+        self.scanner.rewind(Mark::outside(end));
+        let place = self.place_of_value(self.index);
+        self.push(place, Err(reject), Source::new(Frame::Alone, text), emit);
+        true
+    }
+
+    /// Where an object ends that is no JSON: with its bracket, or, where that is missing, in front of the next line
+    /// that begins an object or an array. The text is read to its end for that once.
+    fn end_of_object(&mut self, start: usize) -> usize {
+        if !self.is_unbalanced {
+            if let Some(length) = Brackets::default().end_of_container(self.scanner.from(start)) {
+                return start + length;
+            }
+            self.is_unbalanced = true;
+        }
+        self.next_line_of_json(start)
+    }
+
+    /// The start of the next line that begins an object or an array; the text's end where there is none.
+    fn next_line_of_json(&self, start: usize) -> usize {
+        let text = self.scanner.from(start);
+        let mut at = 0;
+        while let Some(length) = memchr(b'\n', &text[at..]) {
+            at += length + 1;
+            let begin = text[at..].iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+            if matches!(begin, Some(b'{' | b'[')) {
+                return start + at;
+            }
+        }
+        start + text.len()
+    }
+
+    /// The place of a value that has been read: the record is it where nothing else stands there.
+    fn place_of_value(&mut self, index: u32) -> Place {
+        if self.is_first && index == 0 && self.scanner.peek().is_none() {
+            Place::Whole
+        } else {
+            Place::Item(index)
+        }
+    }
+
+    fn take_back(&mut self, first: u32, emit: &mut dyn Emit) {
+        if self.index > first {
+            emit.take_back(first);
+            self.index = first;
+        }
+    }
+
+    /// Whether a part of the text is UTF-8. What ends and begins it is ASCII.
+    pub(super) fn utf_8(&self, start: usize, end: usize) -> Result<(), Malformed> {
+        if self.is_utf_8 || std::str::from_utf8(&self.scanner.from(start)[..end - start]).is_ok() {
+            Ok(())
+        } else {
+            Err(Malformed::new("UTF-8", start))
+        }
+    }
+}
