@@ -153,7 +153,7 @@ async fn read_json_held(
     let Some(first) = reader.chunk().await? else { return Ok(Bytes::new()) };
     hold(first.len())?;
     // Mostly that is all, and nothing has to be copied.
-    let Some(second) = reader.chunk().await? else { return text(first) };
+    let Some(second) = reader.chunk().await? else { return text(&first) };
     let mut whole = Vec::from(first);
     let mut next = Some(second);
     while let Some(chunk) = next {
@@ -161,15 +161,15 @@ async fn read_json_held(
         whole.extend_from_slice(&chunk);
         next = reader.chunk().await?;
     }
-    text(whole.into())
+    text(&whole.into())
 }
 
 /// The text of a body: UTF-8, and without a byte-order mark.
-fn text(body: Bytes) -> Result<Bytes, ApiError> {
-    if let Some(reject) = foreign_encoding(&body) {
+fn text(body: &Bytes) -> Result<Bytes, ApiError> {
+    if let Some(reject) = foreign_encoding(body) {
         return Err(ApiError::BadJson(reject.detail.into_owned()));
     }
-    Ok(body.slice_ref(without_byte_order_mark(&body)))
+    Ok(body.slice_ref(without_byte_order_mark(body)))
 }
 
 /// Whether a body is called JSON, or nothing at all.

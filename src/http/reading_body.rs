@@ -39,7 +39,7 @@ pub(super) fn parse(
                 match place {
                     Place::Whole => faults.push(&[BODY, value], refusal),
                     Place::Item(index) => {
-                        faults.push(&[BODY, DATA, Step::Index(index as usize), value], refusal)
+                        faults.push(&[BODY, DATA, Step::Index(index as usize), value], refusal);
                     }
                 }
                 Ok(Vec::new())

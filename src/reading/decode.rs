@@ -175,6 +175,7 @@ impl<E: FnMut(Decoded)> Emit for WithoutSource<'_, E> {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the text")]
 struct Decoder<'a, 'u> {
     scanner: Scanner<'a>,
     untimed: &'a mut Untimed<'u>,

@@ -113,8 +113,10 @@ pub fn may_be_not_finite(text: &str) -> bool {
     text.contains("nan") || text.contains("inf")
 }
 
+type Outcomes = Vec<Result<Reading, Reason>>;
+
 /// The readings of an object, what stands behind it, and whether it is one reading, or none, in place of a list.
-fn object(text: &str) -> Option<(Vec<Result<Reading, Reason>>, &str, bool)> {
+fn object(text: &str) -> Option<(Outcomes, &str, bool)> {
     let mut values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
     let raw = values.next()?.ok()?.get();
     let behind = &text[values.byte_offset()..];

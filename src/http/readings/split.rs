@@ -168,7 +168,7 @@ impl Splitter {
                     values.place = if is_last { Place::Outside } else { Place::Array { is_first: false } };
                     at += length + 1;
                     let is_item = self.hand_out(item, |text| Item::Text(text), each);
-                    if !is_item && !(is_first && is_last) {
+                    if !(is_item || is_first && is_last) {
                         // Between two commas.
                         each(Item::Text(&[]));
                     }

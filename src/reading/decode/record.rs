@@ -92,7 +92,7 @@ impl<'a> Decoder<'a, '_> {
             self.push(place, outcome, alone, emit);
             return true;
         };
-        let list = match (self.fault_of_list(members, &data), data) {
+        let list = match (fault_of_list(members, &data), data) {
             (Some(fault), _) => {
                 self.take_back(first, emit);
                 self.push(place, Err(fault), alone, emit);
@@ -111,18 +111,6 @@ impl<'a> Decoder<'a, '_> {
         let is_whole = self.items(Some(&beside), emit).is_ok();
         self.scanner.rewind(end);
         is_whole
-    }
-
-    fn fault_of_list(&self, members: &Members<'a>, data: &Data) -> Option<Reject> {
-        match data {
-            _ if members.has_repeated_key => Some(repeated_key()),
-            _ if members.value.is_some() => Some(Reject::new(
-                Reason::WrongShape,
-                "both `value` and `data`: a single reading or a list of them",
-            )),
-            Data::NotAList => Some(Reject::new(Reason::WrongShape, "`data` is not an array")),
-            Data::Decoded(_) | Data::Waiting(_) => None,
-        }
     }
 
     /// What is left of an object that is no JSON: all of it, or what stands behind the list whose readings are out.
@@ -203,5 +191,17 @@ impl<'a> Decoder<'a, '_> {
         } else {
             Err(Malformed::new("UTF-8", start))
         }
+    }
+}
+
+fn fault_of_list(members: &Members<'_>, data: &Data) -> Option<Reject> {
+    match data {
+        _ if members.has_repeated_key => Some(repeated_key()),
+        _ if members.value.is_some() => Some(Reject::new(
+            Reason::WrongShape,
+            "both `value` and `data`: a single reading or a list of them",
+        )),
+        Data::NotAList => Some(Reject::new(Reason::WrongShape, "`data` is not an array")),
+        Data::Decoded(_) | Data::Waiting(_) => None,
     }
 }

@@ -20,8 +20,8 @@ pub(super) fn parse(text: &[u8]) -> Result<Timestamp, InvalidTimestamp> {
     };
     let signed = |magnitude: i64| Timestamp(if is_negative { -magnitude } else { magnitude });
     match decimal(unsigned) {
-        Some(Decimal { whole, fraction: None }) => of_whole(whole).map(signed),
-        Some(Decimal { whole, fraction: Some(Some(micros)) }) if whole < SIX_PLACES_EXACT_BELOW => {
+        Some(Decimal { whole, fraction: Fraction::None }) => of_whole(whole).map(signed),
+        Some(Decimal { whole, fraction: Fraction::Micros(micros) }) if whole < SIX_PLACES_EXACT_BELOW => {
             Ok(signed(whole as i64 * MICROS_PER_SECOND + micros))
         }
         Some(_) => of_double(text),
@@ -33,8 +33,16 @@ pub(super) fn parse(text: &[u8]) -> Result<Timestamp, InvalidTimestamp> {
 /// Digits, and maybe a point and more of them.
 struct Decimal {
     whole: u64,
-    /// Where there are digits behind the point: as microseconds, if there are six at most.
-    fraction: Option<Option<i64>>,
+    fraction: Fraction,
+}
+
+/// The digits behind the point.
+enum Fraction {
+    None,
+    /// Six at most, as microseconds.
+    Micros(i64),
+    /// More than six.
+    Longer,
 }
 
 fn decimal(text: &[u8]) -> Option<Decimal> {
@@ -48,12 +56,12 @@ fn decimal(text: &[u8]) -> Option<Decimal> {
     let append = |number: u64, byte: &u8| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0'));
     let whole = whole.iter().try_fold(0, append)?;
     let fraction = match fraction.len() {
-        0 => None,
+        0 => Fraction::None,
         places @ 1..=6 => {
             let digits = fraction.iter().try_fold(0, append)? as i64;
-            Some(Some(digits * 10_i64.pow(6 - places as u32)))
+            Fraction::Micros(digits * 10_i64.pow(6 - places as u32))
         }
-        _ => Some(None),
+        _ => Fraction::Longer,
     };
     Some(Decimal { whole, fraction })
 }
