@@ -112,7 +112,7 @@ fn a_record_without_a_value_or_too_large_counts_as_one() {
     push(&mut batch, &Record { payload: None, key: None, ..record(0, 0, "") }, 0);
     let large = format!(r#"{{"sensor_id":1,"value":1,"note":"{}"}}"#, "x".repeat(1_000));
     push(&mut batch, &record(0, 1, &large), 1);
-    let reasons: Vec<_> = batch.rejected().iter().map(|rejected| rejected.reason()).collect();
+    let reasons: Vec<_> = batch.rejected().iter().map(Rejected::reason).collect();
     assert_eq!(reasons, [Reason::EmptyRecord, Reason::TooLarge]);
     assert_eq!(letter_of(&batch, &batch.rejected()[0]).payload, None);
 }
@@ -204,7 +204,7 @@ fn a_dead_letter_keeps_the_time_that_its_reading_was_given() {
     let times = |letter: DeadLetter| (letter.record_time, letter.reading_time);
     let found: Vec<_> = letters.map(|rejected| times(letter_of(&batch, &rejected))).collect();
     let at = |micros| (Some(NOW), Some(NOW.plus_micros(micros)));
-    assert_eq!(found, [at(0), (Some(NOW), None), at(2), (Some(NOW), None), at(3), (late, late)]);
+    assert_eq!(found, [at(0), (Some(NOW), None), at(2), at(3), (late, late), (Some(NOW), None)]);
 }
 
 #[test]
