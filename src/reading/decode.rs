@@ -108,7 +108,7 @@ pub fn single(text: &[u8], untimed: &mut Untimed<'_>, window: &Window) -> Result
     if std::str::from_utf8(text).is_err() {
         return Err(malformed("not UTF-8", text));
     }
-    let mut decoder = Decoder::new(text, untimed, window);
+    let mut decoder = Decoder::of_text(text, untimed, window);
     let mut members = Members::default();
     let mut is_object = || -> Result<bool, Stop> {
         let token = decoder.scanner.token()?;
@@ -190,6 +190,8 @@ struct Decoder<'a, 'u> {
     is_first: bool,
     /// Whether brackets were found open at the text's end.
     is_unbalanced: bool,
+    /// The next line that begins an object or an array, as far as it has been looked for.
+    next_line: usize,
     /// Where the last list under `data` begins and ends.
     list: (usize, usize),
     /// Whether that list has readings without a time.
@@ -197,8 +199,12 @@ struct Decoder<'a, 'u> {
 }
 
 impl<'a, 'u> Decoder<'a, 'u> {
+    /// A byte-order mark in front of a record is skipped.
     fn new(payload: &'a [u8], untimed: &'a mut Untimed<'u>, window: &'a Window) -> Self {
-        let text = without_byte_order_mark(payload);
+        Self::of_text(without_byte_order_mark(payload), untimed, window)
+    }
+
+    fn of_text(text: &'a [u8], untimed: &'a mut Untimed<'u>, window: &'a Window) -> Self {
         Self {
             scanner: Scanner::new(text),
             untimed,
@@ -208,6 +214,7 @@ impl<'a, 'u> Decoder<'a, 'u> {
             index: 0,
             is_first: true,
             is_unbalanced: false,
+            next_line: 0,
             list: (0, 0),
             lacks_times: false,
         }

@@ -100,6 +100,11 @@ impl<'a> Scanner<'a> {
         Self { text, at: 0, depth: 0 }
     }
 
+    /// Of an array's item, which is nested in it.
+    pub(super) fn within_array(item: &'a [u8]) -> Self {
+        Self { text: item, at: 0, depth: 1 }
+    }
+
     /// Where the next byte is read.
     pub(super) fn position(&self) -> usize {
         self.at
@@ -131,9 +136,14 @@ impl<'a> Scanner<'a> {
         self.text.get(self.at).copied()
     }
 
-    /// What stands between two places.
+    /// What stands between two places, without the white space around it.
     pub(super) fn slice(&self, from: usize, to: usize) -> &'a [u8] {
-        self.text[from..to].trim_ascii()
+        let mut text = &self.text[from..to];
+        while let [b' ' | b'\n' | b'\r' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\n' | b'\r' | b'\t'] = text
+        {
+            text = rest;
+        }
+        text
     }
 
     /// The next value: a scalar in whole, or the entry to a container.

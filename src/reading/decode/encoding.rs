@@ -3,7 +3,7 @@
 use super::Reject;
 use crate::reading::Reason;
 
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+pub(super) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The text without a byte-order mark in front of it, which editors and libraries on Windows write.
 pub fn without_byte_order_mark(text: &[u8]) -> &[u8] {

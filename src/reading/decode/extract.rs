@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Decoder, Emit, Frame, Place, Reject, Source};
+use super::{Decoder, Emit, Frame, Place, Reject, Source, encoding::BYTE_ORDER_MARK};
 use crate::reading::{
     Reading, Timestamp, Window,
     json::{Scanner, Token},
@@ -59,6 +59,8 @@ impl Source<'_> {
         match self.frame {
             // Between two commas: in a list of its own it would be no item.
             Frame::Array | Frame::List(_) if text.is_empty() => b",".to_vec(),
+            // A mark that is no part of the record's beginning is kept from being taken for one.
+            Frame::Alone if text.starts_with(BYTE_ORDER_MARK) => [BYTE_ORDER_MARK, text].concat(),
             Frame::Alone => text.to_vec(),
             Frame::Array if self.is_open => [b"[", text].concat(),
             Frame::Array if is_record(text) => text.to_vec(),
@@ -84,7 +86,8 @@ impl Source<'_> {
 /// Whether an item of an array means the same as a record of its own: `data` means nothing in an item, and an array
 /// within an array is no list of readings.
 fn is_record(item: &[u8]) -> bool {
-    let mut scanner = Scanner::new(item);
+    // Nested as deep as it is in its array: what is too deep there is not to be taken alone.
+    let mut scanner = Scanner::within_array(item);
     let Ok(Token::Object) = scanner.token() else { return false };
     let mut is_first = true;
     loop {

@@ -20,7 +20,8 @@ impl<'a> Decoder<'a, '_> {
     /// without an end; the reject for it is out.
     pub(super) fn items(&mut self, list: Option<&List<'a>>, emit: &mut dyn Emit) -> Result<(), Stop> {
         let frame = list.map_or(Frame::Array, Frame::List);
-        (self.list.0, self.lacks_times) = (self.scanner.position(), false);
+        let start = self.scanner.position();
+        (self.list, self.lacks_times) = ((start, start), false);
         let mut goes_on = !self.scanner.is_empty_array();
         while goes_on {
             let begin = self.scanner.mark();
@@ -38,6 +39,7 @@ impl<'a> Decoder<'a, '_> {
             goes_on = end.goes_on;
             let text = self.scanner.slice(begin.position(), end.at);
             self.push(place, outcome, Source::new(frame, text), emit);
+            self.list.1 = self.scanner.position();
         }
         self.list.1 = self.scanner.position();
         Ok(())

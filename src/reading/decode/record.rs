@@ -115,7 +115,8 @@ impl<'a> Decoder<'a, '_> {
 
     /// What is left of an object that is no JSON: all of it, or what stands behind the list whose readings are out.
     fn malformed_object(&mut self, start: usize, first: u32, error: Malformed, emit: &mut dyn Emit) {
-        let end = self.end_of_object(start);
+        // Not before what has been read of its list: a quote that is out of place may hide its bracket.
+        let end = self.end_of_object(start).max(self.list.1);
         let source = if self.index == first {
             Source::new(Frame::Alone, self.scanner.slice(start, end))
         } else {
@@ -143,29 +144,38 @@ impl<'a> Decoder<'a, '_> {
     }
 
     /// Where an object ends that is no JSON: with its bracket, or, where that is missing, in front of the next line
-    /// that begins an object or an array. The text is read to its end for that once.
+    /// that begins an object or an array. The text is read to its end for that once; from then on brackets close
+    /// before that line or not at all.
     fn end_of_object(&mut self, start: usize) -> usize {
-        if !self.is_unbalanced {
-            if let Some(length) = Brackets::default().end_of_container(self.scanner.from(start)) {
-                return start + length;
+        let line = self.next_line_of_json(start);
+        let within = if self.is_unbalanced { line - start } else { usize::MAX };
+        let text = self.scanner.from(start);
+        match Brackets::default().end_of_container(&text[..within.min(text.len())]) {
+            Some(length) => start + length,
+            None => {
+                self.is_unbalanced = true;
+                line
             }
-            self.is_unbalanced = true;
         }
-        self.next_line_of_json(start)
     }
 
     /// The start of the next line that begins an object or an array; the text's end where there is none.
-    fn next_line_of_json(&self, start: usize) -> usize {
+    fn next_line_of_json(&mut self, start: usize) -> usize {
+        if start < self.next_line {
+            return self.next_line;
+        }
         let text = self.scanner.from(start);
         let mut at = 0;
+        self.next_line = start + text.len();
         while let Some(length) = memchr(b'\n', &text[at..]) {
             at += length + 1;
             let begin = text[at..].iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
             if matches!(begin, Some(b'{' | b'[')) {
-                return start + at;
+                self.next_line = start + at;
+                break;
             }
         }
-        start + text.len()
+        self.next_line
     }
 
     /// The place of a value that has been read: the record is it where nothing else stands there.
