@@ -67,10 +67,14 @@ impl Source<'_> {
             Frame::Array => [b"[", text, b"]"].concat(),
             Frame::List(list) => {
                 let mut record = b"{".to_vec();
-                if let Some(sensor_id) = list.sensor_text {
+                // What is not UTF-8 beside the list would cost the reading.
+                let is_text = |text: &[u8]| std::str::from_utf8(text).is_ok();
+                if let Some(sensor_id) = list.sensor_text.filter(|text| is_text(text)) {
                     record.extend_from_slice(&[b"\"sensor_id\":", sensor_id, b","].concat());
                 }
-                if let Some((name, value)) = list.time {
+                if let Some((name, value)) =
+                    list.time.filter(|(name, value)| is_text(name.raw()) && is_text(value))
+                {
                     record.extend_from_slice(&[b"\"", name.raw(), b"\":", value, b","].concat());
                 }
                 let end: &[u8] = if self.is_open { b"" } else { b"]}" };

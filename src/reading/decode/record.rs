@@ -150,13 +150,11 @@ impl<'a> Decoder<'a, '_> {
         let line = self.next_line_of_json(start);
         let within = if self.is_unbalanced { line - start } else { usize::MAX };
         let text = self.scanner.from(start);
-        match Brackets::default().end_of_container(&text[..within.min(text.len())]) {
-            Some(length) => start + length,
-            None => {
-                self.is_unbalanced = true;
-                line
-            }
+        if let Some(length) = Brackets::default().end_of_container(&text[..within.min(text.len())]) {
+            return start + length;
         }
+        self.is_unbalanced = true;
+        line
     }
 
     /// The start of the next line that begins an object or an array; the text's end where there is none.
