@@ -29,9 +29,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    AfterRestoreConfig, AuditConfig, DatabaseConfig, DeadLettersCommand, HttpConfig, IngestConfig,
-    KafkaConfig, KafkaSettings, KeysCommand, LoadConfig, MetricsConfig, MirrorConfig, OffsetsCommand,
-    ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
+    AfterRestoreConfig, AuditConfig, BackgroundAuditConfig, DatabaseConfig, DeadLettersCommand, HttpConfig,
+    IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig, MetricsConfig, MirrorConfig,
+    OffsetsCommand, ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::{
     health::Health,
@@ -40,6 +40,7 @@ use crate::{
     traces::{Settings, Traces},
 };
 
+use self::audit::Audit;
 pub use logging::start_logging;
 
 /// What the process does.
@@ -89,7 +90,7 @@ pub enum Command {
         #[command(flatten)]
         metrics: MetricsConfig,
     },
-    /// Migrate, then api and worker in one process
+    /// Migrate, then api, worker and audit in one process
     All {
         #[command(flatten)]
         database: DatabaseConfig,
@@ -107,6 +108,8 @@ pub enum Command {
         worker: WorkerConfig,
         #[command(flatten)]
         mirror: MirrorConfig,
+        #[command(flatten)]
+        audit: BackgroundAuditConfig,
     },
     /// Send the two sample sensors' readings of the last 14 days through Kafka
     Seed {
@@ -283,10 +286,18 @@ async fn dispatch(
             worker::run(&database, &kafka, &settings, &ingest, &worker, &mirror, &metrics, operations, stop)
                 .await
         }
-        Command::All { database, kafka, topic, schema, http, ingest, worker, mirror } => {
+        Command::All { database, kafka, topic, schema, http, ingest, worker, mirror, audit } => {
             migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await?;
             let metrics = MetricsConfig { metrics_addr: None };
-            let operations = Operations::start(Served::Both, log_level)?;
+            let audit = Audit::beside(&database, &kafka, &settings, &ingest, &worker, &audit);
+            let served = if audit.is_some() { Served::All } else { Served::Both };
+            let operations = Operations::start(served, log_level)?;
+            let audit = async {
+                match audit {
+                    Some(audit) => audit.run_beside(operations.clone(), stop.clone()).await,
+                    None => Ok(stop.cancelled().await),
+                }
+            };
             let api =
                 api::run(&database, &kafka, &settings, &http, &ingest, operations.clone(), stop.clone());
             let worker = worker::run(
@@ -297,11 +308,12 @@ async fn dispatch(
                 &worker,
                 &mirror,
                 &metrics,
-                operations,
+                operations.clone(),
                 stop.clone(),
             );
-            let (api, worker) = tokio::join!(then_stop(api, &stop), then_stop(worker, &stop));
-            api.and(worker)
+            let (api, worker, audit) =
+                tokio::join!(then_stop(api, &stop), then_stop(worker, &stop), then_stop(audit, &stop));
+            api.and(worker).and(audit)
         }
         Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings, stop).await,
         Command::Load { database, kafka, load } => load::run(&database, &kafka, &settings, &load, stop).await,
@@ -318,8 +330,8 @@ async fn dispatch(
         Command::Keys { command } => keys::run(command).await,
         Command::DeadLetters { command } => dead_letters::run(command).await,
         Command::Audit { database, kafka, audit, metrics } => {
-            let audit = audit::Audit { database, kafka, settings, config: audit, metrics, log_level };
-            return Ok(audit.run(stop).await);
+            let audit = Audit { database, kafka, settings, config: audit };
+            return Ok(audit.run(metrics, log_level, stop).await);
         }
         Command::Openapi => {
             println!("{}", crate::http::openapi_document());
@@ -330,7 +342,7 @@ async fn dispatch(
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-/// A role that ends, asked or not, takes the other one of the process with it.
+/// A role that ends, asked or not, takes the others of the process with it.
 async fn then_stop(
     role: impl Future<Output = anyhow::Result<()>>,
     stop: &CancellationToken,

@@ -24,7 +24,7 @@ use clap::Args;
 pub(crate) use self::kafka_settings::{ALIASES, GUARDED};
 pub use self::{
     admission::AdmissionConfig,
-    audit::{AuditConfig, AuditFormat},
+    audit::{AuditConfig, AuditFormat, AuditPaceConfig, BackgroundAudit, BackgroundAuditConfig},
     connections::ConnectionConfig,
     cors::CorsOrigin,
     dead_letters::{

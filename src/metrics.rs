@@ -65,15 +65,20 @@ pub const DAYS_KEPT: &str = "sensorpipe_daily_stats_kept_total";
 /// Chunks of readings that retention has dropped.
 pub const CHUNKS_DROPPED: &str = "sensorpipe_chunks_dropped_total";
 
-/// Rounds of `audit --watch`; labels: `outcome` = `clean`, `differences` or `failed`.
+/// Rounds of an audit that goes on; labels: `outcome` = `clean`, `differences`, `undetermined` (a partition could not be
+/// read) or `failed`.
 pub const AUDIT_ROUNDS: &str = "sensorpipe_audit_rounds_total";
-/// Differences that rounds of `audit --watch` found; labels: `kind`. One that stays is counted in each round.
+/// Differences that its rounds found; labels: `kind`.
 pub const AUDIT_DIFFERENCES: &str = "sensorpipe_audit_differences_total";
+/// Partitions with a difference that nobody has resolved; labels: `kind`.
+pub const AUDIT_OPEN_DIFFERENCES: &str = "sensorpipe_audit_open_differences";
+/// All readings that were stored by then are accounted for, in Unix seconds; 0 before the first clean round.
+pub const AUDITED_UP_TO: &str = "sensorpipe_audit_up_to_timestamp_seconds";
 /// Readings found in neither table.
 pub const AUDIT_UNACCOUNTED: &str = "sensorpipe_audit_unaccounted_readings_total";
-/// Readings that `audit --watch` read from the log and looked up.
+/// Readings that it read from the log and looked up.
 pub const AUDIT_READINGS: &str = "sensorpipe_audit_readings_total";
-/// Seconds that a round of `audit --watch` took.
+/// Seconds that a round took.
 pub const AUDIT_SECONDS: &str = "sensorpipe_audit_duration_seconds";
 /// When the last round ended that was not cut short, in Unix seconds.
 pub const AUDIT_ENDED_AT: &str = "sensorpipe_audit_last_end_timestamp_seconds";

@@ -10,6 +10,7 @@
 --   sensorpipe_owner    migrate; a worker with RETENTION; stats install-trigger. Owns everything.
 --   sensorpipe_writer   worker
 --   sensorpipe_api      api. It cannot write readings: those go through Kafka.
+--   sensorpipe_audit    audit, alone or with --watch. It reads, and keeps what it came to.
 --   sensorpipe_admin    what people do by hand, or an api that may replay dead letters: writer and api in one, and keys
 --   sensorpipe_reader   Grafana, READ_DATABASE_URL, people who look. Neither keys nor their hashes.
 --
@@ -37,7 +38,7 @@ DECLARE
     role text;
 BEGIN
     FOREACH role IN ARRAY ARRAY[current_setting('sensorpipe.owner'), 'sensorpipe_writer', 'sensorpipe_api',
-                                'sensorpipe_admin', 'sensorpipe_reader']
+                                'sensorpipe_audit', 'sensorpipe_admin', 'sensorpipe_reader']
     LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
             BEGIN
@@ -50,8 +51,8 @@ END
 $$;
 
 -- Who has what of whom; what is not granted below, none of them has.
-GRANT sensorpipe_reader TO sensorpipe_writer, sensorpipe_api;
-GRANT sensorpipe_writer, sensorpipe_api TO sensorpipe_admin;
+GRANT sensorpipe_reader TO sensorpipe_writer, sensorpipe_api, sensorpipe_audit;
+GRANT sensorpipe_writer, sensorpipe_api, sensorpipe_audit TO sensorpipe_admin;
 
 GRANT CONNECT ON DATABASE :"database" TO :"owner", sensorpipe_reader;
 GRANT CREATE ON DATABASE :"database" TO :"owner";
@@ -72,9 +73,9 @@ $$;
 
 -- What is granted on tables and sequences is exactly this: what an earlier version granted and this one does not, goes.
 REVOKE ALL ON ALL TABLES IN SCHEMA :"schema"
-    FROM sensorpipe_reader, sensorpipe_writer, sensorpipe_api, sensorpipe_admin;
+    FROM sensorpipe_reader, sensorpipe_writer, sensorpipe_api, sensorpipe_audit, sensorpipe_admin;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA :"schema"
-    FROM sensorpipe_reader, sensorpipe_writer, sensorpipe_api, sensorpipe_admin;
+    FROM sensorpipe_reader, sensorpipe_writer, sensorpipe_api, sensorpipe_audit, sensorpipe_admin;
 
 -- A table is named here with what each role may do; a table that is not there yet is left out. A lock on a row asks
 -- for UPDATE on any one column: where it is only for that, the column is the one that does least harm.
@@ -107,8 +108,10 @@ BEGIN
             ('dead_letters', 'INSERT, UPDATE (mirrored_at), DELETE', 'sensorpipe_writer'),
             ('dead_letter_removals', 'INSERT, UPDATE', 'sensorpipe_writer'),
             ('audit_checkpoints', 'INSERT, DELETE', 'sensorpipe_writer'),
-            ('audits', 'INSERT, UPDATE', 'sensorpipe_writer'), -- an audit that keeps its result
+            ('audits', 'INSERT, UPDATE', 'sensorpipe_writer'), -- an audit in the worker's name that keeps its result
             ('daily_stats', 'INSERT, UPDATE, DELETE', 'sensorpipe_writer'),
+
+            ('audits', 'INSERT, UPDATE', 'sensorpipe_audit'),
 
             ('sensors', 'INSERT, UPDATE, DELETE', 'sensorpipe_api'),
             ('removed_sensors', 'INSERT', 'sensorpipe_api'),

@@ -110,6 +110,18 @@ class Rules(unittest.TestCase):
         self.role("worker")["spec"]["replicas"] = 2
         self.assert_finds("consumers_have_partitions")
 
+    def test_an_audit_that_ends(self):
+        container_of(self.role("audit"))["args"].remove("--watch")
+        self.assert_finds("the_audit_runs")
+
+    def test_a_second_audit(self):
+        self.role("audit")["spec"]["replicas"] = 2
+        self.assert_finds("the_audit_runs")
+
+    def test_an_audit_without_a_budget(self):
+        self.config("audit").pop("AUDIT_CPU_SHARE")
+        self.assert_finds("the_audit_runs")
+
     def test_a_grace_that_cuts_the_drain(self):
         pod_of(self.role("worker"))["terminationGracePeriodSeconds"] = 15
         self.assert_finds("pods_stop_in_time")
@@ -194,12 +206,13 @@ class Compose(unittest.TestCase):
     def test_it_has_settings_that_there_are_and_waits_for_drains(self):
         compose = yaml.safe_load((REPO / "docker-compose.yml").read_text(encoding="utf-8"))
         ours = {name: one for name, one in compose["services"].items() if one["image"] == "sensorpipe:local"}
-        self.assertEqual(set(ours), {"migrate", "api", "worker", "seed"})
+        self.assertEqual(set(ours), {"migrate", "api", "worker", "audit", "seed"})
         for name, service in ours.items():
             with self.subTest(name):
                 known = KNOWN.settings[service["command"][0]]
                 unknown = [one for one in service["environment"] if one not in known]
                 self.assertEqual([one for one in unknown if not one.startswith("KAFKA_CONFIG_")], [])
+        self.assertIn("--watch", ours["audit"]["command"])
         drain = seconds(KNOWN.settings["worker"]["DRAIN_TIMEOUT"])
         self.assertGreater(seconds(ours["worker"]["stop_grace_period"]), drain)
 
@@ -212,7 +225,7 @@ class Processes(unittest.TestCase):
             with self.subTest(overlay), database(overlay) as url:
                 manifests = Manifests(rendered(overlay), KNOWN)
                 self.run_to_its_end(manifests, "migrate", url)
-                for role, setting in (("api", "HTTP_ADDR"), ("worker", "METRICS_ADDR")):
+                for role, setting in (("api", "HTTP_ADDR"), ("worker", "METRICS_ADDR"), ("audit", "METRICS_ADDR")):
                     self.answers(manifests, role, setting, url)
 
     def run_to_its_end(self, manifests, role, url):
@@ -273,8 +286,9 @@ class Processes(unittest.TestCase):
 
 
 def monitored_paths(manifests, role):
-    kind, field = {"api": ("ServiceMonitor", "endpoints"), "worker": ("PodMonitor", "podMetricsEndpoints")}[role]
-    return [endpoint["path"] for one in manifests.of(kind) for endpoint in one["spec"][field]]
+    kind, field = ("ServiceMonitor", "endpoints") if role == "api" else ("PodMonitor", "podMetricsEndpoints")
+    monitors = [one for one in manifests.of(kind) if one["metadata"]["name"].endswith(role)]
+    return [endpoint["path"] for one in monitors for endpoint in one["spec"][field]]
 
 
 @contextlib.contextmanager

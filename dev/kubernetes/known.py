@@ -6,7 +6,7 @@ import subprocess
 
 from rules import Known
 
-ROLES = ("migrate", "api", "worker", "all", "seed")
+ROLES = ("migrate", "api", "worker", "audit", "all", "seed")
 SETTING = re.compile(r"\[env: ([A-Z0-9_]+)(?:=[^\]]*)?\]|\[default: ([^\]]*)\]")
 
 

@@ -96,6 +96,17 @@ def consumers_have_partitions(manifests):
         yield f"{name_of(worker)}: {replicas} replicas of {consumers} consumers for {partitions} partitions"
 
 
+def the_audit_runs(manifests):
+    """One of it, without end, with a budget that is said."""
+    audit = one_with_role(manifests, "audit")
+    if audit["spec"].get("replicas") != 1:
+        yield f"{name_of(audit)}: {audit['spec'].get('replicas')} replicas, not 1"
+    if "--watch" not in container_of(audit)["args"]:
+        yield f"{name_of(audit)}: it ends after one audit, without --watch"
+    if not manifests.environment(container_of(audit))[0].get("AUDIT_CPU_SHARE"):
+        yield f"{name_of(audit)}: no AUDIT_CPU_SHARE"
+
+
 def pods_stop_in_time(manifests):
     """The grace period is longer than what stopping may take."""
     for role, waits in (("worker", ["DRAIN_TIMEOUT"]), ("api", ["HTTP_REQUEST_TIMEOUT", "PUBLISH_TIMEOUT"])):
@@ -172,7 +183,9 @@ def secrets_stay_out(manifests):
 
 def ports_are_served(manifests):
     """The ports that are named are those that the settings have the process listen on, on every address."""
-    for role, setting, port in (("api", "HTTP_ADDR", "http"), ("worker", "METRICS_ADDR", "metrics")):
+    for role, setting, port in (
+        ("api", "HTTP_ADDR", "http"), ("worker", "METRICS_ADDR", "metrics"), ("audit", "METRICS_ADDR", "metrics"),
+    ):  # fmt: skip
         workload = one_with_role(manifests, role)
         ports = {one["name"]: one["containerPort"] for one in container_of(workload).get("ports", [])}
         address = manifests.setting(workload, setting)
@@ -181,7 +194,7 @@ def ports_are_served(manifests):
 
 
 def pods_are_probed(manifests):
-    for role in ("api", "worker"):
+    for role in ("api", "worker", "audit"):
         workload = one_with_role(manifests, role)
         container = container_of(workload)
         ports = {one["name"] for one in container.get("ports", [])}
@@ -255,6 +268,7 @@ def network_is_closed(manifests):
 RULES = [
     settings_are_known,
     consumers_have_partitions,
+    the_audit_runs,
     pods_stop_in_time,
     images_are_one,
     pods_have_few_rights,

@@ -1,4 +1,4 @@
-//! The `audit` role: one audit and an exit code, or one after the other.
+//! The `audit` role: one audit and an exit code, or one after the other; and the audit beside other roles.
 
 mod keeping;
 mod partition;
@@ -10,11 +10,20 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
-use self::{keeping::Keeping, round::Round};
+use self::{
+    keeping::Keeping,
+    round::Round,
+    watch::{Told, Watch},
+};
 use super::Operations;
 use crate::{
-    audit::Report,
-    config::{AuditConfig, AuditFormat, DatabaseConfig, KafkaConfig, KafkaSettings, MetricsConfig},
+    audit::{Outcome, Report},
+    config::{
+        AuditConfig, AuditFormat, BackgroundAudit, BackgroundAuditConfig, DatabaseConfig, IngestConfig,
+        KafkaConfig, KafkaSettings, MetricsConfig, WorkerConfig,
+    },
+    health::Need,
+    http,
     log_level::LogLevel,
     metrics::Served,
     store::{self, audit::checkpoints},
@@ -28,22 +37,52 @@ const DIFFERENCES: u8 = 1;
 const NOT_AUDITED: u8 = 2;
 
 /// What is audited, and how.
+#[derive(Clone)]
 pub(super) struct Audit {
     pub(super) database: DatabaseConfig,
     pub(super) kafka: KafkaConfig,
     pub(super) settings: KafkaSettings,
     pub(super) config: AuditConfig,
-    pub(super) metrics: MetricsConfig,
-    pub(super) log_level: LogLevel,
 }
 
 impl Audit {
+    /// The audit of a process that is an api and a worker; none where it is switched off.
+    pub(super) fn beside(
+        database: &DatabaseConfig,
+        kafka: &KafkaConfig,
+        settings: &KafkaSettings,
+        ingest: &IngestConfig,
+        worker: &WorkerConfig,
+        config: &BackgroundAuditConfig,
+    ) -> Option<Self> {
+        let is_on = match config.audit {
+            BackgroundAudit::On => true,
+            BackgroundAudit::Off => false,
+        };
+        is_on.then(|| Self {
+            database: database.clone(),
+            kafka: kafka.clone(),
+            settings: settings.clone(),
+            config: AuditConfig::beside(config.pace, worker.record_max_bytes, ingest.on_duplicate),
+        })
+    }
+
     /// Runs to the end: of an audit, or, with `--watch`, of the process.
-    pub(super) async fn run(self, stop: CancellationToken) -> ExitCode {
-        let outcome = if self.config.watch { self.watch(stop).await } else { self.once(stop).await };
+    pub(super) async fn run(
+        self,
+        metrics: MetricsConfig,
+        log_level: LogLevel,
+        stop: CancellationToken,
+    ) -> ExitCode {
+        let outcome = if self.config.watch {
+            self.watch(metrics, log_level, stop).await
+        } else {
+            self.once(stop).await
+        };
         match outcome {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::from(DIFFERENCES),
+            Ok(Outcome::Clean) => ExitCode::SUCCESS,
+            Ok(Outcome::Differences) => ExitCode::from(DIFFERENCES),
+            Ok(Outcome::Undetermined) => ExitCode::from(NOT_AUDITED),
             Err(error) => {
                 tracing::error!("not audited: {error:#}");
                 ExitCode::from(NOT_AUDITED)
@@ -51,21 +90,20 @@ impl Audit {
         }
     }
 
-    /// Whether it is clean.
-    async fn once(&self, stop: CancellationToken) -> anyhow::Result<bool> {
+    async fn once(&self, stop: CancellationToken) -> anyhow::Result<Outcome> {
         let auditing = async {
             store::wait_for_schema(&self.database, SCHEMA_PATIENCE).await?;
             let round = Round::open(self).await?;
             let (report, after) = round.run(&[], !self.config.no_table_count, &stop).await?;
             self.print(&report)?;
-            Keeping::new(&self.database).keep(&report, &after).await;
+            Keeping::of_one(&self.database).keep(&report, &after).await;
             if self.config.accept {
                 checkpoints::start_anew(&self.database, &after.log, &after.books)
                     .await
                     .context("what was found is printed, and not accepted")?;
                 tracing::info!("audits begin at the offsets of this one from now on");
             }
-            Ok(report.is_clean())
+            Ok(report.outcome())
         };
         tokio::select! {
             outcome = auditing => outcome,
@@ -73,8 +111,36 @@ impl Audit {
         }
     }
 
-    async fn watch(&self, stop: CancellationToken) -> anyhow::Result<bool> {
-        watch::run(self, Operations::start(Served::Audit, self.log_level.clone())?, stop).await
+    /// Audits for as long as the process runs, with metrics and health of its own.
+    async fn watch(
+        &self,
+        metrics: MetricsConfig,
+        log_level: LogLevel,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Outcome> {
+        let Operations { health, metrics: exposition, .. } = Operations::start(Served::Audit, log_level)?;
+        let component = health.component("audit", Need::Required);
+        let served = metrics.metrics_addr.map(|address| {
+            tracing::info!("serving /metrics, /healthz and /readyz on http://{address}");
+            tokio::spawn(http::serve_operations(address, health.clone(), exposition, stop.clone()))
+        });
+        let outcome = Watch::new(self, component, Told::Printed).run(stop).await;
+        health.stopping();
+        if let Some(served) = served {
+            served.await?.context("serving metrics and health")?;
+        }
+        outcome
+    }
+
+    /// Audits beside other roles until `stop`: what it finds is logged, counted and kept, and none of it, nor that it
+    /// cannot audit for now, is a reason for the others to end.
+    pub(super) async fn run_beside(
+        self,
+        operations: Operations,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let component = operations.health.component("audit", Need::Optional);
+        Watch::new(&self, component, Told::Logged).run(stop).await.map(|_| ())
     }
 
     fn print(&self, report: &Report) -> anyhow::Result<()> {

@@ -5,7 +5,8 @@
 //! records ── chunk ──> readings, as the log has them
 //! look-ups in the tables ── fates ──> where each reading is
 //! plan, fates, removals ── judge ──> differences, and notes that are none
-//! reports of one round or several ── summary ──> what is kept for the overview
+//! reports of one round or several ── summary ──> what is kept for the overview and the next process
+//! work ── pace ──> when there may be more
 //! ```
 //!
 //! What is sound to compare, and what is not, stands in `docs/audit.md`.
@@ -13,7 +14,9 @@
 mod chunk;
 mod fates;
 mod judge;
+mod pace;
 mod plan;
+mod progress;
 mod remark;
 mod report;
 mod summary;
@@ -22,7 +25,9 @@ mod table;
 pub use chunk::{ChunkBuilder, Item, LogChunk};
 pub use fates::{Example, Fates, Finding, Whereabouts};
 pub use judge::{Evidence, Judged, LetterBooks, judge, judge_overwritten, judge_table};
+pub use pace::{Budget, Pace, Work};
 pub use plan::{Books, Checkpoint, KnownTimes, Obstacle, Plan, Point, Resume, known_times, plan};
+pub use progress::{Kept, Progress};
 pub use remark::{Difference, Note};
 pub use report::{Audited, PartitionReport, Report, TableReport};
 pub use summary::{Outcome, Summary, Sums, WholeTopic};

@@ -1,7 +1,7 @@
 //! Which part of a partition's log is audited, and which counts are held against it.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{batch::Tally, kafka::Watermarks, reading::untimed::GivenTimes};
 
@@ -40,7 +40,7 @@ pub struct Checkpoint {
 }
 
 /// Cumulative counts at an offset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Point {
     /// The first offset that is not in the counts.
     pub offset: i64,
@@ -51,7 +51,7 @@ pub struct Point {
 }
 
 /// Where an earlier round ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
     /// The topic that the offset belongs to.
     pub topic_id: String,

@@ -11,6 +11,11 @@ use super::Obstacle;
 pub enum Difference {
     /// The partition's log and its stored offset contradict each other.
     Obstacle(Obstacle),
+    /// The partition's log could not be read, so nothing is known of it.
+    Unreadable {
+        /// Why, in librdkafka's words.
+        reason: String,
+    },
     /// The stored offsets of the topic are another cluster's.
     OtherCluster {
         /// Whose they are.
@@ -54,11 +59,12 @@ pub enum Difference {
 
 impl Difference {
     /// Every name, for metrics.
-    pub const KINDS: [&'static str; 11] = [
+    pub const KINDS: [&'static str; 12] = [
         "topic_recreated",
         "offset_past_end",
         "records_expired",
         "no_such_partition",
+        Self::UNREADABLE,
         "other_cluster",
         "counts",
         "unaccounted",
@@ -68,19 +74,22 @@ impl Difference {
         Self::ROWS_MISSING,
     ];
 
+    /// Of a partition of which nothing is known; the others are reasons to act, this one to wait.
+    pub const UNREADABLE: &'static str = "unreadable";
+
     /// Of the table as a whole.
     pub const ROWS_MISSING: &'static str = "rows_missing";
 
     /// How many readings it is about; none where that is not known, for they could not be audited.
     pub fn readings(&self) -> Option<i64> {
-        match *self {
-            Self::Obstacle(_) | Self::OtherCluster { .. } => None,
+        match self {
+            Self::Obstacle(_) | Self::Unreadable { .. } | Self::OtherCluster { .. } => None,
             Self::Counts { log, counted } => Some((log - counted).abs()),
             Self::OtherValues { readings, explained } => Some(readings - explained),
             Self::Unaccounted { readings: number }
             | Self::LettersMissing { letters: number }
             | Self::LettersUncounted { letters: number }
-            | Self::RowsMissing { rows: number } => Some(number),
+            | Self::RowsMissing { rows: number } => Some(*number),
         }
     }
 
@@ -91,6 +100,7 @@ impl Difference {
             Self::Obstacle(Obstacle::OffsetPastEnd) => "offset_past_end",
             Self::Obstacle(Obstacle::RecordsExpired) => "records_expired",
             Self::Obstacle(Obstacle::NoSuchPartition) => "no_such_partition",
+            Self::Unreadable { .. } => Self::UNREADABLE,
             Self::OtherCluster { .. } => "other_cluster",
             Self::Counts { .. } => "counts",
             Self::Unaccounted { .. } => "unaccounted",
@@ -115,6 +125,7 @@ impl fmt::Display for Difference {
                 f.write_str("the log no longer has the records after the stored offset: they were never read")
             }
             Self::Obstacle(Obstacle::NoSuchPartition) => f.write_str("the topic has no such partition"),
+            Self::Unreadable { reason } => f.write_str(reason),
             Self::OtherCluster { stored } => {
                 write!(f, "the stored offsets of this topic are of another cluster, {stored}")
             }

@@ -4,13 +4,13 @@ use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
-use super::{Difference, Example, Fates, Note, TableBooks};
+use super::{Difference, Example, Fates, Note, Outcome, TableBooks};
 use crate::batch::Tally;
 
 /// An audit of a topic.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// `clean` or `differences`.
+    /// `clean`, `differences`, or `undetermined` where the only one is that a partition could not be read.
     pub verdict: &'static str,
     /// The topic.
     pub topic: String,
@@ -105,7 +105,7 @@ impl Report {
             .map(|audited| audited.found.readings + audited.found_before.readings)
             .sum();
         self.readings_per_second = (self.readings as f64 / self.seconds.max(f64::EPSILON)).round();
-        self.verdict = if self.all_differences().next().is_none() { "clean" } else { "differences" };
+        self.verdict = self.outcome().as_str();
         let is_wrong = |example: &Example| {
             self.all_differences().any(|(partition, difference)| {
                 partition.is_none_or(|partition| partition == example.partition)
@@ -113,6 +113,7 @@ impl Report {
                         Difference::Unaccounted { .. } => example.what == Example::UNACCOUNTED,
                         Difference::OtherValues { .. } => example.what == Example::OTHER_VALUE,
                         Difference::Obstacle(_)
+                        | Difference::Unreadable { .. }
                         | Difference::OtherCluster { .. }
                         | Difference::Counts { .. }
                         | Difference::LettersMissing { .. }
@@ -129,7 +130,19 @@ impl Report {
 
     /// Whether there is no difference.
     pub fn is_clean(&self) -> bool {
-        self.all_differences().next().is_none()
+        self.outcome() == Outcome::Clean
+    }
+
+    /// What it came to. Of a partition that could not be read nothing is known, good or bad.
+    pub fn outcome(&self) -> Outcome {
+        let mut kinds = self.all_differences().map(|(_, difference)| difference.kind());
+        match kinds.next() {
+            None => Outcome::Clean,
+            Some(Difference::UNREADABLE) if kinds.all(|kind| kind == Difference::UNREADABLE) => {
+                Outcome::Undetermined
+            }
+            Some(_) => Outcome::Differences,
+        }
     }
 }
 
@@ -176,20 +189,26 @@ impl fmt::Display for Report {
             writeln!(f, "note: {note}")?;
         }
         for (partition, difference) in self.all_differences() {
+            let what = match difference {
+                Difference::Unreadable { .. } => "NOT AUDITED",
+                _ => "DIFFERENCE",
+            };
             match partition {
-                Some(partition) => writeln!(f, "partition {partition}: DIFFERENCE: {difference}")?,
-                None => writeln!(f, "DIFFERENCE: {difference}")?,
+                Some(partition) => writeln!(f, "partition {partition}: {what}: {difference}")?,
+                None => writeln!(f, "{what}: {difference}")?,
             }
         }
         for example in &self.examples {
             writeln!(f, "  {example}")?;
         }
-        let count = self.all_differences().count();
+        let is_difference = |difference: &Difference| difference.kind() != Difference::UNREADABLE;
+        let count = self.all_differences().filter(|(_, difference)| is_difference(difference)).count();
         writeln!(
             f,
             "{}: {} readings of {} partitions in {:.1} s ({} readings/s)",
             match count {
-                0 => "CLEAN".to_owned(),
+                0 if self.is_clean() => "CLEAN".to_owned(),
+                0 => "NOT ALL AUDITED".to_owned(),
                 1 => "1 DIFFERENCE".to_owned(),
                 _ => format!("{count} DIFFERENCES"),
             },

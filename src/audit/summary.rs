@@ -5,7 +5,9 @@ use std::{
     ops::AddAssign,
 };
 
-use super::{Audited, Difference, Report};
+use serde::{Deserialize, Serialize};
+
+use super::{Audited, Difference, Kept, Progress, Report, Resume};
 use crate::batch::Tally;
 
 /// How an audit ended.
@@ -31,7 +33,7 @@ impl Outcome {
 }
 
 /// Readings of a topic, summed up over its partitions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sums {
     /// In the log, up to the stored offsets.
     pub readings: i64,
@@ -68,8 +70,10 @@ pub struct Summary {
     pub outcome: Outcome,
     /// How many differences there are; a kind in a partition is one.
     pub differences: i32,
-    /// Their kinds, sorted.
-    pub kinds: Vec<&'static str>,
+    /// Their kinds, sorted, each with the number of partitions that have it; the table as a whole counts as one.
+    pub kinds: BTreeMap<&'static str, i32>,
+    /// Partitions that differ or could not be audited.
+    pub partitions: Vec<i32>,
     /// What was read, and the counts of it.
     pub sums: Sums,
     /// Readings over which the log, the counts and the tables disagree, at least; none where that is not known.
@@ -127,6 +131,39 @@ impl WholeTopic {
         merge(&mut self.kinds, &report.differences);
     }
 
+    /// What the next process may go on from: partitions in which no reading is known to differ. The others are to be
+    /// read from their start then, as somebody may have put them right; so are all where the topic as a whole differs.
+    pub fn progress(&self, resumes: &[(i32, Resume)]) -> Vec<Progress> {
+        let of_whole =
+            |(&kind, readings): (&&str, &Option<i64>)| kind != Difference::ROWS_MISSING && readings.is_some();
+        if self.kinds.iter().any(of_whole) {
+            return vec![];
+        }
+        let is_known = |part: &&Part| part.kinds.values().all(Option::is_none);
+        let progress = |(partition, resume): &(i32, Resume)| {
+            let part = self.partitions.get(partition).filter(is_known)?;
+            Some(Progress { partition: *partition, resume: resume.clone(), sums: part.sums })
+        };
+        resumes.iter().filter_map(progress).collect()
+    }
+
+    /// Becomes what the last audit of this cluster's topic of this id has left, and tells where to go on. What is known of
+    /// the table's rows stays, unless that audit has counted them, too.
+    pub fn take_over(&mut self, cluster_id: &str, topic_id: &str, kept: &Kept) -> Vec<(i32, Resume)> {
+        let identity = (cluster_id.to_owned(), topic_id.to_owned());
+        if self.identity != identity {
+            *self = Self { identity, ..Self::default() };
+        }
+        let part = |of: &Progress| Part { sums: of.sums, kinds: Kinds::default() };
+        self.partitions = kept.progress.iter().map(|of| (of.partition, part(of))).collect();
+        self.kinds.retain(|&kind, _| kind == Difference::ROWS_MISSING && !kept.rows_counted);
+        if let Some(rows) = kept.rows_missing {
+            self.kinds.insert(Difference::ROWS_MISSING, Some(rows));
+        }
+        self.rows_counted |= kept.rows_counted;
+        kept.progress.iter().map(|of| (of.partition, of.resume.clone())).collect()
+    }
+
     /// What there is to keep of the rounds so far.
     pub fn summary(&self, duration_seconds: f64) -> Summary {
         let all = || self.partitions.values().map(|part| &part.kinds).chain([&self.kinds]);
@@ -136,7 +173,11 @@ impl WholeTopic {
             _ if all().flat_map(BTreeMap::values).any(Option::is_some) => Outcome::Differences,
             _ => Outcome::Undetermined,
         };
-        let kinds: BTreeSet<&'static str> = all().flat_map(BTreeMap::keys).copied().collect();
+        let mut kinds = BTreeMap::new();
+        for &kind in all().flat_map(BTreeMap::keys) {
+            *kinds.entry(kind).or_default() += 1;
+        }
+        let has_kinds = |(_, part): &(&i32, &Part)| !part.kinds.is_empty();
         let mut sums = Sums::default();
         for part in self.partitions.values() {
             sums += part.sums;
@@ -147,7 +188,8 @@ impl WholeTopic {
         Summary {
             outcome,
             differences: i32::try_from(differences).unwrap_or(i32::MAX),
-            kinds: kinds.into_iter().collect(),
+            kinds,
+            partitions: self.partitions.iter().filter(has_kinds).map(|(&partition, _)| partition).collect(),
             sums,
             difference: (outcome != Outcome::Undetermined).then_some(difference),
             rows_counted: self.rows_counted,
@@ -176,8 +218,10 @@ fn most(kinds: &Kinds) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
-    use crate::audit::{Fates, Obstacle, PartitionReport, TableBooks, TableReport};
+    use crate::audit::{Fates, Obstacle, PartitionReport, Point, TableBooks, TableReport};
 
     fn partition(partition: i32, readings: i64, differences: Vec<Difference>) -> PartitionReport {
         let is_audited = !matches!(differences.as_slice(), [Difference::Obstacle(_)]);
@@ -234,7 +278,8 @@ mod tests {
         let clean = Summary {
             outcome: Outcome::Clean,
             differences: 0,
-            kinds: vec![],
+            kinds: BTreeMap::new(),
+            partitions: vec![],
             sums: Sums {
                 readings: 30,
                 uncounted: 2,
@@ -270,7 +315,8 @@ mod tests {
         topic.add(&found, &[].into());
         let summary = topic.summary(1.0);
         assert_eq!((summary.outcome, summary.differences), (Outcome::Differences, 4));
-        assert_eq!(summary.kinds, ["counts", "rows_missing", "unaccounted"]);
+        assert_eq!(summary.kinds, [("counts", 1), ("rows_missing", 1), ("unaccounted", 2)].into());
+        assert_eq!(summary.partitions, [0, 1]);
         assert_eq!(summary.difference, Some(2 + 3), "one that is lost counts once");
 
         let letters = || Difference::LettersMissing { letters: 9 };
@@ -294,7 +340,8 @@ mod tests {
         topic.add(&report(vec![partition(0, 10, vec![]), partition(1, 0, obstacle())], vec![]), &[].into());
         let summary = topic.summary(1.0);
         assert_eq!((summary.outcome, summary.difference), (Outcome::Undetermined, None));
-        assert_eq!((summary.differences, summary.kinds.as_slice()), (1, &["records_expired"][..]));
+        assert_eq!((summary.differences, summary.kinds), (1, [("records_expired", 1)].into()));
+        assert_eq!(summary.partitions, [1]);
         assert_eq!(summary.sums.readings, 10);
 
         let partitions = || vec![partition(0, 1, vec![unaccounted(1)]), partition(1, 0, obstacle())];
@@ -305,5 +352,43 @@ mod tests {
 
         topic.add(&report(vec![partition(0, 1, vec![]), partition(1, 4, vec![])], vec![]), &[].into());
         assert_eq!(topic.summary(1.0).outcome, Outcome::Clean, "somebody has put it right");
+    }
+
+    #[test]
+    fn a_process_goes_on_where_the_one_before_ended_but_for_what_differs() {
+        let resume = |partition| {
+            let tally = Tally { stored: 9, duplicates: 1, dead_lettered: 0 };
+            let point = Point { offset: 100, tally, letters_removed: 3 };
+            (partition, Resume { topic_id: "t".to_owned(), point, taken_at: DateTime::UNIX_EPOCH })
+        };
+        let mut before = WholeTopic::default();
+        let obstacle = vec![Difference::Unreadable { reason: "why".to_owned() }];
+        let unreadable = PartitionReport { audited: None, ..partition(2, 0, obstacle) };
+        let parts = vec![partition(0, 10, vec![]), partition(1, 20, vec![unaccounted(1)]), unreadable];
+        before.add(&report(parts, vec![]), &[].into());
+        let progress = serde_json::to_string(&before.progress(&[resume(0), resume(1), resume(2)])).unwrap();
+        let mut kept = Kept {
+            taken_at: DateTime::UNIX_EPOCH,
+            progress: serde_json::from_str(&progress).unwrap(),
+            rows_missing: None,
+            rows_counted: true,
+        };
+        let mut after = WholeTopic::default();
+        let resumes = after.take_over("c", "t", &kept);
+        assert_eq!(resumes, [resume(0), resume(2)], "what differs is read from its start");
+        let parts = vec![partition(0, 5, vec![]), partition(1, 20, vec![]), partition(2, 7, vec![])];
+        after.add(&report(parts, vec![]), &[0, 2].into());
+        let summary = after.summary(1.0);
+        assert_eq!((summary.outcome, summary.sums.readings), (Outcome::Clean, 10 + 5 + 20 + 7));
+        assert!(summary.rows_counted);
+
+        kept.rows_missing = Some(7);
+        after.take_over("c", "t", &kept);
+        (kept.rows_missing, kept.rows_counted) = (None, false);
+        after.take_over("c", "t", &kept);
+        assert_eq!(after.summary(1.0).difference, Some(7), "nobody has counted again");
+        kept.rows_counted = true;
+        after.take_over("c", "t", &kept);
+        assert_eq!(after.summary(1.0).outcome, Outcome::Clean);
     }
 }

@@ -1,10 +1,13 @@
-//! What an audit looks at, and how it tells.
+//! What an audit looks at, how it tells, and what it may use up.
 
 use std::time::Duration;
 
 use clap::{Args, value_parser};
 
-use crate::reading::OnDuplicate;
+use crate::{audit::Budget, reading::OnDuplicate};
+
+/// Share of a core for an audit that nobody waits for.
+const WATCH_CPU_SHARE: f64 = 0.1;
 
 /// The audit.
 #[derive(Args, Clone, Debug)]
@@ -41,9 +44,70 @@ pub struct AuditConfig {
     #[arg(long)]
     pub watch: bool,
 
-    /// From the end of one round of --watch to the start of the next
-    #[arg(long, env = "AUDIT_INTERVAL", default_value = "1min", value_parser = humantime::parse_duration)]
-    pub interval: Duration,
+    /// How often and how fast
+    #[command(flatten)]
+    pub pace: AuditPaceConfig,
+}
+
+impl AuditConfig {
+    /// That of the task which audits beside an api and a worker: it prints nothing and does not scan the table.
+    pub fn beside(pace: AuditPaceConfig, record_max_bytes: usize, on_duplicate: OnDuplicate) -> Self {
+        Self {
+            format: AuditFormat::Table,
+            examples: 0,
+            concurrency: 1,
+            record_max_bytes,
+            on_duplicate,
+            no_table_count: true,
+            accept: false,
+            watch: true,
+            pace,
+        }
+    }
+
+    /// What the audit may use up. Somebody waits for one that ends, so nothing bounds it unless asked for.
+    pub fn budget(&self) -> Budget {
+        let AuditPaceConfig { audit_cpu_share: share, audit_records_per_second: records, .. } = self.pace;
+        Budget { cpu_share: share.or(self.watch.then_some(WATCH_CPU_SHARE)), records_per_second: records }
+    }
+}
+
+/// How often an audit that goes on looks, and how fast it reads.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct AuditPaceConfig {
+    /// From the end of one round of the audit to the start of the next
+    #[arg(long, alias = "interval", env = "AUDIT_INTERVAL", default_value = "1min", value_parser = humantime::parse_duration)]
+    pub audit_interval: Duration,
+
+    /// Share of one core that an audit may use, the database's look-ups included: 0.1 for one that goes on, no limit
+    /// for one that ends
+    #[arg(long, env = "AUDIT_CPU_SHARE", value_name = "SHARE", value_parser = cpu_share)]
+    pub audit_cpu_share: Option<f64>,
+
+    /// Most records of the log that an audit reads in a second; no limit where not set
+    #[arg(long, env = "AUDIT_RECORDS_PER_SECOND", value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    pub audit_records_per_second: Option<u32>,
+}
+
+/// The audit of `all`.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct BackgroundAuditConfig {
+    /// Audit what is stored, again and again, as `audit --watch` does
+    #[arg(long, env = "AUDIT", value_enum, default_value_t = BackgroundAudit::On)]
+    pub audit: BackgroundAudit,
+
+    /// How often and how fast
+    #[command(flatten)]
+    pub pace: AuditPaceConfig,
+}
+
+/// Whether a process audits beside its other work.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackgroundAudit {
+    /// It does.
+    On,
+    /// It does not; another process should.
+    Off,
 }
 
 /// The form of an audit's result.
@@ -53,4 +117,41 @@ pub enum AuditFormat {
     Table,
     /// For machines: one JSON object in a line.
     Json,
+}
+
+fn cpu_share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "a number such as 0.1 is wanted".to_owned())?;
+    if (0.001..=1.0).contains(&share) { Ok(share) } else { Err("a share is from 0.001 to 1".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        audit: AuditConfig,
+    }
+
+    fn budget(flags: &[&str]) -> Result<Budget, clap::Error> {
+        Flags::try_parse_from([&["audit"], flags].concat()).map(|flags| flags.audit.budget())
+    }
+
+    #[test]
+    fn an_audit_that_goes_on_has_a_budget_and_one_that_ends_has_none() {
+        let share = |cpu_share| Budget { cpu_share, records_per_second: None };
+        assert_eq!(budget(&[]).unwrap(), share(None));
+        assert_eq!(budget(&["--watch"]).unwrap(), share(Some(WATCH_CPU_SHARE)));
+        assert_eq!(budget(&["--watch", "--audit-cpu-share", "1"]).unwrap(), share(Some(1.0)));
+        assert_eq!(budget(&["--audit-cpu-share", "0.25"]).unwrap(), share(Some(0.25)));
+        let records = budget(&["--audit-records-per-second", "500"]).unwrap();
+        assert_eq!(records, Budget { cpu_share: None, records_per_second: Some(500) });
+        for wrong in ["0", "1.5", "-1", "NaN", "10%"] {
+            assert!(budget(&[&format!("--audit-cpu-share={wrong}")]).is_err(), "{wrong}");
+        }
+        assert!(budget(&["--audit-records-per-second", "0"]).is_err());
+    }
 }

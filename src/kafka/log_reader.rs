@@ -85,7 +85,8 @@ pub struct LogReader {
     /// The first offset that has not been read.
     next: i64,
     until: i64,
-    heard_at: Instant,
+    /// Time spent waiting for a record since the last one. The caller's own pauses do not count.
+    waited: Duration,
     /// Why the last fetch failed, where it did.
     failed: Option<FetchError>,
 }
@@ -108,9 +109,10 @@ impl LogReader {
         ]);
         let client: BaseConsumer<Notes> =
             create_client(kafka, settings, &ours, Notes::default()).map_err(LogError::SetUp)?;
-        let (topic, heard_at) = (kafka.kafka_topic.clone(), Instant::now());
+        let topic = kafka.kafka_topic.clone();
         let queue = start(&client, &topic, partition, from)?;
-        Ok(Self { queue, client, topic, partition, next: from, until, heard_at, failed: None })
+        let waited = Duration::ZERO;
+        Ok(Self { queue, client, topic, partition, next: from, until, waited, failed: None })
     }
 
     /// Hands on the records that are there, or waits a moment for some.
@@ -118,13 +120,13 @@ impl LogReader {
         if let Some(Err(error)) = self.client.poll(Duration::ZERO) {
             Notes::complain(&error);
         }
+        let (started, first) = (Instant::now(), self.next);
         let drained = self.queue.drain(DRAIN_MAX);
         for item in drained.items() {
             match item {
                 Fetched::Record(record) if record.offset >= self.until => return Ok(Progress::End),
                 Fetched::Record(record) => {
                     self.next = offset_after(record.offset);
-                    self.heard_at = Instant::now();
                     self.failed = None;
                     each(&record);
                     if self.next >= self.until {
@@ -139,12 +141,14 @@ impl LogReader {
                 }
             }
         }
-        if self.heard_at.elapsed() >= STALL_TIMEOUT {
-            let (partition, offset) = (self.partition, self.next);
-            return Err(LogError::Stalled { partition, offset, source: self.failed.take() });
-        }
         if drained.len() == 0 {
             thread::park_timeout(PAUSE);
+        }
+        // Errors are no sign of life.
+        self.waited = if self.next > first { Duration::ZERO } else { self.waited + started.elapsed() };
+        if self.waited >= STALL_TIMEOUT {
+            let (partition, offset) = (self.partition, self.next);
+            return Err(LogError::Stalled { partition, offset, source: self.failed.take() });
         }
         Ok(Progress::More)
     }
@@ -186,5 +190,70 @@ impl Drop for LogReader {
         if let Err(error) = self.client.unassign() {
             tracing::debug!(error = %error, kafka.partition = self.partition, "partition not unassigned");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::{
+        mocking::MockCluster,
+        producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _},
+        types::{RDKafkaApiKey, RDKafkaRespErr},
+    };
+
+    use super::*;
+
+    const TOPIC: &str = "readings";
+
+    /// A cluster with three records in each of two partitions.
+    fn cluster() -> (MockCluster<'static, DefaultProducerContext>, KafkaConfig) {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic(TOPIC, 2, 1).unwrap();
+        let kafka = KafkaConfig {
+            kafka_brokers: cluster.bootstrap_servers(),
+            kafka_topic: TOPIC.to_owned(),
+            kafka_group: "none".to_owned(),
+        };
+        let producer: BaseProducer =
+            create_client(&kafka, &KafkaSettings::default(), &[], DefaultProducerContext).unwrap();
+        for number in 0..6 {
+            producer.send(BaseRecord::<(), str>::to(TOPIC).partition(number % 2).payload("{}")).unwrap();
+        }
+        producer.flush(Duration::from_secs(30)).unwrap();
+        (cluster, kafka)
+    }
+
+    fn read_all(kafka: &KafkaConfig, partition: i32) -> Result<usize, LogError> {
+        let mut reader = LogReader::open(kafka, &KafkaSettings::default(), partition, 0, 3).unwrap();
+        let mut records = 0;
+        while reader.read(|_| records += 1)? == Progress::More {}
+        Ok(records)
+    }
+
+    #[test]
+    fn an_error_that_stays_ends_the_reading_with_its_reason() {
+        for (code, words) in [
+            (RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, "Topic authorization failed"),
+            (RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNSUPPORTED_COMPRESSION_TYPE, "compression"),
+        ] {
+            let (cluster, kafka) = cluster();
+            cluster.request_errors(RDKafkaApiKey::Fetch, &[code; 100]);
+            let error = read_all(&kafka, 1).unwrap_err();
+            assert!(matches!(error, LogError::Unreadable { partition: 1, offset: 0, .. }), "{error:?}");
+            let told = format!("{:#}", anyhow::Error::from(error));
+            assert!(told.contains("partition 1") && told.contains(words), "{told}");
+            cluster.clear_request_errors(RDKafkaApiKey::Fetch);
+            assert_eq!(read_all(&kafka, 1).unwrap(), 3);
+        }
+    }
+
+    #[test]
+    fn an_error_that_passes_costs_nothing() {
+        let (cluster, kafka) = cluster();
+        cluster.request_errors(
+            RDKafkaApiKey::Fetch,
+            &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR; 2],
+        );
+        assert_eq!(read_all(&kafka, 0).unwrap(), 3);
     }
 }

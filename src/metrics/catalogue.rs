@@ -1,15 +1,16 @@
 //! What each metric is, as data: the recorder is set up from it, and `docs/metrics.md` is written from it.
 
 use super::{
-    ASSIGNED_PARTITIONS, AUDIT_DIFFERENCES, AUDIT_ENDED_AT, AUDIT_READINGS, AUDIT_ROUNDS, AUDIT_SECONDS,
-    AUDIT_UNACCOUNTED, BATCH_BYTES, BATCH_PHASE_SECONDS, BATCH_READINGS, BATCHES, BLOCKERS_ENDED, BUILD_INFO,
-    CHUNKS_DROPPED, COMPONENT_UP, DAYS_KEPT, DAYS_REOPENED, DEAD_LETTER_OLDEST, DEAD_LETTER_REMOVALS,
-    DEAD_LETTERS, DEAD_LETTERS_MIRRORED, DEAD_LETTERS_WAITING, EVENT_LAG_SECONDS, EXPORTS, FENCES,
-    FK_CHECK_PER_BATCH, GAPS, HTTP_KEY_REQUESTS, HTTP_REQUESTS, HTTP_SECONDS, HTTP_UNAUTHORIZED,
-    IN_FLIGHT_READINGS, LAG_RECORDS, LAG_SECONDS, POOL_CONNECTIONS, POOL_MAX_CONNECTIONS, POOL_TIMEOUTS,
-    POOL_WAITING, PRODUCER_QUEUE_BYTES, PRODUCER_QUEUE_MAX_BYTES, PRODUCER_QUEUE_MAX_RECORDS,
-    PRODUCER_QUEUE_RECORDS, PUBLISH_FAILURES, PUBLISH_SECONDS, PUBLISHED_READINGS, READINGS, READY,
-    REBALANCES, STALLED_PARTITIONS, STORED_OFFSET, WRITE_RETRIES, WRITE_SECONDS,
+    ASSIGNED_PARTITIONS, AUDIT_DIFFERENCES, AUDIT_ENDED_AT, AUDIT_OPEN_DIFFERENCES, AUDIT_READINGS,
+    AUDIT_ROUNDS, AUDIT_SECONDS, AUDIT_UNACCOUNTED, AUDITED_UP_TO, BATCH_BYTES, BATCH_PHASE_SECONDS,
+    BATCH_READINGS, BATCHES, BLOCKERS_ENDED, BUILD_INFO, CHUNKS_DROPPED, COMPONENT_UP, DAYS_KEPT,
+    DAYS_REOPENED, DEAD_LETTER_OLDEST, DEAD_LETTER_REMOVALS, DEAD_LETTERS, DEAD_LETTERS_MIRRORED,
+    DEAD_LETTERS_WAITING, EVENT_LAG_SECONDS, EXPORTS, FENCES, FK_CHECK_PER_BATCH, GAPS, HTTP_KEY_REQUESTS,
+    HTTP_REQUESTS, HTTP_SECONDS, HTTP_UNAUTHORIZED, IN_FLIGHT_READINGS, LAG_RECORDS, LAG_SECONDS,
+    POOL_CONNECTIONS, POOL_MAX_CONNECTIONS, POOL_TIMEOUTS, POOL_WAITING, PRODUCER_QUEUE_BYTES,
+    PRODUCER_QUEUE_MAX_BYTES, PRODUCER_QUEUE_MAX_RECORDS, PRODUCER_QUEUE_RECORDS, PUBLISH_FAILURES,
+    PUBLISH_SECONDS, PUBLISHED_READINGS, READINGS, READY, REBALANCES, STALLED_PARTITIONS, STORED_OFFSET,
+    WRITE_RETRIES, WRITE_SECONDS,
 };
 
 use crate::audit::Difference;
@@ -53,12 +54,17 @@ pub enum Served {
     Both,
     /// That of `audit --watch`, which has those of both besides.
     Audit,
+    /// That of an `all` which audits.
+    All,
 }
 
 impl Served {
     /// Whether this includes one of the roles.
     pub fn overlaps(self, roles: Self) -> bool {
-        self == roles || self == Self::Both || (roles == Self::Both && self != Self::Audit)
+        self == roles
+            || self == Self::Both
+            || roles == Self::All
+            || (roles == Self::Both && self != Self::Audit)
     }
 }
 
@@ -264,10 +270,14 @@ pub const CATALOGUE: &[Metric] = &[
         "Days whose statistics were to be kept, by outcome."),
     of_worker(CHUNKS_DROPPED, COUNTER, "chunks", &[], "Chunks of readings dropped by retention."),
     // The log held against the tables.
-    of_audit(AUDIT_ROUNDS, COUNTER, "rounds", &[one_of("outcome", &["clean", "differences", "failed"])],
-        "Rounds of the audit, by outcome."),
+    of_audit(AUDIT_ROUNDS, COUNTER, "rounds", &[one_of("outcome", &["clean", "differences", "undetermined", "failed"])],
+        "Rounds of the audit, by outcome; `undetermined`: a partition could not be read."),
     of_audit(AUDIT_DIFFERENCES, COUNTER, "differences", &[one_of("kind", &Difference::KINDS)],
-        "Differences found; one that stays is counted in each round."),
+        "Differences found by rounds; what a round finds is not looked at by the next one."),
+    of_audit(AUDIT_OPEN_DIFFERENCES, GAUGE, "partitions", &[one_of("kind", &Difference::KINDS)],
+        "Partitions with a difference that is not resolved, by kind; the table as a whole counts as one."),
+    of_audit(AUDITED_UP_TO, GAUGE, "seconds", &[],
+        "All readings that were stored by then are accounted for, in Unix time; 0 before the first clean round."),
     of_audit(AUDIT_UNACCOUNTED, COUNTER, "readings", &[],
         "Readings of the log that are neither stored nor dead-lettered."),
     of_audit(AUDIT_READINGS, COUNTER, "readings", &[], "Readings of the log that were looked up."),

@@ -8,8 +8,8 @@ const HEAD: &str = "# Metrics
 
 Written from `src/metrics/catalogue.rs` by `UPDATE_DOCS=1 cargo test --test operations document`; a test holds it there.
 
-`api` and `all` serve `/metrics` on `HTTP_ADDR`, a `worker` on `METRICS_ADDR`; `all` has what both have.
-`audit --watch` serves its own on `METRICS_ADDR`, besides what both have. Series whose
+`api` and `all` serve `/metrics` on `HTTP_ADDR`, a `worker` on `METRICS_ADDR`; `all` has what both have, and unless
+`AUDIT=off` what the audit has. `audit --watch` serves its own on `METRICS_ADDR`, besides what both have. Series whose
 labels are known are there from the start. No label holds a sensor's id, an address or the text of an error. Everything
 is recorded per batch or per request, never per reading.
 ";
@@ -29,7 +29,7 @@ pub fn document() -> String {
         (Served::Worker, "On workers"),
         (Served::Api, "On apis"),
         (Served::Both, "On both"),
-        (Served::Audit, "On `audit --watch`"),
+        (Served::Audit, "On audits: `audit --watch`, `all`"),
     ] {
         let _ = write!(
             text,

@@ -43,7 +43,8 @@ const SENSORS_MAX: usize = 4_096;
 const VERSION: u8 = 1;
 
 /// The last time that was given to each sensor whose readings come without a timestamp; of one partition.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Deserialize, serde::Serialize)]
+#[serde(from = "Vec<(i32, i64)>", into = "Vec<(i32, i64)>")]
 pub struct GivenTimes {
     /// When each sensor was seen last, as a key of `by_turn`.
     turns: HashMap<i32, u64>,
@@ -154,6 +155,23 @@ impl GivenTimes {
             front.remove();
             self.turns.remove(&sensor_id);
         }
+    }
+}
+
+/// Sensors and microseconds, the one seen longest ago first.
+impl From<GivenTimes> for Vec<(i32, i64)> {
+    fn from(given: GivenTimes) -> Self {
+        given.by_turn.values().map(|&(sensor_id, time)| (sensor_id, time.micros())).collect()
+    }
+}
+
+impl From<Vec<(i32, i64)>> for GivenTimes {
+    fn from(times: Vec<(i32, i64)>) -> Self {
+        let mut given = Self::default();
+        for (sensor_id, micros) in times {
+            given.note(sensor_id, Timestamp::from_micros(micros));
+        }
+        given
     }
 }
 

@@ -29,6 +29,8 @@ pub struct PartitionBooks {
 /// What the last audit of a topic came to.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 pub struct LastAudit {
+    /// Which moment it is about, in milliseconds since 1970: it covers what was stored by then.
+    pub taken_at_ms: i64,
     /// When it was finished, in milliseconds since 1970.
     pub finished_at_ms: i64,
     /// How long ago that was by the database's clock, in seconds.
@@ -41,6 +43,8 @@ pub struct LastAudit {
     pub differences: i32,
     /// Their kinds.
     pub difference_kinds: Vec<String>,
+    /// The partitions that have one or could not be audited.
+    pub partitions: Vec<i32>,
     /// Readings in the log, up to the stored offsets.
     pub readings: i64,
     /// Of them those before the first offset whose counts are known.
@@ -83,10 +87,11 @@ pub async fn books(pool: &Pool, of: BooksOf) -> Result<Vec<PartitionBooks>, Stor
 
 /// The last audit of a topic; where its identity is not known, of any topic of its name.
 pub async fn last_audit(pool: &Pool, of: BooksOf) -> Result<Option<LastAudit>, StoreError> {
-    const SQL: &str = "SELECT (extract(epoch FROM finished_at) * 1000)::bigint AS finished_at_ms,
+    const SQL: &str = "SELECT (extract(epoch FROM taken_at) * 1000)::bigint AS taken_at_ms,
+            (extract(epoch FROM finished_at) * 1000)::bigint AS finished_at_ms,
             extract(epoch FROM clock_timestamp() - finished_at)::float8 AS age_seconds,
-            duration_seconds, outcome, differences, difference_kinds, readings, uncounted, stored, duplicates,
-            dead_lettered, difference, rows_counted
+            duration_seconds, outcome, differences, difference_kinds, partitions, readings, uncounted, stored,
+            duplicates, dead_lettered, difference, rows_counted
         FROM audits
         WHERE topic = $1 AND ($2::text IS NULL OR cluster_id = $2) AND ($3::text IS NULL OR topic_id = $3)
         ORDER BY finished_at DESC LIMIT 1";

@@ -1,9 +1,12 @@
 //! `audit` against real servers: what is as it should be is clean, and nothing else is.
 
+mod beside;
+mod budget;
 mod differences;
 mod fates;
 mod kept;
 mod logs;
+mod metrics;
 mod removals;
 mod site;
 mod untimed;

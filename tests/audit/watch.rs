@@ -2,14 +2,10 @@
 
 use testbed::{comes_to, eventually, free_address};
 
-use crate::site::{PATIENCE, Site, reading};
-
-async fn get(url: &str) -> (u16, String) {
-    match reqwest::get(url).await {
-        Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap_or_default()),
-        Err(_) => (0, String::new()),
-    }
-}
+use crate::{
+    metrics::get,
+    site::{PATIENCE, Site, reading},
+};
 
 #[tokio::test]
 async fn later_rounds_audit_what_is_new_and_metrics_tell() {
@@ -39,6 +35,10 @@ async fn later_rounds_audit_what_is_new_and_metrics_tell() {
     assert!(
         metric(r#"sensorpipe_audit_differences_total{kind="unaccounted"} 2"#).await,
         "one of each partition"
+    );
+    assert!(
+        metric(r#"sensorpipe_audit_open_differences{kind="unaccounted"} 2"#).await,
+        "and nobody resolved it"
     );
     assert_eq!(get(&ready).await.0, 200, "a difference is no trouble of the auditor's");
 

@@ -67,7 +67,8 @@ async fn the_difference_is_that_of_the_last_audit() {
     let site = Site::start().await;
     site.database.add_sensors(2).await;
     let mut worker = site.worker();
-    post_readings(&site, 2).await;
+    post_readings(&site, 1).await;
+    let last = site.server.post("/sensor_data/2", r#"{"value":1}"#).await.expect(200).json();
     site.database.stores_all_of(&site.topic, PATIENCE).await;
     worker.kill();
     let audit = async || {
@@ -88,6 +89,7 @@ async fn the_difference_is_that_of_the_last_audit() {
     let kept = &tally["audit"];
     assert_eq!((&tally["difference"], &kept["outcome"]), (&json!(0), &json!("clean")));
     assert_eq!((&kept["differences"], &kept["kinds"]), (&json!(0), &json!([])));
+    assert_eq!(kept["partitions"], json!([]));
     assert_eq!((&kept["readings"], &kept["uncounted"], &kept["stored"]), (&json!(2), &json!(0), &json!(2)));
     assert_eq!((&kept["duplicates"], &kept["dead_lettered"]), (&json!(0), &json!(0)));
     assert_eq!(kept["rows_counted"], true);
@@ -95,8 +97,10 @@ async fn the_difference_is_that_of_the_last_audit() {
     assert!((0.0..60.0).contains(&kept["age_seconds"].as_f64().unwrap()), "{kept}");
     let now = Timestamp::now().micros() / 1_000;
     assert!((now - 60_000..=now).contains(&kept["finished_at"].as_i64().unwrap()), "{kept}");
+    assert!(kept["up_to"].as_i64() <= kept["finished_at"].as_i64(), "{kept}");
+    assert!((now - 60_000..=now).contains(&kept["up_to"].as_i64().unwrap()), "{kept}");
 
-    site.database.execute("DELETE FROM sensor_data WHERE sensor_id = 1").await;
+    site.database.execute("DELETE FROM sensor_data WHERE sensor_id = 2").await;
     assert_eq!(audit().await, Some(1));
     eventually(PATIENCE, async || {
         tally = overview(&site.server).await["tally"].clone();
@@ -106,6 +110,7 @@ async fn the_difference_is_that_of_the_last_audit() {
     let kept = &tally["audit"];
     assert_eq!((&kept["outcome"], &kept["differences"]), (&json!("differences"), &json!(2)));
     assert_eq!(kept["kinds"], json!(["rows_missing", "unaccounted"]));
+    assert_eq!(kept["partitions"], json!([last["receipt"]["partition"]]));
 
     // Another topic's is not this one's.
     site.database.execute("UPDATE audits SET topic_id = 'before'").await;

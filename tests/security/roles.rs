@@ -140,6 +140,7 @@ async fn audits_keep_their_result_where_their_role_may() {
     };
     assert_eq!(audit("sensorpipe_reader", &[]).await, (true, 0));
     assert_eq!(audit("sensorpipe_api", &[]).await, (true, 0));
+    assert_eq!(audit("sensorpipe_audit", &[]).await, (false, 1));
     assert_eq!(audit("sensorpipe_writer", &[]).await, (false, 1));
     assert_eq!(audit("sensorpipe_admin", &["--accept"]).await, (false, 1));
     assert_eq!(as_role(&database, "sensorpipe_api", "SELECT FROM audits").await, Ok(()));
@@ -161,7 +162,7 @@ async fn no_role_can_do_more_than_it_should() {
         "DELETE FROM ingest_offsets",
         "SET session_replication_role = replica",
     ];
-    for role in ["sensorpipe_api", "sensorpipe_reader"] {
+    for role in ["sensorpipe_api", "sensorpipe_audit", "sensorpipe_reader"] {
         for statement in writes_readings {
             assert_eq!(as_role(&database, role, statement).await, refused, "{role}: {statement}");
         }
@@ -185,12 +186,18 @@ async fn no_role_can_do_more_than_it_should() {
         ("sensorpipe_writer", "DELETE FROM ingest_offsets"),
         ("sensorpipe_writer", "DELETE FROM audits"),
         ("sensorpipe_api", "UPDATE audits SET difference = 0"),
+        ("sensorpipe_audit", "DELETE FROM audits"),
+        ("sensorpipe_audit", "INSERT INTO sensors (sensor_type) VALUES ('x')"),
+        ("sensorpipe_audit", "DELETE FROM audit_checkpoints"),
+        ("sensorpipe_audit", "SELECT FROM api_keys"),
         ("sensorpipe_writer", "UPDATE dead_letters SET reason = 'too_large'"),
         ("sensorpipe_admin", "DROP TABLE sensor_data"),
     ] {
         assert_eq!(as_role(&database, role, statement).await, refused, "{role}: {statement}");
     }
-    for role in ["sensorpipe_reader", "sensorpipe_api", "sensorpipe_writer", "sensorpipe_admin"] {
+    for role in
+        ["sensorpipe_reader", "sensorpipe_api", "sensorpipe_audit", "sensorpipe_writer", "sensorpipe_admin"]
+    {
         for statement in
             ["CREATE TABLE x ()", "DROP TABLE daily_stats", "ALTER TABLE sensors ADD x int", "CREATE ROLE x"]
         {

@@ -1,19 +1,22 @@
 //! One partition: its log is read and decoded on a thread, and looked up in the database meanwhile.
 
-use tokio::sync::mpsc;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use tokio::{sync::mpsc, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Audit;
 use crate::{
-    audit::{ChunkBuilder, Example, Fates, KnownTimes, LogChunk, Plan},
+    audit::{ChunkBuilder, Example, Fates, KnownTimes, LogChunk, Pace, Plan, Work},
     config::{KafkaConfig, KafkaSettings},
     kafka::{LogError, LogReader, Progress},
     pipeline::Log,
     store::audit::LookUp,
 };
 
-/// Readings that are looked up at a time.
-const CHUNK_READINGS: usize = 50_000;
 /// Chunks that wait while one is looked up: the log is read meanwhile, and no further.
 const CHUNKS_WAITING: usize = 1;
 
@@ -26,14 +29,20 @@ pub(super) struct Found {
     pub(super) counted: Fates,
     /// Some of those that are not where they should be.
     pub(super) examples: Vec<Example>,
+    /// Why its log could not be read to the end: then the figures say nothing.
+    pub(super) unread: Option<LogError>,
 }
 
-/// Reads what the plan says and looks all of it up.
+/// A chunk, and what it took to read it.
+type Read = (LogChunk, Work);
+
+/// Reads what the plan says and looks all of it up, as fast as `pace` lets it.
 pub(super) async fn run(
     audit: &Audit,
     log: &Log,
     partition: i32,
     (plan, known): (Plan, Option<KnownTimes>),
+    pace: &Mutex<Pace>,
     stop: &CancellationToken,
 ) -> anyhow::Result<Found> {
     let mut found = Found::default();
@@ -48,11 +57,13 @@ pub(super) async fn run(
         partition,
         plan,
         known,
+        chunk_readings: audit.config.budget().chunk_readings(),
         max_record_bytes: audit.config.record_max_bytes,
         stop: stop.clone(),
     };
     let reading = tokio::task::spawn_blocking(move || reading.run(&chunks));
-    while let Some(mut chunk) = read.recv().await {
+    while let Some((mut chunk, mut work)) = read.recv().await {
+        let started = Instant::now();
         let letters = look_up.letters(chunk.first, chunk.last).await?;
         let letters = chunk.set_letters_aside(&letters);
         let sorted = chunk.readings();
@@ -64,8 +75,17 @@ pub(super) async fn run(
         } else {
             found.before += fates;
         }
+        work.busy += started.elapsed();
+        let next = pace.lock().unwrap_or_else(PoisonError::into_inner).charge(started, work);
+        sleep_until(next.into()).await;
     }
-    reading.await??;
+    match reading.await? {
+        Ok(()) => {}
+        Err(error @ LogError::SetUp(_)) => return Err(error.into()),
+        Err(
+            error @ (LogError::StartPassed { .. } | LogError::Stalled { .. } | LogError::Unreadable { .. }),
+        ) => found.unread = Some(error),
+    }
     Ok(found)
 }
 
@@ -76,22 +96,32 @@ struct Reading {
     partition: i32,
     plan: Plan,
     known: Option<KnownTimes>,
+    chunk_readings: usize,
     max_record_bytes: usize,
     stop: CancellationToken,
 }
 
 impl Reading {
     /// Ends early where nobody takes the chunks any more.
-    fn run(self, chunks: &mpsc::Sender<LogChunk>) -> Result<(), LogError> {
+    fn run(self, chunks: &mpsc::Sender<Read>) -> Result<(), LogError> {
         let Plan { from, until, counted_from, is_resumed: _ } = self.plan;
         let counted_from = counted_from.map_or(i64::MAX, |point| point.offset);
-        let mut builder = ChunkBuilder::new(CHUNK_READINGS, self.max_record_bytes, counted_from, self.known);
+        let mut builder =
+            ChunkBuilder::new(self.chunk_readings, self.max_record_bytes, counted_from, self.known);
         let mut reader = LogReader::open(&self.kafka, &self.settings, self.partition, from, until)?;
-        let mut done = Vec::new();
+        let (mut done, mut work) = (Vec::new(), Work::default());
         while !self.stop.is_cancelled() {
-            let progress = reader.read(|record| done.extend(builder.push(record)))?;
+            let (started, before) = (Instant::now(), work.records);
+            let progress = reader.read(|record| {
+                work.records += 1;
+                done.extend(builder.push(record));
+            })?;
+            // Else it has waited for Kafka.
+            if work.records > before {
+                work.busy += started.elapsed();
+            }
             for chunk in done.drain(..) {
-                if chunks.blocking_send(chunk).is_err() {
+                if chunks.blocking_send((chunk, std::mem::take(&mut work))).is_err() {
                     return Ok(());
                 }
             }
@@ -101,7 +131,7 @@ impl Reading {
         }
         if let Some(chunk) = builder.finish() {
             // Nobody takes it where the look-ups have failed, which is said there.
-            let _ = chunks.blocking_send(chunk);
+            let _ = chunks.blocking_send((chunk, work));
         }
         Ok(())
     }

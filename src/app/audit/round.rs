@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
     time::Instant,
 };
 
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     audit::{
-        self, Audited, Books, Difference, Evidence, Judged, KnownTimes, Note, Obstacle, PartitionReport,
+        self, Audited, Books, Difference, Evidence, Judged, KnownTimes, Note, Obstacle, Pace, PartitionReport,
         Plan, Point, Report, Resume, TableReport, judge, judge_overwritten, judge_table,
     },
     kafka::{Watermarks, committed_offsets, find_topic, topic_log},
@@ -95,6 +96,7 @@ impl<'a> Round<'a> {
 
         let mut examples = Vec::new();
         let mut partitions = Vec::new();
+        let mut audited = BTreeSet::new();
         for Planned { books, plan, .. } in &planned {
             let mut report = unaudited(&topic, books.partition);
             report.stored_offset = Some(books.next_offset);
@@ -102,6 +104,13 @@ impl<'a> Round<'a> {
                 Err(obstacle) => report.differences.push(Difference::Obstacle(*obstacle)),
                 Ok(plan) => {
                     let found = found.remove(&books.partition).unwrap_or_default();
+                    if let Some(error) = found.unread {
+                        let reason = format!("{:#}", anyhow::Error::from(error));
+                        report.differences.push(Difference::Unreadable { reason });
+                        partitions.push(report);
+                        continue;
+                    }
+                    audited.insert(books.partition);
                     let removed = removed.get(&books.partition).copied().unwrap_or(0);
                     self.judge(&mut report, &topic, books, *plan, &found, removed);
                     examples.extend(found.examples);
@@ -134,7 +143,7 @@ impl<'a> Round<'a> {
         };
         self.judge_whole(&mut report, &topic, &planned, duplicates, counts_rows);
         report.conclude(self.started.elapsed(), examples, self.audit.config.examples);
-        Ok((report, topic.after(&planned, resumes)))
+        Ok((report, topic.after(&planned, &audited, resumes)))
     }
 
     /// Kafka's offsets before the database's, which they follow; the log's ranges after, for the stored offset lies
@@ -159,9 +168,10 @@ impl<'a> Round<'a> {
         let plans = planned.iter().filter_map(|planned| {
             Some((planned.books.partition, (planned.plan.ok()?, planned.known.clone())))
         });
+        let pace = &Mutex::new(Pace::new(self.audit.config.budget()));
         stream::iter(plans)
             .map(async |(partition, plan)| {
-                let found = partition::run(self.audit, log, partition, plan, stop).await?;
+                let found = partition::run(self.audit, log, partition, plan, pace, stop).await?;
                 anyhow::Ok((partition, found))
             })
             .buffer_unordered(usize::from(self.audit.config.concurrency))
@@ -243,11 +253,11 @@ impl<'a> Round<'a> {
 
 impl Topic {
     /// A partition that could not be audited goes on from where it could be.
-    fn after(self, planned: &[Planned], resumes: &[(i32, Resume)]) -> After {
+    fn after(self, planned: &[Planned], audited: &BTreeSet<i32>, resumes: &[(i32, Resume)]) -> After {
         let Self { log, snapshot, .. } = self;
         let Snapshot { books, letters, taken_at, .. } = snapshot;
-        let resume = |Planned { books, plan, .. }: &Planned| {
-            if plan.is_err() {
+        let resume = |Planned { books, .. }: &Planned| {
+            if !audited.contains(&books.partition) {
                 return resumes.iter().find(|(partition, _)| *partition == books.partition).cloned();
             }
             let letters_removed = letters.get(&books.partition).map_or(0, |letters| letters.removed);

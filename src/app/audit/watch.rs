@@ -1,94 +1,146 @@
-//! `audit --watch`: a round after the other, each of what was stored since the last one.
+//! Audits that go on: a round after the other, each of what was stored since the last one.
 
-use anyhow::Context;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Audit, Keeping, Operations, Round, SCHEMA_PATIENCE, round::After};
+use super::{Audit, Keeping, Round, SCHEMA_PATIENCE, round::After};
 use crate::{
-    audit::{Difference, Report, Resume},
+    audit::{Difference, Outcome, Report, Resume, Summary},
     config::AuditFormat,
-    health::Need,
-    http,
+    health::Component,
+    kafka::find_topic,
     metrics::{
-        AUDIT_DIFFERENCES, AUDIT_ENDED_AT, AUDIT_READINGS, AUDIT_ROUNDS, AUDIT_SECONDS, AUDIT_UNACCOUNTED,
+        AUDIT_DIFFERENCES, AUDIT_ENDED_AT, AUDIT_OPEN_DIFFERENCES, AUDIT_READINGS, AUDIT_ROUNDS,
+        AUDIT_SECONDS, AUDIT_UNACCOUNTED, AUDITED_UP_TO,
     },
+    pipeline::Log,
     reading::Timestamp,
     store,
 };
 
-/// Rounds until `stop`; whether none of them found a difference.
-pub(super) async fn run(
-    audit: &Audit,
-    operations: Operations,
-    stop: CancellationToken,
-) -> anyhow::Result<bool> {
-    let Operations { health, metrics, .. } = operations;
-    let component = health.component("audit", Need::Required);
-    let served = audit.metrics.metrics_addr.map(|address| {
-        tracing::info!("serving /metrics, /healthz and /readyz on http://{address}");
-        tokio::spawn(http::serve_operations(address, health.clone(), metrics, stop.clone()))
-    });
-    let mut resumes = Vec::new();
-    let mut keeping = Keeping::new(&audit.database);
-    let mut is_clean = true;
-    while !stop.is_cancelled() {
-        let round = tokio::select! {
-            round = self::round(audit, &resumes, &stop) => round,
-            () = stop.cancelled() => break,
+/// Longest wait for the next attempt after a round that failed.
+const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(60);
+
+/// How rounds are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// To standard output, besides the log.
+    Printed,
+    /// To the log alone.
+    Logged,
+}
+
+/// A watch, and where it has got to.
+pub(super) struct Watch<'a> {
+    audit: &'a Audit,
+    component: Component,
+    told: Told,
+    keeping: Keeping<'a>,
+    resumes: Vec<(i32, Resume)>,
+    /// Whether a round was finished by this process.
+    has_begun: bool,
+}
+
+impl<'a> Watch<'a> {
+    /// Begins where an earlier process ended, if there was one.
+    pub(super) fn new(audit: &'a Audit, component: Component, told: Told) -> Self {
+        let keeping = Keeping::of_watch(&audit.database);
+        Self { audit, component, told, keeping, resumes: vec![], has_begun: false }
+    }
+
+    /// Rounds until `stop`; whether one of them found a difference. A round that fails is tried again.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> anyhow::Result<Outcome> {
+        let interval = self.audit.config.pace.audit_interval;
+        let mut outcome = Outcome::Clean;
+        while !stop.is_cancelled() {
+            let round = tokio::select! {
+                round = self.round(&stop) => round,
+                () = stop.cancelled() => break,
+            };
+            let pause = match round {
+                Ok((report, after)) => {
+                    self.finish(&report, after).await?;
+                    if report.outcome() == Outcome::Differences {
+                        outcome = Outcome::Differences;
+                    }
+                    interval
+                }
+                Err(error) => {
+                    metrics::counter!(AUDIT_ROUNDS, "outcome" => "failed").increment(1);
+                    self.component.down("the last round could not be finished");
+                    tracing::warn!("not audited for now; trying again: {error:#}");
+                    interval.min(RETRY_INTERVAL_MAX)
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The first round counts the table's rows. Each begins where the last audit ended, whoever ran it; what is not
+    /// audited, or differed, is read from where the log begins.
+    async fn round(&mut self, stop: &CancellationToken) -> anyhow::Result<(Report, After)> {
+        let Audit { database, kafka, settings, config } = self.audit;
+        if !self.has_begun {
+            store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
+        }
+        let log = Log::new(&kafka.kafka_topic, find_topic(kafka, settings).await?.identity);
+        if let Some(resumes) = self.keeping.take_over(&log).await? {
+            self.resumes = resumes;
+        }
+        let counts_rows = !self.has_begun && !config.no_table_count;
+        Round::open(self.audit).await?.run(&self.resumes, counts_rows, stop).await
+    }
+
+    async fn finish(&mut self, report: &Report, after: After) -> anyhow::Result<()> {
+        self.tell(report)?;
+        note(report);
+        let summary = self.keeping.keep(report, &after).await;
+        note_open(&summary, after.taken_at);
+        match report.outcome() {
+            Outcome::Clean | Outcome::Differences => self.component.up(),
+            Outcome::Undetermined => self.component.down("a partition could not be read"),
+        }
+        self.resumes = after.resumes;
+        self.has_begun = true;
+        Ok(())
+    }
+
+    /// Machines get every round; people the first one, and those that found something.
+    fn tell(&self, report: &Report) -> anyhow::Result<()> {
+        let is_printed = match self.told {
+            Told::Logged => false,
+            Told::Printed => {
+                self.audit.config.format == AuditFormat::Json || !self.has_begun || !report.is_clean()
+            }
         };
-        match round {
-            Ok((report, after)) => {
-                component.up();
-                is_clean &= report.is_clean();
-                tell(audit, &report, resumes.is_empty())?;
-                note(&report);
-                keeping.keep(&report, &after).await;
-                resumes = after.resumes;
-            }
-            Err(error) => {
-                metrics::counter!(AUDIT_ROUNDS, "outcome" => "failed").increment(1);
-                component.down("the last round could not be finished");
-                tracing::warn!("not audited for now; trying on: {error:#}");
+        if is_printed {
+            return self.audit.print(report);
+        }
+        if report.is_clean() {
+            let (readings, seconds) = (report.readings, report.seconds);
+            if self.has_begun {
+                tracing::debug!(readings, seconds, "audited: no difference");
+            } else {
+                tracing::info!(
+                    readings,
+                    seconds,
+                    "audited: no difference; going on with what is stored next"
+                );
             }
         }
-        tokio::select! {
-            () = tokio::time::sleep(audit.config.interval) => {}
-            () = stop.cancelled() => {}
-        }
+        Ok(())
     }
-    health.stopping();
-    if let Some(served) = served {
-        served.await?.context("serving metrics and health")?;
-    }
-    Ok(is_clean)
 }
 
-/// The first round counts the table's rows and begins where the log does.
-async fn round(
-    audit: &Audit,
-    resumes: &[(i32, Resume)],
-    stop: &CancellationToken,
-) -> anyhow::Result<(Report, After)> {
-    let is_first = resumes.is_empty();
-    if is_first {
-        store::wait_for_schema(&audit.database, SCHEMA_PATIENCE).await?;
-    }
-    let counts_rows = is_first && !audit.config.no_table_count;
-    Round::open(audit).await?.run(resumes, counts_rows, stop).await
-}
-
-/// Machines get every round; people the first one, and those that found something.
-fn tell(audit: &Audit, report: &Report, is_first: bool) -> anyhow::Result<()> {
-    if audit.config.format == AuditFormat::Json || is_first || !report.is_clean() {
-        return audit.print(report);
-    }
-    tracing::info!(readings = report.readings, seconds = report.seconds, "audited: no difference");
-    Ok(())
-}
-
+/// Counts a round.
 fn note(report: &Report) {
-    let outcome = if report.is_clean() { "clean" } else { "differences" };
-    metrics::counter!(AUDIT_ROUNDS, "outcome" => outcome).increment(1);
+    metrics::counter!(AUDIT_ROUNDS, "outcome" => report.outcome().as_str()).increment(1);
     metrics::counter!(AUDIT_READINGS).increment(report.readings.cast_unsigned());
     metrics::histogram!(AUDIT_SECONDS).record(report.seconds);
     metrics::gauge!(AUDIT_ENDED_AT).set((Timestamp::now().micros() / 1_000_000) as f64);
@@ -97,10 +149,26 @@ fn note(report: &Report) {
         if let Difference::Unaccounted { readings } = difference {
             metrics::counter!(AUDIT_UNACCOUNTED).increment(readings.cast_unsigned());
         }
-        tracing::error!(
-            kind = difference.kind(),
-            kafka.partition = partition,
-            "the audit differs: {difference}"
-        );
+        let kind = difference.kind();
+        if let Difference::Unreadable { reason } = difference {
+            tracing::warn!(
+                kind,
+                kafka.partition = partition,
+                "partition not audited; trying again: {reason}"
+            );
+        } else {
+            tracing::error!(kind, kafka.partition = partition, "the audit found a difference: {difference}");
+        }
+    }
+}
+
+/// Sets what holds after all rounds so far.
+fn note_open(summary: &Summary, taken_at: DateTime<Utc>) {
+    for kind in Difference::KINDS {
+        let partitions = summary.kinds.get(kind).copied().unwrap_or(0);
+        metrics::gauge!(AUDIT_OPEN_DIFFERENCES, "kind" => kind).set(partitions);
+    }
+    if summary.outcome == Outcome::Clean {
+        metrics::gauge!(AUDITED_UP_TO).set(taken_at.timestamp_micros() as f64 / 1e6);
     }
 }

@@ -158,12 +158,15 @@ pub(in crate::http) struct TallyBody {
 
 /// Whose difference is shown.
 pub(super) const EXPLANATION: &str = "A record holds any number of readings, so counts of one are not \
-    counts of the other. `sensorpipe audit` reads the log and says exactly whether each reading is accounted for; \
-    the difference is what it found last.";
+    counts of the other. The audit reads the log and looks up every reading; the difference is what it found last. \
+    `sensorpipe audit` names the readings.";
 
 /// The last audit of the whole topic.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct AuditBody {
+    /// All readings that were stored by then are accounted for, where the outcome is `clean`.
+    #[schema(example = 1_728_743_159_000_i64)]
+    pub(super) up_to: i64,
     /// When it was finished.
     #[schema(example = 1_728_743_160_000_i64)]
     pub(super) finished_at: i64,
@@ -181,6 +184,8 @@ pub(in crate::http) struct AuditBody {
     pub(super) differences: i32,
     /// Their kinds, as `docs/audit.md` lists them.
     pub(super) kinds: Vec<String>,
+    /// The partitions that have one or could not be audited.
+    pub(super) partitions: Vec<i32>,
     /// Readings in the log, up to the offsets that were stored then.
     #[schema(example = 1_200)]
     pub(super) readings: i64,

@@ -199,12 +199,14 @@ fn worker(member: &GroupMember) -> WorkerBody {
 /// `since_asked` is in seconds.
 fn audit_body(audit: &LastAudit, since_asked: f64) -> AuditBody {
     AuditBody {
+        up_to: audit.taken_at_ms,
         finished_at: audit.finished_at_ms,
         age_seconds: audit.age_seconds.max(0.0) + since_asked,
         duration_seconds: audit.duration_seconds,
         outcome: audit.outcome.clone(),
         differences: audit.differences,
         kinds: audit.difference_kinds.clone(),
+        partitions: audit.partitions.clone(),
         readings: audit.readings,
         uncounted: audit.uncounted,
         stored: audit.stored,

@@ -7,33 +7,81 @@ use sqlx::PgConnection;
 use tokio::time::timeout;
 
 use crate::{
-    audit::{Summary, Sums},
+    audit::{Kept, Progress, Summary, Sums},
     config::DatabaseConfig,
     pipeline::Log,
     store::{StoreError, connection::connect},
 };
 
 const DOING: &str = "keeping the audit's result";
+const READING: &str = "reading how far the last audit got";
 /// One row; only somebody's lock makes it take long.
 const KEEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Keeps the result of an audit as of `taken_at`, unless one of a later moment is there. False where this role may not,
-/// or the database is a replica.
+/// Whose result may be overwritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overwrite {
+    /// Any: this one is of the whole log, and others go on from it.
+    Any,
+    /// That of this moment, which is known; none where none is known. Another one is to be taken over first.
+    Known(Option<DateTime<Utc>>),
+}
+
+/// What became of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is kept.
+    Kept,
+    /// Another one is.
+    Superseded,
+    /// This role may not write it, or the database is a replica.
+    NotAllowed,
+}
+
+/// Keeps the result of an audit as of `taken_at`.
 pub async fn keep(
     database: &DatabaseConfig,
     log: &Log,
     taken_at: DateTime<Utc>,
     summary: &Summary,
-) -> Result<bool, StoreError> {
+    progress: &[Progress],
+    overwrite: Overwrite,
+) -> Result<Outcome, StoreError> {
     let keeping = async {
         let mut connection = connect(database, "sensorpipe audit").await?;
-        let is_allowed = may_write(&mut connection).await.map_err(StoreError::new(DOING))?;
-        if is_allowed {
-            write(&mut connection, log, taken_at, summary).await.map_err(StoreError::new(DOING))?;
+        if !may_write(&mut connection).await.map_err(StoreError::new(DOING))? {
+            return Ok(Outcome::NotAllowed);
         }
-        Ok(is_allowed)
+        let written = write(&mut connection, log, taken_at, summary, progress, overwrite).await;
+        Ok(if written.map_err(StoreError::new(DOING))? { Outcome::Kept } else { Outcome::Superseded })
     };
     timeout(KEEP_TIMEOUT, keeping).await.map_err(StoreError::timed_out(DOING))?
+}
+
+/// What the last audit of a log has left for the next one; none where there was none. Progress that another version has
+/// kept in another form is none.
+pub async fn last(database: &DatabaseConfig, log: &Log) -> Result<Option<Kept>, StoreError> {
+    let asking = async {
+        let mut connection = connect(database, "sensorpipe audit").await?;
+        let kept: Option<(DateTime<Utc>, Option<String>, Option<i64>, bool)> = sqlx::query_as(
+            "SELECT taken_at, progress::text, CASE WHEN 'rows_missing' = ANY (difference_kinds) THEN difference END,
+                    rows_counted
+             FROM audits WHERE cluster_id = $1 AND topic = $2 AND topic_id = $3",
+        )
+        .bind(&log.cluster_id)
+        .bind(&log.topic)
+        .bind(&log.topic_id)
+        .fetch_optional(&mut connection)
+        .await
+        .map_err(StoreError::new(READING))?;
+        Ok(kept.map(|(taken_at, progress, rows_missing, rows_counted)| Kept {
+            taken_at,
+            progress: progress.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+            rows_missing,
+            rows_counted,
+        }))
+    };
+    timeout(KEEP_TIMEOUT, asking).await.map_err(StoreError::timed_out(READING))?
 }
 
 /// Asked for rather than tried, so that it is no error in the server's log each time.
@@ -51,21 +99,30 @@ async fn write(
     log: &Log,
     taken_at: DateTime<Utc>,
     summary: &Summary,
-) -> Result<(), sqlx::Error> {
+    progress: &[Progress],
+    overwrite: Overwrite,
+) -> Result<bool, sqlx::Error> {
     let Sums { readings, uncounted, counts } = summary.sums;
-    sqlx::query(
+    let (any, known) = match overwrite {
+        Overwrite::Any => (true, None),
+        Overwrite::Known(known) => (false, known),
+    };
+    let kinds: Vec<&str> = summary.kinds.keys().copied().collect();
+    let written = sqlx::query(
         "INSERT INTO audits AS kept (cluster_id, topic, topic_id, taken_at, duration_seconds, outcome, differences,
                                      difference_kinds, readings, uncounted, stored, duplicates, dead_lettered,
-                                     difference, rows_counted)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+                                     difference, rows_counted, partitions,
+                                     progress)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17::jsonb)
          ON CONFLICT (cluster_id, topic, topic_id) DO UPDATE
          SET taken_at = excluded.taken_at, finished_at = excluded.finished_at,
              duration_seconds = excluded.duration_seconds, outcome = excluded.outcome,
              differences = excluded.differences, difference_kinds = excluded.difference_kinds,
              readings = excluded.readings, uncounted = excluded.uncounted, stored = excluded.stored,
              duplicates = excluded.duplicates, dead_lettered = excluded.dead_lettered,
-             difference = excluded.difference, rows_counted = excluded.rows_counted
-         WHERE kept.taken_at <= excluded.taken_at",
+             difference = excluded.difference, rows_counted = excluded.rows_counted,
+             partitions = excluded.partitions, progress = excluded.progress
+         WHERE $18 OR kept.taken_at = $19",
     )
     .bind(&log.cluster_id)
     .bind(&log.topic)
@@ -74,7 +131,7 @@ async fn write(
     .bind(summary.duration_seconds)
     .bind(summary.outcome.as_str())
     .bind(summary.differences)
-    .bind(&summary.kinds)
+    .bind(kinds)
     .bind(readings)
     .bind(uncounted)
     .bind(counts.stored)
@@ -82,7 +139,11 @@ async fn write(
     .bind(counts.dead_lettered)
     .bind(summary.difference)
     .bind(summary.rows_counted)
+    .bind(&summary.partitions)
+    .bind(serde_json::to_string(progress).expect("progress has string keys"))
+    .bind(any)
+    .bind(known)
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(written.rows_affected() > 0)
 }

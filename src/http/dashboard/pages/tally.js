@@ -1,7 +1,10 @@
 // What the log holds, and what became of it.
 
 import { h, setText } from "./dom.js";
-import { NONE, count, span } from "./format.js";
+import { NONE, clock, count, date, span, time } from "./format.js";
+
+/** An audit that is older than this proves nothing of what was stored since. */
+const OVERDUE_S = 7_200;
 
 export function tally() {
   const figures = {};
@@ -19,7 +22,7 @@ export function tally() {
       part("dead_lettered", "dead-lettered", "+"), part("difference", "difference")),
     audited, says);
 
-  const show = ({ tally: now }) => {
+  const show = ({ at, tally: now }) => {
     const { in_log: inLog, in_flight_records: inFlight, stored, duplicates, dead_lettered: deadLettered, difference } = now;
     for (const name of ["in_log", "in_flight_records", "stored", "duplicates", "dead_lettered"]) setText(figures[name], count(now[name]));
     setText(figures.read, count(inLog === null || inFlight === null ? null : inLog - inFlight));
@@ -27,24 +30,28 @@ export function tally() {
     setText(figures.difference, difference === null ? "not known" : count(difference));
     // An api of the version before says nothing of it.
     const audit = now.audit ?? null;
-    audited.classList.toggle("warn", audit !== null && audit.outcome !== "clean");
-    setCoded(audited, lastAudit(audit));
+    audited.classList.toggle("warn", audit !== null && (audit.outcome !== "clean" || audit.age_seconds > OVERDUE_S));
+    setCoded(audited, lastAudit(audit, at));
     setCoded(says, now.explanation);
   };
   return { element, show };
 }
 
-/** What the difference is worth: who looked, when, and at what. */
-function lastAudit(audit) {
-  if (audit === null) return "Not audited yet: run `sensorpipe audit`.";
-  const { age_seconds: age, outcome, kinds, readings, rows_counted: rowsCounted } = audit;
-  const when = `audited ${span(Math.floor(age))} ago`;
+/** Up to when everything is proved, or what is not. */
+function lastAudit(audit, at) {
+  if (audit === null) return "Not audited yet: the first audit is not finished, or none runs (`sensorpipe audit --watch`).";
+  const { age_seconds: age, outcome, kinds, readings, up_to: upTo, partitions = [] } = audit;
+  const ago = `audited ${span(Math.floor(age))} ago`;
+  const moment = date(upTo) === date(at) ? clock(upTo) : time(upTo);
+  const where = partitions.length === 0 ? "the table" : `partition${partitions.length > 1 ? "s" : ""} ${partitions.join(", ")}`;
   if (outcome === "clean") {
-    const rows = rowsCounted ? "" : " The rows of the table were not counted.";
-    return `Clean, ${when}: each of the ${count(readings)} readings that the log had is accounted for.${rows}`;
+    const overdue = age > OVERDUE_S ? " No audit has finished since: is one running?" : "";
+    return `All readings stored up to ${moment} are accounted for (${ago}, ${count(readings)} readings).${overdue}`;
   }
-  const what = outcome === "undetermined" ? "not every partition could be audited" : "the log, the counts and the tables differ";
-  return `Warning, ${when}: ${what} (${kinds.join(", ")}). \`sensorpipe audit\` says more.`;
+  if (outcome === "undetermined") {
+    return `Not audited: ${where} (${kinds.join(", ")}; ${ago}). All other readings stored up to ${moment} are accounted for.`;
+  }
+  return `Difference found in ${where} (${kinds.join(", ")}; ${ago}). \`sensorpipe audit\` names the readings.`;
 }
 
 /** What stands between backticks is what one types. */
