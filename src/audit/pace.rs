@@ -1,6 +1,9 @@
 //! How fast an audit goes, so that it starves nobody who shares its machine or its database.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
 
 /// Bounds on an audit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -23,17 +26,16 @@ pub struct Work {
 /// Readings that are looked up at a time where nothing bounds the audit.
 const CHUNK_READINGS: usize = 50_000;
 /// Where something does: shorter bursts, and what shares the machine waits for none of them for long.
-const PACED_CHUNK_READINGS: usize = 10_000;
+const PACED_CHUNK_READINGS: RangeInclusive<usize> = 1_000..=10_000;
 
 impl Budget {
-    /// Readings that are looked up at a time.
+    /// Readings that are looked up at a time: where records have a rate, about a second's.
     pub fn chunk_readings(&self) -> usize {
+        let (least, most) = (*PACED_CHUNK_READINGS.start(), *PACED_CHUNK_READINGS.end());
         match *self {
             Self { cpu_share: None, records_per_second: None } => CHUNK_READINGS,
-            Self { records_per_second: Some(records), .. } => {
-                PACED_CHUNK_READINGS.min(records as usize).max(1)
-            }
-            Self { cpu_share: Some(_), records_per_second: None } => PACED_CHUNK_READINGS,
+            Self { records_per_second: Some(records), .. } => (records as usize).clamp(least, most),
+            Self { cpu_share: Some(_), records_per_second: None } => most,
         }
     }
 
@@ -131,7 +133,8 @@ mod tests {
     fn bounded_audits_look_up_less_at_a_time() {
         assert_eq!(Budget::default().chunk_readings(), CHUNK_READINGS);
         let share = Budget { cpu_share: Some(0.1), records_per_second: None };
-        assert_eq!(share.chunk_readings(), PACED_CHUNK_READINGS);
-        assert_eq!(Budget { records_per_second: Some(20), ..share }.chunk_readings(), 20);
+        assert_eq!(share.chunk_readings(), 10_000);
+        let rate = |records| Budget { records_per_second: Some(records), ..share };
+        assert_eq!([20, 5_000, 90_000].map(|records| rate(records).chunk_readings()), [1_000, 5_000, 10_000]);
     }
 }
