@@ -295,7 +295,10 @@ async fn dispatch(
             let audit = async {
                 match audit {
                     Some(audit) => audit.run_beside(operations.clone(), stop.clone()).await,
-                    None => Ok(stop.cancelled().await),
+                    None => {
+                        stop.cancelled().await;
+                        Ok(())
+                    }
                 }
             };
             let api =

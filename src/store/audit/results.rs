@@ -58,14 +58,22 @@ pub async fn keep(
     timeout(KEEP_TIMEOUT, keeping).await.map_err(StoreError::timed_out(DOING))?
 }
 
+#[derive(sqlx::FromRow)]
+struct KeptRow {
+    taken_at: DateTime<Utc>,
+    progress: Option<String>,
+    rows_missing: Option<i64>,
+    rows_counted: bool,
+}
+
 /// What the last audit of a log has left for the next one; none where there was none. Progress that another version has
 /// kept in another form is none.
 pub async fn last(database: &DatabaseConfig, log: &Log) -> Result<Option<Kept>, StoreError> {
     let asking = async {
         let mut connection = connect(database, "sensorpipe audit").await?;
-        let kept: Option<(DateTime<Utc>, Option<String>, Option<i64>, bool)> = sqlx::query_as(
-            "SELECT taken_at, progress::text, CASE WHEN 'rows_missing' = ANY (difference_kinds) THEN difference END,
-                    rows_counted
+        let kept: Option<KeptRow> = sqlx::query_as(
+            "SELECT taken_at, progress::text, rows_counted,
+                    CASE WHEN 'rows_missing' = ANY (difference_kinds) THEN difference END AS rows_missing
              FROM audits WHERE cluster_id = $1 AND topic = $2 AND topic_id = $3",
         )
         .bind(&log.cluster_id)
@@ -74,7 +82,7 @@ pub async fn last(database: &DatabaseConfig, log: &Log) -> Result<Option<Kept>, 
         .fetch_optional(&mut connection)
         .await
         .map_err(StoreError::new(READING))?;
-        Ok(kept.map(|(taken_at, progress, rows_missing, rows_counted)| Kept {
+        Ok(kept.map(|KeptRow { taken_at, progress, rows_missing, rows_counted }| Kept {
             taken_at,
             progress: progress.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
             rows_missing,
