@@ -293,13 +293,11 @@ async fn dispatch(
             let served = if audit.is_some() { Served::All } else { Served::Both };
             let operations = Operations::start(served, log_level)?;
             let audit = async {
-                match audit {
-                    Some(audit) => audit.run_beside(operations.clone(), stop.clone()).await,
-                    None => {
-                        stop.cancelled().await;
-                        Ok(())
-                    }
+                if let Some(audit) = audit {
+                    return audit.run_beside(operations.clone(), stop.clone()).await;
                 }
+                stop.cancelled().await;
+                Ok(())
             };
             let api =
                 api::run(&database, &kafka, &settings, &http, &ingest, operations.clone(), stop.clone());

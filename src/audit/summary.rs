@@ -359,7 +359,10 @@ mod tests {
         let resume = |partition| {
             let tally = Tally { stored: 9, duplicates: 1, dead_lettered: 0 };
             let point = Point { offset: 100, tally, letters_removed: 3 };
-            (partition, Resume { topic_id: "t".to_owned(), point, taken_at: DateTime::UNIX_EPOCH })
+            let given_times = crate::reading::untimed::GivenTimes::default();
+            let resume =
+                Resume { topic_id: "t".to_owned(), point, taken_at: DateTime::UNIX_EPOCH, given_times };
+            (partition, resume)
         };
         let mut before = WholeTopic::default();
         let obstacle = vec![Difference::Unreadable { reason: "why".to_owned() }];

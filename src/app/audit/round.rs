@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     audit::{
-        self, Audited, Books, Difference, Evidence, Judged, KnownTimes, Note, Obstacle, Pace, PartitionReport,
-        Plan, Point, Report, Resume, TableReport, judge, judge_overwritten, judge_table,
+        self, Audited, Books, Difference, Evidence, Judged, KnownTimes, Note, Obstacle, Pace,
+        PartitionReport, Plan, Point, Report, Resume, TableReport, judge, judge_overwritten, judge_table,
     },
     kafka::{Watermarks, committed_offsets, find_topic, topic_log},
     pipeline::Log,
