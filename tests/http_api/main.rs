@@ -23,6 +23,7 @@ mod letter_upkeep;
 mod letters;
 mod letters_cli;
 mod many;
+mod migrating;
 mod outages;
 mod overload;
 mod overview;
