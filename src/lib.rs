@@ -29,9 +29,12 @@
 //!
 //! - A batch's readings, dead letters, counts and offsets commit in one transaction, or none of them does.
 //! - An offset moves only by compare-and-set in that transaction; Kafka's own offsets are advisory.
+//! - It moves only by what was read, or past what Kafka itself says holds no record ([`kafka::Fetched::End`]). After an
+//!   error nothing follows from the client's position: the partition is read again from where it was read up to.
 //! - Every reading meets exactly one fate: stored, duplicate, or dead-lettered with a [`reading::Reason`].
 //! - The time of a reading without a timestamp is a function of the log: [`reading::untimed`].
-//! - What contradicts the log stands still until a person moves it; each such move is recorded as it commits.
+//! - What contradicts the log is stalled until a person moves it; each such move is recorded as it commits.
+//! - A partition that cannot be read is stalled, by name, until it can.
 //! - The loop that owns a consumer's state is the only one that changes it.
 
 pub mod access;

@@ -75,6 +75,21 @@ pub(in crate::http) struct LagBody {
     /// The member that has it.
     #[schema(example = "sensorpipe-6f1b")]
     pub(super) owner: Option<String>,
+    /// Why no record of it is taken; null where records are.
+    pub(super) stalled: Option<StallBody>,
+}
+
+/// A partition of which no record is taken.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(in crate::http) struct StallBody {
+    /// As the label `gap` of `sensorpipe_stalled_partitions`.
+    #[schema(example = "not_authorized")]
+    pub(super) reason: String,
+    /// What is wrong, what Kafka says, and what to do.
+    pub(super) detail: String,
+    /// Since when.
+    #[schema(example = 1_728_743_339_600_i64)]
+    pub(super) since: i64,
 }
 
 /// What could never be stored and waits for somebody to look at it.

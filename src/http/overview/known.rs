@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::{
     body::{
-        AuditBody, DeadLettersBody, DependencyBody, EXPLANATION, LagBody, OverviewBody, RatesBody, TallyBody,
-        WorkerBody, millis,
+        AuditBody, DeadLettersBody, DependencyBody, EXPLANATION, LagBody, OverviewBody, RatesBody, StallBody,
+        TallyBody, WorkerBody, millis,
     },
     lag::LagHistory,
     rates::Growth,
@@ -17,6 +17,7 @@ use crate::{
     kafka::GroupMember,
     reading::Timestamp,
     store::{
+        ReportedStall,
         dead_letters::ReasonSummary,
         overview::{LastAudit, PartitionBooks},
     },
@@ -37,6 +38,7 @@ pub(super) struct Known {
     appended: Growth,
     stored: Growth,
     lag: LagHistory,
+    stalled: BTreeMap<i32, StallBody>,
 }
 
 /// What never changes, and who says whether the others are there.
@@ -83,6 +85,14 @@ impl Known {
         for (partition, offset, timestamp) in read {
             self.lag.read(partition, offset, timestamp);
         }
+    }
+
+    /// Partitions of which workers take no record.
+    pub(super) fn stalled(&mut self, stalled: Vec<ReportedStall>) {
+        let body = |stall: ReportedStall| {
+            (stall.partition, StallBody { reason: stall.reason, detail: stall.detail, since: stall.since_ms })
+        };
+        self.stalled = stalled.into_iter().map(body).collect();
     }
 
     /// The first records that are not stored, of which nobody knows how old they are.
@@ -149,7 +159,15 @@ impl Known {
                 None => None,
             };
             let owner = owners.get(&partition).map(|owner| (*owner).to_owned());
-            LagBody { partition, records, seconds, stored_at: books.map(|of| of.stored_at_ms), owner }
+            let stalled = self.stalled.get(&partition).cloned();
+            LagBody {
+                partition,
+                records,
+                seconds,
+                stored_at: books.map(|of| of.stored_at_ms),
+                owner,
+                stalled,
+            }
         };
         partitions.into_iter().map(lag).collect()
     }

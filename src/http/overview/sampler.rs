@@ -18,7 +18,7 @@ use crate::{
     kafka::{LogObserver, producer::Producer},
     reading::Timestamp,
     store::{
-        Pool, StoreError,
+        self, Pool, ReportedStall, StoreError,
         dead_letters::{self, ReasonSummary},
         overview::{self, BooksOf, LastAudit, PartitionBooks},
     },
@@ -46,7 +46,12 @@ pub(in crate::http) struct Sources {
     pub(in crate::http) postgres: Component,
 }
 
-type AuditTold = Result<Option<LastAudit>, StoreError>;
+/// What Postgres says.
+struct Told {
+    books: Vec<PartitionBooks>,
+    audit: Result<Option<LastAudit>, StoreError>,
+    stalled: Result<Vec<ReportedStall>, StoreError>,
+}
 type Counted = Result<Vec<ReasonSummary>, StoreError>;
 
 /// The task's own state.
@@ -102,8 +107,12 @@ impl Sampler {
             self.members_due = Instant::now() + MEMBERS_INTERVAL;
             self.known.members(members);
         }
-        if let Some((books, audit)) = books {
+        if let Some(Told { books, audit, stalled }) = books {
             self.known.books(now, books);
+            match stalled {
+                Ok(stalled) => self.known.stalled(stalled),
+                Err(error) => tracing::debug!("{error}: {}", error.server_message()),
+            }
             match audit {
                 Ok(audit) => self.known.audit(now, audit),
                 // Rights may be from before there was such a table.
@@ -131,7 +140,7 @@ impl Sampler {
         (ends, members)
     }
 
-    async fn ask_postgres(&self) -> Option<(Vec<PartitionBooks>, AuditTold)> {
+    async fn ask_postgres(&self) -> Option<Told> {
         let Sources { producer, pool, postgres, .. } = &self.sources;
         if postgres.is_out() {
             return None;
@@ -143,7 +152,8 @@ impl Sampler {
         let of = BooksOf { topic: producer.topic().to_owned(), identity };
         let books = overview::books(pool, of.clone()).await;
         let books = books.inspect_err(|error| tracing::debug!("{error}: {}", error.server_message())).ok()?;
-        Some((books, overview::last_audit(pool, of).await))
+        let stalled = store::stalled(pool, of.clone()).await;
+        Some(Told { books, audit: overview::last_audit(pool, of).await, stalled })
     }
 
     /// Of records that were there before anybody looked.

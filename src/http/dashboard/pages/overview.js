@@ -152,12 +152,12 @@ class Page {
   }
 
   drawLag(lag) {
-    fill(this.lag, lag, ({ partition, seconds, records, stored_at: storedAt, owner }) => [
+    fill(this.lag, lag, ({ partition, seconds, records, stored_at: storedAt, owner, stalled }) => [
       ["number", String(partition)],
       ["number", span(seconds)],
       ["number", count(records)],
       ["nowrap optional", time(storedAt)],
-      ["theirs", owner ? shortened(owner) : "nobody"],
+      ["theirs", stalled ? `stalled: ${stalled.reason}` : owner ? shortened(owner) : "nobody"],
     ], ["number", "number", "number", "", ""], "The topic has no partitions that are known yet.");
   }
 
