@@ -96,7 +96,7 @@ async fn what_was_against_a_reading_is_asked_again_and_nothing_is_made_up() {
     );
 
     // The api's window is wider; the others are still refused, the reading without a time for what it lacks.
-    site.database.execute("UPDATE dead_letters SET record_time = NULL").await;
+    site.database.execute("UPDATE dead_letters SET record_time = NULL, reading_time = NULL").await;
     let first = site.replay(json!({"ids": ids})).await;
     assert_eq!(fates(&first), [1, 0, 5], "{first}");
     assert_eq!(
