@@ -63,6 +63,29 @@ async fn it_tells_what_became_of_readings_and_who_works() {
 }
 
 #[tokio::test]
+async fn a_stalled_partition_is_shown_with_its_reason_while_a_worker_confirms_it() {
+    let site = Site::start().await;
+    site.database.add_sensors(2).await;
+    let mut worker = site.worker();
+    post_readings(&site, 1).await;
+    site.database.stores_all_of(&site.topic, PATIENCE).await;
+    worker.kill();
+    site.database
+        .execute(
+            "INSERT INTO stalled_partitions (cluster_id, topic, partition, reason, detail)
+             SELECT cluster_id, topic, 1, 'not_authorized', 'grant READ' FROM ingest_offsets LIMIT 1",
+        )
+        .await;
+    let reason = async || overview(&site.server).await["lag"][1]["stalled"]["reason"].clone();
+    comes_to("the reason", PATIENCE, json!("not_authorized"), reason).await;
+    let told = overview(&site.server).await;
+    assert_eq!(told["lag"][1]["stalled"]["detail"], json!("grant READ"));
+    assert_eq!(told["lag"][0]["stalled"], Value::Null);
+    site.database.execute("UPDATE stalled_partitions SET seen_at = now() - interval '1 minute'").await;
+    comes_to("no reason", PATIENCE, Value::Null, reason).await;
+}
+
+#[tokio::test]
 async fn the_difference_is_that_of_the_last_audit() {
     let site = Site::start().await;
     site.database.add_sensors(2).await;

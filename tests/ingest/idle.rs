@@ -1,6 +1,8 @@
 //! Partitions that have been read to their ends, and what comes after that.
 
-use testbed::{Tally, TestDatabase, TestTopic, comes_to, eventually};
+use std::time::{Duration, Instant};
+
+use testbed::{Tally, TestDatabase, TestTopic, comes_to, eventually, free_address};
 
 use crate::{PATIENCE, reading, worker};
 
@@ -61,4 +63,33 @@ async fn control_records_and_what_was_aborted_are_passed() {
     topic.produce([reading(1, 1.0, 10)]).await;
     database.stores_all_of(&topic, PATIENCE).await;
     assert_eq!(database.tally().await, Tally { stored: 6, duplicates: 0, dead_lettered: 0 });
+}
+
+#[tokio::test]
+async fn what_an_open_transaction_has_written_is_no_lag() {
+    /// Longer than between two questions for the ends of the logs.
+    const WATCHED: Duration = Duration::from_secs(7);
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
+    database.add_sensors(1).await;
+    let address = free_address().to_string();
+    let _worker = worker(&database, &topic).env("CONSUMERS", "1").env("METRICS_ADDR", &address).start();
+    topic.produce((0..5).map(|n| reading(1, 1.0, n))).await;
+    database.stores_all_of(&topic, PATIENCE).await;
+    let lag = async || {
+        let metrics = reqwest::get(format!("http://{address}/metrics")).await.expect("it answers");
+        let metrics = metrics.text().await.expect("it is text");
+        let line = metrics.lines().find(|line| line.starts_with("sensorpipe_lag_records{"));
+        line.and_then(|line| line.rsplit(' ').next()).and_then(|lag| lag.parse::<f64>().ok())
+    };
+    comes_to("lag", PATIENCE, Some(0.0), lag).await;
+    let transaction = topic.open_transaction((5..10).map(|n| reading(1, 1.0, n))).await;
+    let started = Instant::now();
+    // That something does not come can only be watched for a while.
+    while started.elapsed() < WATCHED {
+        assert_eq!(lag().await, Some(0.0), "after {:?}", started.elapsed());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    transaction.commit().await;
+    database.stores_all_of(&topic, PATIENCE).await;
+    assert_eq!(database.tally().await, Tally { stored: 10, duplicates: 0, dead_lettered: 0 });
 }

@@ -28,7 +28,7 @@ pub use log_batches::LogBatch;
 pub use mock_kafka::{MockKafka, Request};
 pub use other_producers::{OtherProducer, PlainRecord};
 pub use process::{FrozenThread, Role, Sensorpipe, free_address};
-pub use produce::{Delivered, Record, Sink};
+pub use produce::{Delivered, OpenTransaction, Record, Sink};
 pub use readings::Readings;
 pub use servers::{Service, TestServers};
 pub use topic::TestTopic;

@@ -114,6 +114,23 @@ impl TestTopic {
         .expect("every record is delivered")
     }
 
+    /// Produces records in a Kafka transaction that stays open.
+    pub async fn open_transaction(
+        &self,
+        records: impl IntoIterator<Item = Record, IntoIter: Send + 'static>,
+    ) -> OpenTransaction {
+        let producer = self.producer(&[("transactional.id", &crate::unique_name("transaction"))]);
+        let (topic, records) = (self.name.clone(), records.into_iter());
+        tokio::task::spawn_blocking(move || {
+            producer.init_transactions(FLUSH_TIMEOUT).expect("transactions work");
+            producer.begin_transaction().expect("a transaction begins");
+            send_all(&producer, &topic, records);
+            OpenTransaction { producer }
+        })
+        .await
+        .expect("every record is delivered")
+    }
+
     fn producer(&self, settings: &[(&str, &str)]) -> ThreadedProducer<Deliveries> {
         let mut config = self.client_config();
         config.set("enable.idempotence", "true").set("linger.ms", "5").set("compression.type", "lz4");
@@ -123,6 +140,22 @@ impl TestTopic {
         config
             .create_with_context(Deliveries { brokers: self.brokers.clone(), ..Deliveries::default() })
             .expect("a producer can be made")
+    }
+}
+
+/// A Kafka transaction that has not ended.
+pub struct OpenTransaction {
+    producer: ThreadedProducer<Deliveries>,
+}
+
+impl OpenTransaction {
+    /// Commits it.
+    pub async fn commit(self) {
+        let committing = move || self.producer.commit_transaction(FLUSH_TIMEOUT);
+        tokio::task::spawn_blocking(committing)
+            .await
+            .expect("committing does not panic")
+            .expect("the transaction commits");
     }
 }
 
