@@ -52,7 +52,7 @@ pub(crate) enum Refusal {
     NoGap { partition: i32, verdict: Verdict, next_offset: i64, low: i64, high: i64 },
     #[error("the topic is the one that its stored offsets are of")]
     SameTopic,
-    #[error("partition {partition} stands still ({}): `{}` comes first", .gap.as_str(), .gap.command())]
+    #[error("partition {partition} is stalled ({}): `{}` comes first", .gap.as_str(), .gap.command())]
     StandsStill { partition: i32, gap: Gap },
     #[error(
         "partition {partition} is stored up to {next_offset}: a replay goes back, never forward over what is not stored"
