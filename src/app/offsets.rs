@@ -36,7 +36,11 @@ pub(super) async fn run(
     match command {
         OffsetsCommand::List(list) => {
             let (kept, log) = desk.look().await?;
-            let stalled = desk.ledger.stalled(&log.identity.cluster_id).await?;
+            // Rights may be from before there was such a table.
+            let stalled = desk.ledger.stalled(&log.identity.cluster_id).await.unwrap_or_else(|error| {
+                tracing::warn!(error = %error, cause = error.cause(), "what workers report as stalled is not shown");
+                Vec::new()
+            });
             let rows = listing::rows(&kept, &log, &stalled);
             show(list.format, &rows, listing::print_offsets)
         }

@@ -56,10 +56,10 @@ impl Session<'_> {
     /// committed when the answers before this one were taken in. Only a new assignment may have read later.
     pub(super) fn on_looked(&mut self, looked: &Looked) -> Result<(), MemberError> {
         let look = std::mem::take(&mut self.link.look);
-        self.may_have_reported = looked.has_stalled.unwrap_or(self.may_have_reported);
         if look == Look::Outdated || !matches!(self.rebalance, Rebalance::None) {
             return Ok(());
         }
+        self.may_have_reported = looked.has_stalled.unwrap_or(self.may_have_reported);
         let (mut moved, mut judged_anew) = (Vec::new(), Vec::new());
         for &partition in &looked.asked {
             let stored = looked.stored.iter().find(|stored| stored.partition == partition);

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     batch::Batch,
     config::Start,
-    kafka::{ConsumerError, FetchFault, GroupEvent},
+    kafka::{ConsumerError, FetchError, FetchFault, GroupEvent},
     metrics::{ASSIGNED_PARTITIONS, REBALANCES},
     reading::untimed::GivenTimes,
     store::{Fence, StoredOffset},
@@ -197,11 +197,15 @@ impl Session<'_> {
         Ok(())
     }
 
-    pub(super) fn on_offset_out_of_range(&mut self, partition: i32) -> Result<(), MemberError> {
+    pub(super) fn on_offset_out_of_range(
+        &mut self,
+        partition: i32,
+        error: &FetchError,
+    ) -> Result<(), MemberError> {
         let Some(position) = self.assignment.position(partition) else { return Ok(()) };
         match self.gap_at(partition, position) {
             // A broker that was behind, or an answer that is none: the log has the offset.
-            Ok(None) => _ = self.rereads.failed(partition, FetchFault::Passing, Instant::now()),
+            Ok(None) => self.retry(partition, FetchFault::Passing, error),
             Ok(Some(gap)) => {
                 self.consumer.unassign(&[partition])?;
                 // Where it stands once all that was taken is committed.
@@ -231,6 +235,7 @@ impl Session<'_> {
     /// A partition is not read until somebody moves its stored offset.
     fn block(&mut self, stored: StoredOffset, gap: Gap) {
         let partition = stored.partition;
+        self.rereads.remove(&[partition]);
         self.blocked.insert(partition, stored);
         if self.member.config.stalled.add(partition, Stall::Gap(gap)) {
             starts::report_gap(&self.log, partition, gap);

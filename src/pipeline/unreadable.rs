@@ -18,11 +18,17 @@ impl Session<'_> {
             return Ok(());
         }
         if error.fault == FetchFault::OffsetOutOfRange {
-            return self.on_offset_out_of_range(partition);
+            return self.on_offset_out_of_range(partition, error);
         }
-        let Some(unreadable) = self.rereads.failed(partition, error.fault, Instant::now()) else {
+        self.retry(partition, error.fault, error);
+        Ok(())
+    }
+
+    /// Has a partition read again after a pause; a stall, where that is to be told.
+    pub(super) fn retry(&mut self, partition: i32, fault: FetchFault, error: &FetchError) {
+        let Some(unreadable) = self.rereads.failed(partition, fault, Instant::now()) else {
             tracing::debug!(error = %error, kafka.partition = partition, "fetch failed; reading again");
-            return Ok(());
+            return;
         };
         let stall = Stall::Unreadable(unreadable, error.detail.clone());
         if self.member.config.stalled.add(partition, stall) {
@@ -36,7 +42,6 @@ impl Session<'_> {
                 unreadable.meaning()
             );
         }
-        Ok(())
     }
 
     /// Assigns partitions again whose pause is over, where they were read up to.

@@ -33,7 +33,11 @@ impl<'a> Keeping<'a> {
     /// Takes over from another audit of this log whose result is kept: one of an earlier process, or one that somebody
     /// has run meanwhile. Where to go on then; none where nobody else has kept anything.
     pub(super) async fn take_over(&mut self, log: &Log) -> Result<Option<Vec<(i32, Resume)>>, StoreError> {
-        let last = results::last(self.database, log).await?;
+        let last = match results::last(self.database, log).await {
+            // Rights may be from before there was such a table, or such a column.
+            Err(error) if error.sqlstate().is_some_and(|state| state == "42501") => None,
+            last => last?,
+        };
         let is_new = |last: &Kept| self.overwrite != Overwrite::Known(Some(last.taken_at));
         let Some(last) = last.filter(is_new) else { return Ok(None) };
         self.overwrite = Overwrite::Known(Some(last.taken_at));

@@ -11,8 +11,8 @@ use crate::{
     store::offset_moves::Move,
 };
 
-/// How many offsets are read before a target; where that is too few to tell, how many at most.
-const REACHES: [i64; 2] = [4_096, 131_072];
+/// How many offsets are read before a target; where that is too few to tell, more, and how many at most.
+const REACHES: [i64; 4] = [64, 512, 4_096, 131_072];
 /// A time that was given reaches less than a second ahead: what lies so far back has no effect.
 const EFFECT_MICROS: i64 = 2_000_000;
 const ANY_TIME: Window =
@@ -26,6 +26,7 @@ pub(super) async fn before(
     log: &TopicLog,
 ) -> Result<Vec<GivenTimes>, TopicError> {
     let mut found: BTreeMap<i32, Found> = BTreeMap::new();
+    let mut read_before = 0;
     for reach in REACHES {
         let range = |Move { from, to_offset }: &Move| {
             let low = log.partitions.get(&from.partition).map_or(*to_offset, |log| log.low);
@@ -34,7 +35,7 @@ pub(super) async fn before(
         // Where the log's start was reached, there is no more to find.
         let undecided = |range: &Range| match found.get(&range.partition) {
             None => true,
-            Some(found) => !found.is_settled() && range.end - range.start > REACHES[0],
+            Some(found) => !found.is_settled() && range.end - range.start > read_before,
         };
         let mut ranges: Vec<Range> = moves.iter().map(range).filter(undecided).collect();
         ranges.retain(|range| range.start < range.end);
@@ -43,6 +44,7 @@ pub(super) async fn before(
         }
         let read = read_ranges(kafka, settings, ranges, BTreeMap::new(), note).await?;
         found.extend(read);
+        read_before = reach;
     }
     Ok(moves
         .iter()
