@@ -9,7 +9,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
 };
 use sensorpipe::{
-    config::{KafkaConfig, KafkaSettings},
+    config::{KafkaConfig, KafkaSettings, TopicConfig},
     kafka::{ensure_topic, find_topic},
 };
 
@@ -44,13 +44,14 @@ impl TestTopic {
 
     /// Makes the topic where it is not there, as `sensorpipe migrate` does.
     pub async fn ensure(&self) {
-        ensure_topic(
-            &self.config(),
-            &KafkaSettings::default(),
-            &config(&["--kafka-partitions", &self.partitions.to_string()]),
-        )
-        .await
-        .expect("a topic can be made");
+        ensure_topic(&self.config(), &KafkaSettings::default(), &self.settings())
+            .await
+            .expect("a topic can be made");
+    }
+
+    /// How it is made. Records with timestamps of long ago stay: Kafka looks for what to delete each five minutes.
+    fn settings(&self) -> TopicConfig {
+        config(&["--kafka-partitions", &self.partitions.to_string(), "--kafka-retention", "36500days"])
     }
 
     /// A name for a topic that the test makes, or has made, by itself; deleted as well.
@@ -66,8 +67,7 @@ impl TestTopic {
 
     /// Makes the topic unless it is there; whether it is a new one now.
     pub async fn try_ensure(&self) -> bool {
-        let settings = config(&["--kafka-partitions", &self.partitions.to_string()]);
-        ensure_topic(&self.config(), &KafkaSettings::default(), &settings)
+        ensure_topic(&self.config(), &KafkaSettings::default(), &self.settings())
             .await
             .is_ok_and(|topic| topic.is_new)
     }
