@@ -157,7 +157,7 @@ impl LockedOffsets<'_> {
     /// Moves the offsets, all or none, and keeps a record of it. Workers find out by the compare-and-set, or by
     /// looking.
     ///
-    /// Where ingestion began moves along where the offset goes before it, and with a topic made anew. Each move comes
+    /// Where ingestion began moves along where the offset goes before it, and with a recreated topic. Each move comes
     /// with the times that readings before its target were given last.
     pub async fn move_all(
         mut self,
