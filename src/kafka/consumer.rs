@@ -21,7 +21,7 @@ use super::{
     client::create_client,
     describe::{DescribeError, TopicQuestion},
     ends::Ends,
-    group::{GroupEvent, Notes},
+    group::{GroupEvent, Notes, group_refusal},
     leaving::Leaving,
     partition_queue::{Fetched, PartitionQueue, high_watermark},
     topic::{TopicError, TopicIdentity, check_settings, identify, partition_count},
@@ -159,7 +159,12 @@ impl Consumer {
                 Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
                     return Err(ConsumerError::Fatal(error));
                 }
-                Some(Err(error)) => Notes::complain(&error),
+                Some(Err(error)) => {
+                    Notes::complain(&error);
+                    if let Some(refusal) = group_refusal(&error) {
+                        return Ok(Some(GroupEvent::Refused(refusal)));
+                    }
+                }
                 None => {
                     silent_polls += 1;
                     if silent_polls >= self.silent_polls {

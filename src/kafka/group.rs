@@ -13,7 +13,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext},
     error::KafkaError,
-    types::RDKafkaRespErr,
+    types::{RDKafkaErrorCode, RDKafkaRespErr},
 };
 
 use super::client::log_line;
@@ -28,6 +28,10 @@ pub enum GroupEvent {
     Revoked(Vec<i32>),
     /// These partitions are gone already; [`Consumer::unassign`] must still be called.
     Lost(Vec<i32>),
+    /// Kafka took offsets that it was told, so it has this member.
+    CommitTaken,
+    /// Kafka does not have this member, and says so of nothing that passes; in its words.
+    Refused(String),
     /// Kafka did not take offsets that it was told, as in the middle of a rebalance.
     CommitRefused,
     /// A record of this partition came another way than its queue: it must be assigned anew where it stood.
@@ -101,9 +105,45 @@ impl ConsumerContext for Notes {
     }
 
     fn commit_callback(&self, result: Result<(), KafkaError>, _offsets: &TopicPartitionList) {
-        if let Err(error) = result {
-            tracing::debug!(error = %error, "Kafka did not take the committed offsets; the database has them");
-            self.note(GroupEvent::CommitRefused);
+        match result {
+            Ok(()) => self.note(GroupEvent::CommitTaken),
+            Err(error) => {
+                tracing::debug!(error = %error, "Kafka did not take the committed offsets; the database has them");
+                self.note(GroupEvent::CommitRefused);
+            }
         }
+    }
+}
+
+/// Why Kafka does not have this member in its group, where its answer is one that does not pass by itself.
+pub(super) fn group_refusal(error: &KafkaError) -> Option<String> {
+    use RDKafkaErrorCode as Code;
+    let code = error.rdkafka_error_code()?;
+    let is_refusal = matches!(
+        code,
+        Code::GroupAuthorizationFailed
+            | Code::TopicAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::InconsistentGroupProtocol
+            | Code::InvalidGroupId
+            | Code::InvalidSessionTimeout
+            | Code::GroupMaxSizeReached
+            | Code::UnsupportedVersion
+    );
+    is_refusal.then(|| format!("Kafka does not let this consumer into the group: {code}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use RDKafkaErrorCode as Code;
+
+    #[test]
+    fn only_an_answer_that_lasts_is_a_refusal() {
+        let refused = |code| group_refusal(&KafkaError::MessageConsumption(code));
+        assert!(refused(Code::GroupAuthorizationFailed).is_some_and(|told| told.contains("Group authorization")));
+        assert!(refused(Code::InvalidSessionTimeout).is_some());
+        assert_eq!(refused(Code::CoordinatorNotAvailable), None);
+        assert_eq!(refused(Code::AllBrokersDown), None);
     }
 }

@@ -33,6 +33,7 @@ impl Session<'_> {
         match event {
             GroupEvent::Assigned(partitions) => {
                 count_rebalance("assigned");
+                self.refused = None;
                 self.was_assigned |= partitions.is_empty();
                 if partitions.is_empty() {
                     // Most rebalances of the group bring this one nothing.
@@ -58,6 +59,11 @@ impl Session<'_> {
                 self.forget(&partitions);
                 self.rebalance = Rebalance::None;
                 self.consumer.unassign(&partitions)?;
+            }
+            GroupEvent::CommitTaken => self.refused = None,
+            GroupEvent::Refused(why) => {
+                self.member.config.kafka_health.down(why.clone());
+                self.refused = Some(why);
             }
             GroupEvent::CommitRefused => self.assignment.forget_told(),
             GroupEvent::Astray(partition) => {

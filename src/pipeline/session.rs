@@ -65,6 +65,8 @@ pub(super) struct Session<'a> {
     pub(super) filling_since: Option<Instant>,
     /// What filling the batch took: taking records, and decoding them.
     pub(super) filling_took: (Duration, Duration),
+    /// Why Kafka does not have this member in its group, until it has it again.
+    pub(super) refused: Option<String>,
     /// The group has said at least once what is ours.
     pub(super) was_assigned: bool,
     pub(super) last_housekeeping: Instant,
@@ -121,6 +123,7 @@ impl<'a> Session<'a> {
             filling,
             filling_since: None,
             filling_took: (Duration::ZERO, Duration::ZERO),
+            refused: None,
             was_assigned: false,
             last_housekeeping: Instant::now(),
             last_look: Instant::now(),
@@ -288,7 +291,10 @@ impl<'a> Session<'a> {
         let health = &self.member.config.kafka_health;
         match self.consumer.latest_topic_id() {
             Some(Ok(topic_id)) => {
-                health.up();
+                match &self.refused {
+                    Some(why) => health.down(why.clone()),
+                    None => health.up(),
+                }
                 if topic_id != self.log.topic_id {
                     tracing::warn!(
                         "the topic was recreated: its records are not those that were read before; joining the group again"

@@ -133,3 +133,29 @@ async fn an_error_that_lasts_is_a_stalled_partition_and_ends_by_itself() {
     }
     work.is_done(&database, &topic).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_that_does_not_let_a_worker_in_makes_it_unready_and_is_named() {
+    const GROUP_AUTHORIZATION_FAILED: i32 = 30;
+    let kafka = MockKafka::start();
+    let topic = kafka.topic(2);
+    let database = TestDatabase::create().await;
+    let work = Work::new(&database).await;
+    let address = free_address().to_string();
+    kafka.answer(Request::JoinGroup, &[GROUP_AUTHORIZATION_FAILED; 10_000]);
+    let _worker = worker(&database, &topic).env("METRICS_ADDR", &address).start();
+    let refused = async || {
+        let Ok(answer) = reqwest::get(format!("http://{address}/readyz")).await else { return false };
+        answer.status() == 503
+            && answer.text().await.expect("it is text").contains("Group authorization failed")
+    };
+    eventually(crate::PATIENCE, refused).await;
+    // Asking Kafka for the topic goes well all the while.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    assert!(refused().await, "it does not call itself ready before it is let in");
+    kafka.answer_well(Request::JoinGroup);
+    work.add(&topic, 1_000).await;
+    work.is_done(&database, &topic).await;
+    let ready = async || reqwest::get(format!("http://{address}/readyz")).await.is_ok_and(|a| a.status() == 200);
+    eventually(crate::PATIENCE, ready).await;
+}
