@@ -4,12 +4,15 @@ It knows nothing of sensorpipe but the tables' columns: a row's sensor and time 
 value it must have.
 """
 
+import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 
 import numpy as np
 
 import poison
+import refusals
 from ledger import ABORTED, ACKNOWLEDGED, REFUSED, UNKNOWN, UNSENT
 
 # One row of COPY in binary form: its count of columns, then length and value of each.
@@ -21,6 +24,7 @@ EPOCH_2000_US = 946_684_800_000_000
 # A hypertable's own COPY has none of its chunks' rows.
 COPY_READINGS = "COPY (SELECT sensor_id, value, time FROM sensor_data) TO STDOUT (FORMAT binary)"
 EXAMPLES = 5
+REFUSED_BY_DATABASE = "rejected_by_database"
 
 
 @dataclass
@@ -33,6 +37,8 @@ class Verdict:
     stored: int = 0
     duplicates: int = 0
     dead_letters: Counter = field(default_factory=Counter)
+    # Dead letters of good readings, which triggers of this run have refused or dropped.
+    refused: int = 0
 
     def fault(self, kind, count, examples=()):
         if count:
@@ -92,13 +98,13 @@ def read_counts(session):
 def check(ledger, series, blocks, dead_letters, counts):
     """`blocks` of rows, the dead letters, the counts."""
     verdict = Verdict()
-    check_rows(verdict, ledger, series, blocks)
-    check_dead_letters(verdict, ledger, dead_letters)
+    set_aside = check_dead_letters(verdict, ledger, series, dead_letters)
+    check_rows(verdict, ledger, series, blocks, set_aside)
     check_counts(verdict, ledger, counts)
     return verdict
 
 
-def check_rows(verdict, ledger, series, blocks):
+def check_rows(verdict, ledger, series, blocks, set_aside):
     seen = np.zeros_like(ledger.states, dtype=bool)
     for block in blocks:
         verdict.rows += len(block)
@@ -117,7 +123,7 @@ def check_rows(verdict, ledger, series, blocks):
         verdict.fault("stored twice", again)
         seen[sensors, sequences] = True
     for kind, bad in [
-        ("lost", (ledger.states == ACKNOWLEDGED) & ~seen),
+        ("lost", (ledger.states == ACKNOWLEDGED) & ~seen & ~set_aside),
         ("rows that nobody sent", (ledger.states == UNSENT) & seen),
         ("stored though its transaction was aborted", (ledger.states == ABORTED) & seen),
         ("stored though refused", (ledger.states == REFUSED) & seen),
@@ -131,14 +137,23 @@ def described(row):
     return f"sensor {row['sensor_id']}, {row['time']} µs since 2000, {row['value']}"
 
 
-def check_dead_letters(verdict, ledger, dead_letters):
+def check_dead_letters(verdict, ledger, series, dead_letters):
+    """Says which readings of the series a trigger had refused: they are in a letter in place of the table."""
     seen, places = Counter(), set()
+    set_aside = np.zeros_like(ledger.states, dtype=bool)
     for reason, key, payload, place in dead_letters:
         verdict.dead_letters[reason] += 1
         number = poison.number_in(payload, key)
         if place in places:
             verdict.fault("dead-lettered twice", 1, [place])
         places.add(place)
+        cell = refused_cell(series, payload) if number is None and reason == REFUSED_BY_DATABASE else None
+        if cell:
+            set_aside[cell] = True
+            verdict.refused += 1
+            if ledger.states[cell] in (UNSENT, ABORTED, REFUSED):
+                verdict.fault("dead-lettered though not taken", 1, [f"{reason} at {place}"])
+            continue
         if number is None or number >= len(ledger.poison_reasons):
             verdict.fault("wrongly dead-lettered", 1, [f"{reason} at {place}: {(payload or b'')[:120]}"])
             continue
@@ -156,6 +171,19 @@ def check_dead_letters(verdict, ledger, dead_letters):
     verdict.fault("dead letter missing", len(missing), (ledger.poison_reasons[number] for number in missing))
     twice = [number for number, count in seen.items() if count > 1]
     verdict.fault("dead-lettered twice", len(twice), (ledger.poison_reasons[number] for number in twice))
+    return set_aside
+
+
+def refused_cell(series, payload):
+    """Sensor and number of the reading in a letter that a trigger of ours is the reason of; None for any other."""
+    letter = json.loads(payload)
+    item = letter["data"][0] if "data" in letter else letter
+    time = item["timestamp"]
+    seconds = int(datetime.fromisoformat(time).timestamp()) if isinstance(time, str) else int(time)
+    sensors, sequences, ours = series.find(np.array([letter["sensor_id"]]), np.array([seconds * 1_000_000]))
+    if not ours[0] or not refusals.is_refused(float(item["value"])):
+        return None
+    return int(sensors[0]), int(sequences[0])
 
 
 def check_counts(verdict, ledger, counts):
@@ -168,8 +196,8 @@ def check_counts(verdict, ledger, counts):
     )
     at_least = ledger.copies[ACKNOWLEDGED]
     at_most = at_least + ledger.copies[UNKNOWN]
-    good = stored + verdict.duplicates
+    good = stored + verdict.duplicates + verdict.refused
     verdict.fault(
-        "copies stored or duplicate, against copies sent", max(at_least - good, good - at_most, 0),
+        "copies stored, duplicate or refused, against copies sent", max(at_least - good, good - at_most, 0),
         [f"{good}, which is not between {at_least} and {at_most}"],
     )  # fmt: skip

@@ -1,11 +1,13 @@
 """A checker that finds nothing is worth nothing: each way in which the tables can be wrong must be found."""
 
+import json
 import unittest
 
 import numpy as np
 
 import checker
 import poison
+import refusals
 from ledger import ABORTED, ACKNOWLEDGED, REFUSED, UNKNOWN, Ledger, Parcel
 from series import LATE_EVERY, Series
 
@@ -96,6 +98,20 @@ class Checker(unittest.TestCase):
         letter = (poison.VALUE, b"42", b'{"sensor_id":42,"value":1.5}', (1, 5, None))
         self.assertEqual(self.faults(letters=[*self.letters, letter]), {"wrongly dead-lettered": 1})
 
+    def test_a_reading_that_a_trigger_refused_is_in_its_letter(self):
+        refused = [refusals.is_refused(value) for value in self.rows["value"]]
+        for at, is_accounted_for in [(refused.index(True), True), (refused.index(False), False)]:
+            row = self.rows[at]
+            time_s = (int(row["time"]) + checker.EPOCH_2000_US) // 1_000_000
+            item = {"sensor_id": int(row["sensor_id"]), "value": float(row["value"]), "timestamp": time_s}
+            letter = (checker.REFUSED_BY_DATABASE, None, json.dumps(item).encode(), (2, 7, None))
+            found = self.faults(np.delete(self.rows, at), letters=[*self.letters, letter])
+            if is_accounted_for:
+                self.assertEqual(found, {})
+            else:
+                self.assertEqual(found["wrongly dead-lettered"], 1)
+                self.assertEqual(found["lost"], 1)
+
     def test_what_is_unknown_may_be_stored_or_not(self):
         self.send(Parcel([(0, self.ledger.take(0, 2), 2)]), UNKNOWN)
         self.assertEqual(self.faults(), {})
@@ -120,7 +136,7 @@ class Checker(unittest.TestCase):
 
     def test_duplicates_are_counted_by_both_sides(self):
         self.send(Parcel([(2, 0, 50)]), ACKNOWLEDGED)
-        self.assertEqual(self.faults(), {"copies stored or duplicate, against copies sent": 50})
+        self.assertEqual(self.faults(), {"copies stored, duplicate or refused, against copies sent": 50})
         self.duplicates = 50
         self.assertEqual(self.faults(), {})
 

@@ -143,6 +143,7 @@ fn member_config(
             fk_check: worker.write_fk_check,
             rollups: ingest.rollups,
             lock_timeout: worker.lock_timeout,
+            write_timeout: worker.write_timeout,
         },
         limits: Limits {
             max_readings: worker.batch_max_readings,

@@ -215,6 +215,16 @@ impl Batch {
         self.rows.len() + self.rejected.len()
     }
 
+    /// Records, which cannot be cut.
+    pub fn record_count(&self) -> usize {
+        self.records.len()
+    }
+
+    /// From now on it is full at so many readings.
+    pub fn limit_readings(&mut self, most: usize) {
+        self.limits.max_readings = most;
+    }
+
     /// How far each partition goes.
     pub fn spans(&self) -> &[Span] {
         &self.spans

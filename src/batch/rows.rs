@@ -27,6 +27,11 @@ impl Row {
         }
     }
 
+    /// A reading with nothing special about it, from the same record.
+    pub(crate) fn plain(&self, sensor_id: i32, time: i64) -> Self {
+        Self { time, value: 0.0, sensor_id, ..*self }
+    }
+
     /// Number of the chunk that the row falls into. The database counts chunks from the Unix epoch.
     pub fn chunk(&self, chunk_micros: i64) -> i64 {
         Timestamp::from_postgres_micros(self.time).micros().div_euclid(chunk_micros)

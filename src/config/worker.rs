@@ -41,6 +41,10 @@ pub struct WorkerConfig {
     #[arg(long, env = "LOCK_TIMEOUT", default_value = "2s", value_parser = humantime::parse_duration)]
     pub lock_timeout: Duration,
 
+    /// Longest attempt at writing a batch; past it the batch is cut, or, where it is a single record, has longer
+    #[arg(long, env = "WRITE_TIMEOUT", default_value = "120s", value_parser = humantime::parse_duration)]
+    pub write_timeout: Duration,
+
     /// What becomes of daily statistics whose readings RETENTION drops
     #[arg(long, env = "RETENTION_STATS", value_enum, default_value_t = RetentionStats::Keep)]
     pub retention_stats: RetentionStats,

@@ -141,7 +141,9 @@ mod tests {
     #[test]
     fn only_an_answer_that_lasts_is_a_refusal() {
         let refused = |code| group_refusal(&KafkaError::MessageConsumption(code));
-        assert!(refused(Code::GroupAuthorizationFailed).is_some_and(|told| told.contains("Group authorization")));
+        assert!(
+            refused(Code::GroupAuthorizationFailed).is_some_and(|told| told.contains("Group authorization"))
+        );
         assert!(refused(Code::InvalidSessionTimeout).is_some());
         assert_eq!(refused(Code::CoordinatorNotAvailable), None);
         assert_eq!(refused(Code::AllBrokersDown), None);

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Outage, StalledPartitions,
+    batch_size::BatchSize,
     lag::{InFlight, Lag},
     session::{Ended, Session},
     starts::PartitionStart,
@@ -109,6 +110,8 @@ pub(super) struct Link {
     pub(super) in_flight: InFlight,
     /// Whether a look is under way.
     pub(super) look: Look,
+    /// How many readings a batch may have.
+    pub(super) batch_size: BatchSize,
     /// Batches that are not in use, for their memory.
     pub(super) spare: Option<Batch>,
     /// How far behind the consumer has told to be.
@@ -116,6 +119,13 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// A batch to fill.
+    pub(super) fn empty_batch(&mut self, limits: Limits) -> Batch {
+        let mut batch = self.spare.take().unwrap_or_else(|| Batch::new(limits));
+        batch.limit_readings(self.batch_size.readings());
+        batch
+    }
+
     /// What a look under way has seen is older than what is about to be read.
     pub(super) fn outdate_look(&mut self) {
         if self.look == Look::Asked {
@@ -147,8 +157,16 @@ impl Member {
         let store = BatchWriter::new(self.config.writer.clone());
         let (health, outage) = (self.config.health.clone(), self.config.outage.clone());
         self.runtime.spawn(writer::run(store, health, outage, jobs_taken, abandon, done));
-        let (in_flight, lag) = (InFlight::default(), Lag::default());
-        let mut link = Link { jobs, answers, answer, in_flight, look: Look::Idle, spare: None, lag };
+        let mut link = Link {
+            jobs,
+            answers,
+            answer,
+            in_flight: InFlight::default(),
+            look: Look::Idle,
+            batch_size: BatchSize::new(self.config.limits.max_readings),
+            spare: None,
+            lag: Lag::default(),
+        };
         loop {
             match Session::join(self, &mut link)? {
                 None => return Ok(()),

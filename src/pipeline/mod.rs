@@ -13,6 +13,7 @@
 //! The thread alone changes the assignment, and it never waits for the database.
 
 mod assignment;
+mod batch_size;
 mod gap;
 mod lag;
 mod look;

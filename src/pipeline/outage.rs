@@ -7,12 +7,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{health::Component, store::StoreError};
 
 /// A failure that goes on for so long makes the worker unready.
 const UNWELL_AFTER: Duration = Duration::from_secs(5);
+/// An attempt that lasts for so long does, too.
+const LONG_AFTER: Duration = Duration::from_secs(15);
 /// How often a failure that goes on is logged.
 const REMINDER: Duration = Duration::from_secs(30);
 
@@ -27,6 +29,8 @@ struct Suffered {
     /// Since when there is one.
     since: Option<Instant>,
     attempts: u32,
+    /// A batch that could not be written was cut: that it is over is for the next one to say.
+    was_cut: bool,
     /// When it was said last, and whether an operator was asked to act.
     said: Option<(Instant, bool)>,
 }
@@ -36,12 +40,14 @@ pub(super) struct Trouble<'a> {
     outage: &'a Outage,
     health: &'a Component,
     attempts: u32,
+    /// It was said that an attempt takes long.
+    is_long: bool,
 }
 
 impl Outage {
     /// A batch's, which has not met any yet.
     pub(super) fn trouble<'a>(&'a self, health: &'a Component) -> Trouble<'a> {
-        Trouble { outage: self, health, attempts: 0 }
+        Trouble { outage: self, health, attempts: 0, is_long: false }
     }
 
     fn suffered(&self) -> MutexGuard<'_, Suffered> {
@@ -70,12 +76,38 @@ impl Suffered {
         (self.writers == 0).then(|| std::mem::take(self))
     }
 
+    /// Notes that one writer goes on with less.
+    fn cut(&mut self) {
+        self.writers -= 1;
+        self.was_cut = true;
+    }
+
+    /// Notes a batch that was written at once; what it was where a cut has ended it for all.
+    fn written(&mut self) -> Option<Self> {
+        (self.was_cut && self.writers == 0).then(|| std::mem::take(self))
+    }
+
     fn seconds(&self, now: Instant) -> u64 {
         self.since.map_or(0, |since| (now - since).as_secs())
     }
 }
 
 impl Trouble<'_> {
+    /// Waits for an attempt; one that takes long makes the worker unready until the batch is written.
+    pub(super) async fn told_while<T>(&mut self, attempt: impl Future<Output = T>) -> T {
+        let mut attempt = std::pin::pin!(attempt);
+        if let Ok(outcome) = timeout(LONG_AFTER, &mut attempt).await {
+            return outcome;
+        }
+        let seconds = LONG_AFTER.as_secs();
+        self.is_long = true;
+        self.health.down(format!(
+            "a batch has been in the works for more than {seconds} s; what follows waits in Kafka"
+        ));
+        tracing::warn!(seconds, "a batch takes long to be written; what follows waits in Kafka");
+        attempt.await
+    }
+
     /// Notes a failure; the how manieth of this batch it is.
     pub(super) fn met(&mut self, error: &StoreError) -> u32 {
         let (now, is_new) = (Instant::now(), self.attempts == 0);
@@ -86,7 +118,10 @@ impl Trouble<'_> {
         let is_long = suffered.since.is_some_and(|since| now - since >= UNWELL_AFTER);
         drop(suffered);
         if is_long {
-            self.health.down("batches are not written; they wait in Kafka");
+            self.health.down(format!(
+                "batches are not written; they wait in Kafka: {error}: {}",
+                error.server_message()
+            ));
         }
         let (cause, sqlstate) = (error.cause(), error.sqlstate());
         if is_said && error.is_retriable() {
@@ -105,14 +140,24 @@ impl Trouble<'_> {
 
     /// The batch is written, or somebody else's.
     pub(super) fn over(&mut self) {
-        if std::mem::take(&mut self.attempts) == 0 {
-            return;
-        }
-        let over = self.outage.suffered().over();
+        let is_first = std::mem::take(&mut self.attempts) == 0;
+        let mut suffered = self.outage.suffered();
+        let over = if is_first { suffered.written() } else { suffered.over() };
+        drop(suffered);
         if let Some(suffered) = over {
             self.health.up();
             let (seconds, attempts) = (suffered.seconds(Instant::now()), suffered.attempts);
             tracing::info!(seconds, attempts, "batches are written again");
+        } else if self.is_long && is_first {
+            self.health.up();
+        }
+        self.is_long = false;
+    }
+
+    /// The batch is read again in parts.
+    pub(super) fn cut(&mut self) {
+        if std::mem::take(&mut self.attempts) > 0 {
+            self.outage.suffered().cut();
         }
     }
 }
@@ -142,5 +187,10 @@ mod tests {
         let ended = suffered.over().unwrap();
         assert_eq!((ended.attempts, ended.seconds(now + REMINDER)), (7, 30));
         assert!(suffered.met(now, true, false), "the next one");
+        suffered.cut();
+        assert!(!suffered.met(now, true, false), "a part of the same batch is the same outage");
+        suffered.cut();
+        assert_eq!(suffered.written().map(|ended| ended.attempts), Some(2));
+        assert!(suffered.written().is_none(), "once");
     }
 }

@@ -181,17 +181,46 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Nothing of the batch was written, for it is too much: its partitions are read again from where they stand, in
+    /// smaller batches.
+    pub(super) fn on_too_much(
+        &mut self,
+        batch: Batch,
+        fits: usize,
+        stored: Vec<StoredOffset>,
+    ) -> Result<(), MemberError> {
+        self.link.in_flight = InFlight::default();
+        self.link.batch_size.cut_to(fits);
+        let is_complete = batch.spans().iter().all(|span| {
+            stored.iter().any(|s| s.partition == span.partition && s.topic_id == self.log.topic_id)
+        });
+        self.keep_for_reuse(batch);
+        if !is_complete {
+            // A row is gone or of another topic, as after a restore: it needs a new start.
+            self.must_leave = true;
+            return Ok(());
+        }
+        self.filling.limit_readings(self.link.batch_size.readings());
+        self.read_from(stored)
+    }
+
     /// Continues partitions at stored offsets that others, or a restore, have moved.
     pub(super) fn move_to(&mut self, moved: Vec<StoredOffset>) -> Result<(), MemberError> {
-        self.filling.discard(&moved.iter().map(|stored| stored.partition).collect());
-        for StoredOffset { partition, next_offset: offset, given_times, .. } in moved {
-            let is_kept = self.assignment.owns(partition) && !self.rebalance.is_revoking(partition);
+        for StoredOffset { partition, next_offset: offset, .. } in &moved {
             tracing::warn!(
                 kafka.partition = partition,
                 offset,
-                is_kept,
                 "the stored offset was moved by somebody else; what was held of the partition is dropped"
             );
+        }
+        self.read_from(moved)
+    }
+
+    /// Reads partitions from their stored offsets; what is held of them is dropped.
+    fn read_from(&mut self, stored: Vec<StoredOffset>) -> Result<(), MemberError> {
+        self.filling.discard(&stored.iter().map(|stored| stored.partition).collect());
+        for StoredOffset { partition, next_offset: offset, given_times, .. } in stored {
+            let is_kept = self.assignment.owns(partition) && !self.rebalance.is_revoking(partition);
             if is_kept {
                 self.consumer.unassign(&[partition])?;
                 self.consumer.assign(&[(partition, offset)])?;

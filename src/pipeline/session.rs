@@ -109,7 +109,7 @@ impl<'a> Session<'a> {
         };
         link.outdate_look();
         config.kafka_health.up();
-        let filling = link.spare.take().unwrap_or_else(|| Batch::new(config.limits));
+        let filling = link.empty_batch(config.limits);
         Ok(Some(Self {
             member,
             link,
@@ -173,9 +173,11 @@ impl<'a> Session<'a> {
                 for span in batch.spans() {
                     self.assignment.committed(span.partition, span.next);
                 }
+                self.link.batch_size.written();
                 self.keep_for_reuse(batch);
                 Ok(())
             }
+            Reply::Wrote(Outcome::TooMuch { batch, fits, stored }) => self.on_too_much(batch, fits, stored),
             Reply::Wrote(Outcome::Fenced(batch, fences)) => self.on_fenced(batch, &fences),
             Reply::Wrote(Outcome::Looked(Some(looked))) => self.on_looked(&looked),
             Reply::Wrote(Outcome::Looked(None)) => {
@@ -243,7 +245,7 @@ impl<'a> Session<'a> {
         if self.filling.is_empty() || !is_due || !self.link.in_flight.is_empty() {
             return;
         }
-        let next = self.link.spare.take().unwrap_or_else(|| Batch::new(self.member.config.limits));
+        let next = self.link.empty_batch(self.member.config.limits);
         let mut batch = std::mem::replace(&mut self.filling, next);
         // All that was taken is in it, so what has been given up to now belongs to where it ends.
         batch.note_given_times(|partition| self.assignment.given_times(partition));

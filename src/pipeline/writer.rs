@@ -32,6 +32,8 @@ pub(super) enum Outcome {
     Committed(Batch),
     /// None of it was written: these partitions' stored offsets are not the ones expected.
     Fenced(Batch, Vec<Fence>),
+    /// None of it was written: it is to be read again in batches of about so many readings, from these offsets.
+    TooMuch { batch: Batch, fits: usize, stored: Vec<StoredOffset> },
     /// The stored offsets; none where the database did not answer.
     Looked(Option<Looked>),
 }
@@ -113,6 +115,7 @@ async fn write(
     match written {
         Written::Committed(_) => Outcome::Committed(batch),
         Written::Fenced(fences) => Outcome::Fenced(batch, fences),
+        Written::TooMuch { fits, stored } => Outcome::TooMuch { batch, fits, stored },
     }
 }
 
@@ -127,9 +130,12 @@ async fn until_written(
     let mut trouble = outage.trouble(health);
     loop {
         let started = Instant::now();
-        match store.write(log, batch).await {
+        match trouble.told_while(store.write(log, batch)).await {
             Ok(written) => {
-                trouble.over();
+                match &written {
+                    Written::Committed(_) | Written::Fenced(_) => trouble.over(),
+                    Written::TooMuch { .. } => trouble.cut(),
+                }
                 match &written {
                     Written::Committed(report) => {
                         record(batch, report, started.elapsed());
@@ -141,6 +147,16 @@ async fn until_written(
                         metrics::counter!(FENCES).increment(fences.len() as u64);
                         if let Some(span) = span.take() {
                             span.fenced(fences.len());
+                        }
+                    }
+                    Written::TooMuch { fits, .. } => {
+                        tracing::info!(
+                            readings = batch.reading_count(),
+                            fits,
+                            "a batch is too much for one transaction; its records are read again for smaller ones"
+                        );
+                        if let Some(span) = span.take() {
+                            span.cut();
                         }
                     }
                 }

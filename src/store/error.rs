@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, io::ErrorKind};
 
-use sqlx::error::DatabaseError;
+use sqlx::{
+    error::{DatabaseError, ErrorKind as DatabaseErrorKind},
+    postgres::{PgDatabaseError, PgSeverity},
+};
 
 /// A failed conversation with Postgres.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +14,42 @@ pub struct StoreError {
     doing: &'static str,
     #[source]
     source: sqlx::Error,
+}
+
+/// What the server said of a row that it refused.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{words}")]
+pub(super) struct Refusal {
+    /// The SQLSTATE.
+    pub(super) code: String,
+    /// Its message.
+    pub(super) words: String,
+}
+
+impl DatabaseError for Refusal {
+    fn message(&self) -> &str {
+        &self.words
+    }
+
+    fn code(&self) -> Option<Cow<'_, str>> {
+        Some(Cow::Borrowed(&self.code))
+    }
+
+    fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+        self
+    }
+
+    fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+        self
+    }
+
+    fn kind(&self) -> DatabaseErrorKind {
+        DatabaseErrorKind::Other
+    }
 }
 
 /// What a failure calls for.
@@ -37,6 +76,24 @@ impl StoreError {
     /// Wraps a wait that took too long.
     pub(crate) fn timed_out(doing: &'static str) -> impl FnOnce(tokio::time::error::Elapsed) -> Self {
         move |elapsed| Self { doing, source: sqlx::Error::Io(elapsed.into()) }
+    }
+
+    /// A row's refusal, of which the server told by another way than an error of the statement.
+    pub(super) fn refused(doing: &'static str, refusal: Refusal) -> Self {
+        Self { doing, source: sqlx::Error::Database(Box::new(refusal)) }
+    }
+
+    /// Whether a living server said no, and the connection goes on.
+    pub(super) fn is_refusal(&self) -> bool {
+        let Some(error) = self.source.as_database_error() else { return false };
+        error
+            .try_downcast_ref::<PgDatabaseError>()
+            .is_none_or(|error| !matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+    }
+
+    /// Whether it is a refusal that speaks of the row, and never of the server or of what surrounds the row.
+    pub(super) fn is_of_a_row(&self) -> bool {
+        self.is_refusal() && self.sqlstate().as_deref().is_some_and(is_of_a_row)
     }
 
     /// What lies behind it, for a log line.
@@ -94,6 +151,11 @@ pub(super) fn is_out_of_range(error: &sqlx::Error) -> bool {
     /// `numeric_value_out_of_range`
     const OUT_OF_RANGE: &str = "22003";
     error.as_database_error().and_then(DatabaseError::code).as_deref() == Some(OUT_OF_RANGE)
+}
+
+/// Data exceptions, violated constraints and checks of views, and what PL/pgSQL raises by itself.
+pub(super) fn is_of_a_row(sqlstate: &str) -> bool {
+    matches!(sqlstate.get(..2), Some("22" | "23" | "44" | "P0"))
 }
 
 /// By class, with the exceptions named; codes as in Postgres' appendix A.

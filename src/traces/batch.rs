@@ -101,6 +101,12 @@ impl BatchSpan {
         self.span.end();
     }
 
+    /// It was too much for one transaction, and its records are read again for smaller ones.
+    pub fn cut(mut self) {
+        self.span.set_attribute(KeyValue::new("sensorpipe.outcome", "too_much"));
+        self.span.end();
+    }
+
     /// All of it is stored. The trace of each request gets a span that says so and leads here.
     pub fn committed(mut self, report: &Report) {
         let ended = Instant::now();

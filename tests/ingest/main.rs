@@ -4,10 +4,12 @@ mod codecs;
 mod fates;
 mod gaps;
 mod idle;
+mod many_refusals;
 mod policies;
 mod refusals;
 mod starts;
 mod stopping;
+mod triggers;
 
 use std::time::Duration;
 

@@ -205,6 +205,7 @@ impl Bench {
             fk_check: FkCheck::Auto,
             rollups,
             lock_timeout: std::time::Duration::from_secs(3),
+            write_timeout: std::time::Duration::from_secs(120),
         };
         Writer { store: BatchWriter::new(config), log: Arc::new(log), partition, next: 0 }
     }
@@ -246,6 +247,7 @@ impl Writer {
             match self.store.write(&self.log, &batch).await {
                 Ok(Written::Committed(_)) => return,
                 Ok(Written::Fenced(fences)) => panic!("{fences:?}"),
+                Ok(Written::TooMuch { fits, .. }) => panic!("only {fits} fit"),
                 Err(error) if error.is_retriable() => println!("tried again: {}", error.cause()),
                 Err(error) => panic!("{error}: {}", error.cause()),
             }

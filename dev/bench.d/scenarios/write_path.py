@@ -20,6 +20,8 @@ STEP = "1s"
 WATCH_INTERVAL_S = 0.05
 STALL_S = 120
 WARM_UP = "3s"
+# One reading in so many is sent twice.
+REPEATED_EVERY = 100_000
 
 
 def floor_plain(servers):
@@ -62,6 +64,30 @@ def duplicates(servers):
             session.run("DELETE FROM ingest_offsets")
         again = drain(servers, database, topic, SIZES.readings, all_there=True)
         return again | {"first_readings_per_second": first["readings_per_second"]}
+
+
+def repeats(servers):
+    """drain, 1 per record, one reading in 100,000 twice; the same without in the same round"""
+    plain, repeated = repeating_topic(servers, is_repeating=False), repeating_topic(servers, is_repeating=True)
+    without = drain_new(servers, plain)
+    with migrated(servers, repeated, SENSORS) as database:
+        figures = drain(servers, database, repeated, SIZES.readings, repeated=SIZES.readings // REPEATED_EVERY)
+    return figures | {"without_readings_per_second": without["readings_per_second"]}
+
+
+def repeating_topic(servers, is_repeating):
+    """A topic with the readings in it, in blocks, the first reading of each sent again after it where so wished."""
+    key = ("repeating", is_repeating, SIZES.readings)
+    if key not in servers.preloaded:
+        topic = servers.new_topic("repeating" if is_repeating else "not_repeating")
+        with migrated(servers, topic, SENSORS) as database:
+            for block in range(SIZES.readings // REPEATED_EVERY):
+                first = datetime.fromisoformat(FROM) + block * timedelta(seconds=REPEATED_EVERY // SENSORS)
+                load(database, topic, 1, SENSORS, REPEATED_EVERY, first.isoformat())
+                if is_repeating:
+                    load(database, topic, 1, SENSORS, 1, first.isoformat())
+        servers.preloaded[key] = topic
+    return servers.preloaded[key]
 
 
 def many_sensors(servers):
@@ -133,7 +159,7 @@ def drain_new(servers, topic, sensors=SENSORS, count=SIZES.readings, **settings)
         return drain(servers, database, topic, count, **settings)
 
 
-def drain(servers, database, topic, count, all_there=False, **settings):
+def drain(servers, database, topic, count, all_there=False, repeated=0, **settings):
     """Runs a worker until it has stored the topic's readings.
 
     The speed is that from the first look that shows readings to the first that shows all; those of the first look
@@ -144,7 +170,7 @@ def drain(servers, database, topic, count, all_there=False, **settings):
     progress = "SELECT coalesce(sum(stored + duplicates), 0) FROM ingest_offsets"
     with database.session() as session:
         before = int(session.ask(progress))
-        goal = before + count
+        goal = before + count + repeated
         first = last = None
         with Worker(database, topic, **settings) as worker:
             seen, moved = before, time.monotonic()
@@ -165,7 +191,7 @@ def drain(servers, database, topic, count, all_there=False, **settings):
                 "worker_peak_mib": worker.peak_mib(),
                 "worker_cpu_seconds": worker.cpu_seconds(),
             }
-        check_fates(session, seen, goal, all_there)
+        check_fates(session, seen, goal, all_there, repeated)
     return figures
 
 
@@ -176,13 +202,15 @@ def speed(started, first, last, before):
     return (last[1] - first[1]) / (last[0] - first[0])
 
 
-def check_fates(session, seen, goal, all_there):
-    fate = "duplicates" if all_there else "stored"
+def check_fates(session, seen, goal, all_there, repeated):
+    there = goal if all_there else repeated
     counts = session.ask(
-        f"SELECT sum({fate}) || ' ' || sum(dead_lettered) || ' ' || (SELECT count(*) FROM dead_letters) FROM ingest_offsets"
+        "SELECT sum(stored) || ' ' || sum(duplicates) || ' ' || sum(dead_lettered) || ' ' ||"
+        " (SELECT count(*) FROM dead_letters) FROM ingest_offsets"
     )
-    if counts != f"{goal} 0 0" or seen != goal:
-        raise Failed(f"{fate}, dead-lettered, dead letters: {counts}; expected {goal} 0 0")
+    expected = f"{goal - there} {there} 0 0"
+    if counts != expected or seen != goal:
+        raise Failed(f"stored, duplicates, dead-lettered, dead letters: {counts}; expected {expected}")
 
 
 def latency(servers, rate):
@@ -211,6 +239,7 @@ ALL = {
     "floor-limit": floor_limit,
     "drain-row": drain_row,
     "duplicates": duplicates,
+    "repeats": repeats,
     "many-sensors": many_sensors,
     "large-chunk": large_chunk,
     "memory": memory,

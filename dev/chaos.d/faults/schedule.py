@@ -2,15 +2,17 @@
 
 import random
 
-from faults import access, answers, codecs, disk, kafka, network, postgres, quota, together, workers
+from faults import access, answers, codecs, disk, kafka, network, postgres, quota, refusals, together, workers
 
 ALL = {
     fault.kind: fault
-    for module in (workers, postgres, kafka, access, codecs, quota, answers, network, together, disk)
+    for module in (workers, postgres, refusals, kafka, access, codecs, quota, answers, network, together, disk)
     for fault in module.FAULTS
 }  # fmt: skip
 # A quick run has time for some faults only, and for these each time.
-IN_EACH_RUN = ("read-denied", "compression-changed")
+IN_EACH_RUN = (
+    "read-denied", "compression-changed", "trigger-raises", "trigger-drops", "rights-taken", "read-only", "role-times-out",
+)  # fmt: skip
 # Nothing comes after it.
 LAST = disk.FAULTS[0]
 

@@ -34,7 +34,7 @@ use crate::{
         error::Remedy,
         pool::Pool,
         write::{
-            days,
+            Way, days,
             readings::{Stored, Storing},
             sensors,
         },
@@ -205,9 +205,10 @@ async fn store(
         if rules.rollups == Rollups::On {
             days::reopen(connection, &rows).await?;
         }
-        let storing = Storing { batch: &batch, policy: rules.on_duplicate };
+        let (batch, policy) = (&batch, rules.on_duplicate);
+        let storing = Storing { batch, policy, has_triggers: true, goes_around_all: true };
         // Never by COPY: a process that is frozen in it holds its locks for as long as it is.
-        stored = storing.store(connection, &rows, true, &mut rejected).await?;
+        stored = storing.store(connection, &rows, Way::Staged, &mut rejected).await?;
     }
     let duplicates = gave_way.iter().map(|row: &Row| batch.partition_of(row));
     for index in duplicates.chain(stored.duplicates.into_keys()) {

@@ -13,8 +13,8 @@ const ROW_BYTES: usize = 2 + (4 + 4) + (4 + 8) + (4 + 8);
 /// Rows in one message: enough to fill the socket, few enough that the server works while the next is encoded.
 const ROWS_PER_MESSAGE: usize = 4_096;
 
-/// Copies rows into `sensor_data`.
-pub(super) async fn copy(connection: &mut PgConnection, rows: &[Row]) -> Result<(), StoreError> {
+/// Copies rows into `sensor_data`; says how many the server has taken.
+pub(super) async fn copy(connection: &mut PgConnection, rows: &[Row]) -> Result<u64, StoreError> {
     let doing = "copying readings";
     let mut stream = connection
         .copy_in_raw("COPY sensor_data (sensor_id, value, time) FROM STDIN (FORMAT binary)")
@@ -31,8 +31,7 @@ pub(super) async fn copy(connection: &mut PgConnection, rows: &[Row]) -> Result<
         message.clear();
     }
     let _ = stream.send(TRAILER.as_slice()).await;
-    stream.finish().await.map_err(StoreError::new(doing))?;
-    Ok(())
+    stream.finish().await.map_err(StoreError::new(doing))
 }
 
 /// Appends rows in the format, 34 bytes each, without its header and trailer.

@@ -4,9 +4,9 @@
 //! client that will send more, no timeout counts, and its kernel answers keepalives. Kafka gives its partitions to
 //! somebody else, who then waits for a row of `ingest_offsets`.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use super::WriterConfig;
 use crate::{
@@ -17,15 +17,39 @@ use crate::{
     },
 };
 
-/// Longest time that the look may take; the writer waits for it.
+/// Longest time that the look may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A backend that waited for its client when it was looked at, and how far it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Suspect {
+struct Suspect {
     pid: i32,
     /// Start of its transaction and of its statement, and the bytes that it has taken in.
     progress: String,
+}
+
+/// Runs an attempt; beside it, for as long as it lasts, looks now and then whether a frozen backend of ours blocks it.
+pub(super) async fn watched<T>(
+    writing: impl Future<Output = T>,
+    config: &WriterConfig,
+    backend_pid: i32,
+) -> T {
+    tokio::select! {
+        written = writing => written,
+        never = look_on(config, backend_pid) => match never {},
+    }
+}
+
+async fn look_on(config: &WriterConfig, backend_pid: i32) -> Infallible {
+    // Two looks find a frozen one: the second is when the time is up.
+    let half = (config.lock_timeout / 2).max(Duration::from_millis(1));
+    let mut ticks = interval_at(Instant::now() + half, half);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut suspects = Vec::new();
+    loop {
+        ticks.tick().await;
+        suspects = end_blockers(config, backend_pid, &suspects).await;
+    }
 }
 
 /// Ends backends of ours that block `backend_pid` while they wait for their own client, where the look before this
@@ -34,11 +58,7 @@ pub(super) struct Suspect {
 /// A backend that is at work is left alone: it will finish, or its client will; and so is one whose client is slow,
 /// for it gets on. Ending one is safe in any case, for its batch was not committed and its owner finds the stored
 /// offsets moved.
-pub(super) async fn end_blockers(
-    config: &WriterConfig,
-    backend_pid: i32,
-    suspects: &[Suspect],
-) -> Vec<Suspect> {
+async fn end_blockers(config: &WriterConfig, backend_pid: i32, suspects: &[Suspect]) -> Vec<Suspect> {
     let outcome = timeout(TIMEOUT, look(config, backend_pid, suspects)).await;
     match outcome.map_err(StoreError::timed_out("looking for frozen backends")).and_then(|found| found) {
         Ok(found) => {
@@ -57,6 +77,21 @@ pub(super) async fn end_blockers(
             tracing::debug!(error = %error, cause = error.cause(), "frozen backends not looked for");
             vec![]
         }
+    }
+}
+
+/// Ends a backend of ours that was given up in the middle of a statement, which would go on and keep its locks.
+pub(super) async fn end_given_up(config: &WriterConfig, backend_pid: i32) {
+    let ending = async {
+        let mut connection = connect(&config.database, "sensorpipe lock watch").await?;
+        sqlx::query("SELECT pg_terminate_backend($1)")
+            .bind(backend_pid)
+            .execute(&mut connection)
+            .await
+            .map_err(StoreError::new("ending a backend that was given up"))
+    };
+    if let Ok(Err(error)) = timeout(TIMEOUT, ending).await {
+        tracing::debug!(error = %error, cause = error.cause(), "backend not ended");
     }
 }
 

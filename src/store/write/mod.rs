@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   chunks        made ahead, each in a transaction of its own
-//! BEGIN
+//! BEGIN           with every constraint immediate: what is refused is refused by a statement, never by COMMIT
 //!   offsets       compare-and-set, in the order of partitions; one that fails stops everything
 //!   sensors       locked against deletion, once per batch; readings of unknown ones are set aside
 //!   days          locked against whoever would keep their statistics; those that are kept are forgotten
-//!   readings      COPY; on a conflict the staged way, row by row where the database refuses one
+//!   readings      COPY; on a conflict the staged way, row by row where the database refuses one (`readings`)
 //!   dead letters  what was set aside
 //!   counts        corrected where they are not what the offsets' row assumed
 //! COMMIT
@@ -18,18 +18,27 @@ mod chunks;
 mod copy;
 pub(super) mod days;
 mod dead_letters;
+mod each;
 mod frozen;
 mod offsets;
 pub(super) mod readings;
 pub(super) mod sensors;
+mod tallies;
+mod trial;
+mod way;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 pub use copy::encode_rows;
+pub(super) use way::Way;
 
 use sqlx::{Executor, PgConnection};
-use tokio::time::{Instant, interval_at, timeout};
+use tokio::time::{Instant, timeout};
 
+use self::{
+    chunks::{Chunks, Spanned},
+    way::Met,
+};
 use super::{
     StallReport, StoreError, StoredOffset,
     connection::{WRITER_APPLICATION_NAME, connect},
@@ -55,6 +64,9 @@ pub struct WriterConfig {
     pub rollups: Rollups,
     /// How long a lock may block before a frozen holder of it is looked for.
     pub lock_timeout: Duration,
+    /// Longest time that one attempt may take; past it the connection is given up and the batch cut. One that cannot be
+    /// cut has twice as long each time.
+    pub write_timeout: Duration,
 }
 
 /// What became of a batch.
@@ -64,6 +76,13 @@ pub enum Written {
     Committed(Report),
     /// Nothing was written, for the stored offsets of these partitions are not the ones expected.
     Fenced(Vec<Fence>),
+    /// Nothing was written: it is too much for one transaction, and is to be read again in smaller batches.
+    TooMuch {
+        /// So many readings may fit.
+        fits: usize,
+        /// Where the batch's partitions stand.
+        stored: Vec<StoredOffset>,
+    },
 }
 
 /// A partition that stands elsewhere than a batch expects.
@@ -97,8 +116,14 @@ pub struct Phases {
     pub commit: Duration,
 }
 
-/// Longest time that one attempt may take; past it the connection is given up and the batch tried again.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
+/// An attempt that was broken off after so long is not made again with as much.
+const LONG: Duration = Duration::from_secs(10);
+
+/// So many refusals of a batch, whatever they say, are taken for something that passes.
+const PASSING_REFUSALS: u32 = 2;
+
+/// After so many refusals a batch is cut.
+const REFUSALS_MAX: u32 = 4;
 
 /// Longest time that a look at the stored offsets may take, so that a batch that comes meanwhile waits no longer.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -107,10 +132,23 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct BatchWriter {
     config: WriterConfig,
     open: Option<Open>,
-    /// The last batch met readings that were there already: the next one likely does, too.
-    expects_duplicates: bool,
+    /// Chunks that are there, whatever becomes of connections.
+    chunks: Chunks,
+    /// What late batches met, which decides how the next one is tried.
+    met: Met,
+    /// What the batch at hand has met.
+    failed: Failed,
     /// How foreign keys were checked last.
     fk_check_per_batch: Option<bool>,
+}
+
+/// Attempts at a batch.
+#[derive(Clone, Copy, Debug, Default)]
+struct Failed {
+    /// That a living server said no to.
+    refusals: u32,
+    /// That took long and came to nothing.
+    long: u32,
 }
 
 /// A connection and what was asked of the server when it was made.
@@ -118,14 +156,20 @@ struct Open {
     connection: PgConnection,
     backend_pid: i32,
     chunk_micros: i64,
-    chunks: chunks::Chunks,
     may_skip_row_checks: bool,
 }
 
 impl BatchWriter {
     /// A writer that is not connected yet.
     pub fn new(config: WriterConfig) -> Self {
-        Self { config, open: None, expects_duplicates: false, fk_check_per_batch: None }
+        Self {
+            config,
+            open: None,
+            chunks: Chunks::default(),
+            met: Met::default(),
+            failed: Failed::default(),
+            fk_check_per_batch: None,
+        }
     }
 
     /// Writes a batch. After an error nothing of it is stored, or, where the answer to COMMIT was lost, all of it:
@@ -136,10 +180,31 @@ impl BatchWriter {
             None => Open::connect(&self.config).await?,
         };
         let (config, backend_pid) = (self.config.clone(), open.backend_pid);
-        let written = watched(self.transaction(&mut open, log, batch), &config, backend_pid).await?;
-        // Only here is the connection known to be in order: any error drops it, and the server rolls back.
-        self.open = Some(open);
-        Ok(written)
+        let limit = config.write_timeout * 2_u32.pow(self.failed.long.min(6));
+        let started = Instant::now();
+        let writing = async {
+            timeout(limit, self.transaction(&mut open, log, batch))
+                .await
+                .map_err(StoreError::timed_out("writing a batch"))?
+        };
+        match frozen::watched(writing, &config, backend_pid).await {
+            Ok(written) => {
+                // Only here is the connection known to be in order: any error drops it, and the server rolls back.
+                self.open = Some(open);
+                self.failed = Failed::default();
+                Ok(written)
+            }
+            Err(error) => {
+                if error.is_refusal() {
+                    self.failed.refusals += 1;
+                } else if started.elapsed() >= LONG.min(limit) {
+                    self.failed.long += 1;
+                    drop(open);
+                    frozen::end_given_up(&config, backend_pid).await;
+                }
+                Err(error)
+            }
+        }
     }
 
     /// The stored offsets of these partitions; those that have no row are left out.
@@ -186,10 +251,16 @@ impl BatchWriter {
         batch: &Batch,
     ) -> Result<Written, StoreError> {
         let started = Instant::now();
-        if open.may_skip_row_checks {
-            open.chunks.make_missing(&mut open.connection, batch.rows(), open.chunk_micros).await?;
+        let spanned = chunks::spanned(batch.rows(), open.chunk_micros);
+        if let Some(fits) = self.fits(batch, spanned.len()) {
+            let partitions: Vec<i32> = batch.spans().iter().map(|span| span.partition).collect();
+            let stored = super::offsets::read(&mut open.connection, log, &partitions).await?;
+            return Ok(Written::TooMuch { fits, stored });
         }
-        open.execute("BEGIN", "beginning").await?;
+        if open.may_skip_row_checks {
+            self.chunks.make_missing(&mut open.connection, &spanned, open.chunk_micros).await?;
+        }
+        open.execute("BEGIN; SET CONSTRAINTS ALL IMMEDIATE", "beginning").await?;
         let moved = offsets::compare_and_set(&mut open.connection, log, batch).await?;
         if moved.len() < batch.spans().len() {
             open.execute("ROLLBACK", "rolling back").await?;
@@ -198,19 +269,30 @@ impl BatchWriter {
         let mut rejected = batch.rejected().to_vec();
         let (rows, duplicates) = self.checked_rows(open, batch, &mut rejected).await?;
         let prepared = Instant::now();
-        let stored = self.store_rows(open, batch, &rows, &mut rejected).await?;
+        let stored = self.store_rows(open, batch, &spanned, &rows, &mut rejected).await?;
         if !rejected.is_empty() {
             dead_letters::insert(&mut open.connection, log, batch, &rejected).await?;
         }
-        let tallies = tally(batch, &rows, &duplicates, &rejected, &stored);
+        let tallies = tallies::tally(batch, &rows, &duplicates, &rejected, &stored);
         offsets::correct_counts(&mut open.connection, log, batch, &tallies).await?;
         let copied = Instant::now();
         open.execute("COMMIT", "committing").await?;
-        self.expects_duplicates = stored.met_conflicts;
-        let mut report = report(batch, &tallies, &rejected);
+        self.met.note(rows.len(), stored.duplicates.values().sum::<i64>() as usize);
+        let mut report = tallies::report(batch, &tallies, &rejected);
         report.phases =
             Phases { prepare: prepared - started, copy: copied - prepared, commit: copied.elapsed() };
         Ok(Written::Committed(report))
+    }
+
+    /// How many readings are to be tried instead, where a batch is too much: for the server's locks, or as it has shown.
+    fn fits(&self, batch: &Batch, chunks: usize) -> Option<usize> {
+        if batch.record_count() < 2 {
+            return None;
+        }
+        if chunks > chunks::SPAN_MAX {
+            return Some(batch.reading_count() * chunks::SPAN_MAX / chunks);
+        }
+        (self.failed.long > 0 || self.failed.refusals >= REFUSALS_MAX).then(|| batch.reading_count() / 4)
     }
 
     /// Which partitions stand elsewhere, or, where a commit's answer was lost, that all is well.
@@ -237,6 +319,7 @@ impl BatchWriter {
     ) -> Result<(Vec<Row>, Vec<Row>), StoreError> {
         let mut rows = batch.rows().to_vec();
         sort_for_chunks(&mut rows, open.chunk_micros);
+        chunks::set_aside_what_is_too_far(batch, &mut rows, rejected, open.chunk_micros);
         sensors::lock_known(&mut open.connection, batch, &mut rows, rejected).await?;
         Ok(distinct(batch, &rows, self.config.on_duplicate))
     }
@@ -254,6 +337,7 @@ impl BatchWriter {
         &mut self,
         open: &mut Open,
         batch: &Batch,
+        spanned: &Spanned,
         rows: &[Row],
         rejected: &mut Vec<Rejected>,
     ) -> Result<readings::Stored, StoreError> {
@@ -263,10 +347,19 @@ impl BatchWriter {
         if self.config.rollups == Rollups::On {
             days::reopen(&mut open.connection, rows).await?;
         }
-        let is_per_batch = open.may_skip_row_checks && sensors::skip_row_checks(&mut open.connection).await?;
-        self.note_fk_check(is_per_batch);
-        let storing = readings::Storing { batch, policy: self.config.on_duplicate };
-        storing.store(&mut open.connection, rows, self.expects_duplicates, rejected).await
+        // Without the right to skip them, chunks' own triggers need not be known.
+        let tables = if open.may_skip_row_checks { self.chunks.tables(spanned) } else { Some(vec![]) };
+        let triggers =
+            sensors::look_at_triggers(&mut open.connection, tables.as_deref(), open.may_skip_row_checks)
+                .await?;
+        self.note_fk_check(triggers.are_skipped);
+        let storing = readings::Storing {
+            batch,
+            policy: self.config.on_duplicate,
+            has_triggers: triggers.are_there,
+            goes_around_all: self.failed.refusals >= PASSING_REFUSALS,
+        };
+        storing.store(&mut open.connection, rows, self.met.way(), rejected).await
     }
 }
 
@@ -285,85 +378,11 @@ impl Open {
         .map_err(StoreError::new("looking at the hypertable"))?;
         let may_skip_row_checks = has_privilege && config.fk_check == FkCheck::Auto;
         tracing::info!(db.backend_pid = backend_pid, "writer connected");
-        Ok(Self {
-            connection,
-            backend_pid,
-            chunk_micros,
-            chunks: chunks::Chunks::default(),
-            may_skip_row_checks,
-        })
+        Ok(Self { connection, backend_pid, chunk_micros, may_skip_row_checks })
     }
 
     async fn execute(&mut self, statement: &str, doing: &'static str) -> Result<(), StoreError> {
         self.connection.execute(statement).await.map_err(StoreError::new(doing))?;
         Ok(())
     }
-}
-
-/// Runs an attempt; while it lasts, looks now and then whether a frozen backend of ours blocks it.
-async fn watched(
-    writing: impl Future<Output = Result<Written, StoreError>>,
-    config: &WriterConfig,
-    backend_pid: i32,
-) -> Result<Written, StoreError> {
-    let mut writing = std::pin::pin!(timeout(WRITE_TIMEOUT, writing));
-    // Two looks find a frozen one: the second is when the time is up.
-    let half = (config.lock_timeout / 2).max(Duration::from_millis(1));
-    let mut ticks = interval_at(Instant::now() + half, half);
-    let mut suspects = Vec::new();
-    loop {
-        tokio::select! {
-            written = &mut writing => return written.map_err(StoreError::timed_out("writing a batch"))?,
-            _ = ticks.tick() => suspects = frozen::end_blockers(config, backend_pid, &suspects).await,
-        }
-    }
-}
-
-/// Fates by partition, for every partition of the batch.
-fn tally(
-    batch: &Batch,
-    rows: &[Row],
-    duplicates: &[Row],
-    rejected: &[Rejected],
-    stored: &readings::Stored,
-) -> BTreeMap<i32, Tally> {
-    let mut tallies: BTreeMap<i32, Tally> =
-        batch.spans().iter().map(|span| (span.partition, Tally::default())).collect();
-    for row in rows {
-        tallies.entry(batch.partition_of(row)).or_default().stored += 1;
-    }
-    for row in duplicates {
-        tallies.entry(batch.partition_of(row)).or_default().duplicates += 1;
-    }
-    for one in rejected {
-        tallies.entry(batch.partition_of_rejected(one)).or_default().dead_lettered += 1;
-    }
-    for (&partition, &not_stored) in &stored.duplicates {
-        let tally = tallies.entry(partition).or_default();
-        tally.stored -= not_stored;
-        tally.duplicates += not_stored;
-    }
-    for (&partition, &refused) in &stored.refused {
-        tallies.entry(partition).or_default().stored -= refused;
-    }
-    tallies
-}
-
-fn report(batch: &Batch, tallies: &BTreeMap<i32, Tally>, rejected: &[Rejected]) -> Report {
-    let mut report = Report::default();
-    for tally in tallies.values() {
-        report.total += *tally;
-    }
-    for reason in Reason::ALL {
-        let count = rejected.iter().filter(|rejected| rejected.reason() == reason).count();
-        if count > 0 {
-            report.reasons.push((reason, count as u64));
-        }
-    }
-    debug_assert_eq!(
-        report.total.stored + report.total.duplicates + report.total.dead_lettered,
-        (batch.rows().len() + batch.rejected().len()) as i64,
-        "each reading meets one fate"
-    );
-    report
 }

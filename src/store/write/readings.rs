@@ -1,14 +1,32 @@
 //! The readings' part of the transaction: COPY, and what is done where it meets a conflict or a refusal.
+//!
+//! ```text
+//! COPY ── all there ──────────────────────────> stored
+//!   ├─ some are there already ──> staged ─────> stored, duplicates
+//!   └─ the server says no, or dropped some
+//!                  ─────────────> one by one ─> stored, duplicates, dropped, refused
+//! refused ── of the row, or plain readings pass and it is refused again ──> dead letters
+//!        └─ not even plain readings pass ──> an outage: nothing is written
+//! ```
 
 use std::collections::BTreeMap;
 
 use sqlx::{Executor, PgConnection};
 
-use super::copy::copy;
+use super::{
+    copy::copy,
+    each::{Fate, store_each},
+    trial::plain_readings_pass,
+    way::{PORTION, Way},
+};
 use crate::{
     batch::{Batch, Rejected, Row},
     reading::{OnDuplicate, Reason, decode::Reject},
-    store::{StoreError, error::Remedy, postgres_time::PostgresTime},
+    store::{
+        StoreError,
+        error::{Refusal, is_of_a_row},
+        postgres_time::PostgresTime,
+    },
 };
 
 /// What became of the rows.
@@ -18,78 +36,177 @@ pub(in crate::store) struct Stored {
     pub(in crate::store) duplicates: BTreeMap<i32, i64>,
     /// Rows that the database refused, by partition.
     pub(in crate::store) refused: BTreeMap<i32, i64>,
-    /// Whether the staged way was taken.
-    pub(in crate::store) met_conflicts: bool,
 }
 
 /// What storing rows needs to know besides them.
 pub(in crate::store) struct Storing<'a> {
     pub(in crate::store) batch: &'a Batch,
     pub(in crate::store) policy: OnDuplicate,
+    /// Somebody's triggers see each row, and may drop it without a word.
+    pub(in crate::store) has_triggers: bool,
+    /// A refusal that need not be a row's own is gone around, not only those that always are. Not at first: it may
+    /// have passed when the batch is tried again.
+    pub(in crate::store) goes_around_all: bool,
+}
+
+/// The savepoint that rows are tried under. There is one at a time, whatever the number of tries.
+#[derive(Debug, Default)]
+struct Savepoint {
+    is_set: bool,
 }
 
 impl Storing<'_> {
-    /// Stores sorted rows with distinct keys. Straight COPY first, unless conflicts are expected.
+    /// Stores sorted rows with distinct keys.
     pub(in crate::store) async fn store(
         &self,
         connection: &mut PgConnection,
         rows: &[Row],
-        expects_conflicts: bool,
+        way: Way,
         rejected: &mut Vec<Rejected>,
     ) -> Result<Stored, StoreError> {
-        let mut stored = Stored::default();
-        if !expects_conflicts {
-            savepoint(connection).await?;
-            match copy(connection, rows).await {
-                Ok(()) => return Ok(stored),
-                Err(error) => match error.remedy() {
-                    Remedy::UniqueViolation | Remedy::IsolateRow => {
-                        roll_back_to_savepoint(connection).await?;
-                    }
-                    Remedy::Reconnect | Remedy::Retry | Remedy::Operator => return Err(error),
-                },
+        let (mut stored, mut savepoint) = (Stored::default(), Savepoint::default());
+        match way {
+            Way::Copy if rows.len() > PORTION => {
+                savepoint.set(connection).await?;
+                match copy(connection, rows).await {
+                    Ok(copied) if copied == rows.len() as u64 => return Ok(stored),
+                    Ok(_) => {}
+                    Err(error) => self.may_go_around(error).map(drop)?,
+                }
+                savepoint.roll_back(connection).await?;
+                self.store_portions(connection, &mut savepoint, rows, rejected, &mut stored).await?;
             }
+            Way::Copy | Way::Portions => {
+                self.store_portions(connection, &mut savepoint, rows, rejected, &mut stored).await?;
+            }
+            Way::Staged => self.stage(connection, &mut savepoint, rows, rejected, &mut stored).await?,
         }
-        stored.met_conflicts = true;
-        self.store_staged(connection, rows, rejected, &mut stored).await?;
         Ok(stored)
     }
 
-    /// Stores rows around those that are there already, and around those that the database refuses: halves that
-    /// fail are halved again until the row is alone.
-    async fn store_staged(
+    async fn store_portions(
+        &self,
+        connection: &mut PgConnection,
+        savepoint: &mut Savepoint,
+        rows: &[Row],
+        rejected: &mut Vec<Rejected>,
+        stored: &mut Stored,
+    ) -> Result<(), StoreError> {
+        for some in rows.chunks(PORTION) {
+            savepoint.set(connection).await?;
+            let is_row_refused = match copy(connection, some).await {
+                Ok(copied) if copied == some.len() as u64 => continue,
+                // A trigger dropped some.
+                Ok(_) => true,
+                Err(error) => {
+                    let error = self.may_go_around(error)?;
+                    error.is_of_a_row() && error.sqlstate().as_deref() != Some(UNIQUE_VIOLATION)
+                }
+            };
+            savepoint.roll_back(connection).await?;
+            if is_row_refused {
+                self.store_each(connection, some, rejected, stored).await?;
+            } else {
+                self.stage(connection, savepoint, some, rejected, stored).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores rows around those that are there already, in one statement unless some are refused.
+    async fn stage(
+        &self,
+        connection: &mut PgConnection,
+        savepoint: &mut Savepoint,
+        rows: &[Row],
+        rejected: &mut Vec<Rejected>,
+        stored: &mut Stored,
+    ) -> Result<(), StoreError> {
+        savepoint.set(connection).await?;
+        match self.insert(connection, rows).await {
+            Ok(inserted) => {
+                let count: i64 = inserted.values().sum();
+                // Where no trigger sees the rows, what was not inserted was there.
+                if !self.has_triggers || count == rows.len() as i64 {
+                    self.count_duplicates(rows, &inserted, stored);
+                    return Ok(());
+                }
+            }
+            Err(error) => self.may_go_around(error).map(drop)?,
+        }
+        savepoint.roll_back(connection).await?;
+        for some in rows.chunks(PORTION) {
+            self.store_each(connection, some, rejected, stored).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores rows around those that are refused, and sets these aside once it is sure that it is about them.
+    async fn store_each(
         &self,
         connection: &mut PgConnection,
         rows: &[Row],
         rejected: &mut Vec<Rejected>,
         stored: &mut Stored,
     ) -> Result<(), StoreError> {
-        let mut pending = vec![rows];
-        while let Some(some) = pending.pop() {
-            savepoint(connection).await?;
-            let error = match self.insert(connection, some).await {
-                Ok(inserted) => {
-                    self.count_duplicates(some, &inserted, stored);
-                    continue;
-                }
-                Err(error) => error,
-            };
-            match error.remedy() {
-                Remedy::IsolateRow | Remedy::UniqueViolation => roll_back_to_savepoint(connection).await?,
-                Remedy::Reconnect | Remedy::Retry | Remedy::Operator => return Err(error),
-            }
-            if let [row] = some {
-                rejected.push(
-                    self.batch
-                        .reject_row(row, Reject::new(Reason::RejectedByDatabase, error.server_message())),
-                );
-                *stored.refused.entry(self.batch.partition_of(row)).or_default() += 1;
-            } else {
-                let (left, right) = some.split_at(some.len() / 2);
-                pending.extend([right, left]);
+        let mut suspects = Vec::new();
+        for (row, fate) in store_each(connection, rows, self.policy).await? {
+            match fate {
+                Fate::Refused(refusal) if !is_of_a_row(&refusal.code) => suspects.push((row, refusal)),
+                fate => self.note(&row, fate, rejected, stored),
             }
         }
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        self.try_plain_readings(connection, &suspects).await?;
+        let again: Vec<Row> = suspects.into_iter().map(|(row, _)| row).collect();
+        for (row, fate) in store_each(connection, &again, self.policy).await? {
+            self.note(&row, fate, rejected, stored);
+        }
         Ok(())
+    }
+
+    /// An error where plain readings beside one of these rows do not pass either, once for each sort of refusal.
+    async fn try_plain_readings(
+        &self,
+        connection: &mut PgConnection,
+        suspects: &[(Row, Refusal)],
+    ) -> Result<(), StoreError> {
+        let mut tried: Vec<&str> = Vec::new();
+        for (row, refusal) in suspects {
+            if tried.contains(&refusal.code.as_str()) {
+                continue;
+            }
+            if !plain_readings_pass(connection, row, refusal).await? {
+                return Err(StoreError::refused("storing readings", refusal.clone()));
+            }
+            tried.push(&refusal.code);
+        }
+        Ok(())
+    }
+
+    fn note(&self, row: &Row, fate: Fate, rejected: &mut Vec<Rejected>, stored: &mut Stored) {
+        let partition = self.batch.partition_of(row);
+        let detail = match fate {
+            Fate::Duplicate => {
+                *stored.duplicates.entry(partition).or_default() += 1;
+                return;
+            }
+            Fate::Dropped => "a trigger dropped it".to_owned(),
+            Fate::Refused(refusal) => refusal.words,
+        };
+        *stored.refused.entry(partition).or_default() += 1;
+        rejected.push(self.batch.reject_row(row, Reject::new(Reason::RejectedByDatabase, detail)));
+    }
+
+    /// Gives back a refusal that may be one of single rows; the others end the attempt.
+    fn may_go_around(&self, error: StoreError) -> Result<StoreError, StoreError> {
+        if error.is_of_a_row() || (self.goes_around_all && error.is_refusal()) {
+            Ok(error)
+        } else {
+            Err(error)
+        }
     }
 
     fn count_duplicates(&self, rows: &[Row], inserted: &BTreeMap<i32, i64>, stored: &mut Stored) {
@@ -150,19 +267,30 @@ const INSERT_OR_OVERWRITE: &str = "
     )
     SELECT partition, count(*) FROM written JOIN staged USING (sensor_id, time) WHERE is_new GROUP BY partition";
 
-/// The planner takes a list of unknown length for a short one; joining two long ones by nested loops takes minutes.
-async fn savepoint(connection: &mut PgConnection) -> Result<(), StoreError> {
-    connection
-        .execute("SAVEPOINT readings; SET LOCAL enable_nestloop = off")
-        .await
-        .map_err(StoreError::new("setting a savepoint"))?;
-    Ok(())
-}
+/// `unique_violation`
+const UNIQUE_VIOLATION: &str = "23505";
 
-async fn roll_back_to_savepoint(connection: &mut PgConnection) -> Result<(), StoreError> {
-    connection
-        .execute("ROLLBACK TO SAVEPOINT readings; RELEASE SAVEPOINT readings")
-        .await
-        .map_err(StoreError::new("rolling back to a savepoint"))?;
-    Ok(())
+impl Savepoint {
+    /// Sets it anew: what was tried since the last time stays.
+    ///
+    /// The planner takes a list of unknown length for a short one; joining two long ones by nested loops takes minutes.
+    async fn set(&mut self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let statement = if std::mem::replace(&mut self.is_set, true) {
+            "RELEASE SAVEPOINT readings; SAVEPOINT readings"
+        } else {
+            "SAVEPOINT readings; SET LOCAL enable_nestloop = off"
+        };
+        connection.execute(statement).await.map_err(StoreError::new("setting a savepoint"))?;
+        Ok(())
+    }
+
+    /// Forgets what was tried since it was set.
+    async fn roll_back(&mut self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        self.is_set = false;
+        connection
+            .execute("ROLLBACK TO SAVEPOINT readings; RELEASE SAVEPOINT readings")
+            .await
+            .map_err(StoreError::new("rolling back to a savepoint"))?;
+        Ok(())
+    }
 }

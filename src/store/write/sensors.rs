@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use sqlx::{Executor, PgConnection};
+use sqlx::{Executor, PgConnection, Row as _};
 
 use crate::{
     batch::{Batch, Rejected, Row},
@@ -47,25 +47,47 @@ pub(in crate::store) async fn lock_known(
     Ok(())
 }
 
-/// Switches the row-by-row foreign key check off for this transaction, where that check is all it switches off.
+/// What is done about triggers in a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Triggers {
+    /// Somebody's triggers see each row.
+    pub(super) are_there: bool,
+    /// Foreign keys are not checked row by row, for [`lock_known`] has done it for the whole batch.
+    pub(super) are_skipped: bool,
+}
+
+/// Looks for triggers on the table and on the chunks of a batch, or on all of them where these are not known; and
+/// switches the row-by-row foreign key check off for this transaction, where it may and where that check is all it
+/// switches off.
 ///
-/// [`lock_known`] has done the check's work for the whole batch. The setting silences every ordinary trigger, so
-/// it is made only where the table and its chunks have none but the database's own, and the one that does for
-/// others' SQL what [`super::days`] does for a batch; the lock, the one that writing takes anyway, keeps new
-/// triggers away until the transaction ends. The constraint itself stays in the schema.
-/// Returns whether it was switched off.
-pub(super) async fn skip_row_checks(connection: &mut PgConnection) -> Result<bool, StoreError> {
-    let switched = connection
-        .fetch_optional(
-            "LOCK TABLE sensor_data IN ROW EXCLUSIVE MODE;
-             SELECT set_config('session_replication_role', 'replica', true)
-             WHERE NOT EXISTS (
-                 SELECT FROM pg_trigger
-                 WHERE NOT tgisinternal AND tgname NOT IN ('ts_insert_blocker', 'sensorpipe_reopen_day', 'sensorpipe_reopen_all_days')
-                   AND (tgrelid = 'sensor_data'::regclass
-                        OR tgrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'sensor_data'::regclass)))",
-        )
-        .await
-        .map_err(StoreError::new("switching to the check of a whole batch"))?;
-    Ok(switched.is_some())
+/// The setting silences every ordinary trigger, so it is made only where the table and its chunks have none but the
+/// database's own, and the one that does for others' SQL what [`super::days`] does for a batch; the lock, the one that
+/// writing takes anyway, keeps new triggers away until the transaction ends. The constraint itself stays in the
+/// schema.
+pub(super) async fn look_at_triggers(
+    connection: &mut PgConnection,
+    chunks: Option<&[u32]>,
+    may_skip: bool,
+) -> Result<Triggers, StoreError> {
+    let chunks = match chunks {
+        Some(chunks) => {
+            let oids: Vec<String> = chunks.iter().map(u32::to_string).collect();
+            format!("tgrelid = ANY ('{{{}}}'::oid[])", oids.join(","))
+        }
+        None => "tgrelid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'sensor_data'::regclass)"
+            .to_owned(),
+    };
+    let statement = format!(
+        "LOCK TABLE sensor_data IN ROW EXCLUSIVE MODE;
+         SELECT are_there, CASE WHEN {may_skip} AND NOT are_there
+                           THEN set_config('session_replication_role', 'replica', true) IS NOT NULL ELSE false END
+         FROM (SELECT EXISTS (
+             SELECT FROM pg_trigger
+             WHERE NOT tgisinternal AND tgname NOT IN ('ts_insert_blocker', 'sensorpipe_reopen_day', 'sensorpipe_reopen_all_days')
+               AND (tgrelid = 'sensor_data'::regclass OR {chunks}))) AS triggers (are_there)"
+    );
+    let doing = "looking at triggers";
+    let row = connection.fetch_one(statement.as_str()).await.map_err(StoreError::new(doing))?;
+    let flag = |column| row.try_get(column).map_err(StoreError::new(doing));
+    Ok(Triggers { are_there: flag(0)?, are_skipped: flag(1)? })
 }

@@ -139,8 +139,9 @@ impl TestDatabase {
     /// Takes back what it has said it stored, of the rows that `condition` on `NEW` is true of.
     pub async fn forgets(&self, condition: &str) {
         self.execute(&format!(
-            "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-             CREATE TRIGGER forget BEFORE INSERT ON sensor_data FOR EACH ROW
+            "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN DELETE FROM sensor_data WHERE sensor_id = NEW.sensor_id AND time = NEW.time; RETURN NULL; END';
+             CREATE TRIGGER forget AFTER INSERT ON sensor_data FOR EACH ROW
              WHEN ({condition}) EXECUTE FUNCTION forget();"
         ))
         .await;

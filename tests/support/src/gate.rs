@@ -1,4 +1,4 @@
-//! A gate between sensorpipe and a server: open, closed, or cutting a connection at a chosen word.
+//! A gate between sensorpipe and a server: open, closed, far away, or cutting a connection at a chosen word.
 
 use std::{
     net::SocketAddr,
@@ -7,13 +7,15 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     runtime,
-    sync::watch,
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
 };
 
 /// Forwards connections to a server, from a thread of its own; closed with the value.
@@ -35,6 +37,11 @@ struct Cut {
 impl Gate {
     /// An open gate to the server at `address`, such as `127.0.0.1:5432`.
     pub fn to(address: &str) -> Self {
+        Self::far_from(address, Duration::ZERO)
+    }
+
+    /// An open gate from which each way to the server takes so long.
+    pub fn far_from(address: &str, way: Duration) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         listener.set_nonblocking(true).expect("sockets can be non-blocking");
         let gate = Self {
@@ -45,7 +52,7 @@ impl Gate {
         let (server, is_open, cut) = (address.to_owned(), gate.is_open.subscribe(), Arc::clone(&gate.cut));
         thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime can be made").block_on(serve(listener, server, is_open, cut));
+            runtime.expect("a runtime can be made").block_on(serve(listener, server, way, is_open, cut));
         });
         gate
     }
@@ -76,6 +83,7 @@ impl Gate {
 async fn serve(
     listener: std::net::TcpListener,
     server: String,
+    way: Duration,
     mut is_open: watch::Receiver<bool>,
     cut: Arc<Mutex<Cut>>,
 ) {
@@ -89,7 +97,7 @@ async fn serve(
             },
         };
         if *is_open.borrow() {
-            tokio::spawn(forward(client, server.clone(), is_open.clone(), Arc::clone(&cut)));
+            tokio::spawn(forward(client, server.clone(), way, is_open.clone(), Arc::clone(&cut)));
         }
     }
 }
@@ -98,6 +106,7 @@ async fn serve(
 async fn forward(
     client: TcpStream,
     server: String,
+    way: Duration,
     mut is_open: watch::Receiver<bool>,
     cut: Arc<Mutex<Cut>>,
 ) {
@@ -123,22 +132,38 @@ async fn forward(
         is_closed()
     };
     tokio::select! {
-        () = copy(from_client, to_server, note) => {}
-        () = copy(from_server, to_client, |_| is_closed() || is_cut.load(Ordering::Relaxed)) => {}
+        () = copy(from_client, to_server, way, note) => {}
+        () = copy(from_server, to_client, way, |_| is_closed() || is_cut.load(Ordering::Relaxed)) => {}
         () = async { while is_open.changed().await.is_ok_and(|()| *is_open.borrow()) {} } => {}
     }
 }
 
-/// Passes bytes on until an end, or until `ends_here` says so of some.
+/// Passes bytes on, each so long after it came, until an end, or until `ends_here` says so of some.
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
+    way: Duration,
     ends_here: impl Fn(&[u8]) -> bool,
 ) {
-    let mut buffer = vec![0; 64 << 10];
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        if ends_here(&buffer[..length]) || to.write_all(&buffer[..length]).await.is_err() {
-            return;
+    let (underway, mut arrived) = mpsc::channel::<(Instant, Vec<u8>)>(1_024);
+    let reading = async move {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            let bytes = buffer[..length].to_vec();
+            if ends_here(&bytes) || underway.send((Instant::now() + way, bytes)).await.is_err() {
+                return;
+            }
         }
-    }
+    };
+    let writing = async {
+        while let Some((due, bytes)) = arrived.recv().await {
+            if !way.is_zero() {
+                sleep_until(due).await;
+            }
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::join!(reading, writing);
 }
