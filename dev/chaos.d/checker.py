@@ -24,6 +24,7 @@ EPOCH_2000_US = 946_684_800_000_000
 # A hypertable's own COPY has none of its chunks' rows.
 COPY_READINGS = "COPY (SELECT sensor_id, value, time FROM sensor_data) TO STDOUT (FORMAT binary)"
 EXAMPLES = 5
+MILLISECONDS_FROM = 20_000_000_000
 REFUSED_BY_DATABASE = "rejected_by_database"
 
 
@@ -180,6 +181,8 @@ def refused_cell(series, payload):
     item = letter["data"][0] if "data" in letter else letter
     time = item["timestamp"]
     seconds = int(datetime.fromisoformat(time).timestamp()) if isinstance(time, str) else int(time)
+    # As the contract has it: so large a number is in milliseconds.
+    seconds = seconds // 1_000 if seconds > MILLISECONDS_FROM else seconds
     sensors, sequences, ours = series.find(np.array([letter["sensor_id"]]), np.array([seconds * 1_000_000]))
     if not ours[0] or not refusals.is_refused(float(item["value"])):
         return None

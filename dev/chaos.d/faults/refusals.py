@@ -8,7 +8,7 @@ from refusals import CONDITION
 
 CODES = ["P0001", "42501", "53400", "55000", "23514", "0A000", "40001", "XX000"]
 # An attempt that waits for a pause of a second, and another one.
-LIMIT_S = 5
+LIMIT_S = 6
 # DDL waits for writers, and they for it.
 LOCKED_WITHIN = "2s"
 
@@ -30,7 +30,7 @@ class Changed:
         while True:
             try:
                 with self.servers.superuser() as session:
-                    session.execute(f"SET lock_timeout = '{LOCKED_WITHIN}'")
+                    session.execute(f"SET lock_timeout = '{LOCKED_WITHIN}'; SET default_transaction_read_only = off")
                     session.execute(sql)
                 return
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):

@@ -138,6 +138,9 @@ pub struct BatchWriter {
     met: Met,
     /// What the batch at hand has met.
     failed: Failed,
+    /// The last batch had rows that were refused for what need not be a row's own fault: it is not taken for something
+    /// that passes again.
+    meets_refusals: bool,
     /// How foreign keys were checked last.
     fk_check_per_batch: Option<bool>,
 }
@@ -168,6 +171,7 @@ impl BatchWriter {
             chunks: Chunks::default(),
             met: Met::default(),
             failed: Failed::default(),
+            meets_refusals: false,
             fk_check_per_batch: None,
         }
     }
@@ -277,6 +281,7 @@ impl BatchWriter {
         offsets::correct_counts(&mut open.connection, log, batch, &tallies).await?;
         let copied = Instant::now();
         open.execute("COMMIT", "committing").await?;
+        self.meets_refusals = self.goes_around_all() && !stored.refused.is_empty();
         self.met.note(rows.len(), stored.duplicates.values().sum::<i64>() as usize);
         let mut report = tallies::report(batch, &tallies, &rejected);
         report.phases =
@@ -293,6 +298,10 @@ impl BatchWriter {
             return Some(batch.reading_count() * chunks::SPAN_MAX / chunks);
         }
         (self.failed.long > 0 || self.failed.refusals >= REFUSALS_MAX).then(|| batch.reading_count() / 4)
+    }
+
+    fn goes_around_all(&self) -> bool {
+        self.meets_refusals || self.failed.refusals >= PASSING_REFUSALS
     }
 
     /// Which partitions stand elsewhere, or, where a commit's answer was lost, that all is well.
@@ -357,7 +366,7 @@ impl BatchWriter {
             batch,
             policy: self.config.on_duplicate,
             has_triggers: triggers.are_there,
-            goes_around_all: self.failed.refusals >= PASSING_REFUSALS,
+            goes_around_all: self.goes_around_all(),
         };
         storing.store(&mut open.connection, rows, self.met.way(), rejected).await
     }
