@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Outage, StalledPartitions,
+    Absences, Outage, StalledPartitions,
     lag::{InFlight, Lag},
     session::{Ended, Session},
     starts::PartitionStart,
@@ -21,7 +21,7 @@ use crate::{
     config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, Start},
     health::{Component, Pulse},
     kafka::{ConsumerError, TopicError},
-    reading::Timestamp,
+    panics,
     store::{BatchWriter, StoreError, WriterConfig},
 };
 
@@ -50,6 +50,8 @@ pub struct MemberConfig {
     pub drain_timeout: Duration,
     /// Told when batches cannot be written, and when they can again.
     pub health: Component,
+    /// Told which consumers are kept out of the group.
+    pub absences: Absences,
     /// Told which partitions are stalled.
     pub stalled: StalledPartitions,
     /// Told when Kafka does not answer, and when it does again.
@@ -67,10 +69,13 @@ pub enum MemberError {
     /// The topic is missing or not one that can be consumed.
     #[error("the topic cannot be consumed")]
     Topic(#[from] TopicError),
+    /// What writes its batches is gone, and with it the batch in flight; Kafka has that.
+    #[error("the writer of a consumer {0}")]
+    Writer(String),
+    /// A question to the database was not answered, for what asked it is gone.
+    #[error("{0} panicked: {1}")]
+    Question(&'static str, String),
 }
-
-/// How often a database that does not answer is asked.
-const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// A consumer: its thread runs [`Member::run`].
 pub struct Member {
@@ -86,6 +91,10 @@ pub(super) enum Reply {
     Wrote(Outcome),
     /// For these partitions.
     Starts(Vec<i32>, Result<Vec<PartitionStart>, StoreError>),
+    /// Whether an empty write passes.
+    Tried(Result<(), StoreError>),
+    /// What was asked for panicked, with this message.
+    Panicked(&'static str, String),
 }
 
 /// Whether the writer was asked to look at the stored offsets.
@@ -113,6 +122,10 @@ pub(super) struct Link {
     pub(super) spare: Option<Batch>,
     /// How far behind the consumer has told to be.
     pub(super) lag: Lag,
+    /// The task that writes.
+    pub(super) writer: JoinHandle<()>,
+    /// Assignments in a row that failed.
+    pub(super) failed_assignments: u32,
 }
 
 impl Link {
@@ -146,33 +159,35 @@ impl Member {
         let done = move |outcome| send(&answer_writer, &owner, Reply::Wrote(outcome));
         let store = BatchWriter::new(self.config.writer.clone());
         let (health, outage) = (self.config.health.clone(), self.config.outage.clone());
-        self.runtime.spawn(writer::run(store, health, outage, jobs_taken, abandon, done));
+        let writer = self.runtime.spawn(writer::run(store, health, outage, jobs_taken, abandon, done));
         let (in_flight, lag) = (InFlight::default(), Lag::default());
-        let mut link = Link { jobs, answers, answer, in_flight, look: Look::Idle, spare: None, lag };
-        loop {
+        let look = Look::Idle;
+        let mut link =
+            Link { jobs, answers, answer, in_flight, look, spare: None, lag, writer, failed_assignments: 0 };
+        while self.wait_until_permitted(&mut link) {
             match Session::join(self, &mut link)? {
                 None => return Ok(()),
                 Some(session) => match session.run()? {
                     Ended::Stopped => return Ok(()),
-                    Ended::Left => self.wait_for_database(&mut link.lag),
+                    Ended::Left => tracing::warn!("left the group, so that others may take over"),
                 },
             }
         }
+        Ok(())
     }
 
-    /// Waits, out of the group, until the database answers or the process stops.
-    fn wait_for_database(&self, lag: &mut Lag) {
-        tracing::warn!("left the group, so that others may take over; waiting for Postgres to answer");
-        while !self.stop.is_cancelled() {
-            self.pulse.beat();
-            lag.wait(Timestamp::now());
-            let database = &self.config.database;
-            if self.runtime.block_on(crate::store::answers(database)) {
-                tracing::info!("Postgres answers; joining the group again");
-                return;
-            }
-            thread::park_timeout(DATABASE_PAUSE);
+    /// How the writer ended, if it has; nobody asks it to while the consumer runs.
+    pub(super) fn check_writer(&self, writer: &mut JoinHandle<()>) -> Result<(), MemberError> {
+        if !writer.is_finished() {
+            return Ok(());
         }
+        Err(MemberError::Writer(match self.runtime.block_on(writer) {
+            Ok(()) => "ended unasked".to_owned(),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => format!("panicked: {}", panics::message(&*panic)),
+                Err(error) => error.to_string(),
+            },
+        }))
     }
 }
 

@@ -86,7 +86,8 @@ impl Trouble<'_> {
         let is_long = suffered.since.is_some_and(|since| now - since >= UNWELL_AFTER);
         drop(suffered);
         if is_long {
-            self.health.down("batches are not written; they wait in Kafka");
+            self.health
+                .down(format!("batches are not written; they wait in Kafka: {}", error.server_message()));
         }
         let (cause, sqlstate) = (error.cause(), error.sqlstate());
         if is_said && error.is_retriable() {

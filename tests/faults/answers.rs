@@ -142,7 +142,7 @@ async fn a_group_that_does_not_let_a_worker_in_makes_it_unready_and_is_named() {
     let database = TestDatabase::create().await;
     let work = Work::new(&database).await;
     let address = free_address().to_string();
-    kafka.answer(Request::JoinGroup, &[GROUP_AUTHORIZATION_FAILED; 10_000]);
+    kafka.answer(Request::JoinGroup, &vec![GROUP_AUTHORIZATION_FAILED; 10_000]);
     let _worker = worker(&database, &topic).env("METRICS_ADDR", &address).start();
     let refused = async || {
         let Ok(answer) = reqwest::get(format!("http://{address}/readyz")).await else { return false };
@@ -156,6 +156,7 @@ async fn a_group_that_does_not_let_a_worker_in_makes_it_unready_and_is_named() {
     kafka.answer_well(Request::JoinGroup);
     work.add(&topic, 1_000).await;
     work.is_done(&database, &topic).await;
-    let ready = async || reqwest::get(format!("http://{address}/readyz")).await.is_ok_and(|a| a.status() == 200);
+    let ready =
+        async || reqwest::get(format!("http://{address}/readyz")).await.is_ok_and(|a| a.status() == 200);
     eventually(crate::PATIENCE, ready).await;
 }

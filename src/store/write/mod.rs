@@ -22,10 +22,12 @@ mod frozen;
 mod offsets;
 pub(super) mod readings;
 pub(super) mod sensors;
+mod trial;
 
 use std::{collections::BTreeMap, time::Duration};
 
 pub use copy::encode_rows;
+pub use trial::try_writing;
 
 use sqlx::{Executor, PgConnection};
 use tokio::time::{Instant, interval_at, timeout};
@@ -33,6 +35,7 @@ use tokio::time::{Instant, interval_at, timeout};
 use super::{
     StallReport, StoreError, StoredOffset,
     connection::{WRITER_APPLICATION_NAME, connect},
+    fitness,
 };
 use crate::{
     batch::{Batch, Rejected, Row, Tally, distinct, sort_for_chunks},
@@ -149,6 +152,7 @@ impl BatchWriter {
                 Some(open) => open,
                 None => Open::connect(&self.config).await?,
             };
+            fitness::check(&mut open.connection).await?;
             let stored = super::offsets::read(&mut open.connection, log, partitions).await?;
             self.open = Some(open);
             Ok(stored)
@@ -273,6 +277,7 @@ impl BatchWriter {
 impl Open {
     async fn connect(config: &WriterConfig) -> Result<Self, StoreError> {
         let mut connection = connect(&config.database, WRITER_APPLICATION_NAME).await?;
+        fitness::check(&mut connection).await?;
         let (backend_pid, chunk_micros, has_privilege): (i32, i64, bool) = sqlx::query_as(
             "SELECT pg_backend_pid(), (extract(epoch FROM time_interval) * 1e6)::bigint,
                     has_parameter_privilege('session_replication_role', 'SET')
