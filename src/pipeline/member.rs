@@ -175,24 +175,46 @@ impl Member {
         }
         Ok(())
     }
+}
 
-    /// How the writer ended, if it has; nobody asks it to while the consumer runs.
-    pub(super) fn check_writer(&self, writer: &mut JoinHandle<()>) -> Result<(), MemberError> {
-        if !writer.is_finished() {
-            return Ok(());
-        }
-        Err(MemberError::Writer(match self.runtime.block_on(writer) {
-            Ok(()) => "ended unasked".to_owned(),
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => format!("panicked: {}", panics::message(&*panic)),
-                Err(error) => error.to_string(),
-            },
-        }))
+/// An error once the writer's task has ended; nobody asks it to while its consumer runs.
+pub(super) fn check_writer(runtime: &Handle, writer: &mut JoinHandle<()>) -> Result<(), MemberError> {
+    if !writer.is_finished() {
+        return Ok(());
     }
+    Err(MemberError::Writer(match runtime.block_on(writer) {
+        Ok(()) => "ended unasked".to_owned(),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => format!("panicked: {}", panics::message(&*panic)),
+            Err(error) => error.to_string(),
+        },
+    }))
 }
 
 pub(super) fn send(answer: &replies::Sender<Reply>, owner: &Thread, reply: Reply) {
     // Nobody listens any more once the loop has ended; then nothing depends on the answer.
     let _ = answer.send(reply);
     owner.unpark();
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[test]
+    fn a_writer_that_ends_is_noticed_and_named() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (go_on, waiting) = oneshot::channel::<Vec<i32>>();
+        let mut writer = runtime.spawn(async { assert_eq!(waiting.await.unwrap(), [1], "rows are missing") });
+        assert!(check_writer(runtime.handle(), &mut writer).is_ok(), "it is at work");
+        go_on.send(vec![]).unwrap();
+        while !writer.is_finished() {
+            thread::yield_now();
+        }
+        let error = check_writer(runtime.handle(), &mut writer).unwrap_err().to_string();
+        assert!(error.starts_with("the writer of a consumer panicked: "), "{error}");
+        assert!(error.contains("rows are missing"), "{error}");
+    }
 }

@@ -13,7 +13,7 @@ use super::{
     assignment::{Admission, Assignment},
     lag::InFlight,
     leaving::LEAVE_TIMEOUT,
-    member::{Link, Look, Member, MemberError, Reply},
+    member::{Link, Look, Member, MemberError, Reply, check_writer},
     ownership::KAFKA_TIMEOUT,
     rebalance::Rebalance,
     rereads::Rereads,
@@ -156,7 +156,7 @@ impl<'a> Session<'a> {
     fn turn(&mut self) -> Result<(), MemberError> {
         loop {
             self.member.pulse.beat();
-            self.member.check_writer(&mut self.link.writer)?;
+            check_writer(&self.member.runtime, &mut self.link.writer)?;
             while let Some(event) = self.consumer.poll_group()? {
                 self.on_group_event(event)?;
             }

@@ -62,3 +62,23 @@ async fn a_worker_whose_health_cannot_be_served_ends_and_says_why() {
     assert_eq!(worker.ended(PATIENCE).await.code(), Some(1), "{}", worker.stderr());
     assert!(worker.stderr().contains("Error: metrics and health cannot be served"), "{}", worker.stderr());
 }
+
+#[tokio::test]
+async fn rows_at_no_time_end_nothing() {
+    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
+    database.add_sensors(1).await;
+    database
+        .execute(
+            "INSERT INTO sensor_data (sensor_id, value, time) VALUES (1, 1, 'infinity');
+             INSERT INTO dead_letters (topic, partition, \"offset\", reason, detail, received_at)
+             VALUES ('t', 0, 0, 'wrong_shape', '', '-infinity'), ('t', 0, 1, 'wrong_shape', '', 'infinity')",
+        )
+        .await;
+    let mut worker = worker(&database, &topic)
+        .env("KEEP_DAYS_INTERVAL", "100ms")
+        .env("DEAD_LETTER_RETENTION", "off")
+        .env("LOG_LEVEL", "sensorpipe=debug")
+        .start();
+    eventually(PATIENCE, async || worker.stderr().contains("days of sensors kept for charts")).await;
+    assert_eq!(worker.exit_status(), None, "{}", worker.stderr());
+}
