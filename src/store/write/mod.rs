@@ -22,12 +22,12 @@ mod frozen;
 mod offsets;
 pub(super) mod readings;
 pub(super) mod sensors;
-mod trial;
+mod rehearsal;
 
 use std::{collections::BTreeMap, time::Duration};
 
 pub use copy::encode_rows;
-pub use trial::try_writing;
+pub use rehearsal::try_writing;
 
 use sqlx::{Executor, PgConnection};
 use tokio::time::{Instant, interval_at, timeout};
