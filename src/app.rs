@@ -19,6 +19,7 @@ mod replay;
 mod retention;
 mod seed;
 mod stats;
+mod supervisor;
 mod worker;
 
 use std::{process::ExitCode, time::Duration};
@@ -40,7 +41,7 @@ use crate::{
     traces::{Settings, Traces},
 };
 
-use self::audit::Audit;
+use self::{audit::Audit, supervisor::Supervisor};
 pub use logging::start_logging;
 
 /// What the process does.
@@ -221,24 +222,27 @@ struct Operations {
     health: Health,
     metrics: Exposition,
     log_level: LogLevel,
+    supervisor: Supervisor,
 }
 
 impl Operations {
-    /// Once a process.
-    fn start(roles: Served, log_level: LogLevel) -> anyhow::Result<Self> {
+    /// Once a process; what ends unasked cancels `stop`.
+    fn start(roles: Served, log_level: LogLevel, stop: &CancellationToken) -> anyhow::Result<Self> {
         /// Histograms hold their samples until then, or until somebody asks for them.
         const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
         let health = Health::default();
         let metrics = crate::metrics::install(roles, &health)?;
-        tokio::spawn(logging::toggle_on_signal(log_level.clone()));
+        let supervisor = Supervisor::new(stop.clone());
+        let toggling = logging::toggle_on_signal(log_level.clone());
+        tokio::spawn(supervisor.watch("the switch of the log level", stop, toggling));
         let upkeep = metrics.clone();
-        tokio::spawn(async move {
+        tokio::spawn(supervisor.watch("the upkeep of metrics", stop, async move {
             loop {
                 tokio::time::sleep(UPKEEP_INTERVAL).await;
                 upkeep.upkeep();
             }
-        });
-        Ok(Self { health, metrics, log_level })
+        }));
+        Ok(Self { health, metrics, log_level, supervisor })
     }
 }
 
@@ -278,20 +282,25 @@ async fn dispatch(
             migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await
         }
         Command::Api { database, kafka, http, ingest } => {
-            let operations = Operations::start(Served::Api, log_level)?;
-            api::run(&database, &kafka, &settings, &http, &ingest, operations, stop).await
+            let operations = Operations::start(Served::Api, log_level, &stop)?;
+            let supervisor = operations.supervisor.clone();
+            let api = api::run(&database, &kafka, &settings, &http, &ingest, operations, stop).await;
+            api.and(supervisor.verdict())
         }
         Command::Worker { database, kafka, ingest, worker, mirror, metrics } => {
-            let operations = Operations::start(Served::Worker, log_level)?;
-            worker::run(&database, &kafka, &settings, &ingest, &worker, &mirror, &metrics, operations, stop)
-                .await
+            let operations = Operations::start(Served::Worker, log_level, &stop)?;
+            let supervisor = operations.supervisor.clone();
+            let worker = worker::run(
+                &database, &kafka, &settings, &ingest, &worker, &mirror, &metrics, operations, stop,
+            );
+            worker.await.and(supervisor.verdict())
         }
         Command::All { database, kafka, topic, schema, http, ingest, worker, mirror, audit } => {
             migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await?;
             let metrics = MetricsConfig { metrics_addr: None };
             let audit = Audit::beside(&database, &kafka, &settings, &ingest, &worker, &audit);
             let served = if audit.is_some() { Served::All } else { Served::Both };
-            let operations = Operations::start(served, log_level)?;
+            let operations = Operations::start(served, log_level, &stop)?;
             let audit = async {
                 if let Some(audit) = audit {
                     return audit.run_beside(operations.clone(), stop.clone()).await;
@@ -314,7 +323,7 @@ async fn dispatch(
             );
             let (api, worker, audit) =
                 tokio::join!(then_stop(api, &stop), then_stop(worker, &stop), then_stop(audit, &stop));
-            api.and(worker).and(audit)
+            api.and(worker).and(audit).and(operations.supervisor.verdict())
         }
         Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings, stop).await,
         Command::Load { database, kafka, load } => load::run(&database, &kafka, &settings, &load, stop).await,
@@ -349,6 +358,10 @@ async fn then_stop(
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let outcome = role.await;
+    let outcome = match outcome {
+        Ok(()) if !stop.is_cancelled() => Err(anyhow::anyhow!("a role ended unasked")),
+        outcome => outcome,
+    };
     if let Err(error) = &outcome {
         tracing::error!("a role failed, so the process stops: {error:#}");
     }

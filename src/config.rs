@@ -4,6 +4,7 @@ mod admission;
 mod audit;
 mod connections;
 mod cors;
+mod database_url;
 mod dead_letters;
 mod environment;
 mod kafka_settings;
@@ -16,7 +17,7 @@ mod secrets;
 mod stats;
 mod worker;
 
-use std::{fmt, net::SocketAddr, str::FromStr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use clap::Args;
 
@@ -27,6 +28,7 @@ pub use self::{
     audit::{AuditConfig, AuditFormat, AuditPaceConfig, BackgroundAudit, BackgroundAuditConfig},
     connections::ConnectionConfig,
     cors::CorsOrigin,
+    database_url::{DatabaseUrl, UrlParts},
     dead_letters::{
         DeadLettersCommand, DiscardConfig, LetterFilterConfig, LetterFormat, LetterRetention, ListLetters,
         MirrorConfig, MirrorsItself, ReasonParser, ReplayConfig, ShowLetter,
@@ -65,49 +67,6 @@ pub struct DatabaseConfig {
     /// Longest time that one query of the api may take
     #[arg(long, env = "STATEMENT_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
     pub statement_timeout: Duration,
-}
-
-/// A Postgres URL whose password never shows in `Debug` or `Display`.
-#[derive(Clone)]
-pub struct DatabaseUrl(String);
-
-impl DatabaseUrl {
-    /// The URL with its secrets, for the connection alone.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err("a Postgres URL starts with postgres://".to_owned())
-        }
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Display for DatabaseUrl {
-    /// Scheme, host and database; neither the user's password nor the options, which may hold one too.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = self.0.split_once("://").unwrap_or(("postgres", ""));
-        let without_options = rest.split('?').next().unwrap_or_default();
-        match without_options.rsplit_once('@') {
-            Some((_, place)) => write!(f, "{scheme}://***@{place}"),
-            // A question mark in a password is none of the URL's own.
-            None if rest.contains('@') => write!(f, "{scheme}://***"),
-            None => write!(f, "{scheme}://{without_options}"),
-        }
-    }
 }
 
 /// Where Kafka is, and which topic and group are ours.
@@ -267,24 +226,4 @@ pub enum LogFormat {
     Text,
     /// A JSON object.
     Json,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_database_url_hides_its_secrets() {
-        let url: DatabaseUrl = "postgres://me:s3cr@t@db:5432/app?password=hidden".parse().unwrap();
-        assert_eq!(url.to_string(), "postgres://***@db:5432/app");
-        assert_eq!(format!("{url:?}"), "postgres://***@db:5432/app");
-        for (text, shown) in [
-            ("postgres://me:s3?cr@db/app", "postgres://***"),
-            ("postgres://db/app?user=me&password=hidden", "postgres://db/app"),
-            ("postgres:///app", "postgres:///app"),
-        ] {
-            assert_eq!(text.parse::<DatabaseUrl>().unwrap().to_string(), shown);
-        }
-        assert!("mysql://x".parse::<DatabaseUrl>().is_err());
-    }
 }

@@ -36,6 +36,8 @@
 //! - What contradicts the log is stalled until a person moves it; each such move is recorded as it commits.
 //! - A partition that cannot be read is stalled, by name, until it can.
 //! - The loop that owns a consumer's state is the only one that changes it.
+//! - Nothing that runs for as long as its role ends unnoticed: the process ends with it, and names it.
+//! - No consumer is in the group while the database refuses what it would write.
 
 pub mod access;
 pub mod app;
@@ -49,6 +51,7 @@ pub mod kafka;
 pub mod load;
 pub mod log_level;
 pub mod metrics;
+mod panics;
 pub mod pipeline;
 pub mod reading;
 mod reminder;

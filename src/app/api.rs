@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::Operations;
+use super::{Operations, supervisor::Supervisor};
 use crate::{
     config::{DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings},
     health::Need,
@@ -30,7 +30,7 @@ pub(super) async fn run(
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Operations { health, metrics, log_level } = operations;
+    let Operations { health, metrics, log_level, supervisor } = operations;
     let failed = CancellationToken::new();
     let kafka_health = health.component("kafka", Need::Required);
     let producer =
@@ -47,11 +47,22 @@ pub(super) async fn run(
         .with_context(|| format!("listening on {}", http.http_addr))?;
 
     let background_stop = CancellationToken::new();
-    let background = TaskTracker::new();
-    background.spawn(producer.clone().watch(background_stop.clone()));
+    let background = Background {
+        tasks: TaskTracker::new(),
+        supervisor: supervisor.clone(),
+        stop: background_stop.clone(),
+    };
+    let asked = || background_stop.clone();
+    background.spawn("the watch over Kafka", producer.clone().watch(asked()));
     let postgres_health = health.component("postgres", Need::Optional);
-    background.spawn(pool.clone().watch(postgres_health.clone(), background_stop.clone()));
-    background.spawn(known_sensors.clone().follow(database.clone(), background_stop.clone()));
+    background.spawn("the watch over Postgres", pool.clone().watch(postgres_health.clone(), asked()));
+    let session = health.component("postgres_session", Need::Required);
+    // Nothing speaks against it before Postgres has answered.
+    session.up();
+    background.spawn(
+        "the listener for new sensors",
+        known_sensors.clone().follow(database.clone(), session, asked()),
+    );
     let (exposed, keys_health) = (CancellationToken::new(), health.component("api_keys", Need::Required));
     let note_keys = {
         let (http, exposed) = (http.clone(), exposed.clone());
@@ -62,19 +73,20 @@ pub(super) async fn run(
             }
         }
     };
-    background.spawn(keys.clone().follow(pool.clone(), background_stop.clone(), note_keys));
+    background.spawn("the reader of API keys", keys.clone().follow(pool.clone(), asked(), note_keys));
     if http.queries.read_database_url.is_some() {
         let replica = health.component("postgres_reads", Need::Optional);
-        background.spawn(reads.clone().watch(replica, background_stop.clone()));
+        background.spawn("the watch over READ_DATABASE_URL", reads.clone().watch(replica, asked()));
     }
     let api =
         Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors, Limits::new(http, ingest));
-    background.spawn(api.watch_visibility(background_stop.clone()));
+    background.spawn("the watch over receipts", api.watch_visibility(asked()));
     // Event streams have no end of their own: they end first, or the server would wait for them.
     let serve_stop = CancellationToken::new();
     let observer = LogObserver::new(kafka, settings);
-    background.spawn(api.serve_live(observer, kafka_health, postgres_health, serve_stop.clone()));
-    background.close();
+    let live = api.serve_live(observer, kafka_health, postgres_health, serve_stop.clone());
+    background.tasks.spawn(supervisor.watch("the live pages", &serve_stop, live));
+    background.tasks.close();
 
     let (primary, reading) = (pool.clone(), reads.clone());
     metrics.collect_with(move || {
@@ -84,7 +96,8 @@ pub(super) async fn run(
     let operations = http::Operations { health: health.clone(), metrics, log_level };
     let router = http::router(api, keys.clone(), &http.cors_allow_origins, operations);
     tracing::info!("listening on http://{}", listener.local_addr()?);
-    let server = tokio::spawn(http::serve(listener, router, serve_limits(http), serve_stop.clone()));
+    let serving = http::serve(listener, router, serve_limits(http), serve_stop.clone());
+    let server = tokio::spawn(supervisor.watch("the HTTP server", &serve_stop, serving));
     tokio::select! {
         () = stop.cancelled() => {}
         () = failed.cancelled() => {}
@@ -101,7 +114,7 @@ pub(super) async fn run(
         tracing::warn!("{lost} records were not acknowledged; their clients were told so");
     }
     let closed = async {
-        background.wait().await;
+        background.tasks.wait().await;
         pool.close().await;
         reads.close().await;
     };
@@ -113,6 +126,19 @@ pub(super) async fn run(
         refuse_exposure(http, &keys)?;
     }
     Ok(())
+}
+
+/// What an api does beside serving; none of it may end before the api has served its last request.
+struct Background {
+    tasks: TaskTracker,
+    supervisor: Supervisor,
+    stop: CancellationToken,
+}
+
+impl Background {
+    fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(self.supervisor.watch(name, &self.stop, task));
+    }
 }
 
 /// No more connections than files can be open: without one the api could neither reach Postgres nor Kafka again.

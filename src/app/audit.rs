@@ -118,17 +118,20 @@ impl Audit {
         log_level: LogLevel,
         stop: CancellationToken,
     ) -> anyhow::Result<Outcome> {
-        let Operations { health, metrics: exposition, .. } = Operations::start(Served::Audit, log_level)?;
+        let Operations { health, metrics: exposition, supervisor, .. } =
+            Operations::start(Served::Audit, log_level, &stop)?;
         let component = health.component("audit", Need::Required);
         let served = metrics.metrics_addr.map(|address| {
             tracing::info!("serving /metrics, /healthz and /readyz on http://{address}");
-            tokio::spawn(http::serve_operations(address, health.clone(), exposition, stop.clone()))
+            let serving = http::serve_operations(address, health.clone(), exposition, stop.clone());
+            tokio::spawn(supervisor.watch_server(&stop, serving))
         });
         let outcome = Watch::new(self, component, Told::Printed).run(stop).await;
         health.stopping();
         if let Some(served) = served {
-            served.await?.context("serving metrics and health")?;
+            served.await?;
         }
+        supervisor.verdict()?;
         outcome
     }
 

@@ -1,8 +1,11 @@
 //! The `worker` role: a pool of consumers.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::{runtime::Handle, sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +21,7 @@ use crate::{
     },
     health::{Component, Health, Need},
     http,
-    pipeline::{Member, MemberConfig, MemberError, Outage, StalledPartitions},
+    pipeline::{Absences, Member, MemberConfig, MemberError, Outage, StalledPartitions},
     store::{self, Pool, WriterConfig},
 };
 
@@ -41,20 +44,23 @@ pub(super) async fn run(
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Operations { health, metrics: recorder, .. } = operations;
+    let Operations { health, metrics: recorder, supervisor, .. } = operations;
     let mirror = mirror.kafka(kafka)?.map(|kafka| Mirror::new(database, &kafka, settings)).transpose()?;
     let component = health.component("worker", Need::Required);
     let served = metrics.metrics_addr.map(|address| {
         tracing::info!("serving /metrics, /healthz and /readyz on http://{address}");
-        tokio::spawn(http::serve_operations(address, health.clone(), recorder, stop.clone()))
+        let serving = http::serve_operations(address, health.clone(), recorder, stop.clone());
+        tokio::spawn(supervisor.watch_server(&stop, serving))
     });
+    let config = member_config(database, kafka, settings, ingest, worker, component.clone(), &health);
     tokio::select! {
-        waited = store::wait_for_schema(database, SCHEMA_PATIENCE) => waited?,
+        waited = wait_for_database(database, &config.writer) => waited?,
         () = stop.cancelled() => return Ok(()),
     }
     component.up();
     let postgres = health.component("worker_postgres", Need::Required);
-    let probing = tokio::spawn(Pool::for_probe(database)?.watch(postgres, stop.clone()));
+    let probe = Pool::for_probe(database)?.watch(postgres, stop.clone());
+    let probing = tokio::spawn(supervisor.watch("the watch over Postgres", &stop, probe));
     let retention = Retention {
         database: database.clone(),
         acceptance: ingest.acceptance(),
@@ -75,40 +81,45 @@ pub(super) async fn run(
     };
     let mut aside = JoinSet::new();
     if ingest.retention.is_some() {
-        aside.spawn(retention.run(stop.clone()));
+        aside.spawn(supervisor.watch("retention", &stop, retention.run(stop.clone())));
     }
     if ingest.rollups == Rollups::On {
         let keep_days = KeepDays { database: database.clone(), interval: worker.keep_days_interval };
-        aside.spawn(keep_days.run(stop.clone()));
+        aside.spawn(supervisor.watch("the keeping of days", &stop, keep_days.run(stop.clone())));
     }
-    aside.spawn(letters.run(stop.clone()));
-    aside.spawn(checkpoints.run(stop.clone()));
+    aside.spawn(supervisor.watch("the upkeep of dead letters", &stop, letters.run(stop.clone())));
+    aside.spawn(supervisor.watch("the keeping of checkpoints", &stop, checkpoints.run(stop.clone())));
     if let Some(mirror) = mirror {
-        aside.spawn(mirror.run(stop.clone()));
+        aside.spawn(supervisor.watch("the copying of dead letters", &stop, mirror.run(stop.clone())));
     }
-    let config = member_config(database, kafka, settings, ingest, worker, component, &health);
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {
         let name = format!("consumer-{index}");
         let pulse = health.pulse(name.clone(), worker.stuck_after);
         let member = Member::new(config.clone(), index, Handle::current(), stop.clone(), pulse);
-        let ended = ended.clone();
+        let (ended, supervisor) = (ended.clone(), supervisor.clone());
         thread::Builder::new()
-            .name(name)
+            .name(name.clone())
             .spawn(move || {
-                let outcome = member.run();
+                let outcome = supervisor.catch(&name, || member.run());
                 // The role listens until every consumer has ended.
-                let _ = ended.blocking_send(outcome);
+                let _ = ended.blocking_send((name, outcome));
             })
             .context("starting a consumer")?;
     }
     drop(ended);
     tracing::info!(consumers = worker.consumers(), kafka.topic = kafka.kafka_topic, "worker runs");
     let mut failure: Option<MemberError> = None;
-    while let Some(outcome) = endings.recv().await {
-        if let Err(error) = outcome {
-            tracing::error!(error = %error, "a consumer failed; stopping the others");
-            failure.get_or_insert(error);
+    while let Some((name, outcome)) = endings.recv().await {
+        match outcome {
+            Some(Ok(())) if stop.is_cancelled() => {}
+            Some(Ok(())) => supervisor.fail(format!("{name} ended unasked")),
+            Some(Err(error)) => {
+                tracing::error!(error = %error, "a consumer failed; stopping the others");
+                failure.get_or_insert(error);
+            }
+            // Noted already.
+            None => {}
         }
         stop.cancel();
     }
@@ -118,9 +129,25 @@ pub(super) async fn run(
         ended.context("looking after what is old, the dead letters and the checkpoints")?;
     }
     if let Some(served) = served {
-        served.await?.context("serving metrics and health")?;
+        served.await?;
     }
     failure.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Waits for the schema and for a database that may be written to; a role without the rights is an error at once.
+async fn wait_for_database(database: &DatabaseConfig, writer: &WriterConfig) -> anyhow::Result<()> {
+    let deadline = Instant::now() + SCHEMA_PATIENCE;
+    store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
+    store::wait_until_fit(database, deadline.saturating_duration_since(Instant::now())).await?;
+    match store::try_writing(writer).await {
+        Err(error) if error.is_missing_right() => bail!(
+            "the role of DATABASE_URL may not do all that a worker does ({}): run deploy/postgres/roles.sql and use \
+             sensorpipe_writer, or grant what that grants",
+            error.server_message()
+        ),
+        // What may pass is waited for by each consumer.
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn member_config(
@@ -156,6 +183,7 @@ fn member_config(
         drain_timeout: worker.drain_timeout,
         health: component,
         kafka_health: health.component("worker_kafka", Need::Required),
+        absences: Absences::new(health.component("worker_group", Need::Required)),
         // The others are read on, and a new start of the process would mend nothing.
         stalled: StalledPartitions::new(health.component("partitions", Need::Optional)),
         outage: Outage::default(),

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::DatabaseConfig,
+    health::Component,
     store::{Pool, SensorChange, SensorChanges, StoreError, sensors},
 };
 
@@ -171,11 +172,18 @@ impl KnownSensors {
 
     /// Keeps the cache in step with the database until `stop`.
     ///
-    /// Without Postgres it stays as it is: ingestion goes on for the sensors that are known.
-    pub async fn follow(self, database: DatabaseConfig, stop: CancellationToken) {
+    /// Without Postgres it stays as it is: ingestion goes on for the sensors that are known. `session` is told whether
+    /// what lies between keeps sessions.
+    pub async fn follow(self, database: DatabaseConfig, session: Component, stop: CancellationToken) {
         let following = async {
             loop {
-                let Err(error) = self.follow_until_lost(&database).await;
+                let Err(error) = self.follow_until_lost(&database, &session).await;
+                if error.is_lost_session() {
+                    session.down(format!(
+                        "a pooler in front of Postgres does not keep sessions (set pool_mode = session): {}",
+                        error.server_message()
+                    ));
+                }
                 tracing::debug!("{error}: {}", error.server_message());
                 tokio::time::sleep(RETRY_INTERVAL).await;
             }
@@ -186,13 +194,25 @@ impl KnownSensors {
         }
     }
 
-    async fn follow_until_lost(&self, database: &DatabaseConfig) -> Result<Infallible, StoreError> {
+    async fn follow_until_lost(
+        &self,
+        database: &DatabaseConfig,
+        session: &Component,
+    ) -> Result<Infallible, StoreError> {
+        /// A session that is given away may still answer now and then.
+        const ANSWERS_ENOUGH: u32 = 3;
         // First listen, then read: what changes in between is told afterwards, and in its order.
         let mut changes = SensorChanges::listen(database).await?;
         let count = self.fill().await?;
         tracing::info!(sensors.count = count, "{count} sensors are known");
+        let mut answers = 0_u32;
         loop {
-            match changes.next().await? {
+            let change = changes.next().await?;
+            answers = answers.saturating_add(1);
+            if answers == ANSWERS_ENOUGH {
+                session.up();
+            }
+            match change {
                 SensorChange::Made(ids) => each(ids, |id| self.insert(id)),
                 SensorChange::Deleted(ids) => each(ids, |id| self.remove(id)),
                 SensorChange::Unknown => {

@@ -14,6 +14,7 @@ use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
     error::KafkaError,
+    topic_partition_list::TopicPartitionListElem,
 };
 
 use super::{
@@ -217,6 +218,12 @@ impl Consumer {
             None => {}
         }
         (drained.len(), fetching)
+    }
+
+    /// Partitions that librdkafka has for ours, whether or not they are read.
+    pub fn assigned(&self) -> Vec<i32> {
+        let assigned = self.client.assignment().unwrap_or_default();
+        assigned.elements().iter().map(TopicPartitionListElem::partition).collect()
     }
 
     /// Partitions that [`Self::drain_next`] goes through.

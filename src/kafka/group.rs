@@ -85,7 +85,16 @@ impl ConsumerContext for Notes {
                 // Without an offset librdkafka asks Kafka for one, and calls it an error that there may be none.
                 list.set_all_offsets(Offset::End).and_then(|()| client.incremental_assign(list))
             } else {
-                client.incremental_unassign(list)
+                // librdkafka refuses the whole list for one partition that was given up before.
+                client.assignment().and_then(|assigned| {
+                    let mut held = TopicPartitionList::new();
+                    for partition in list.elements() {
+                        if assigned.find_partition(partition.topic(), partition.partition()).is_some() {
+                            held.add_partition(partition.topic(), partition.partition());
+                        }
+                    }
+                    client.incremental_unassign(&held)
+                })
             };
             if let Err(error) = answer {
                 tracing::debug!(error = %error, "rebalance not answered while closing");

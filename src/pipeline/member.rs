@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Outage, StalledPartitions,
+    Absences, Outage, StalledPartitions,
     batch_size::BatchSize,
     lag::{InFlight, Lag},
     session::{Ended, Session},
@@ -22,7 +22,7 @@ use crate::{
     config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, Start},
     health::{Component, Pulse},
     kafka::{ConsumerError, TopicError},
-    reading::Timestamp,
+    panics,
     store::{BatchWriter, StoreError, WriterConfig},
 };
 
@@ -51,6 +51,8 @@ pub struct MemberConfig {
     pub drain_timeout: Duration,
     /// Told when batches cannot be written, and when they can again.
     pub health: Component,
+    /// Told which consumers are kept out of the group.
+    pub absences: Absences,
     /// Told which partitions are stalled.
     pub stalled: StalledPartitions,
     /// Told when Kafka does not answer, and when it does again.
@@ -68,10 +70,13 @@ pub enum MemberError {
     /// The topic is missing or not one that can be consumed.
     #[error("the topic cannot be consumed")]
     Topic(#[from] TopicError),
+    /// What writes its batches is gone, and with it the batch in flight; Kafka has that.
+    #[error("the writer of a consumer {0}")]
+    Writer(String),
+    /// A question to the database was not answered, for what asked it is gone.
+    #[error("{0} panicked: {1}")]
+    Question(&'static str, String),
 }
-
-/// How often a database that does not answer is asked.
-const DATABASE_PAUSE: Duration = Duration::from_secs(1);
 
 /// A consumer: its thread runs [`Member::run`].
 pub struct Member {
@@ -87,6 +92,10 @@ pub(super) enum Reply {
     Wrote(Outcome),
     /// For these partitions.
     Starts(Vec<i32>, Result<Vec<PartitionStart>, StoreError>),
+    /// Whether an empty write passes.
+    Tried(Result<(), StoreError>),
+    /// What was asked for panicked, with this message.
+    Panicked(&'static str, String),
 }
 
 /// Whether the writer was asked to look at the stored offsets.
@@ -116,6 +125,10 @@ pub(super) struct Link {
     pub(super) spare: Option<Batch>,
     /// How far behind the consumer has told to be.
     pub(super) lag: Lag,
+    /// The task that writes.
+    pub(super) writer: JoinHandle<()>,
+    /// Assignments in a row that failed.
+    pub(super) failed_assignments: u32,
 }
 
 impl Link {
@@ -156,7 +169,7 @@ impl Member {
         let done = move |outcome| send(&answer_writer, &owner, Reply::Wrote(outcome));
         let store = BatchWriter::new(self.config.writer.clone());
         let (health, outage) = (self.config.health.clone(), self.config.outage.clone());
-        self.runtime.spawn(writer::run(store, health, outage, jobs_taken, abandon, done));
+        let writer = self.runtime.spawn(writer::run(store, health, outage, jobs_taken, abandon, done));
         let mut link = Link {
             jobs,
             answers,
@@ -166,36 +179,60 @@ impl Member {
             batch_size: BatchSize::new(self.config.limits.max_readings),
             spare: None,
             lag: Lag::default(),
+            writer,
+            failed_assignments: 0,
         };
-        loop {
+        while self.wait_until_permitted(&mut link) {
             match Session::join(self, &mut link)? {
                 None => return Ok(()),
                 Some(session) => match session.run()? {
                     Ended::Stopped => return Ok(()),
-                    Ended::Left => self.wait_for_database(&mut link.lag),
+                    Ended::Left => tracing::warn!("left the group, so that others may take over"),
                 },
             }
         }
+        Ok(())
     }
+}
 
-    /// Waits, out of the group, until the database answers or the process stops.
-    fn wait_for_database(&self, lag: &mut Lag) {
-        tracing::warn!("left the group, so that others may take over; waiting for Postgres to answer");
-        while !self.stop.is_cancelled() {
-            self.pulse.beat();
-            lag.wait(Timestamp::now());
-            let database = &self.config.database;
-            if self.runtime.block_on(crate::store::answers(database)) {
-                tracing::info!("Postgres answers; joining the group again");
-                return;
-            }
-            thread::park_timeout(DATABASE_PAUSE);
-        }
+/// An error once the writer's task has ended; nobody asks it to while its consumer runs.
+pub(super) fn check_writer(runtime: &Handle, writer: &mut JoinHandle<()>) -> Result<(), MemberError> {
+    if !writer.is_finished() {
+        return Ok(());
     }
+    Err(MemberError::Writer(match runtime.block_on(writer) {
+        Ok(()) => "ended unasked".to_owned(),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => format!("panicked: {}", panics::message(&*panic)),
+            Err(error) => error.to_string(),
+        },
+    }))
 }
 
 pub(super) fn send(answer: &replies::Sender<Reply>, owner: &Thread, reply: Reply) {
     // Nobody listens any more once the loop has ended; then nothing depends on the answer.
     let _ = answer.send(reply);
     owner.unpark();
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[test]
+    fn a_writer_that_ends_is_noticed_and_named() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (go_on, waiting) = oneshot::channel::<Vec<i32>>();
+        let mut writer = runtime.spawn(async { assert_eq!(waiting.await.unwrap(), [1], "rows are missing") });
+        assert!(check_writer(runtime.handle(), &mut writer).is_ok(), "it is at work");
+        go_on.send(vec![]).unwrap();
+        while !writer.is_finished() {
+            thread::yield_now();
+        }
+        let error = check_writer(runtime.handle(), &mut writer).unwrap_err().to_string();
+        assert!(error.starts_with("the writer of a consumer panicked: "), "{error}");
+        assert!(error.contains("rows are missing"), "{error}");
+    }
 }

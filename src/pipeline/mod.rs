@@ -12,14 +12,17 @@
 //! At most one batch is being written and one is filling, so memory has a bound and decoding overlaps writing.
 //! The thread alone changes the assignment, and it never waits for the database.
 
+mod absences;
 mod assignment;
 mod batch_size;
 mod gap;
 mod lag;
+mod leaving;
 mod look;
 mod member;
 mod outage;
 mod ownership;
+mod permission;
 mod rebalance;
 mod rereads;
 mod session;
@@ -28,6 +31,7 @@ mod starts;
 mod unreadable;
 mod writer;
 
+pub use absences::Absences;
 pub use gap::Gap;
 pub use member::{Member, MemberConfig, MemberError};
 pub use outage::Outage;

@@ -2,10 +2,13 @@
 
 use std::{
     collections::BTreeSet,
+    panic::AssertUnwindSafe,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
+
+use futures_util::FutureExt as _;
 
 use super::{
     Gap, Log,
@@ -21,6 +24,7 @@ use crate::{
     config::Start,
     kafka::{ConsumerError, FetchError, FetchFault, GroupEvent},
     metrics::{ASSIGNED_PARTITIONS, REBALANCES},
+    panics,
     reading::untimed::GivenTimes,
     store::{Fence, StoredOffset},
 };
@@ -38,6 +42,7 @@ impl Session<'_> {
                 if partitions.is_empty() {
                     // Most rebalances of the group bring this one nothing.
                     self.consumer.assign(&[])?;
+                    self.settle_assignment();
                 } else {
                     // Reported again, a partition starts over at its stored offset. What was taken of it would be
                     // in the batch twice.
@@ -87,7 +92,9 @@ impl Session<'_> {
             Ok(wanted) => wanted,
             Err(error) => {
                 tracing::warn!(error = &*error, "Kafka does not say what the assigned partitions hold");
-                self.must_leave = true;
+                self.fail_assignment(format!(
+                    "Kafka does not say what the assigned partitions hold: {error}"
+                ));
                 return;
             }
         };
@@ -95,8 +102,14 @@ impl Session<'_> {
         let (database, timeout) = (config.database.clone(), config.assign_timeout);
         let (answer, owner) = (self.link.answer.clone(), thread::current());
         self.member.runtime.spawn(async move {
-            let starts = starts::resolve(&database, &wanted, timeout).await;
-            send(&answer, &owner, Reply::Starts(partitions, starts));
+            let resolving = AssertUnwindSafe(starts::resolve(&database, &wanted, timeout));
+            let reply = match resolving.catch_unwind().await {
+                Ok(starts) => Reply::Starts(partitions, starts),
+                Err(panic) => {
+                    Reply::Panicked("reading the stored offsets", panics::message(&*panic).to_owned())
+                }
+            };
+            send(&answer, &owner, reply);
         });
     }
 
@@ -122,7 +135,9 @@ impl Session<'_> {
             Ok(starts) => starts,
             Err(error) => {
                 tracing::warn!(error = %error, "Kafka does not say where the assigned partitions end");
-                self.must_leave = true;
+                self.fail_assignment(format!(
+                    "Kafka does not say where the assigned partitions end: {error}"
+                ));
                 return Ok(());
             }
         };
@@ -144,6 +159,7 @@ impl Session<'_> {
         tracing::info!(kafka.starts = ?good, "partitions assigned at their stored offsets");
         metrics::gauge!(ASSIGNED_PARTITIONS).increment(good.len() as f64);
         self.consumer.assign(&good)?;
+        self.settle_assignment();
         if self.drain_deadline.is_some() {
             self.consumer.hold(&self.assignment.partitions());
         }

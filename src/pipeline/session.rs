@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::{self, AssertUnwindSafe},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -11,7 +12,8 @@ use super::{
     Log,
     assignment::{Admission, Assignment},
     lag::InFlight,
-    member::{Link, Look, Member, MemberError, Reply},
+    leaving::LEAVE_TIMEOUT,
+    member::{Link, Look, Member, MemberError, Reply, check_writer},
     ownership::KAFKA_TIMEOUT,
     rebalance::Rebalance,
     rereads::Rereads,
@@ -32,8 +34,6 @@ const TURN: Duration = Duration::from_millis(50);
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How often Kafka is asked while it does not answer.
 const KAFKA_PAUSE: Duration = Duration::from_secs(1);
-/// Bound on leaving the group.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Most records taken out of one partition's queue before it is the next one's turn.
 const MAX_DRAIN: usize = 1_024;
 /// Most records taken at first. Then as many as were taken before: what they hold tells how many more fit.
@@ -43,7 +43,7 @@ const FIRST_DRAIN: usize = 16;
 pub(super) enum Ended {
     /// The process stops.
     Stopped,
-    /// The group was left, to be joined again once the database answers.
+    /// The group was left, to be joined again once the database lets us write.
     Left,
 }
 
@@ -71,6 +71,10 @@ pub(super) struct Session<'a> {
     pub(super) was_assigned: bool,
     pub(super) last_housekeeping: Instant,
     pub(super) last_look: Instant,
+    /// When the batch in flight was handed over.
+    pub(super) submitted: Instant,
+    /// When it was tried last whether the database lets us write.
+    pub(super) last_trial: Option<Instant>,
     /// Set once the process stops: when to give up what is still in flight.
     pub(super) drain_deadline: Option<Instant>,
     /// Set when the group has to be left.
@@ -127,15 +131,32 @@ impl<'a> Session<'a> {
             was_assigned: false,
             last_housekeeping: Instant::now(),
             last_look: Instant::now(),
+            submitted: Instant::now(),
+            last_trial: None,
             drain_deadline: None,
             must_leave: false,
         }))
     }
 
-    /// The loop. Nothing in it waits but the park at its end, which ends when there is something to do.
+    /// Consumes until there is a reason to leave the group, and leaves it, however that comes: a client that is dropped in
+    /// the middle of a rebalance would stay in the group and keep its partitions from others.
     pub(super) fn run(mut self) -> Result<Ended, MemberError> {
+        let turned = panic::catch_unwind(AssertUnwindSafe(|| self.turn()));
+        if !matches!(turned, Ok(Ok(()))) {
+            self.give_up_everything();
+        }
+        let ended = self.leave();
+        match turned {
+            Ok(turned) => turned.map(|()| ended),
+            Err(panic) => panic::resume_unwind(panic),
+        }
+    }
+
+    /// The loop. Nothing in it waits but the park at its end, which ends when there is something to do.
+    fn turn(&mut self) -> Result<(), MemberError> {
         loop {
             self.member.pulse.beat();
+            check_writer(&self.member.runtime, &mut self.link.writer)?;
             while let Some(event) = self.consumer.poll_group()? {
                 self.on_group_event(event)?;
             }
@@ -150,7 +171,7 @@ impl<'a> Session<'a> {
             self.submit();
             self.give_up_revoked()?;
             if self.must_leave || self.is_drained() {
-                return Ok(self.leave());
+                return Ok(());
             }
             if taken == 0 || self.filling.is_full() {
                 thread::park_timeout(self.pause());
@@ -165,9 +186,17 @@ impl<'a> Session<'a> {
             Reply::Starts(_, Ok(starts)) => self.on_starts(starts),
             Reply::Starts(_, Err(error)) => {
                 tracing::warn!(error = %error, cause = error.cause(), "the stored offsets cannot be read");
-                self.must_leave = true;
+                self.fail_assignment(format!(
+                    "the stored offsets cannot be read: {}",
+                    error.server_message()
+                ));
                 Ok(())
             }
+            Reply::Tried(tried) => {
+                self.on_tried(tried);
+                Ok(())
+            }
+            Reply::Panicked(asked, message) => Err(MemberError::Question(asked, message)),
             Reply::Wrote(Outcome::Committed(batch)) => {
                 self.link.in_flight = InFlight::default();
                 for span in batch.spans() {
@@ -264,11 +293,11 @@ impl<'a> Session<'a> {
     /// `filled` is none where the batch was handed over before.
     pub(super) fn send_to_writer(&mut self, batch: Batch, filled: Option<Box<Filled>>) {
         self.link.in_flight = InFlight::of(&batch);
+        self.submitted = Instant::now();
         let job = Job::Write { log: Arc::clone(&self.log), batch, filled };
         if self.link.jobs.try_send(job).is_err() {
-            // One batch and one look fit always; only a writer that is gone refuses.
-            tracing::error!("the writer has ended unasked");
-            self.must_leave = true;
+            // One batch and one look fit always; only a writer that is gone refuses, and that is noticed at the next turn.
+            tracing::debug!("the writer took no batch");
         }
     }
 
@@ -286,6 +315,7 @@ impl<'a> Session<'a> {
         }
         self.commit_to_kafka();
         self.tell_lag();
+        self.doubt_permission();
     }
 
     /// Whether Kafka answers, and with the topic that it was.
@@ -326,43 +356,6 @@ impl<'a> Session<'a> {
     fn is_drained(&self) -> bool {
         let is_empty = self.filling.is_empty() && self.link.in_flight.is_empty();
         self.drain_deadline.is_some_and(|deadline| is_empty || Instant::now() >= deadline)
-    }
-
-    fn leave(mut self) -> Ended {
-        // Whoever is next tells Kafka where it starts; where the process stops, there may be nobody for long.
-        let mut offsets: Vec<_> = match self.drain_deadline {
-            Some(_) => self.assignment.stored().collect(),
-            None => vec![],
-        };
-        let mut partitions = self.assignment.partitions();
-        partitions.extend(self.blocked.keys());
-        self.forget(&partitions);
-        // librdkafka waits for an answer to every rebalance, also before it lets a member go.
-        let answer = match &self.rebalance {
-            Rebalance::None => Ok(()),
-            Rebalance::Assigning(partitions) => {
-                let starts: Vec<(i32, i64)> = partitions.iter().map(|&partition| (partition, 0)).collect();
-                self.consumer.assign(&starts)
-            }
-            Rebalance::Revoking { partitions, .. } => {
-                offsets.retain(|(partition, _)| !partitions.contains(partition));
-                self.consumer.unassign(partitions)
-            }
-        };
-        if let Err(error) = answer {
-            tracing::debug!(error = %error, "rebalance not answered before leaving");
-        }
-        self.consumer.leave(&offsets, LEAVE_TIMEOUT);
-        match self.drain_deadline {
-            Some(_) if self.link.in_flight.is_empty() => Ended::Stopped,
-            Some(_) => {
-                tracing::warn!(
-                    "stopped with a batch in flight; Kafka has it, and it is done again from there"
-                );
-                Ended::Stopped
-            }
-            None => Ended::Left,
-        }
     }
 
     pub(super) fn keep_for_reuse(&mut self, mut batch: Batch) {

@@ -7,6 +7,10 @@ use sqlx::{
     postgres::{PgDatabaseError, PgSeverity},
 };
 
+use super::Unfit;
+
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
 /// A failed conversation with Postgres.
 #[derive(Debug, thiserror::Error)]
 #[error("{doing} failed")]
@@ -96,9 +100,23 @@ impl StoreError {
         self.is_refusal() && self.sqlstate().as_deref().is_some_and(is_of_a_row)
     }
 
+    /// A database that must not be written to.
+    pub(super) fn unfit(unfit: Unfit) -> Self {
+        let source = sqlx::Error::Configuration(Box::new(unfit));
+        Self { doing: "writing to the database", source }
+    }
+
+    /// Why the database must not be written to, where that is the error.
+    pub(super) fn as_unfit(&self) -> Option<&Unfit> {
+        match &self.source {
+            sqlx::Error::Configuration(error) => error.downcast_ref(),
+            _ => None,
+        }
+    }
+
     /// What lies behind it, for a log line.
     pub fn cause(&self) -> String {
-        self.source.to_string()
+        self.as_unfit().map_or_else(|| self.source.to_string(), ToString::to_string)
     }
 
     /// The five-letter code where the server answered with one.
@@ -108,16 +126,33 @@ impl StoreError {
 
     /// The server's own words, without its hints; for `dead_letters.detail`.
     pub fn server_message(&self) -> String {
-        self.source
-            .as_database_error()
-            .map_or_else(|| self.source.to_string(), |error| error.message().to_owned())
+        self.source.as_database_error().map_or_else(|| self.cause(), |error| error.message().to_owned())
+    }
+
+    /// Whether it is the server's own answer, and not that there was none.
+    pub fn is_answer(&self) -> bool {
+        self.sqlstate().is_some() || self.as_unfit().is_some()
+    }
+
+    /// Whether a statement that was prepared over this connection is not the server's, or another client's is: a pooler in
+    /// between gives the session away after each transaction.
+    pub fn is_lost_session(&self) -> bool {
+        /// `duplicate_prepared_statement`, `invalid_sql_statement_name`
+        const CODES: [&str; 2] = ["42P05", "26000"];
+        self.sqlstate().is_some_and(|sqlstate| CODES.contains(&&*sqlstate))
+    }
+
+    /// Whether the role has not the right to do it.
+    pub fn is_missing_right(&self) -> bool {
+        self.sqlstate().as_deref() == Some(INSUFFICIENT_PRIVILEGE)
     }
 
     /// What this failure calls for.
     pub fn remedy(&self) -> Remedy {
-        match self.sqlstate() {
-            Some(sqlstate) => remedy_for(&sqlstate),
-            None => Remedy::Reconnect,
+        match (self.sqlstate(), self.as_unfit()) {
+            (Some(sqlstate), _) => remedy_for(&sqlstate),
+            (None, Some(unfit)) if !unfit.may_pass() => Remedy::Operator,
+            (None, _) => Remedy::Reconnect,
         }
     }
 

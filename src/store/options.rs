@@ -1,11 +1,11 @@
 //! What a database URL says, as sqlx takes it.
 
-use std::fs::File;
+use std::{fs::File, sync::Once};
 
 use sqlx::postgres::PgConnectOptions;
 
-use super::StoreError;
-use crate::config::DatabaseUrl;
+use super::{StoreError, passfile};
+use crate::config::{DatabaseUrl, UrlParts};
 
 /// The parameters of a URL that sqlx knows.
 const KNOWN: [&str; 18] = [
@@ -37,29 +37,86 @@ const FILES: [&str; 7] =
 /// What sqlx does not know it would log with its value, which may be a misspelt password: here its name is logged. A
 /// file that cannot be read is an error that names it, now and not when a connection is made.
 pub(super) fn options(url: &DatabaseUrl) -> Result<PgConnectOptions, StoreError> {
-    let (place, parameters) = url.expose().split_once('?').unwrap_or((url.expose(), ""));
-    let mut known = Vec::new();
-    for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (name, _) = parameter.split_once('=').unwrap_or((parameter, ""));
-        if KNOWN.contains(&name) || name.starts_with("options[") {
-            known.push(parameter);
-        } else {
-            // A password with a question mark in it ends up here, too.
-            let is_name =
-                parameter.contains('=') && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-            let parameter = if is_name { name } else { "…" };
-            tracing::warn!(parameter, "the database URL has a parameter that is not known here");
-        }
-    }
-    let known = known.join("&");
+    let Some(UrlParts { scheme, user, place, path, parameters }) = url.parts() else {
+        // Nothing of it is looked up, for a host's name may be a part of the password.
+        return Err(unusable(NOT_ENCODED.to_owned()));
+    };
+    let known = known_parameters(parameters);
+    let mut has_password =
+        user.is_some_and(|user| user.contains(':')) || std::env::var_os("PGPASSWORD").is_some();
+    let (mut has_host, mut hosts) = (false, place.to_owned());
     for (name, value) in form_urlencoded::parse(known.as_bytes()) {
+        match &*name {
+            "password" => has_password = true,
+            "host" | "hostaddr" => {
+                has_host = true;
+                // A socket's folder may have a comma in its name.
+                if !value.starts_with('/') {
+                    hosts += &value;
+                }
+            }
+            "port" => hosts += &value,
+            _ => {}
+        }
         if FILES.contains(&&*name) && !value.trim_start().starts_with("-----BEGIN") {
             // What stands where a key's file should may be the key.
             let told = if name.ends_with("key") { "" } else { &*value };
             File::open(&*value).map_err(|error| unusable(format!("{name}={told}: {error}")))?;
         }
     }
-    format!("{place}?{known}").parse().map_err(StoreError::new("reading the database URL"))
+    if hosts.contains(',') {
+        return Err(unusable(HOST_LIST.to_owned()));
+    }
+    let authority = match user {
+        // A URL with a user and no host is none to sqlx; libpq takes the host of a parameter.
+        Some(user) if place.is_empty() || place.starts_with(':') => {
+            if !has_host {
+                return Err(unusable("the URL has a user and no host, nor a parameter host=".to_owned()));
+            }
+            format!("{user}@localhost{place}")
+        }
+        Some(user) => format!("{user}@{place}"),
+        None => place.to_owned(),
+    };
+    let options: PgConnectOptions = format!("{scheme}://{authority}{path}?{known}")
+        .parse()
+        .map_err(StoreError::new("reading the database URL"))?;
+    Ok(match (has_password, passfile::password(&options)) {
+        (false, Some(password)) => options.password(&password),
+        _ => options,
+    })
+}
+
+const NOT_ENCODED: &str = "where its parts end is not clear: percent-encode @ : / ? and # in a password (%40 %3A %2F %3F \
+                           %23), and give the port as a number";
+const HOST_LIST: &str = "a list of hosts is not supported: name one host, such as a proxy or a DNS name that leads to the \
+                         primary";
+
+/// Those of a URL's parameters that sqlx is to see.
+fn known_parameters(parameters: &str) -> String {
+    /// Each attempt to connect reads the URL.
+    static SAID: Once = Once::new();
+    let (mut known, mut ignored) = (Vec::new(), Vec::new());
+    for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if name == "statement-cache-capacity" && value == "0" {
+            // sqlx would leave each statement that it prepares on the server, for ever.
+            ignored.push("statement-cache-capacity=0");
+        } else if KNOWN.contains(&name) || name.starts_with("options[") {
+            known.push(parameter);
+        } else {
+            // A password with a question mark in it ends up here, too.
+            let is_name =
+                parameter.contains('=') && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            ignored.push(if is_name { name } else { "…" });
+        }
+    }
+    if !ignored.is_empty() {
+        SAID.call_once(|| {
+            tracing::warn!(parameters = ?ignored, "the database URL has parameters that are ignored here");
+        });
+    }
+    known.join("&")
 }
 
 fn unusable(what: String) -> StoreError {
@@ -95,10 +152,36 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_is_found_by_a_parameter_whoever_the_user_is() {
+        for url in ["postgresql://me@/app?host=/run/pg", "postgres:///app?host=/run/pg&user=me"] {
+            let options = read(url).unwrap();
+            assert_eq!(options.get_socket(), Some(&"/run/pg".into()), "{url}");
+            assert_eq!((options.get_username(), options.get_database()), ("me", Some("app")), "{url}");
+        }
+        assert_eq!(read("postgresql://me@:7/app?host=/run/pg").unwrap().get_port(), 7);
+        let error = read("postgresql://me@/app").unwrap_err();
+        assert!(error.contains("no host"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_said_by_name() {
+        for url in
+            ["postgres://me@one:1,two:2/app", "postgres:///app?host=one,two", "postgres://h/app?port=1,2"]
+        {
+            let error = read(url).unwrap_err();
+            assert!(error.contains("a list of hosts"), "{url}: {error}");
+        }
+        assert!(read("postgres:///app?host=/run/a,b").is_ok());
+        assert_eq!(known_parameters("statement-cache-capacity=0&port=1"), "port=1");
+        assert_eq!(known_parameters("statement-cache-capacity=50"), "statement-cache-capacity=50");
+    }
+
+    #[test]
     fn no_error_repeats_what_may_be_secret() {
         for url in [
             "postgres://me:hush@db:port/app",
             "postgres://me:hu?sh@db/app",
+            "postgres://me:p@hush?word@db/app",
             "postgres://me:hush@[::/app",
             "postgres://me:hush@db/app?port=hush",
             "postgres://me:hush@db/app?hostaddr=hush",

@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions, PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{StoreError, options::options as connect_options};
+use super::{StoreError, Unfit, fitness, options::options as connect_options, session::Session};
 use crate::{
     config::{DatabaseConfig, DatabaseUrl, QueryConfig},
     health::Component,
@@ -46,6 +46,8 @@ pub struct Pool {
     /// Queries that wait for a permit.
     waiting: Arc<AtomicUsize>,
     answer_timeout: Duration,
+    /// Whether a database that may not be written to counts as down.
+    asks_for_fitness: bool,
 }
 
 /// A query in the queue, for as long as somebody waits for it.
@@ -67,29 +69,33 @@ impl Drop for Waiting<'_> {
 impl Pool {
     /// A pool that connects when it is first used; Postgres need not be there yet.
     pub fn new(config: &DatabaseConfig) -> Result<Self, StoreError> {
-        Self::open("primary", config, &config.database_url, config.database_pool_size, "sensorpipe api", &[])
+        Self::open(
+            "primary",
+            config,
+            &config.database_url,
+            config.database_pool_size,
+            "sensorpipe api",
+            queries(config),
+        )
     }
 
-    /// A pool of one connection that only asks whether Postgres answers.
+    /// A pool of one connection that only asks whether Postgres answers, and may be written to.
     pub fn for_probe(config: &DatabaseConfig) -> Result<Self, StoreError> {
-        Self::open("probe", config, &config.database_url, 1, "sensorpipe probe", &[])
+        let pool = Self::open("probe", config, &config.database_url, 1, "sensorpipe probe", queries(config))?;
+        Ok(Self { asks_for_fitness: true, ..pool })
     }
 
     /// A pool of its own for queries over many readings, which may lead to a replica: they cannot take the
     /// connections that ingestion and `POST /sensors` need.
     pub fn for_reads(config: &DatabaseConfig, queries: &QueryConfig) -> Result<Self, StoreError> {
         let url = queries.read_database_url.as_ref().unwrap_or(&config.database_url);
-        let options = [
-            ("default_transaction_read_only", "on"),
-            // A plan for any range holds every chunk; one for the range asked for holds its chunks.
-            ("plan_cache_mode", "force_custom_plan"),
-        ];
-        Self::open("reads", config, url, queries.read_pool_size, "sensorpipe api reads", &options)
+        let session = Session::of_reads(config.statement_timeout);
+        Self::open("reads", config, url, queries.read_pool_size, "sensorpipe api reads", session)
     }
 
     /// A single connection for a command that works through dead letters.
     pub fn for_dead_letters(config: &DatabaseConfig) -> Result<Self, StoreError> {
-        Self::open("commands", config, &config.database_url, 1, "sensorpipe dead-letters", &[])
+        Self::open("commands", config, &config.database_url, 1, "sensorpipe dead-letters", queries(config))
     }
 
     fn open(
@@ -98,20 +104,11 @@ impl Pool {
         url: &DatabaseUrl,
         size: u32,
         application_name: &str,
-        options: &[(&str, &str)],
+        session: Session,
     ) -> Result<Self, StoreError> {
         let size = size.max(1);
-        let statement_timeout = format!("{}ms", config.statement_timeout.as_millis());
         let connect = connect_options(url)?
             .application_name(application_name)
-            .options([
-                ("statement_timeout", statement_timeout.as_str()),
-                // Days are UTC.
-                ("timezone", "UTC"),
-                // A plan over many chunks looks costly enough to be compiled: 600 ms before a query of 10 ms.
-                ("jit", "off"),
-            ])
-            .options(options.iter().copied())
             // A query over many readings may well take a second.
             .disable_statement_logging();
         Ok(Self {
@@ -119,10 +116,15 @@ impl Pool {
             connections: PgPoolOptions::new()
                 .max_connections(size)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
+                .after_connect(move |connection, _| {
+                    let session = session.clone();
+                    Box::pin(async move { session.set(connection).await })
+                })
                 .connect_lazy_with(connect),
             permits: Arc::new(Semaphore::new(size as usize)),
             waiting: Arc::default(),
             answer_timeout: config.statement_timeout + ANSWER_GRACE,
+            asks_for_fitness: false,
         })
     }
 
@@ -171,12 +173,20 @@ impl Pool {
     /// Asks Postgres for an answer now and then, until `stop`, and tells `postgres` what came of it.
     pub async fn watch(self, postgres: Component, stop: CancellationToken) {
         loop {
-            let answer =
-                self.run_within(LOOK_UP_TIMEOUT, "probing", |connection| Box::pin(probe(connection))).await;
+            let asks_for_fitness = self.asks_for_fitness;
+            let answer = self
+                .run_within(LOOK_UP_TIMEOUT, "probing", move |connection| {
+                    Box::pin(probe(connection, asks_for_fitness))
+                })
+                .await;
             let interval = match answer {
-                Ok(()) => {
+                Ok(None) => {
                     postgres.up();
                     PROBE_INTERVAL_UP
+                }
+                Ok(Some(unfit)) => {
+                    postgres.down(unfit.to_string());
+                    PROBE_INTERVAL_DOWN
                 }
                 Err(error) => {
                     postgres.down(error.server_message());
@@ -208,8 +218,15 @@ impl Pool {
     }
 }
 
-async fn probe(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT 1").execute(connection).await.map(drop)
+fn queries(config: &DatabaseConfig) -> Session {
+    Session::of_queries(config.statement_timeout)
+}
+
+async fn probe(connection: &mut PgConnection, asks_for_fitness: bool) -> Result<Option<Unfit>, sqlx::Error> {
+    if asks_for_fitness {
+        return fitness::ask(connection).await;
+    }
+    sqlx::query("SELECT 1").execute(connection).await.map(|_| None)
 }
 
 fn no_answer() -> sqlx::Error {

@@ -8,7 +8,7 @@ use sqlx::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::{ConnectError, StoreError, startup::connect_within};
+use super::{ConnectError, StoreError, Unfit, fitness, startup::connect_within};
 use crate::config::{DatabaseConfig, SchemaConfig};
 
 /// How long `migrate` waits for Postgres to come up.
@@ -63,6 +63,9 @@ pub enum SchemaError {
         /// Names of the missing migrations.
         missing: Vec<String>,
     },
+    /// The database must not be written to.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// Anything else that the database said.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -73,6 +76,11 @@ pub enum SchemaError {
 /// Safe from many places at once: an advisory lock lets one migrate and shows the others that it is done.
 pub async fn migrate(database: &DatabaseConfig, schema: &SchemaConfig) -> Result<Migrated, SchemaError> {
     let mut connection = connect_within(STARTUP_PATIENCE, database, "sensorpipe migrate").await?;
+    match fitness::look(&mut connection).await? {
+        // Tables made by hand are the migrations' affair: they name each difference.
+        None | Some(Unfit::ColumnType { .. }) => {}
+        Some(unfit) => return Err(unfit.into()),
+    }
     let migrated = migrate_on(&mut connection, schema).await;
     // Closing gives back the advisory lock after a failure, too.
     if let Err(error) = connection.close().await {
@@ -106,6 +114,9 @@ async fn migrate_on(connection: &mut PgConnection, schema: &SchemaConfig) -> Res
     migrator.run_direct(connection).await.map_err(schema_error)?;
     let dropped_indexes = if schema.drop_time_index { drop_time_indexes(connection).await? } else { vec![] };
     connection.unlock().await.map_err(schema_error)?;
+    if let Some(unfit) = fitness::look(connection).await? {
+        return Err(unfit.into());
+    }
 
     let known: HashSet<i64> = migrator.iter().map(|migration| migration.version).collect();
     Ok(Migrated {

@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, time::Duration};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::time::timeout;
 
-use super::{StoreError, options::options};
+use super::{StoreError, options::options, session::Session};
 use crate::config::DatabaseConfig;
 
 /// The channel of migration 5.
@@ -42,6 +42,7 @@ impl SensorChanges {
                 .max_connections(1)
                 .max_lifetime(None)
                 .idle_timeout(None)
+                .after_connect(|connection, _| Box::pin(async { Session::unlimited().set(connection).await }))
                 .connect_with(options.application_name("sensorpipe listener"))
                 .await?;
             let mut listener = PgListener::connect_with(&pool).await?;

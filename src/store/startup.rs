@@ -63,8 +63,9 @@ pub(super) async fn connect_within(
 fn may_come_up(error: &StoreError) -> bool {
     let code = error.sqlstate();
     match code.as_deref() {
-        // Starting up, shutting down, out of connections for now.
-        Some(code) => code.starts_with("57P") || code.starts_with("53"),
+        // Starting up, shutting down, out of connections for now, or so slow that the role's own `statement_timeout` had
+        // passed before it was lifted.
+        Some(code) => code.starts_with("57") || code.starts_with("53"),
         // A proxy before a server that is down takes a connection and ends it: no answer where one was due.
         None => matches!(
             error.source().and_then(|source| source.downcast_ref()),

@@ -70,7 +70,7 @@ async fn partitions_assigned_without_postgres_go_to_those_who_have_it() {
     eventually(PATIENCE, async || second.stderr().contains(assigned)).await;
     second.terminate();
     assert_eq!(second.ended(PATIENCE).await.code(), Some(0), "{}", second.stderr());
-    let left = "waiting for Postgres to answer";
+    let left = "left the group, so that others may take over";
     eventually(PATIENCE, async || cut_off.stderr().contains(left)).await;
     // Whoever has Postgres gets all that it could not read, also what it held itself.
     let mut third = worker(&database, &topic).start();
@@ -79,7 +79,7 @@ async fn partitions_assigned_without_postgres_go_to_those_who_have_it() {
     work.is_done(&database, &topic).await;
 
     gate.open();
-    eventually(PATIENCE, async || cut_off.stderr().matches("joining the group again").count() == 2).await;
+    eventually(PATIENCE, async || cut_off.stderr().matches("joining the group").count() == 2).await;
     // It can do it alone again.
     third.terminate();
     assert_eq!(third.ended(PATIENCE).await.code(), Some(0), "{}", third.stderr());

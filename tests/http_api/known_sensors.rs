@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use sensorpipe::{http::KnownSensors, store::Pool};
+use sensorpipe::{
+    health::{Health, Need},
+    http::KnownSensors,
+    store::Pool,
+};
 use testbed::{Gate, Role, Sensorpipe, TestDatabase, TestTopic, comes_to, config, eventually, free_address};
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +26,8 @@ impl Following {
         let database: sensorpipe::config::DatabaseConfig = config(&["--database-url", url]);
         let known = KnownSensors::new(Pool::new(&database).unwrap(), 1_000);
         let stop = CancellationToken::new();
-        tokio::spawn(known.clone().follow(database, stop.clone()));
+        let session = Health::default().component("postgres_session", Need::Required);
+        tokio::spawn(known.clone().follow(database, session, stop.clone()));
         Self { known, stop }
     }
 

@@ -55,7 +55,8 @@ impl Server {
         let pool = Pool::new(database).unwrap();
         let reads = Pool::for_reads(database, &http.queries).unwrap();
         let known_sensors = KnownSensors::new(pool.clone(), http.known_sensors_max);
-        tokio::spawn(known_sensors.clone().follow(database.clone(), stop.clone()));
+        let session = Health::default().component("postgres_session", Need::Required);
+        tokio::spawn(known_sensors.clone().follow(database.clone(), session, stop.clone()));
         let keys = KeyRing::default();
         keys.learn(StoredKeys::default());
         tokio::spawn(producer.clone().watch(stop.clone()));

@@ -91,7 +91,8 @@ impl MirrorQueue {
                    SELECT id, sum(bytes) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
                    FROM first
                )
-               SELECT id, topic, partition, "offset", item, reason, detail, record_time, key, payload, headers
+               SELECT id, topic, partition, "offset", item, reason, detail,
+                      CASE WHEN isfinite(record_time) THEN record_time END AS record_time, key, payload, headers
                FROM summed JOIN dead_letters USING (id)
                WHERE coalesce(before, 0) < $2 ORDER BY id"#,
         )

@@ -46,9 +46,9 @@ async fn count(connection: &mut PgConnection) -> Result<Vec<ReasonSummary>, sqlx
         "SELECT reason,
                 (SELECT count(*) FROM (SELECT FROM dead_letters AS letter WHERE letter.reason = wanted.reason
                                        LIMIT $2) AS counted) AS letters,
-                (SELECT received_at FROM dead_letters AS letter WHERE letter.reason = wanted.reason
+                (SELECT received_at FROM dead_letters AS letter WHERE letter.reason = wanted.reason AND isfinite(received_at)
                  ORDER BY id LIMIT 1) AS oldest,
-                (SELECT received_at FROM dead_letters AS letter WHERE letter.reason = wanted.reason
+                (SELECT received_at FROM dead_letters AS letter WHERE letter.reason = wanted.reason AND isfinite(received_at)
                  ORDER BY id DESC LIMIT 1) AS newest
          FROM unnest($1::text[]) WITH ORDINALITY AS wanted (reason, place) ORDER BY place",
     )

@@ -57,10 +57,11 @@ async fn sweep_over(connection: &mut PgConnection, reach: Reach) -> Result<u64, 
     Ok(swept)
 }
 
-/// The first and the last day that chunks can hold.
+/// The first and the last day that chunks can hold; a reading that somebody's SQL put at infinity has no day.
 async fn chunks(connection: &mut PgConnection) -> Result<Option<(NaiveDate, NaiveDate)>, sqlx::Error> {
     let (since, until): (Option<DateTime<Utc>>, Option<DateTime<Utc>>) = sqlx::query_as(
-        "SELECT min(range_start), max(range_end) FROM timescaledb_information.chunks
+        "SELECT least(greatest(min(range_start), '0001-01-01'), '9999-12-31'), least(max(range_end), '9999-12-31')
+         FROM timescaledb_information.chunks
          WHERE format('%I.%I', hypertable_schema, hypertable_name)::regclass = 'sensor_data'::regclass",
     )
     .fetch_one(connection)

@@ -21,7 +21,9 @@ mod dead_letters;
 mod each;
 mod frozen;
 mod offsets;
+mod open;
 pub(super) mod readings;
+mod rehearsal;
 pub(super) mod sensors;
 mod tallies;
 mod trial;
@@ -30,19 +32,17 @@ mod way;
 use std::time::Duration;
 
 pub use copy::encode_rows;
+pub use rehearsal::try_writing;
 pub(super) use way::Way;
 
-use sqlx::{Executor, PgConnection};
 use tokio::time::{Instant, timeout};
 
 use self::{
     chunks::{Chunks, Spanned},
+    open::Open,
     way::Met,
 };
-use super::{
-    StallReport, StoreError, StoredOffset,
-    connection::{WRITER_APPLICATION_NAME, connect},
-};
+use super::{StallReport, StoreError, StoredOffset, fitness};
 use crate::{
     batch::{Batch, Rejected, Row, Tally, distinct, sort_for_chunks},
     config::{DatabaseConfig, FkCheck, Rollups},
@@ -154,14 +154,6 @@ struct Failed {
     long: u32,
 }
 
-/// A connection and what was asked of the server when it was made.
-struct Open {
-    connection: PgConnection,
-    backend_pid: i32,
-    chunk_micros: i64,
-    may_skip_row_checks: bool,
-}
-
 impl BatchWriter {
     /// A writer that is not connected yet.
     pub fn new(config: WriterConfig) -> Self {
@@ -218,6 +210,7 @@ impl BatchWriter {
                 Some(open) => open,
                 None => Open::connect(&self.config).await?,
             };
+            fitness::check(&mut open.connection).await?;
             let stored = super::offsets::read(&mut open.connection, log, partitions).await?;
             self.open = Some(open);
             Ok(stored)
@@ -369,29 +362,5 @@ impl BatchWriter {
             goes_around_all: self.goes_around_all(),
         };
         storing.store(&mut open.connection, rows, self.met.way(), rejected).await
-    }
-}
-
-impl Open {
-    async fn connect(config: &WriterConfig) -> Result<Self, StoreError> {
-        let mut connection = connect(&config.database, WRITER_APPLICATION_NAME).await?;
-        let (backend_pid, chunk_micros, has_privilege): (i32, i64, bool) = sqlx::query_as(
-            "SELECT pg_backend_pid(), (extract(epoch FROM time_interval) * 1e6)::bigint,
-                    has_parameter_privilege('session_replication_role', 'SET')
-             FROM timescaledb_information.dimensions
-             WHERE format('%I.%I', hypertable_schema, hypertable_name)::regclass = 'sensor_data'::regclass
-               AND dimension_number = 1",
-        )
-        .fetch_one(&mut connection)
-        .await
-        .map_err(StoreError::new("looking at the hypertable"))?;
-        let may_skip_row_checks = has_privilege && config.fk_check == FkCheck::Auto;
-        tracing::info!(db.backend_pid = backend_pid, "writer connected");
-        Ok(Self { connection, backend_pid, chunk_micros, may_skip_row_checks })
-    }
-
-    async fn execute(&mut self, statement: &str, doing: &'static str) -> Result<(), StoreError> {
-        self.connection.execute(statement).await.map_err(StoreError::new(doing))?;
-        Ok(())
     }
 }

@@ -86,6 +86,21 @@ impl TestDatabase {
         .await
     }
 
+    /// Runs statements that answer nothing as the superuser, also where the database is read-only.
+    pub async fn execute_as_superuser(&self, sql: &str) {
+        let mut superuser = PgConnection::connect(&self.superuser_url())
+            .await
+            .expect("postgres may log in without a password");
+        for sql in ["SET default_transaction_read_only = off", sql] {
+            sqlx::raw_sql(sql).execute(&mut superuser).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A URL for the superuser `postgres`, without a password, as `dev/services` has it.
     pub fn superuser_url(&self) -> String {
         with_role(&self.url, "postgres")

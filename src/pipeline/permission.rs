@@ -1,0 +1,164 @@
+//! Whether the database lets this process write, by trying: before a consumer joins the group, for a member is given
+//! partitions that nobody else reads, and while a batch of its is not written.
+
+use std::{
+    panic::AssertUnwindSafe,
+    thread,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt as _;
+
+use super::{
+    member::{Link, Member, Reply, send},
+    session::Session,
+};
+use crate::{
+    panics,
+    reading::Timestamp,
+    store::{StoreError, try_writing},
+};
+
+/// First and longest pause before a consumer that was kept out tries again.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+/// How long a batch may be under way before it is asked whether one could be written at all, and how often then.
+const DOUBT_AFTER: Duration = Duration::from_secs(5);
+/// The loop of the consumer turns at least this often.
+const TURN: Duration = Duration::from_millis(500);
+
+impl Member {
+    /// Waits, out of the group, until an empty write passes; false where the process stops before.
+    pub(super) fn wait_until_permitted(&self, link: &mut Link) -> bool {
+        // An assignment that failed, though writing was permitted, is not asked for again at once.
+        let mut attempts = link.failed_assignments;
+        let mut is_out = attempts > 0;
+        loop {
+            if attempts > 0 && !self.wait(link, pause(attempts)) {
+                return false;
+            }
+            let Some(tried) = self.try_writing() else { return false };
+            match tried {
+                Ok(()) => {
+                    if is_out {
+                        tracing::info!("Postgres lets the worker write; joining the group");
+                    }
+                    // Whoever was assigned nothing before is in order; another one shows it by its next assignment.
+                    if link.failed_assignments == 0 {
+                        self.config.absences.remove(self.index);
+                    }
+                    return true;
+                }
+                Err(error) => {
+                    self.note_refusal(&error);
+                    // A server that was away is asked as soon as it may be back.
+                    attempts = if error.is_answer() { attempts + 1 } else { 1 };
+                }
+            }
+            is_out = true;
+        }
+    }
+
+    fn note_refusal(&self, error: &StoreError) {
+        let (cause, sqlstate) = (error.cause(), error.sqlstate());
+        let told = error.server_message();
+        if error.is_answer() {
+            if self.config.absences.add(self.index, format!("Postgres refuses what a worker writes: {told}"))
+            {
+                tracing::error!(
+                    error = %error, cause, db.sqlstate = sqlstate,
+                    "Postgres refuses what a worker writes; out of the group until it does not, nothing is lost"
+                );
+            }
+        } else if self.config.absences.add(self.index, format!("Postgres unavailable: {told}")) {
+            tracing::warn!(error = %error, cause, "Postgres unavailable; out of the group until it answers");
+        }
+    }
+
+    /// None where the process stops before there is an answer.
+    fn try_writing(&self) -> Option<Result<(), StoreError>> {
+        self.pulse.beat();
+        self.runtime.block_on(async {
+            tokio::select! {
+                tried = try_writing(&self.config.writer) => Some(tried),
+                () = self.stop.cancelled() => None,
+            }
+        })
+    }
+
+    /// Whether the process goes on after this time.
+    fn wait(&self, link: &mut Link, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        while !self.stop.is_cancelled() {
+            self.pulse.beat();
+            link.lag.wait(Timestamp::now());
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            thread::park_timeout(left.min(TURN));
+        }
+        false
+    }
+}
+
+impl Session<'_> {
+    /// Where a batch is not written for long: whether the role may write at all. Others may have the right.
+    pub(super) fn doubt_permission(&mut self) {
+        let is_due = !self.link.in_flight.is_empty()
+            && self.submitted.elapsed() >= DOUBT_AFTER
+            && self.last_trial.is_none_or(|last| last.elapsed() >= DOUBT_AFTER);
+        if !is_due {
+            return;
+        }
+        self.last_trial = Some(Instant::now());
+        let config = self.member.config.writer.clone();
+        let (answer, owner) = (self.link.answer.clone(), thread::current());
+        self.member.runtime.spawn(async move {
+            let tried = AssertUnwindSafe(try_writing(&config)).catch_unwind().await;
+            let panicked = |panic: Box<dyn std::any::Any + Send>| {
+                Reply::Panicked("trying an empty write", panics::message(&*panic).to_owned())
+            };
+            send(&answer, &owner, tried.map_or_else(panicked, Reply::Tried));
+        });
+    }
+
+    /// What every role would meet, such as a database that is read-only for a while, is waited for in the group.
+    pub(super) fn on_tried(&mut self, tried: Result<(), StoreError>) {
+        if let Err(error) = tried
+            && error.is_missing_right()
+            && self.last_trial.is_some()
+        {
+            self.member.note_refusal(&error);
+            self.must_leave = true;
+        }
+    }
+
+    /// What the group assigned cannot be taken: it is left, to be joined again after a pause.
+    pub(super) fn fail_assignment(&mut self, reason: String) {
+        self.member.config.absences.add(self.member.index, reason);
+        self.link.failed_assignments += 1;
+        self.must_leave = true;
+    }
+
+    /// The group has said what is ours, and it was taken.
+    pub(super) fn settle_assignment(&mut self) {
+        self.link.failed_assignments = 0;
+        self.member.config.absences.remove(self.member.index);
+    }
+}
+
+/// Doubles with each attempt up to a bound.
+fn pause(attempts: u32) -> Duration {
+    let (first, longest) = PAUSE;
+    longest.min(first * 2_u32.saturating_pow(attempts.min(10) - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound() {
+        assert_eq!([1, 2, 3, 4, 99].map(pause), [1, 2, 4, 5, 5].map(Duration::from_secs));
+    }
+}
