@@ -1,5 +1,9 @@
 //! What can go wrong in the database, and whether to try again.
 
+mod trouble;
+
+pub use self::trouble::Trouble;
+
 use std::{borrow::Cow, io::ErrorKind};
 
 use sqlx::{
@@ -94,6 +98,11 @@ impl StoreError {
     /// Whether it is a refusal that speaks of the row, and never of the server or of what surrounds the row.
     pub(super) fn is_of_a_row(&self) -> bool {
         self.is_refusal() && self.sqlstate().as_deref().is_some_and(is_of_a_row)
+    }
+
+    /// All connections of a pool were busy for too long.
+    pub(super) fn busy(doing: &'static str) -> Self {
+        Self { doing, source: sqlx::Error::PoolTimedOut }
     }
 
     /// What lies behind it, for a log line.

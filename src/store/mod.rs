@@ -1,6 +1,7 @@
 //! Everything that speaks to Postgres; the only place that names `sqlx`.
 
 pub mod audit;
+mod chunk_spans;
 mod compression;
 mod connection;
 mod day_locks;
@@ -15,6 +16,7 @@ pub mod overview;
 mod pool;
 mod postgres_time;
 pub mod queries;
+mod read_snapshot;
 pub mod receipts;
 mod retention;
 mod sample;
@@ -28,7 +30,7 @@ mod write;
 
 pub use compression::{Compression, compress_after};
 pub use connection::answers;
-pub use error::StoreError;
+pub use error::{StoreError, Trouble};
 pub use load::LoadStore;
 pub use offsets::{Offsets, StoredOffset};
 pub use pool::Pool;
