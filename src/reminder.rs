@@ -1,6 +1,7 @@
 //! Trouble that goes on is said now and then, not once for each that meets it.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -33,6 +34,37 @@ impl Reminder {
     }
 }
 
+/// The same for several kinds of trouble, each by its name.
+#[derive(Debug)]
+pub(crate) struct Reminders(Mutex<BTreeMap<String, Instant>>);
+
+/// Kinds that are remembered; of one more each is said again.
+const KINDS_MAX: usize = 100;
+
+impl Reminders {
+    /// Of what has never been said.
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    /// Whether to say it now; the next one who asks about this kind is told no for a while.
+    pub(crate) fn is_due(&self, kind: &str) -> bool {
+        self.is_due_at(kind, Instant::now())
+    }
+
+    fn is_due_at(&self, kind: &str, now: Instant) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.get(kind).is_some_and(|at| now - *at < INTERVAL) {
+            return false;
+        }
+        if said.len() >= KINDS_MAX {
+            said.clear();
+        }
+        said.insert(kind.to_owned(), now);
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +78,15 @@ mod tests {
         assert!(!reminder.is_due_at(start + INTERVAL * 3 / 2));
         let reminder = Reminder::new();
         assert!(reminder.is_due() && !reminder.is_due());
+    }
+    #[test]
+    fn each_kind_is_said_for_itself() {
+        let (reminders, start) = (Reminders::new(), Instant::now());
+        assert!(reminders.is_due_at("53200", start) && reminders.is_due_at("53100", start));
+        assert!(!reminders.is_due_at("53200", start + INTERVAL / 2));
+        assert!(reminders.is_due_at("53200", start + INTERVAL));
+        for kind in 0..=KINDS_MAX {
+            assert!(reminders.is_due(&kind.to_string()));
+        }
     }
 }

@@ -134,8 +134,13 @@ postgres_launch() {
   cat -- "$REPO/dev/postgres/pg_hba.conf" >"$POSTGRES_HOME/data/pg_hba.conf"
   postgres_take_certificates
   rotate_log "$POSTGRES_LOG"
+  local -a limits=()
+  # What a server has that nobody has set up: for tests of what needs more.
+  if [[ ${POSTGRES_LIMITS:-} == default ]]; then
+    limits=(-c max_connections=100 -c max_locks_per_transaction=64 -c max_worker_processes=8)
+  fi
   say "postgres: starting on 127.0.0.1:$POSTGRES_PORT"
-  (DETACHED=1 as_postgres postgres data -p "$POSTGRES_PORT" -c "$POSTGRES_MARK") \
+  (DETACHED=1 as_postgres postgres data -p "$POSTGRES_PORT" -c "$POSTGRES_MARK" "${limits[@]}") \
     </dev/null >>"$POSTGRES_LOG" 2>&1 8>&- 9>&- &
   POSTGRES_CHILD=$!
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::fault::{Fault, Faults};
-use crate::{access::Scopes, kafka::producer::PublishError, reminder::Reminder, store::StoreError};
+use crate::{access::Scopes, kafka::producer::PublishError, reminder::Reminder};
 
 /// Every request meets the same trouble: that Kafka refuses readings, or that they are too large for the topic.
 static REFUSED: Reminder = Reminder::new();
@@ -203,18 +203,6 @@ impl From<PublishError> for ApiError {
                 }
                 Self::Unavailable(format!("Kafka refused the readings. {MAYBE_STORED}").into())
             }
-        }
-    }
-}
-
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        if error.is_retriable() {
-            tracing::debug!("{error}: {}", error.server_message());
-            Self::Unavailable("The database does not answer now.".into())
-        } else {
-            tracing::error!("{error}: {}", error.server_message());
-            Self::Internal
         }
     }
 }

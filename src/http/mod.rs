@@ -52,6 +52,7 @@ mod request_metrics;
 mod sensors;
 mod server;
 mod stats;
+mod store_error;
 mod tail;
 mod trace;
 mod unread_body;

@@ -20,7 +20,7 @@ use tokio::{
         Notify,
         broadcast::{self, error::RecvError},
     },
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -36,6 +36,8 @@ use crate::{
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// It rests so much longer than a look took: of a sensor without readings every chunk is looked into.
+const REST: u32 = 4;
 /// Pause after a failure, such as a database that is away.
 const RETRY_INTERVAL: Duration = Duration::from_secs(3);
 /// Most readings of a sensor in an event; of more, the newest.
@@ -98,10 +100,11 @@ impl Tails {
                 self.0.somebody.notified().await;
                 continue;
             }
+            let started = Instant::now();
             let pause = match queries::newer(&pool, watched, READINGS_MAX).await {
                 Ok(readings) => {
                     self.tell(&readings);
-                    INTERVAL
+                    INTERVAL.max(started.elapsed() * REST)
                 }
                 Err(error) => {
                     tracing::debug!("{error}: {}", error.server_message());

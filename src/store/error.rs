@@ -1,5 +1,9 @@
 //! What can go wrong in the database, and whether to try again.
 
+mod trouble;
+
+pub use self::trouble::Trouble;
+
 use std::{borrow::Cow, io::ErrorKind};
 
 use sqlx::{
@@ -112,6 +116,11 @@ impl StoreError {
             sqlx::Error::Configuration(error) => error.downcast_ref(),
             _ => None,
         }
+    }
+
+    /// All connections of a pool were busy for too long.
+    pub(super) fn busy(doing: &'static str) -> Self {
+        Self { doing, source: sqlx::Error::PoolTimedOut }
     }
 
     /// What lies behind it, for a log line.

@@ -129,6 +129,8 @@ impl LoadStore {
         .bind(expected.step_micros)
         .bind(CHECKSUM_SENSOR_FACTOR)
         .bind(CHECKSUM_MODULUS)
+        // A plan for any times holds every chunk.
+        .persistent(false)
         .fetch_one(&mut self.connection)
         .await
         .map_err(StoreError::new("looking for what was sent"))?;

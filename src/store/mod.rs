@@ -1,6 +1,7 @@
 //! Everything that speaks to Postgres; the only place that names `sqlx`.
 
 pub mod audit;
+mod chunk_spans;
 mod compression;
 mod connection;
 mod day_locks;
@@ -17,6 +18,7 @@ mod passfile;
 mod pool;
 mod postgres_time;
 pub mod queries;
+mod read_snapshot;
 pub mod receipts;
 mod retention;
 mod sample;
@@ -30,7 +32,7 @@ pub mod stats;
 mod write;
 
 pub use compression::{Compression, compress_after};
-pub use error::StoreError;
+pub use error::{StoreError, Trouble};
 pub use fitness::{Unfit, wait_until_fit};
 pub use load::LoadStore;
 pub use offsets::{Offsets, StoredOffset};

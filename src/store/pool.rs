@@ -11,15 +11,21 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use sqlx::{ConnectOptions, PgConnection, PgPool, postgres::PgPoolOptions};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{StoreError, Unfit, fitness, options::options as connect_options, session::Session};
+use super::{
+    StoreError, Trouble, chunk_spans::KnownChunkSpans, fitness, options::options as connect_options,
+    session::Session,
+};
 use crate::{
     config::{DatabaseConfig, DatabaseUrl, QueryConfig},
     health::Component,
     metrics::{POOL_CONNECTIONS, POOL_MAX_CONNECTIONS, POOL_TIMEOUTS, POOL_WAITING},
 };
+
+/// The name of the pool that only reads.
+const READS: &str = "reads";
 
 /// Longest wait for a connection, whether all are busy or Postgres does not answer.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -29,9 +35,15 @@ const ANSWER_GRACE: Duration = Duration::from_secs(2);
 /// The same in all for what takes no time: ingestion waits for it.
 pub(super) const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Pause before a query that gave way is run again; twice as long each time.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
 /// How often Postgres is asked: when it answered last time, and when it did not.
 const PROBE_INTERVAL_UP: Duration = Duration::from_secs(5);
 const PROBE_INTERVAL_DOWN: Duration = Duration::from_secs(1);
+
+/// What is said of a database that answers and cannot be written to: a standby, or one with a nearly full disk.
+const READ_ONLY: &str = "the database is read-only";
 
 /// A bounded pool of connections; clones share it.
 ///
@@ -41,6 +53,8 @@ const PROBE_INTERVAL_DOWN: Duration = Duration::from_secs(1);
 pub struct Pool {
     /// As metrics know it.
     name: &'static str,
+    /// Whether it is for more than reading.
+    writes: bool,
     connections: PgPool,
     permits: Arc<Semaphore>,
     /// Queries that wait for a permit.
@@ -48,6 +62,7 @@ pub struct Pool {
     answer_timeout: Duration,
     /// Whether a database that may not be written to counts as down.
     asks_for_fitness: bool,
+    chunk_spans: Arc<KnownChunkSpans>,
 }
 
 /// A query in the queue, for as long as somebody waits for it.
@@ -90,7 +105,7 @@ impl Pool {
     pub fn for_reads(config: &DatabaseConfig, queries: &QueryConfig) -> Result<Self, StoreError> {
         let url = queries.read_database_url.as_ref().unwrap_or(&config.database_url);
         let session = Session::of_reads(config.statement_timeout);
-        Self::open("reads", config, url, queries.read_pool_size, "sensorpipe api reads", session)
+        Self::open(READS, config, url, queries.read_pool_size, "sensorpipe api reads", session)
     }
 
     /// A single connection for a command that works through dead letters.
@@ -113,6 +128,7 @@ impl Pool {
             .disable_statement_logging();
         Ok(Self {
             name,
+            writes: name != READS,
             connections: PgPoolOptions::new()
                 .max_connections(size)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -125,6 +141,7 @@ impl Pool {
             waiting: Arc::default(),
             answer_timeout: config.statement_timeout + ANSWER_GRACE,
             asks_for_fitness: false,
+            chunk_spans: Arc::default(),
         })
     }
 
@@ -135,6 +152,39 @@ impl Pool {
         W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
     {
         self.run_within(self.answer_timeout, doing, work).await
+    }
+
+    /// Runs `work` that changes nothing; again where it gave way to another transaction, such as one that drops chunks,
+    /// within the time that one statement may take.
+    pub(super) async fn read<T, W>(&self, doing: &'static str, work: W) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        let deadline = Instant::now() + self.answer_timeout;
+        let mut pause = RETRY_PAUSE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let attempt = work.clone();
+            let answer = self.run_within(left, doing, move |connection| attempt(connection)).await;
+            match answer {
+                Err(error) if error.trouble() == Trouble::GaveWay && Instant::now() + pause < deadline => {
+                    tracing::debug!("{error}: {}; asking again", error.server_message());
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Where the chunks are, as this pool's database has them.
+    pub(super) fn chunk_spans(&self) -> Arc<KnownChunkSpans> {
+        Arc::clone(&self.chunk_spans)
     }
 
     /// Runs `work` on a connection to its end, even where the caller does not wait for it.
@@ -153,11 +203,16 @@ impl Pool {
         drop(waiting);
         let Ok(Ok(permit)) = permit else {
             metrics::counter!(POOL_TIMEOUTS, "pool" => self.name).increment(1);
-            return Err(StoreError::new(doing)(sqlx::Error::PoolTimedOut));
+            return Err(StoreError::busy(doing));
         };
         let connections = self.connections.clone();
         let task = tokio::spawn(async move {
-            let mut connection = connections.acquire().await?;
+            // A permit was to be had, so a connection is not waited for but made.
+            let acquired = connections.acquire().await;
+            let mut connection = acquired.map_err(|error| match error {
+                sqlx::Error::PoolTimedOut => no_answer(),
+                error => error,
+            })?;
             let answer = tokio::time::timeout(answer_timeout, work(&mut connection)).await;
             drop(permit);
             answer.unwrap_or_else(|_elapsed| {
@@ -170,13 +225,14 @@ impl Pool {
         answer.map_err(StoreError::new(doing))
     }
 
-    /// Asks Postgres for an answer now and then, until `stop`, and tells `postgres` what came of it.
+    /// Asks Postgres for an answer now and then, until `stop`, and tells `postgres` what came of it. Of a database that
+    /// takes no writes it says so, unless this pool only reads.
     pub async fn watch(self, postgres: Component, stop: CancellationToken) {
         loop {
-            let asks_for_fitness = self.asks_for_fitness;
+            let (asks_for_fitness, writes) = (self.asks_for_fitness, self.writes);
             let answer = self
                 .run_within(LOOK_UP_TIMEOUT, "probing", move |connection| {
-                    Box::pin(probe(connection, asks_for_fitness))
+                    Box::pin(probe(connection, asks_for_fitness, writes))
                 })
                 .await;
             let interval = match answer {
@@ -184,12 +240,12 @@ impl Pool {
                     postgres.up();
                     PROBE_INTERVAL_UP
                 }
-                Ok(Some(unfit)) => {
-                    postgres.down(unfit.to_string());
+                Ok(Some(reason)) => {
+                    postgres.down(reason);
                     PROBE_INTERVAL_DOWN
                 }
                 Err(error) => {
-                    postgres.down(error.server_message());
+                    postgres.down(self.reason(error).await.for_operator());
                     PROBE_INTERVAL_DOWN
                 }
             };
@@ -197,6 +253,19 @@ impl Pool {
                 () = tokio::time::sleep(interval) => {}
                 () = stop.cancelled() => return,
             }
+        }
+    }
+
+    /// What keeps this pool from an answer. It goes on connecting until its time is up, whatever the server says to it,
+    /// such as that it has too many connections: a single attempt tells.
+    async fn reason(&self, error: StoreError) -> StoreError {
+        if error.trouble() != Trouble::NoAnswer {
+            return error;
+        }
+        let options = self.connections.connect_options();
+        match tokio::time::timeout(LOOK_UP_TIMEOUT, options.connect()).await {
+            Ok(Err(refused)) => StoreError::new("connecting to Postgres")(refused),
+            Ok(Ok(_)) | Err(_) => error,
         }
     }
 
@@ -222,11 +291,19 @@ fn queries(config: &DatabaseConfig) -> Session {
     Session::of_queries(config.statement_timeout)
 }
 
-async fn probe(connection: &mut PgConnection, asks_for_fitness: bool) -> Result<Option<Unfit>, sqlx::Error> {
+/// What is against writing, where that is what the pool is for.
+async fn probe(
+    connection: &mut PgConnection,
+    asks_for_fitness: bool,
+    writes: bool,
+) -> Result<Option<String>, sqlx::Error> {
     if asks_for_fitness {
-        return fitness::ask(connection).await;
+        return Ok(fitness::ask(connection).await?.map(|unfit| unfit.to_string()));
     }
-    sqlx::query("SELECT 1").execute(connection).await.map(|_| None)
+    let is_read_only: bool = sqlx::query_scalar("SELECT current_setting('transaction_read_only') = 'on'")
+        .fetch_one(connection)
+        .await?;
+    Ok((is_read_only && writes).then(|| READ_ONLY.to_owned()))
 }
 
 fn no_answer() -> sqlx::Error {

@@ -118,6 +118,8 @@ async fn not_kept(
     .bind(last)
     .bind(chunk.since)
     .bind(chunk.until)
+    // A plan for any times holds every chunk.
+    .persistent(false)
     .fetch_all(connection)
     .await
     .map_err(StoreError::new("looking for days without statistics"))
@@ -161,6 +163,7 @@ async fn count(connection: &mut PgConnection, chunk: &Dropped) -> Result<i64, St
     sqlx::query_scalar("SELECT count(*) FROM sensor_data WHERE time >= $1 AND time < $2")
         .bind(chunk.since)
         .bind(chunk.until)
+        .persistent(false)
         .fetch_one(connection)
         .await
         .map_err(StoreError::new("counting old readings"))

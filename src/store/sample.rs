@@ -112,6 +112,8 @@ impl SampleStore {
         .bind(sensor_ids)
         .bind(first.to_datetime())
         .bind(last.to_datetime())
+        // A plan for any times holds every chunk.
+        .persistent(false)
         .fetch_one(&mut self.connection)
         .await
         .map_err(StoreError::new("counting the sample readings"))?;

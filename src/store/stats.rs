@@ -21,7 +21,7 @@ use chrono::{NaiveDate, Utc};
 use self::newest_days::{Kept, Question};
 pub(super) use self::quarter_hours::FIGURES;
 pub use self::{
-    newest_days::{DAYS_OF_WEEK, NEWEST_DAY},
+    newest_days::DAYS_OF_WEEK,
     quarter_hours::keep_quarter_hours,
     rebuild::{Rebuilt, StatsStore},
     settled::statement as settled_statement,

@@ -1,8 +1,9 @@
 use std::time::{Duration, Instant};
 
+use sqlx::{Connection, PgConnection};
 use testbed::{TestDatabase, TestTopic, config, eventually};
 
-use crate::site::{PATIENCE, Server};
+use crate::site::{PATIENCE, Server, Site};
 
 /// Nobody listens there.
 const CLOSED: &str = "127.0.0.1:1";
@@ -75,4 +76,77 @@ async fn without_postgres_ingestion_goes_on_for_known_sensors() {
     let readiness = server.get("/readyz").await.expect(200).json();
     assert_eq!(readiness["components"]["postgres"]["state"], "down");
     server.stopped().await;
+}
+
+/// Sets the database's default for new sessions, and ends those of the api.
+async fn set_read_only(database: &TestDatabase, setting: &str) {
+    database
+        .execute(&format!(
+            "BEGIN READ WRITE;
+             DO $$ BEGIN
+                 EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = {setting}', current_database());
+             END $$;
+             COMMIT;
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name LIKE 'sensorpipe api%'"
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn a_read_only_database_is_told_from_one_that_is_away() {
+    let site = Site::start().await;
+    site.database.add_sensors(1).await;
+    let postgres = async || site.server.get("/readyz").await.json()["components"]["postgres"].clone();
+    eventually(PATIENCE, async || postgres().await["state"] == "up").await;
+    set_read_only(&site.database, "on").await;
+    eventually(PATIENCE, async || postgres().await["reason"] == "the database is read-only").await;
+    let answer = site.server.post("/sensors", r#"{"sensor_type":"t"}"#).await.expect(503);
+    assert_eq!(answer.json()["detail"], "The database is read-only now. Nothing was changed.");
+    assert_eq!(answer.header("retry-after"), "1");
+    // What is asked is answered, and what goes to Kafka is taken.
+    site.server.get("/sensors/1").await.expect(200);
+    site.server.get("/daily_avg/1").await.expect(404);
+    site.server.post("/sensor_data/1", r#"{"value":1}"#).await.expect(200);
+    site.server.get("/readyz").await.expect(200);
+    set_read_only(&site.database, "off").await;
+    eventually(PATIENCE, async || postgres().await["state"] == "up").await;
+    site.server.post("/sensors", r#"{"sensor_type":"t"}"#).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_column_of_another_type_is_no_outage() {
+    let site = Site::start().await;
+    site.database.add_sensors(1).await;
+    site.database.execute("INSERT INTO sensor_data (sensor_id, value) VALUES (1, 5)").await;
+    site.server.get("/sensors/1/latest").await.expect(200);
+    site.database.execute("ALTER TABLE sensor_data ALTER COLUMN value TYPE real").await;
+    let answer = site.server.get("/sensors/1/latest").await.expect(500);
+    assert_eq!(answer.json()["detail"], "Internal error.");
+}
+
+/// As one does where retention drops chunks meanwhile.
+#[tokio::test]
+async fn a_read_that_gave_way_is_asked_again() {
+    // The api's side is the first to look for a deadlock, and so the one that is ended.
+    const SETTINGS: &str = "DO $$ BEGIN
+             EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = ''3s''', current_database());
+         END $$;
+         SET deadlock_timeout = '1min'";
+    let site = Site::start().await;
+    site.database.add_sensors(1).await;
+    site.database.execute("INSERT INTO sensor_data (sensor_id, value) VALUES (1, 5)").await;
+    let mut other = PgConnection::connect(&site.database.superuser_url()).await.unwrap();
+    for sql in [SETTINGS, "BEGIN; LOCK TABLE sensor_data IN ACCESS EXCLUSIVE MODE"] {
+        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+    }
+    let crossing = async {
+        eventually(PATIENCE, async || site.database.waiting_for_locks().await == 1).await;
+        sqlx::raw_sql("LOCK TABLE daily_stats IN ACCESS EXCLUSIVE MODE").execute(&mut other).await.unwrap();
+        sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(site.server.get("/daily_avg/1"), crossing);
+    assert_eq!(answer.expect(200).json()[0]["reading_count"], 1);
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    eventually(PATIENCE, async || site.database.number(deadlocks).await == 1).await;
 }

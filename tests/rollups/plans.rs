@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use sensorpipe::store::stats::{DAYS_OF_WEEK, NEWEST_DAY, settled_statement};
+use sensorpipe::store::{
+    queries::LAST_TIME,
+    stats::{DAYS_OF_WEEK, settled_statement},
+};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
 use testbed::TestDatabase;
@@ -80,12 +83,12 @@ fn names(scans: &[(String, f64)]) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn the_usual_case_knows_this_weeks_chunks_only() {
+async fn the_usual_case_knows_the_chunks_from_today_on_only() {
     let database = year().await;
     let all = chunks(&database, "-infinity", "infinity").await.len();
     assert!(all >= 52, "{all} chunks are no year");
-    let recent = chunks(&database, &at(7, 0).to_string(), "infinity").await;
-    assert!(recent.len() <= 3);
+    let recent = chunks(&database, &at(0, 0).to_string(), "infinity").await;
+    assert!(recent.len() <= 2);
     for mode in ["force_custom_plan", "force_generic_plan"] {
         let scans = chunk_scans(&database, mode, &settled_statement(today()), "int", "1").await;
         assert!(!scans.is_empty());
@@ -110,18 +113,15 @@ async fn a_week_of_days_knows_its_chunks_only() {
     assert_eq!(names(&scans), of_that_week);
 }
 
-/// The plan names every chunk, but a chunk older than the answer is not looked into.
+/// Windows of time are asked one after the other, the newest first; the plan of one holds its chunks alone.
 #[tokio::test]
-async fn the_newest_day_is_found_from_the_newest_chunk_on() {
+async fn the_newest_day_is_looked_for_in_the_chunks_of_a_window() {
     let database = year().await;
-    database.execute(&format!("DELETE FROM sensor_data WHERE time >= '{}'", at(100, 0))).await;
-    let newer = chunks(&database, &at(101, 0).to_string(), "infinity").await;
-    for mode in ["force_custom_plan", "force_generic_plan"] {
-        let scans =
-            chunk_scans(&database, mode, NEWEST_DAY, "int, timestamptz, date, bool", "1, null, null, true")
-                .await;
-        let looked_into: Vec<_> = scans.into_iter().filter(|(_, loops)| *loops > 0.0).collect();
-        assert!(!looked_into.is_empty());
-        assert!(names(&looked_into).is_subset(&newer), "{mode}: {looked_into:?}");
-    }
+    let (since, until) = (at(104, 0).to_string(), at(100, 0).to_string());
+    let of_that_window = chunks(&database, &since, &until).await;
+    let values = format!("1, '{since}', '{until}'");
+    let scans =
+        chunk_scans(&database, "force_custom_plan", LAST_TIME, "int, timestamptz, timestamptz", &values)
+            .await;
+    assert_eq!(names(&scans), of_that_window);
 }

@@ -20,11 +20,11 @@ pub(super) use self::{
     export::{ExportLimits, Exports},
     range::bounds as time_bounds,
 };
-use super::error::ApiError;
-use crate::{config::QueryConfig, store::StoreError};
-
-/// SQLSTATE `query_canceled`: here always a statement that took longer than it may.
-const QUERY_CANCELED: &str = "57014";
+use super::{error::ApiError, store_error};
+use crate::{
+    config::QueryConfig,
+    store::{StoreError, Trouble},
+};
 
 /// How much one query may ask for.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +41,8 @@ impl QueryLimits {
 
 /// Why a query has no answer.
 pub(super) fn refused(error: StoreError) -> ApiError {
-    if error.sqlstate().as_deref() == Some(QUERY_CANCELED) {
-        tracing::debug!("{error}: {}", error.server_message());
+    if error.trouble() == Trouble::TooLong {
+        store_error::log(&error);
         return ApiError::Unavailable(
             "The query took too long; ask for a shorter range or fewer sensors.".into(),
         );

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap, mem};
 
 use super::split::{ITEM_MAX_BYTES, Item};
 use crate::{
-    http::{Api, error::ApiError, fault::FAULTS_MAX, publish::Outbox},
+    http::{Api, error::ApiError, fault::FAULTS_MAX, publish::Outbox, store_error},
     reading::{
         Reading, Reason, Timestamp, Window,
         decode::{self, Decoded, Reject, Untimed},
@@ -195,7 +195,7 @@ impl<'a> Intake<'a> {
         match self.api.known_sensors.among(&unknown).await {
             Ok(there) => self.sensors.extend(there.into_iter().map(|id| (id, home(id)))),
             Err(error) => {
-                tracing::debug!("{error}: {}", error.server_message());
+                store_error::log(&error);
                 self.sensors.extend(unknown.into_iter().map(|id| (id, Sensor::Unanswered)));
             }
         }

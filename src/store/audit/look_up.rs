@@ -8,7 +8,7 @@ use crate::{
     audit::{Finding, Item, Whereabouts},
     config::DatabaseConfig,
     pipeline::Log,
-    store::{StoreError, connection::connect, postgres_time::PostgresTime},
+    store::{StoreError, chunk_spans::KnownChunkSpans, connection::connect, postgres_time::PostgresTime},
 };
 
 /// A connection for the look-ups of one partition.
@@ -16,6 +16,7 @@ pub struct LookUp {
     connection: PgConnection,
     log: Log,
     partition: i32,
+    known_spans: KnownChunkSpans,
 }
 
 impl LookUp {
@@ -31,7 +32,7 @@ impl LookUp {
             )
             .await
             .map_err(StoreError::new("preparing look-ups"))?;
-        Ok(Self { connection, log: log.clone(), partition })
+        Ok(Self { connection, log: log.clone(), partition, known_spans: KnownChunkSpans::default() })
     }
 
     /// Offset and place of the dead letters of these offsets, both inclusive.
@@ -74,11 +75,32 @@ impl LookUp {
         Ok(findings)
     }
 
+    /// The log may hold readings of all times side by side: each span's are asked for apart.
     async fn ask(&mut self, readings: &[Item], which: &[usize]) -> Result<Vec<Finding>, StoreError> {
+        let time_of = |index: usize| readings[index].reading.ok().map(|reading| reading.time);
+        let times = || which.iter().filter_map(|&index| time_of(index));
+        let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(vec![]) };
+        let spans = self.known_spans.get(&mut self.connection).await;
+        let spans = spans.map_err(StoreError::new("looking for chunks"))?.split(first..last.plus_micros(1));
+        let mut of_spans = vec![Vec::new(); spans.len()];
+        for &index in which {
+            if let Some(time) = time_of(index) {
+                of_spans[spans.partition_point(|span| span.end <= time)].push(index);
+            }
+        }
+        let mut findings = Vec::new();
+        for of_span in of_spans {
+            findings.extend(self.ask_of_span(readings, &of_span).await?);
+        }
+        findings.sort_by_key(|finding| finding.index);
+        Ok(findings)
+    }
+
+    async fn ask_of_span(&mut self, readings: &[Item], which: &[usize]) -> Result<Vec<Finding>, StoreError> {
         let wanted = || which.iter().filter_map(|&index| readings[index].reading.ok());
         let times = || wanted().map(|reading| reading.time.postgres_micros());
         let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(vec![]) };
-        // The bounds let the planner leave out chunks.
+        // The bounds let the planner leave out chunks; those of an outer join it does not look at, hence the LIMIT.
         let found: Vec<(i64, Option<f64>, String)> = sqlx::query_as(
             "SELECT sent.place - 1, kept.value,
                     CASE WHEN kept.value IS NOT NULL THEN 'other_value'
@@ -88,8 +110,10 @@ impl LookUp {
                          ELSE 'missing' END
              FROM unnest($1::int[], $2::timestamptz[], $3::float8[]) WITH ORDINALITY
                   AS sent (sensor_id, time, value, place)
-             LEFT JOIN sensor_data AS kept
-                  ON kept.sensor_id = sent.sensor_id AND kept.time = sent.time AND kept.time BETWEEN $4 AND $5
+             LEFT JOIN LATERAL (
+                  SELECT value FROM sensor_data
+                  WHERE sensor_id = sent.sensor_id AND sensor_data.time = sent.time
+                    AND sensor_data.time BETWEEN $4 AND $5 LIMIT 1) AS kept ON true
              WHERE kept.value IS DISTINCT FROM sent.value
              ORDER BY sent.place",
         )

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, Executor, FromRow, PgConnection, Row, postgres::PgRow};
+use sqlx::{Connection, FromRow, PgConnection, Row, postgres::PgRow};
 
 use crate::{
     audit::{Books, Checkpoint, LetterBooks, Point, TableBooks},
@@ -11,12 +11,21 @@ use crate::{
     config::DatabaseConfig,
     pipeline::Log,
     reading::untimed::GivenTimes,
-    store::{ConnectError, StoreError, startup::connect_within},
+    store::{
+        ConnectError, StoreError,
+        chunk_spans::ChunkSpans,
+        queries::{parameter, windows},
+        read_snapshot::release_locks,
+        startup::connect_within,
+    },
 };
 
 /// How long is waited for Postgres to come up.
 const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
 const DOING: &str = "reading what is to be audited";
+
+/// As [`crate::store::read_snapshot::BEGIN_SNAPSHOT`], with the time between statements that the connection gives.
+const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SAVEPOINT portion";
 
 /// What a snapshot is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -57,11 +66,7 @@ impl SnapshotStore {
 
     /// Takes a snapshot.
     pub async fn take(&mut self, wanted: Wanted<'_>) -> Result<Snapshot, StoreError> {
-        let mut transaction = self.connection.begin().await.map_err(StoreError::new(DOING))?;
-        transaction
-            .execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            .await
-            .map_err(StoreError::new(DOING))?;
+        let mut transaction = self.connection.begin_with(SNAPSHOT).await.map_err(StoreError::new(DOING))?;
         let (mut snapshot, expired_then) =
             read(&mut transaction, wanted).await.map_err(StoreError::new(DOING))?;
         transaction.commit().await.map_err(StoreError::new(DOING))?;
@@ -173,17 +178,30 @@ async fn letters(
         .collect()
 }
 
+/// Rows are counted span by span, in one snapshot.
 async fn table(connection: &mut PgConnection) -> Result<TableBooks, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT (SELECT count(*) FROM sensor_data) AS rows,
-                (SELECT coalesce(sum(stored), 0)::bigint FROM ingest_offsets) AS stored,
+        "SELECT (SELECT coalesce(sum(stored), 0)::bigint FROM ingest_offsets) AS stored,
                 (SELECT coalesce(sum(readings), 0)::bigint FROM expired_chunks) AS expired,
                 (SELECT coalesce(sum(readings), 0)::bigint FROM removed_sensors) AS sensors_removed",
     )
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
     .await?;
+    let mut rows = 0;
+    for span in ChunkSpans::read(connection).await?.split(windows::BEGINNING..windows::END) {
+        release_locks(connection).await?;
+        let of_span: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM sensor_data WHERE time >= $1 AND time < $2")
+                .bind(parameter(span.start))
+                .bind(parameter(span.end))
+                // A plan for any range holds every chunk.
+                .persistent(false)
+                .fetch_one(&mut *connection)
+                .await?;
+        rows += of_span;
+    }
     Ok(TableBooks {
-        rows: row.try_get("rows")?,
+        rows,
         stored: row.try_get("stored")?,
         expired: row.try_get("expired")?,
         sensors_removed: row.try_get("sensors_removed")?,

@@ -12,27 +12,34 @@
 
 mod days;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use std::{collections::BTreeMap, ops::Range};
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use self::days::{Days, Kept};
 use super::{
     Measure, StatsQuery,
-    measure::{Columns, Precision},
-    parameter,
+    ends::{first_time, last_time},
+    measure::Precision,
+    parameter, windows,
 };
 use crate::{
     buckets::{Envelope, Envelopes, Step},
     reading::Timestamp,
-    store::{StoreError, error::is_out_of_range, pool::Pool},
+    store::{
+        StoreError,
+        chunk_spans::ChunkSpans,
+        error::is_out_of_range,
+        pool::Pool,
+        read_snapshot::{BEGIN_SNAPSHOT, release_locks},
+    },
 };
 
 /// From this length on, readings are not summed up any more but what is kept of them: 1 Hz makes 350,000 of them.
 const READINGS_MAX_MICROS: i64 = 4 * DAY_MICROS;
 const DAY_MICROS: i64 = 86_400_000_000;
-
-const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-    SET LOCAL idle_in_transaction_session_timeout = '10s'";
+const DAY: TimeDelta = TimeDelta::days(1);
 
 const MEASURES: [Measure; 4] = [Measure::Count, Measure::Min, Measure::Max, Measure::Avg];
 
@@ -85,11 +92,14 @@ pub struct Chart {
 
 /// Draws a chart; none where it has no range, for there are no readings at all.
 pub async fn chart(pool: &Pool, query: ChartQuery) -> Result<Option<Chart>, StoreError> {
-    pool.run("reading a chart", move |connection| {
+    let known_spans = pool.chunk_spans();
+    pool.read("reading a chart", move |connection| {
+        let (known_spans, query) = (known_spans.clone(), query.clone());
         Box::pin(async move {
-            match in_snapshot(connection, &query, Precision::Double).await {
+            let spans = known_spans.get(connection).await?;
+            match in_snapshot(connection, &query, Precision::Double, &spans).await {
                 Err(error) if is_out_of_range(&error) => {
-                    in_snapshot(connection, &query, Precision::Numeric).await
+                    in_snapshot(connection, &query, Precision::Numeric, &spans).await
                 }
                 chart => chart,
             }
@@ -102,9 +112,10 @@ async fn in_snapshot(
     connection: &mut PgConnection,
     query: &ChartQuery,
     precision: Precision,
+    spans: &ChunkSpans,
 ) -> Result<Option<Chart>, sqlx::Error> {
-    let mut transaction = connection.begin_with(SNAPSHOT).await?;
-    let mut snapshot = Snapshot { transaction: &mut transaction, query, precision };
+    let mut transaction = connection.begin_with(BEGIN_SNAPSHOT).await?;
+    let mut snapshot = Snapshot { transaction: &mut transaction, query, precision, spans };
     let chart = match snapshot.range().await? {
         Some((start, end)) => Some(snapshot.draw(start, end).await?),
         None => None,
@@ -118,34 +129,45 @@ struct Snapshot<'s, 't> {
     transaction: &'s mut Transaction<'t, Postgres>,
     query: &'s ChartQuery,
     precision: Precision,
+    spans: &'s ChunkSpans,
 }
 
 impl Snapshot<'_, '_> {
     /// The range asked for, its open ends where the readings end, or the days whose readings retention has dropped.
     async fn range(&mut self) -> Result<Option<(Timestamp, Timestamp)>, sqlx::Error> {
-        const SQL: &str = "SELECT
-            least((SELECT time FROM sensor_data WHERE sensor_id = $1 ORDER BY time LIMIT 1),
-                  (SELECT min(day)::timestamptz FROM daily_stats WHERE sensor_id = $1 AND is_final AND $2)),
-            greatest((SELECT time FROM sensor_data WHERE sensor_id = $1 ORDER BY time DESC LIMIT 1),
-                     (SELECT max(day)::timestamptz + interval '24 hours' FROM daily_stats
-                      WHERE sensor_id = $1 AND is_final AND $2))";
-        type Ends = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
         if let (Some(start), Some(end)) = (self.query.start, self.query.end) {
             return Ok(Some((start, end)));
         }
-        let (first, last): Ends = sqlx::query_as(SQL)
-            .bind(self.query.sensor_id)
-            .bind(self.query.uses_kept)
-            .fetch_one(&mut **self.transaction)
-            .await?;
+        let (first_final, last_final) = self.final_days().await?;
         let of = |time: DateTime<Utc>| Timestamp::from_micros(time.timestamp_micros());
-        let after = |time| of(time).plus_micros(1);
+        let all = windows::BEGINNING..windows::END;
+        let (mut first, mut last) = (first_final.map(of), last_final.map(of));
+        if self.query.start.is_none() {
+            let found = first_time(self.transaction, self.query.sensor_id, all.clone(), self.spans).await?;
+            first = first.into_iter().chain(found).min();
+        }
+        if self.query.end.is_none() {
+            let found = last_time(self.transaction, self.query.sensor_id, all, self.spans).await?;
+            last = last.into_iter().chain(found).max();
+        }
         Ok(match (self.query.start, self.query.end, first, last) {
-            (Some(start), _, _, Some(last)) => Some((start, after(last).max(start.plus_micros(1)))),
-            (_, Some(end), Some(first), _) => Some((of(first).min(end.plus_micros(-1)), end)),
-            (_, _, Some(first), Some(last)) => Some((of(first), after(last))),
+            (Some(start), _, _, Some(last)) => Some((start, last.plus_micros(1).max(start.plus_micros(1)))),
+            (_, Some(end), Some(first), _) => Some((first.min(end.plus_micros(-1)), end)),
+            (_, _, Some(first), Some(last)) => Some((first, last.plus_micros(1))),
             _ => None,
         })
+    }
+
+    /// When the first final day begins and the last one ends, where what is kept is used.
+    async fn final_days(&mut self) -> Result<(Option<DateTime<Utc>>, Option<DateTime<Utc>>), sqlx::Error> {
+        sqlx::query_as(
+            "SELECT min(day)::timestamptz, max(day)::timestamptz + interval '24 hours' FROM daily_stats
+             WHERE sensor_id = $1 AND is_final AND $2",
+        )
+        .bind(self.query.sensor_id)
+        .bind(self.query.uses_kept)
+        .fetch_one(&mut **self.transaction)
+        .await
     }
 
     async fn draw(&mut self, start: Timestamp, end: Timestamp) -> Result<Chart, sqlx::Error> {
@@ -206,20 +228,29 @@ impl Snapshot<'_, '_> {
         end: Timestamp,
     ) -> Result<Option<Vec<(Timestamp, Envelope)>>, sqlx::Error> {
         let most = self.query.width * 2;
-        let readings: Vec<(DateTime<Utc>, f64)> = sqlx::query_as(
-            "SELECT time, value FROM sensor_data
-             WHERE sensor_id = $1 AND time >= $2 AND time < $3 ORDER BY time LIMIT $4",
-        )
-        .bind(self.query.sensor_id)
-        .bind(parameter(start))
-        .bind(parameter(end))
-        .bind(most as i64 + 1)
-        .fetch_all(&mut **self.transaction)
-        .await?;
-        let point = |(time, value): (DateTime<Utc>, f64)| {
-            (Timestamp::from_micros(time.timestamp_micros()), Envelope::of(value))
-        };
-        Ok((readings.len() <= most).then(|| readings.into_iter().map(point).collect()))
+        let mut points = Vec::new();
+        for span in self.spans.split(start..end) {
+            let readings: Vec<(DateTime<Utc>, f64)> = sqlx::query_as(
+                "SELECT time, value FROM sensor_data
+                 WHERE sensor_id = $1 AND time >= $2 AND time < $3 ORDER BY time LIMIT $4",
+            )
+            .bind(self.query.sensor_id)
+            .bind(parameter(span.start))
+            .bind(parameter(span.end))
+            .bind((most + 1 - points.len()) as i64)
+            .fetch_all(&mut **self.transaction)
+            .await?;
+            release_locks(self.transaction).await?;
+            points.extend(
+                readings.into_iter().map(|(time, value)| {
+                    (Timestamp::from_micros(time.timestamp_micros()), Envelope::of(value))
+                }),
+            );
+            if points.len() > most {
+                return Ok(None);
+            }
+        }
+        Ok(Some(points))
     }
 
     /// Sums up the readings of a range by bucket.
@@ -238,7 +269,7 @@ impl Snapshot<'_, '_> {
             edges: step.edges(start, end),
             measures: MEASURES.to_vec(),
         };
-        let stats = query.run(&mut *self.transaction, &Columns::new(&MEASURES), self.precision).await?;
+        let stats = query.run(&mut *self.transaction, self.precision, self.spans).await?;
         for bucket in stats {
             let value = |place: usize| bucket.values.get(place).copied().flatten().unwrap_or(f64::NAN);
             let envelope = Envelope { count: value(0) as i64, min: value(1), max: value(2), avg: value(3) };
@@ -275,30 +306,49 @@ impl Snapshot<'_, '_> {
         runs: &[(NaiveDate, NaiveDate)],
     ) -> Result<Vec<(NaiveDate, NaiveDate)>, sqlx::Error> {
         let (Some((first, _)), Some((_, last))) = (runs.first(), runs.last()) else { return Ok(vec![]) };
-        let (starts, ends): (Vec<_>, Vec<_>) = runs
-            .iter()
-            .map(|&(first, last)| (midnight(first), midnight(last) + chrono::TimeDelta::days(1)))
-            .unzip();
+        let mut extents: BTreeMap<i64, (NaiveDate, NaiveDate)> = BTreeMap::new();
+        for span in self.spans.split(start_of(*first)..start_of(*last + DAY)) {
+            for (run, first, last) in self.extents_within(runs, &span).await? {
+                let extent = extents.entry(run).or_insert((first, last));
+                *extent = (extent.0.min(first), extent.1.max(last));
+            }
+            release_locks(self.transaction).await?;
+        }
+        Ok(extents.into_values().collect())
+    }
+
+    /// The same of one span, as far as runs reach into it, with the place of each run.
+    async fn extents_within(
+        &mut self,
+        runs: &[(NaiveDate, NaiveDate)],
+        span: &Range<Timestamp>,
+    ) -> Result<Vec<(i64, NaiveDate, NaiveDate)>, sqlx::Error> {
+        let (starts, ends): (Vec<_>, Vec<_>) =
+            runs.iter().map(|&(first, last)| (midnight(first), midnight(last + DAY))).unzip();
         // The bounds leave out all other chunks, each run's own make it a range of the key.
         sqlx::query_as(
-            "SELECT first.time::date, last.time::date
-             FROM unnest($2::timestamptz[], $3::timestamptz[]) AS run (run_start, run_end)
+            "SELECT place, first.time::date, last.time::date
+             FROM unnest($2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS run (run_start, run_end, place)
              CROSS JOIN LATERAL (SELECT time FROM sensor_data
                                  WHERE sensor_id = $1 AND time >= $4 AND time < $5
                                    AND time >= run_start AND time < run_end ORDER BY time LIMIT 1) AS first
              CROSS JOIN LATERAL (SELECT time FROM sensor_data
                                  WHERE sensor_id = $1 AND time >= $4 AND time < $5
                                    AND time >= run_start AND time < run_end ORDER BY time DESC LIMIT 1) AS last
-             ORDER BY 1",
+             WHERE run_start < $5 AND run_end > $4",
         )
         .bind(self.query.sensor_id)
         .bind(starts)
         .bind(ends)
-        .bind(midnight(*first))
-        .bind(midnight(*last) + chrono::TimeDelta::days(1))
+        .bind(parameter(span.start))
+        .bind(parameter(span.end))
         .fetch_all(&mut **self.transaction)
         .await
     }
+}
+
+fn start_of(day: NaiveDate) -> Timestamp {
+    Timestamp::from_micros(midnight(day).timestamp_micros())
 }
 
 fn midnight(day: NaiveDate) -> DateTime<Utc> {

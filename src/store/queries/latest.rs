@@ -7,7 +7,12 @@ use sqlx::{Connection, PgConnection};
 use super::{Row, parameter, reading, windows};
 use crate::{
     reading::{Reading, Timestamp},
-    store::{StoreError, pool::Pool},
+    store::{
+        StoreError,
+        chunk_spans::ChunkSpans,
+        pool::Pool,
+        read_snapshot::{BEGIN_SNAPSHOT, release_locks},
+    },
 };
 
 /// $1 the sensors, $2 and $3 a window of time: a probe of the primary key (`sensor_id`, `time`) for each sensor, in
@@ -23,18 +28,19 @@ pub const LATEST_SQL: &str = "SELECT latest.sensor_id, latest.time, latest.value
         WHERE sensor_id = wanted AND time >= $2 AND time < $3
         ORDER BY time DESC LIMIT 1) AS latest";
 
-const ONE_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-
 /// The latest reading of each of these sensors, in their order; sensors without readings are left out.
 ///
 /// Newest first, a window of time after the other; a sensor that is found drops out. One snapshot, so that a reading
 /// that comes meanwhile cannot make an older one look like the latest.
 pub async fn latest(pool: &Pool, sensor_ids: Vec<i32>) -> Result<Vec<Reading>, StoreError> {
-    pool.run("reading the latest readings", move |connection| {
+    let known_spans = pool.chunk_spans();
+    pool.read("reading the latest readings", move |connection| {
+        let (known_spans, sensor_ids) = (known_spans.clone(), sensor_ids.clone());
         Box::pin(async move {
-            let mut transaction = connection.begin_with(ONE_SNAPSHOT).await?;
-            let latest = window_by_window(&mut transaction, sensor_ids).await?;
-            transaction.commit().await?;
+            let spans = known_spans.get(connection).await?;
+            let mut snapshot = connection.begin_with(BEGIN_SNAPSHOT).await?;
+            let latest = window_by_window(&mut snapshot, sensor_ids, spans).await?;
+            snapshot.commit().await?;
             Ok(latest)
         })
     })
@@ -42,23 +48,25 @@ pub async fn latest(pool: &Pool, sensor_ids: Vec<i32>) -> Result<Vec<Reading>, S
 }
 
 async fn window_by_window(
-    connection: &mut PgConnection,
+    snapshot: &mut PgConnection,
     mut wanted: Vec<i32>,
+    spans: ChunkSpans,
 ) -> Result<Vec<Reading>, sqlx::Error> {
     let mut latest = Vec::with_capacity(wanted.len());
-    for window in windows::backwards(windows::BEGINNING..windows::END, Timestamp::now()) {
-        if wanted.is_empty() {
-            break;
-        }
+    for window in windows::backwards(windows::BEGINNING..windows::END, Timestamp::now(), spans) {
         let rows: Vec<Row> = sqlx::query_as(LATEST_SQL)
             .bind(&wanted)
             .bind(parameter(window.start))
             .bind(parameter(window.end))
-            .fetch_all(&mut *connection)
+            .fetch_all(&mut *snapshot)
             .await?;
         let found: HashSet<i32> = rows.iter().map(|row| row.0).collect();
         wanted.retain(|sensor_id| !found.contains(sensor_id));
         latest.extend(rows.into_iter().map(reading));
+        if wanted.is_empty() {
+            break;
+        }
+        release_locks(snapshot).await?;
     }
     latest.sort_unstable_by_key(|reading: &Reading| reading.sensor_id);
     Ok(latest)

@@ -55,7 +55,7 @@ impl Quantile {
     }
 
     /// From 0 to 1: the double that is written so in SQL.
-    fn fraction(self) -> f64 {
+    pub(super) fn fraction(self) -> f64 {
         f64::from(self.0) / f64::from(Self::WHOLE)
     }
 }
@@ -79,7 +79,7 @@ impl Measure {
     }
 
     /// The aggregate for it, unless [`Columns`] has it anyway or works it out of quantiles.
-    fn aggregate(self, precision: Precision) -> Option<&'static str> {
+    pub(super) fn aggregate(self, precision: Precision) -> Option<&'static str> {
         Some(match (self, precision) {
             (Self::Avg, Precision::Double) => "avg(value)",
             (Self::Avg, Precision::Numeric) => "avg(value::text::numeric)",
@@ -131,6 +131,11 @@ impl Columns {
             }
         }
         Self { measures: measures.to_vec(), quantiles }
+    }
+
+    /// The quantiles that the measures need, in the order in which [`Self::values`] takes them.
+    pub(super) fn quantiles(&self) -> &[Quantile] {
+        &self.quantiles
     }
 
     /// Made of words of ours alone, never of a client's text.

@@ -5,19 +5,22 @@
 //! - It runs on the pool for reads, which may lead to a replica, and writes nothing.
 //! - It bounds time with parameters where it can, and is planned with their values, so the planner leaves out all
 //!   other chunks. Where a question has no bound of its own ("the newest"), it is asked of [`windows`] that grow.
+//! - It touches no more chunks at a time than [`super::chunk_spans`] allows, whatever range is asked for.
 //! - What it answers is bounded: by the number of buckets, of sensors, or of readings.
 
 mod chart;
+pub(super) mod ends;
 mod latest;
 mod measure;
 mod newer;
 mod readings;
 mod selection;
 mod stats;
-mod windows;
+pub(super) mod windows;
 
 pub use self::{
     chart::{Chart, ChartQuery, Source, chart},
+    ends::{FIRST_TIME, LAST_TIME},
     latest::{LATEST_SQL, latest},
     measure::{Measure, Quantile},
     newer::newer,
@@ -35,6 +38,6 @@ fn reading((sensor_id, time, value): Row) -> Reading {
 }
 
 /// A time as a parameter; one past what a column holds becomes the last that it does.
-fn parameter(time: Timestamp) -> chrono::DateTime<chrono::Utc> {
+pub(super) fn parameter(time: Timestamp) -> chrono::DateTime<chrono::Utc> {
     time.max(windows::BEGINNING).min(windows::END).to_datetime().unwrap_or_default()
 }

@@ -1,10 +1,23 @@
 //! What sensors have since the reading that was seen last.
 
-use super::{Row, parameter, reading};
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+
+use super::{Row, parameter, reading, windows};
 use crate::{
     reading::{Reading, Timestamp},
-    store::{StoreError, pool::Pool},
+    store::{StoreError, chunk_spans::ChunkSpans, pool::Pool},
 };
+
+/// $1 and $2 the sensors with what was seen of each, $3 and $4 a window of time, $5 how many readings of each.
+const SQL: &str = "SELECT newer.sensor_id, newer.time, newer.value
+    FROM unnest($1::int4[], $2::timestamptz[]) AS watched (watched_id, seen)
+    CROSS JOIN LATERAL (
+        SELECT sensor_id, time, value FROM sensor_data
+        WHERE sensor_id = watched_id AND time >= $3 AND time < $4 AND time > seen
+        ORDER BY time DESC LIMIT $5) AS newer
+    ORDER BY 1, 2 DESC";
 
 /// The readings after a time of each of these sensors, the newest `limit` of each; by sensor, the oldest first.
 pub async fn newer(
@@ -12,23 +25,46 @@ pub async fn newer(
     after: Vec<(i32, Timestamp)>,
     limit: usize,
 ) -> Result<Vec<Reading>, StoreError> {
-    // The earliest of the times lets the planner leave out the chunks before it.
-    const SQL: &str = "SELECT newer.sensor_id, newer.time, newer.value
-        FROM unnest($1::int4[], $2::timestamptz[]) AS watched (watched_id, seen)
-        CROSS JOIN LATERAL (
-            SELECT sensor_id, time, value FROM sensor_data
-            WHERE sensor_id = watched_id AND time >= $3 AND time > seen
-            ORDER BY time DESC LIMIT $4) AS newer
-        ORDER BY 1, 2";
-    let Some(earliest) = after.iter().map(|(_, time)| *time).min() else { return Ok(vec![]) };
-    pool.run("reading new readings", move |connection| {
+    let known_spans = pool.chunk_spans();
+    pool.read("reading new readings", move |connection| {
+        let (known_spans, after) = (known_spans.clone(), after.clone());
         Box::pin(async move {
-            let (sensor_ids, seen): (Vec<i32>, Vec<_>) =
-                after.into_iter().map(|(sensor_id, time)| (sensor_id, parameter(time))).unzip();
-            let query = sqlx::query_as(SQL).bind(sensor_ids).bind(seen).bind(parameter(earliest));
-            let rows: Vec<Row> = query.bind(limit as i64).fetch_all(connection).await?;
-            Ok(rows.into_iter().map(reading).collect())
+            let spans = known_spans.get(connection).await?;
+            window_by_window(connection, after, limit, spans).await
         })
     })
     .await
+}
+
+/// The newest window first; a sensor drops out once it has as many as are wanted, or the window begins before what was
+/// seen of it.
+async fn window_by_window(
+    connection: &mut PgConnection,
+    mut watched: Vec<(i32, Timestamp)>,
+    limit: usize,
+    spans: ChunkSpans,
+) -> Result<Vec<Reading>, sqlx::Error> {
+    let Some(earliest) = watched.iter().map(|(_, seen)| *seen).min() else { return Ok(vec![]) };
+    let mut newest_first: BTreeMap<i32, Vec<Reading>> = BTreeMap::new();
+    for window in windows::backwards(earliest..windows::END, Timestamp::now(), spans) {
+        let (sensor_ids, seen): (Vec<i32>, Vec<_>) =
+            watched.iter().map(|&(sensor_id, seen)| (sensor_id, parameter(seen))).unzip();
+        let query = sqlx::query_as(SQL).bind(sensor_ids).bind(seen);
+        let query = query.bind(parameter(window.start)).bind(parameter(window.end)).bind(limit as i64);
+        let rows: Vec<Row> = query.fetch_all(&mut *connection).await?;
+        for reading in rows.into_iter().map(reading) {
+            newest_first.entry(reading.sensor_id).or_default().push(reading);
+        }
+        watched.retain(|(sensor_id, seen)| {
+            *seen < window.start && newest_first.get(sensor_id).is_none_or(|found| found.len() < limit)
+        });
+        if watched.is_empty() {
+            break;
+        }
+    }
+    let oldest_first = newest_first.into_values().flat_map(|mut readings| {
+        readings.truncate(limit);
+        readings.into_iter().rev()
+    });
+    Ok(oldest_first.collect())
 }

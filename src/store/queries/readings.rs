@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use super::{Row, parameter, reading, windows};
 use crate::{
     reading::{Reading, Timestamp},
-    store::{StoreError, pool::Pool},
+    store::{StoreError, chunk_spans::ChunkSpans, pool::Pool},
 };
 
 /// Which reading comes first.
@@ -64,22 +64,31 @@ impl PageQuery {
         }
     }
 
-    fn windows(&self, now: Timestamp) -> Box<dyn Iterator<Item = Range<Timestamp>> + Send> {
+    fn windows(
+        &self,
+        now: Timestamp,
+        spans: ChunkSpans,
+    ) -> Box<dyn Iterator<Item = Range<Timestamp>> + Send> {
         let bounded = |time: Option<Timestamp>, other: Timestamp| {
             time.unwrap_or(other).max(windows::BEGINNING).min(windows::END)
         };
         let range = bounded(self.start, windows::BEGINNING)..bounded(self.end, windows::END);
         match self.order {
-            Order::Ascending => Box::new(windows::forwards(range, now)),
-            Order::Descending => Box::new(windows::backwards(range, now)),
+            Order::Ascending => Box::new(windows::forwards(range, now, spans)),
+            Order::Descending => Box::new(windows::backwards(range, now, spans)),
         }
     }
 }
 
 /// The readings of a page, in their order.
 pub async fn readings(pool: &Pool, page: PageQuery) -> Result<Vec<Reading>, StoreError> {
-    pool.run("reading readings", move |connection| {
-        Box::pin(async move { window_by_window(connection, &page).await })
+    let known_spans = pool.chunk_spans();
+    pool.read("reading readings", move |connection| {
+        let (known_spans, page) = (known_spans.clone(), page.clone());
+        Box::pin(async move {
+            let spans = known_spans.get(connection).await?;
+            window_by_window(connection, &page, spans).await
+        })
     })
     .await
 }
@@ -87,9 +96,10 @@ pub async fn readings(pool: &Pool, page: PageQuery) -> Result<Vec<Reading>, Stor
 async fn window_by_window(
     connection: &mut PgConnection,
     page: &PageQuery,
+    spans: ChunkSpans,
 ) -> Result<Vec<Reading>, sqlx::Error> {
     let mut readings = Vec::new();
-    for window in page.windows(Timestamp::now()) {
+    for window in page.windows(Timestamp::now(), spans) {
         let rows: Vec<Row> = sqlx::query_as(page.order.sql())
             .bind(page.sensor_id)
             .bind(parameter(window.start))

@@ -19,7 +19,8 @@ pub async fn select(pool: &Pool, selection: Selection, limit: usize) -> Result<V
         WHERE ($1::int4[] IS NULL OR sensor_id = ANY($1))
           AND ($2::text IS NULL OR sensor_type = $2) AND ($3::text IS NULL OR location = $3)
         ORDER BY sensor_id LIMIT $4";
-    pool.run("selecting sensors", move |connection| {
+    pool.read("selecting sensors", move |connection| {
+        let selection = selection.clone();
         Box::pin(
             sqlx::query_scalar(SQL)
                 .bind(selection.ids)

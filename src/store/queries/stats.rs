@@ -1,6 +1,10 @@
 //! Statistics over buckets of time.
 
-use sqlx::PgConnection;
+mod long_bucket;
+
+use std::ops::Range;
+
+use sqlx::{Connection, PgConnection};
 
 use super::{
     measure::{Columns, Measure, Precision},
@@ -8,7 +12,13 @@ use super::{
 };
 use crate::{
     reading::Timestamp,
-    store::{StoreError, error::is_out_of_range, pool::Pool},
+    store::{
+        StoreError,
+        chunk_spans::ChunkSpans,
+        error::is_out_of_range,
+        pool::Pool,
+        read_snapshot::{BEGIN_SNAPSHOT, release_locks},
+    },
 };
 
 /// Statistics that are asked for.
@@ -44,19 +54,36 @@ const LOOK_UPS_MAX: usize = 400;
 
 /// By sensor and bucket; buckets without readings are left out.
 pub async fn stats(pool: &Pool, query: StatsQuery) -> Result<Vec<BucketStats>, StoreError> {
-    pool.run("reading statistics", move |connection| {
+    let known_spans = pool.chunk_spans();
+    pool.read("reading statistics", move |connection| {
+        let (known_spans, query) = (known_spans.clone(), query.clone());
         Box::pin(async move {
-            let columns = Columns::new(&query.measures);
-            match query.run(connection, &columns, Precision::Double).await {
+            let spans = known_spans.get(connection).await?;
+            match answer(connection, &query, Precision::Double, &spans).await {
                 // Sums of squares of values past 1e154.
                 Err(error) if is_out_of_range(&error) => {
-                    query.run(connection, &columns, Precision::Numeric).await
+                    answer(connection, &query, Precision::Numeric, &spans).await
                 }
                 answer => answer,
             }
         })
     })
     .await
+}
+
+async fn answer(
+    connection: &mut PgConnection,
+    query: &StatsQuery,
+    precision: Precision,
+    spans: &ChunkSpans,
+) -> Result<Vec<BucketStats>, sqlx::Error> {
+    if spans.fits(&(query.start..query.end)) {
+        return query.run_at_once(connection, precision).await;
+    }
+    let mut snapshot = connection.begin_with(BEGIN_SNAPSHOT).await?;
+    let stats = query.run(&mut snapshot, precision, spans).await?;
+    snapshot.commit().await?;
+    Ok(stats)
 }
 
 impl StatsQuery {
@@ -97,15 +124,60 @@ impl StatsQuery {
         )
     }
 
+    /// Runs it in a snapshot of [`read_snapshot`], no more chunks at a time than a span has.
     pub(super) async fn run(
         &self,
+        snapshot: &mut PgConnection,
+        precision: Precision,
+        spans: &ChunkSpans,
+    ) -> Result<Vec<BucketStats>, sqlx::Error> {
+        let mut stats = Vec::new();
+        for buckets in self.portions(spans) {
+            let portion = self.of(&buckets);
+            let found = if spans.fits(&(portion.start..portion.end)) {
+                let found = portion.run_at_once(snapshot, precision).await?;
+                release_locks(snapshot).await?;
+                found
+            } else {
+                long_bucket::stats(snapshot, &portion, precision, spans).await?
+            };
+            let in_its_place =
+                |found: BucketStats| BucketStats { bucket: found.bucket + buckets.start, ..found };
+            stats.extend(found.into_iter().map(in_its_place));
+        }
+        stats.sort_by_key(|stats| (stats.sensor_id, stats.bucket));
+        Ok(stats)
+    }
+
+    /// Runs of buckets that are asked for at once; one alone may have more chunks than that.
+    fn portions(&self, spans: &ChunkSpans) -> Vec<Range<usize>> {
+        let (mut portions, mut first) = (Vec::new(), 0);
+        for (bucket, edges) in self.edges.windows(2).enumerate() {
+            if bucket > first && !spans.fits(&(self.edges[first]..edges[1])) {
+                portions.push(first..bucket);
+                first = bucket;
+            }
+        }
+        portions.push(first..self.edges.len() - 1);
+        portions
+    }
+
+    /// The same of these buckets alone.
+    fn of(&self, buckets: &Range<usize>) -> Self {
+        let edges = self.edges[buckets.start..=buckets.end].to_vec();
+        let (first, last) = (edges[0], edges[edges.len() - 1]);
+        Self { start: self.start.max(first), end: self.end.min(last), edges, ..self.clone() }
+    }
+
+    async fn run_at_once(
+        &self,
         connection: &mut PgConnection,
-        columns: &Columns,
         precision: Precision,
     ) -> Result<Vec<BucketStats>, sqlx::Error> {
         type Row = (i32, i32, i64, Vec<Option<f64>>, Vec<Option<f64>>);
+        let columns = Columns::new(&self.measures);
         let edges: Vec<_> = self.edges.iter().map(|&edge| parameter(edge)).collect();
-        let sql = self.sql_with(columns, precision);
+        let sql = self.sql_with(&columns, precision);
         let rows: Vec<Row> = sqlx::query_as(&sql)
             .bind(&self.sensor_ids)
             .bind(parameter(self.start))

@@ -4,7 +4,19 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use super::{DAYS_MAX, DayStats, Mean, SUMMED_UP};
-use crate::store::{StoreError, error::is_out_of_range, pool::Pool};
+use crate::{
+    reading::Timestamp,
+    store::{
+        StoreError,
+        chunk_spans::ChunkSpans,
+        error::is_out_of_range,
+        pool::Pool,
+        queries::{ends::last_time, windows},
+        read_snapshot::{BEGIN_SNAPSHOT, release_locks},
+    },
+};
+
+const DAY_MICROS: i64 = 86_400_000_000;
 
 /// What of a sensor's days could be told.
 #[derive(Default)]
@@ -22,25 +34,9 @@ pub(super) enum Kept {
     Ignored,
 }
 
-/// All that is told of a day comes from one snapshot: a day that is not kept in it was not written since.
-/// A process that is frozen inside it holds up nobody but retention, and that not for long.
-const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-    SET LOCAL idle_in_transaction_session_timeout = '10s'";
-
-/// The newest day that has readings or is kept; `$1` the sensor, `$2` and `$3` the midnight and the day that it is
-/// before, or null; `$4` whether kept days count.
-///
-/// A probe of the primary key in each chunk, the newest first, until one has an answer. The parameters stand where the
-/// planner does not look at them: the plan, of every chunk there is, is made once and kept.
-pub const NEWEST_DAY: &str = "
-    SELECT greatest(
-        (SELECT time::date AS day FROM sensor_data
-         WHERE sensor_id = (SELECT $1::int) AND time < (SELECT coalesce($2::timestamptz, 'infinity'))
-         ORDER BY time DESC LIMIT 1),
-        (SELECT day FROM daily_stats
-         WHERE sensor_id = (SELECT $1::int) AND day < (SELECT coalesce($3::date, 'infinity'))
-           AND (SELECT $4::bool)
-         ORDER BY day DESC LIMIT 1))";
+/// The newest day that is kept of the sensor `$1`, of those before `$2`, or null.
+const NEWEST_KEPT_DAY: &str = "SELECT day FROM daily_stats
+    WHERE sensor_id = $1 AND day < coalesce($2::date, 'infinity') ORDER BY day DESC LIMIT 1";
 
 /// The days from midnight `$2` to midnight `$3` on which the sensor `$1` has readings, newest first, with what is
 /// kept of them where `$4` allows that.
@@ -96,11 +92,14 @@ pub(super) struct Question {
 
 /// The newest days, each as it is kept or else from its readings.
 pub(super) async fn read(pool: &Pool, question: Question) -> Result<Newest, StoreError> {
-    pool.run("reading daily statistics", move |connection| {
+    let known_spans = pool.chunk_spans();
+    pool.read("reading daily statistics", move |connection| {
+        let known_spans = known_spans.clone();
         Box::pin(async move {
-            match in_snapshot(connection, question, Mean::Float).await {
+            let spans = known_spans.get(connection).await?;
+            match in_snapshot(connection, question, Mean::Float, &spans).await {
                 Err(error) if is_out_of_range(&error) => {
-                    in_snapshot(connection, question, Mean::Numeric).await
+                    in_snapshot(connection, question, Mean::Numeric, &spans).await
                 }
                 newest => newest,
             }
@@ -113,9 +112,11 @@ async fn in_snapshot(
     connection: &mut PgConnection,
     question: Question,
     mean: Mean,
+    spans: &ChunkSpans,
 ) -> Result<Newest, sqlx::Error> {
-    let mut snapshot = connection.begin_with(SNAPSHOT).await?;
-    let listed = list(&mut snapshot, question).await?;
+    // All that is told of a day comes from one snapshot: a day that is not kept in it was not written since.
+    let mut snapshot = connection.begin_with(BEGIN_SNAPSHOT).await?;
+    let listed = list(&mut snapshot, question, spans).await?;
     let not_kept: Vec<NaiveDate> =
         listed.iter().filter(|day| day.kept().is_none()).map(|day| day.day).collect();
     let to_keep: Vec<NaiveDate> = question
@@ -125,7 +126,7 @@ async fn in_snapshot(
         snapshot.rollback().await?;
         return Ok(Newest { days: vec![], to_keep });
     }
-    let mut days = compute(&mut snapshot, question.sensor_id, &not_kept, mean).await?;
+    let mut days = compute(&mut snapshot, question.sensor_id, &not_kept, mean, spans).await?;
     snapshot.commit().await?;
     days.extend(listed.iter().filter_map(Listed::kept));
     days.sort_unstable_by_key(|day| std::cmp::Reverse(day.day));
@@ -137,32 +138,60 @@ async fn in_snapshot(
 async fn list(
     snapshot: &mut Transaction<'_, Postgres>,
     question: Question,
+    spans: &ChunkSpans,
 ) -> Result<Vec<Listed>, sqlx::Error> {
-    let uses_kept = question.kept == Kept::Used;
     let mut days = Vec::with_capacity(DAYS_MAX);
     let mut before: Option<NaiveDate> = None;
     while days.len() < DAYS_MAX {
-        let last: Option<NaiveDate> = sqlx::query_scalar(NEWEST_DAY)
-            .bind(question.sensor_id)
-            .bind(before.map(midnight))
-            .bind(before)
-            .bind(uses_kept)
-            .fetch_one(&mut **snapshot)
-            .await?;
-        let Some(last) = last else { break };
+        let Some(last) = newest_day(snapshot, question, before, spans).await? else { break };
         let wanted = Days::new((DAYS_MAX - days.len() - 1) as u64);
         let first = last.checked_sub_days(wanted).unwrap_or(last);
-        let week: Vec<Listed> = sqlx::query_as(DAYS_OF_WEEK)
-            .bind(question.sensor_id)
-            .bind(midnight(first))
-            .bind(midnight(last) + TimeDelta::days(1))
-            .bind(uses_kept)
-            .fetch_all(&mut **snapshot)
-            .await?;
-        days.extend(week);
+        for (first, last) in at_once(first, last, spans) {
+            let listed: Vec<Listed> = sqlx::query_as(DAYS_OF_WEEK)
+                .bind(question.sensor_id)
+                .bind(midnight(first))
+                .bind(midnight(last) + TimeDelta::days(1))
+                .bind(question.kept == Kept::Used)
+                .fetch_all(&mut **snapshot)
+                .await?;
+            release_locks(snapshot).await?;
+            days.extend(listed);
+        }
         before = Some(first);
     }
     Ok(days)
+}
+
+/// The newest day that has readings or is kept. What is kept bounds the search for readings.
+async fn newest_day(
+    snapshot: &mut Transaction<'_, Postgres>,
+    question: Question,
+    before: Option<NaiveDate>,
+    spans: &ChunkSpans,
+) -> Result<Option<NaiveDate>, sqlx::Error> {
+    let kept: Option<NaiveDate> = match question.kept {
+        Kept::Used => {
+            sqlx::query_scalar(NEWEST_KEPT_DAY)
+                .bind(question.sensor_id)
+                .bind(before)
+                .fetch_optional(&mut **snapshot)
+                .await?
+        }
+        Kept::Ignored => None,
+    };
+    let start = kept.map_or(windows::BEGINNING, end_of);
+    let end = before.map_or(windows::END, start_of);
+    let last = last_time(snapshot, question.sensor_id, start..end, spans).await?;
+    Ok(last.and_then(Timestamp::to_datetime).map(|time| time.date_naive()).or(kept))
+}
+
+/// First and last day of what is asked for at once: all of them, or, where they have many chunks, one, newest first.
+fn at_once(first: NaiveDate, last: NaiveDate, spans: &ChunkSpans) -> Vec<(NaiveDate, NaiveDate)> {
+    if spans.fits(&(start_of(first)..end_of(last))) {
+        return vec![(first, last)];
+    }
+    let newest_first = std::iter::successors(Some(last), NaiveDate::pred_opt);
+    newest_first.take_while(|day| *day >= first).map(|day| (day, day)).collect()
 }
 
 /// Sums up days from their readings.
@@ -171,8 +200,9 @@ async fn compute(
     sensor_id: i32,
     days: &[NaiveDate],
     mean: Mean,
+    spans: &ChunkSpans,
 ) -> Result<Vec<DayStats>, sqlx::Error> {
-    let (Some(first), Some(last)) = (days.iter().min(), days.iter().max()) else { return Ok(vec![]) };
+    let (Some(&first), Some(&last)) = (days.iter().min(), days.iter().max()) else { return Ok(vec![]) };
     let columns = mean.columns();
     // The bounds leave out all other chunks, each day's own make it a range of the key.
     let sql = format!(
@@ -185,13 +215,31 @@ async fn compute(
                AND time < asked.day::timestamptz + interval '24 hours') AS day_stats
          WHERE reading_count > 0"
     );
-    sqlx::query_as(&sql)
-        .bind(sensor_id)
-        .bind(days)
-        .bind(midnight(*first))
-        .bind(midnight(*last) + TimeDelta::days(1))
-        .fetch_all(&mut **snapshot)
-        .await
+    // Between days that lie far apart there may be any number of chunks.
+    let at_once = if spans.fits(&(start_of(first)..end_of(last))) { days.len() } else { 1 };
+    let mut stats = Vec::with_capacity(days.len());
+    for days in days.chunks(at_once) {
+        let (Some(first), Some(last)) = (days.iter().min(), days.iter().max()) else { continue };
+        let computed: Vec<DayStats> = sqlx::query_as(&sql)
+            .bind(sensor_id)
+            .bind(days)
+            .bind(midnight(*first))
+            .bind(midnight(*last) + TimeDelta::days(1))
+            .fetch_all(&mut **snapshot)
+            .await?;
+        release_locks(snapshot).await?;
+        stats.extend(computed);
+    }
+    Ok(stats)
+}
+
+/// The midnight that a day begins with.
+pub(super) fn start_of(day: NaiveDate) -> Timestamp {
+    Timestamp::from_micros(midnight(day).timestamp_micros())
+}
+
+fn end_of(day: NaiveDate) -> Timestamp {
+    start_of(day).plus_micros(DAY_MICROS)
 }
 
 fn midnight(day: NaiveDate) -> DateTime<Utc> {

@@ -1,23 +1,28 @@
 //! The usual case: a week of days that are kept, and today.
 
 use chrono::{Days, NaiveDate};
-use sqlx::PgConnection;
+use sqlx::{Executor, FromRow, PgConnection, error::DatabaseError};
 
-use super::{DAYS_MAX, DayStats, KEPT, Mean, SUMMED_UP};
-use crate::store::{StoreError, error::is_out_of_range, pool::Pool};
+use super::{DAYS_MAX, DayStats, KEPT, Mean, SUMMED_UP, newest_days::start_of};
+use crate::store::{StoreError, error::is_out_of_range, pool::Pool, queries::windows};
 
-/// A sensor's newest days where those of the last week are kept, or without readings, and there are enough of them;
-/// none where there may be more to say: one of them is not kept, there are days in the future, or too few.
+/// A sensor's newest days where those of the last week are kept and there are enough of them; none where there may be
+/// more to say: one of them is not kept or has no readings, or there are days in the future.
 pub(super) async fn week(
     pool: &Pool,
     sensor_id: i32,
     today: NaiveDate,
 ) -> Result<Option<Vec<DayStats>>, StoreError> {
-    let sql = statement(today);
+    let known_spans = pool.chunk_spans();
     let days = pool
-        .run("reading kept statistics", move |connection| {
+        .read("reading kept statistics", move |connection| {
+            let known_spans = known_spans.clone();
             Box::pin(async move {
-                match read(connection, &sql, sensor_id).await {
+                let spans = known_spans.get(connection).await?;
+                if !spans.fits(&(start_of(today)..windows::END)) {
+                    return Ok(vec![]);
+                }
+                match read(connection, sensor_id, today).await {
                     // Today's values are out of float's reach; who asks next has the means.
                     Err(error) if is_out_of_range(&error) => Ok(vec![]),
                     days => days,
@@ -28,24 +33,41 @@ pub(super) async fn week(
     Ok((days.len() == DAYS_MAX).then_some(days))
 }
 
+/// A plan is kept for each connection, made once a day and again where a chunk is made: planning costs more than the
+/// work, and the more the more chunks there are. The pool's own statements are planned each time. One message, so that
+/// the setting costs no time of its own.
 async fn read(
     connection: &mut PgConnection,
-    sql: &str,
     sensor_id: i32,
+    today: NaiveDate,
 ) -> Result<Vec<DayStats>, sqlx::Error> {
-    sqlx::query_as(sql).bind(sensor_id).fetch_all(connection).await
+    let name = format!("settled_{}", today.format("%Y%m%d"));
+    let execute = format!("SET LOCAL plan_cache_mode = force_generic_plan; EXECUTE {name} ({sensor_id})");
+    let rows = match connection.fetch_all(execute.as_str()).await {
+        Err(error) if is_not_prepared(&error) => {
+            let prepare = format!("PREPARE {name} (int) AS {}", statement(today));
+            connection.execute(prepare.as_str()).await?;
+            connection.fetch_all(execute.as_str()).await?
+        }
+        rows => rows?,
+    };
+    rows.iter().map(DayStats::from_row).collect()
+}
+
+fn is_not_prepared(error: &sqlx::Error) -> bool {
+    /// `invalid_sql_statement_name`
+    const NOT_PREPARED: &str = "26000";
+    error.as_database_error().and_then(DatabaseError::code).as_deref() == Some(NOT_PREPARED)
 }
 
 /// The statement of a day; `$1` is the sensor. It answers nothing where it does not know for sure.
 ///
-/// Its times are constants, so that the plan that Postgres keeps has the chunks of this week and no others: planning
-/// costs more than the work, and a kept plan with times as parameters opens every chunk there is. The sensor stands
-/// behind a `SELECT`, where the planner does not look at it, so plans are equally good for all and one is kept.
-/// Readings are looked at in today's range, in the future's, and in those of days that are not kept. Where there is a
-/// today, the day a week ago is one too many.
+/// Its times are constants, so that its plan has the chunks from today on and no others, whatever its parameter. The
+/// sensor stands behind a `SELECT`, where the planner does not look at it, so plans are equally good for all.
+/// Readings are looked at in today's range and in the future's. Where there is a today, the day a week ago is one too
+/// many.
 pub fn statement(today: NaiveDate) -> String {
     let (week_ago, tomorrow) = (today - Days::new(DAYS_MAX as u64), today + Days::new(1));
-    let yesterday = today - Days::new(1);
     let enough = DAYS_MAX - 1;
     let columns = Mean::Float.columns();
     format!(
@@ -53,18 +75,12 @@ pub fn statement(today: NaiveDate) -> String {
              SELECT {KEPT} FROM daily_stats
              WHERE sensor_id = (SELECT $1::int) AND day >= '{week_ago}' AND day < '{today}'
          ), settled AS MATERIALIZED (
-             SELECT (SELECT count(*) FROM kept) >= {enough}
+             SELECT (SELECT count(*) FROM kept WHERE day > '{week_ago}') = {enough}
+                AND (EXISTS (SELECT FROM kept WHERE day = '{week_ago}')
+                     OR EXISTS (SELECT FROM sensor_data WHERE sensor_id = (SELECT $1::int)
+                                  AND time >= '{today}' AND time < '{tomorrow}'))
                 AND NOT EXISTS (SELECT FROM sensor_data
-                                WHERE sensor_id = (SELECT $1::int) AND time >= '{tomorrow}')
-                AND NOT EXISTS (
-                    SELECT FROM generate_series(timestamptz '{week_ago}', '{yesterday}', '24 hours') AS start
-                    WHERE NOT EXISTS (SELECT FROM kept WHERE kept.day = start::date)
-                      AND (start > '{week_ago}'
-                           OR NOT EXISTS (SELECT FROM sensor_data WHERE sensor_id = (SELECT $1::int)
-                                            AND time >= '{today}' AND time < '{tomorrow}'))
-                      AND EXISTS (SELECT FROM sensor_data
-                                  WHERE sensor_id = (SELECT $1::int) AND time >= '{week_ago}' AND time < '{today}'
-                                    AND time >= start AND time < start + interval '24 hours')) AS is_settled
+                                WHERE sensor_id = (SELECT $1::int) AND time >= '{tomorrow}') AS is_settled
          )
          SELECT {SUMMED_UP}
          FROM (SELECT date '{today}' AS day, {columns} FROM sensor_data

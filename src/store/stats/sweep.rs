@@ -1,6 +1,6 @@
 //! Keeps days that are over for charts, of all sensors, without anybody asking.
 
-use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 
@@ -95,19 +95,27 @@ async fn not_kept(
 ) -> Result<Vec<i32>, sqlx::Error> {
     sqlx::query_scalar(
         "SELECT sensor_id FROM sensors
-         WHERE sensor_id > $3
+         WHERE sensor_id > $4
            AND NOT EXISTS (SELECT FROM daily_stats AS kept
                            WHERE kept.sensor_id = sensors.sensor_id AND kept.day = $1
                              AND (kept.quarter_hours IS NOT NULL OR kept.is_final))
            AND EXISTS (SELECT FROM sensor_data AS reading
                        WHERE reading.sensor_id = sensors.sensor_id
-                         AND reading.time >= $1::timestamptz AND reading.time < $2::timestamptz)
-         ORDER BY sensor_id LIMIT $4",
+                         AND reading.time >= $2 AND reading.time < $3)
+         ORDER BY sensor_id LIMIT $5",
     )
     .bind(day)
-    .bind(day + Days::new(1))
+    // As times: what a date is in the session's time zone is not known when the plan is made.
+    .bind(midnight(day))
+    .bind(midnight(day + Days::new(1)))
     .bind(after)
     .bind(PORTION)
+    // A plan for any day holds every chunk.
+    .persistent(false)
     .fetch_all(connection)
     .await
+}
+
+fn midnight(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(NaiveTime::MIN).and_utc()
 }

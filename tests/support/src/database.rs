@@ -39,7 +39,8 @@ impl TestDatabase {
         Self::create_empty_at(&server("DATABASE_URL")).await
     }
 
-    async fn create_empty_at(server_url: &str) -> Self {
+    /// The same on another server than the environment's.
+    pub async fn create_empty_at(server_url: &str) -> Self {
         let name = unique_name("db");
         let mut connection =
             PgConnection::connect(server_url).await.expect("Postgres answers at DATABASE_URL");

@@ -26,20 +26,34 @@ pub struct TestServers {
     pub brokers: String,
     state: PathBuf,
     ports: [u16; 4],
+    /// `POSTGRES_LIMITS` of `dev/services`.
+    postgres_limits: &'static str,
 }
 
 impl TestServers {
     /// Starts both on ports that are free; their data lie in `folder`, which is `env!("CARGO_TARGET_TMPDIR")`.
     pub async fn start(folder: &str) -> Self {
+        let servers = Self::new(folder, "");
+        servers.run(&["up"]).await;
+        servers
+    }
+
+    /// Starts a TimescaleDB alone, with the limits on connections and locks that Postgres has by default.
+    pub async fn start_postgres_with_default_limits(folder: &str) -> Self {
+        let servers = Self::new(folder, "default");
+        servers.up(Service::Postgres).await;
+        servers
+    }
+
+    fn new(folder: &str, postgres_limits: &'static str) -> Self {
         let [postgres, kafka, controller, kafka_tls] = [(); 4].map(|()| port_for_a_server());
-        let servers = Self {
+        Self {
             database_url: format!("postgres://sensorpipe@127.0.0.1:{postgres}/sensorpipe"),
             brokers: format!("127.0.0.1:{kafka}"),
             state: Path::new(folder).join(unique_name("servers")),
             ports: [postgres, kafka, controller, kafka_tls],
-        };
-        servers.run(&["up"]).await;
-        servers
+            postgres_limits,
+        }
     }
 
     /// Starts a server that was stopped or killed; returns when it answers.
@@ -70,6 +84,7 @@ impl TestServers {
             .args(args)
             .env("SENSORPIPE_STATE", &self.state)
             .env("POSTGRES_PORT", postgres)
+            .env("POSTGRES_LIMITS", self.postgres_limits)
             .env("KAFKA_PORT", kafka)
             .env("KAFKA_CONTROLLER_PORT", controller)
             .env("KAFKA_TLS_PORT", kafka_tls);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, TimeDelta};
 
-use super::{Source, midnight};
+use super::{Source, start_of};
 use crate::{
     buckets::{Envelope, Envelopes, Step},
     reading::Timestamp,
@@ -158,10 +158,6 @@ impl Days {
 
 fn next(day: NaiveDate) -> NaiveDate {
     day.succ_opt().unwrap_or(day)
-}
-
-fn start_of(day: NaiveDate) -> Timestamp {
-    Timestamp::from_micros(midnight(day).timestamp_micros())
 }
 
 fn day_of(time: Timestamp) -> NaiveDate {
