@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Operations, checkpoints::Checkpoints, keep_days::KeepDays, letters::Letters, mirror::Mirror,
-    retention::Retention,
+    retention::Retention, sensor_deletions::SensorDeletions,
 };
 use crate::{
     batch::Limits,
@@ -66,6 +66,7 @@ pub(super) async fn run(
         retention: worker.dead_letter_retention,
         interval: worker.retention_interval,
         is_mirrored: mirror.is_some(),
+        bounds: worker.letter_bounds(),
     };
     let checkpoints = Checkpoints {
         database: database.clone(),
@@ -81,6 +82,8 @@ pub(super) async fn run(
         let keep_days = KeepDays { database: database.clone(), interval: worker.keep_days_interval };
         aside.spawn(keep_days.run(stop.clone()));
     }
+    let deletions = SensorDeletions { database: database.clone(), interval: worker.sensor_deletion_interval };
+    aside.spawn(deletions.run(stop.clone()));
     aside.spawn(letters.run(stop.clone()));
     aside.spawn(checkpoints.run(stop.clone()));
     if let Some(mirror) = mirror {
@@ -143,6 +146,7 @@ fn member_config(
             fk_check: worker.write_fk_check,
             rollups: ingest.rollups,
             lock_timeout: worker.lock_timeout,
+            letter_bounds: worker.letter_bounds(),
         },
         limits: Limits {
             max_readings: worker.batch_max_readings,

@@ -7,7 +7,7 @@
 //!   sensors       locked against deletion, once per batch; readings of unknown ones are set aside
 //!   days          locked against whoever would keep their statistics; those that are kept are forgotten
 //!   readings      COPY; on a conflict the staged way, row by row where the database refuses one
-//!   dead letters  what was set aside
+//!   dead letters  what was set aside; beyond the bounds it is counted only
 //!   counts        corrected where they are not what the offsets' row assumed
 //! COMMIT
 //! ```
@@ -19,6 +19,7 @@ mod copy;
 pub(super) mod days;
 mod dead_letters;
 mod frozen;
+mod letter_overflow;
 mod offsets;
 pub(super) mod readings;
 pub(super) mod sensors;
@@ -27,6 +28,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 pub use copy::encode_rows;
 
+use letter_overflow::NotKept;
 use sqlx::{Executor, PgConnection};
 use tokio::time::{Instant, interval_at, timeout};
 
@@ -36,7 +38,7 @@ use super::{
 };
 use crate::{
     batch::{Batch, Rejected, Row, Tally, distinct, sort_for_chunks},
-    config::{DatabaseConfig, FkCheck, Rollups},
+    config::{DatabaseConfig, FkCheck, LetterBounds, Rollups},
     metrics::FK_CHECK_PER_BATCH,
     pipeline::Log,
     reading::{OnDuplicate, Reason},
@@ -55,6 +57,8 @@ pub struct WriterConfig {
     pub rollups: Rollups,
     /// How long a lock may block before a frozen holder of it is looked for.
     pub lock_timeout: Duration,
+    /// How many dead letters are kept.
+    pub letter_bounds: LetterBounds,
 }
 
 /// What became of a batch.
@@ -111,6 +115,8 @@ pub struct BatchWriter {
     expects_duplicates: bool,
     /// How foreign keys were checked last.
     fk_check_per_batch: Option<bool>,
+    /// Whether the last dead letters were beyond what is kept.
+    letters_at_bound: bool,
 }
 
 /// A connection and what was asked of the server when it was made.
@@ -125,7 +131,13 @@ struct Open {
 impl BatchWriter {
     /// A writer that is not connected yet.
     pub fn new(config: WriterConfig) -> Self {
-        Self { config, open: None, expects_duplicates: false, fk_check_per_batch: None }
+        Self {
+            config,
+            open: None,
+            expects_duplicates: false,
+            fk_check_per_batch: None,
+            letters_at_bound: false,
+        }
     }
 
     /// Writes a batch. After an error nothing of it is stored, or, where the answer to COMMIT was lost, all of it:
@@ -199,14 +211,14 @@ impl BatchWriter {
         let (rows, duplicates) = self.checked_rows(open, batch, &mut rejected).await?;
         let prepared = Instant::now();
         let stored = self.store_rows(open, batch, &rows, &mut rejected).await?;
-        if !rejected.is_empty() {
-            dead_letters::insert(&mut open.connection, log, batch, &rejected).await?;
-        }
+        let bounds = self.config.letter_bounds;
+        let not_kept = dead_letters::insert(&mut open.connection, log, batch, &rejected, bounds).await?;
         let tallies = tally(batch, &rows, &duplicates, &rejected, &stored);
         offsets::correct_counts(&mut open.connection, log, batch, &tallies).await?;
         let copied = Instant::now();
         open.execute("COMMIT", "committing").await?;
         self.expects_duplicates = stored.met_conflicts;
+        self.note_not_kept(&not_kept, rejected.len());
         let mut report = report(batch, &tallies, &rejected);
         report.phases =
             Phases { prepare: prepared - started, copy: copied - prepared, commit: copied.elapsed() };
@@ -239,6 +251,24 @@ impl BatchWriter {
         sort_for_chunks(&mut rows, open.chunk_micros);
         sensors::lock_known(&mut open.connection, batch, &mut rows, rejected).await?;
         Ok(distinct(batch, &rows, self.config.on_duplicate))
+    }
+
+    /// Logged when it begins and when it ends: a batch without dead letters says nothing of it.
+    fn note_not_kept(&mut self, not_kept: &NotKept, dead_lettered: usize) {
+        if dead_lettered == 0 {
+            return;
+        }
+        not_kept.count();
+        let letters = not_kept.letters();
+        match (std::mem::replace(&mut self.letters_at_bound, letters > 0), letters > 0) {
+            (false, true) => tracing::error!(
+                letters,
+                "dead_letters is at DEAD_LETTER_MAX or DEAD_LETTER_MAX_BYTES: further ones are counted, not kept; \
+                 `sensorpipe dead-letters not-kept` says where Kafka's log has them"
+            ),
+            (true, false) => tracing::info!("dead letters are kept again"),
+            (false, false) | (true, true) => {}
+        }
     }
 
     /// Logged once and whenever it changes, as when somebody adds a trigger.
