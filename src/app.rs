@@ -18,6 +18,7 @@ mod offsets;
 mod replay;
 mod retention;
 mod seed;
+mod sensor_deletions;
 mod stats;
 mod supervisor;
 mod worker;

@@ -30,8 +30,8 @@ pub use self::{
     cors::CorsOrigin,
     database_url::{DatabaseUrl, UrlParts},
     dead_letters::{
-        DeadLettersCommand, DiscardConfig, LetterFilterConfig, LetterFormat, LetterRetention, ListLetters,
-        MirrorConfig, MirrorsItself, ReasonParser, ReplayConfig, ShowLetter,
+        DeadLettersCommand, DiscardConfig, LetterBounds, LetterFilterConfig, LetterFormat, LetterRetention,
+        ListLetters, ListNotKept, MirrorConfig, MirrorsItself, ReasonParser, ReplayConfig, ShowLetter,
     },
     environment::{explained, load_env_file},
     kafka_settings::{InvalidVariables, KafkaSettings, KafkaVariables, is_guarded, property},

@@ -13,6 +13,10 @@ pub use exposition::{Exposition, install};
 pub const READINGS: &str = "sensorpipe_readings_total";
 /// Dead letters; labels: `reason`.
 pub const DEAD_LETTERS: &str = "sensorpipe_dead_letters_total";
+/// Of these, those that came while `dead_letters` was at its bound: counted, not kept; labels: `reason`.
+pub const DEAD_LETTERS_NOT_KEPT: &str = "sensorpipe_dead_letters_not_kept_total";
+/// How full `dead_letters` is, by number or bytes, whichever is nearer to its bound; from 1 on none is kept.
+pub const DEAD_LETTER_BOUND_RATIO: &str = "sensorpipe_dead_letter_bound_ratio";
 /// Dead letters that are there; labels: `reason`. Each worker tells the same.
 pub const DEAD_LETTERS_WAITING: &str = "sensorpipe_dead_letters";
 /// How long ago the oldest of them was set aside; 0 where there is none.
@@ -64,6 +68,10 @@ pub const DAYS_REOPENED: &str = "sensorpipe_daily_stats_reopened_total";
 pub const DAYS_KEPT: &str = "sensorpipe_daily_stats_kept_total";
 /// Chunks of readings that retention has dropped.
 pub const CHUNKS_DROPPED: &str = "sensorpipe_chunks_dropped_total";
+/// Deleted sensors whose readings are still being deleted.
+pub const SENSOR_DELETIONS: &str = "sensorpipe_sensor_deletions";
+/// Readings of deleted sensors that this process has deleted.
+pub const SENSOR_READINGS_DELETED: &str = "sensorpipe_sensor_readings_deleted_total";
 
 /// Rounds of an audit that goes on; labels: `outcome` = `clean`, `differences`, `undetermined` (a partition could not be
 /// read) or `failed`.

@@ -98,15 +98,25 @@ BEGIN
             ('expired_chunks', 'SELECT', 'sensorpipe_reader'),
             ('audits', 'SELECT', 'sensorpipe_reader'),
             ('stalled_partitions', 'SELECT', 'sensorpipe_reader'),
+            -- Triggers write dead_letter_usage, with their owner's rights.
+            ('dead_letter_usage', 'SELECT', 'sensorpipe_reader'),
+            ('dead_letter_overflow', 'SELECT', 'sensorpipe_reader'),
+            ('dead_letter_overflow_totals', 'SELECT', 'sensorpipe_reader'),
+            ('sensor_deletions', 'SELECT', 'sensorpipe_reader'),
 
             ('sensors', 'UPDATE (description)', 'sensorpipe_writer'), -- to lock
-            -- DELETE takes away the stand-in row that makes a chunk.
+            -- DELETE takes away the stand-in row that makes a chunk, and readings of sensors that are marked as deleted.
             ('sensor_data', 'INSERT, DELETE', 'sensorpipe_writer'),
             ('ingest_offsets', 'INSERT, UPDATE', 'sensorpipe_writer'),
             ('stalled_partitions', 'INSERT, UPDATE, DELETE', 'sensorpipe_writer'),
             -- Letters expire, and are marked once DEAD_LETTER_TOPIC has them.
             ('dead_letters', 'INSERT, UPDATE (mirrored_at), DELETE', 'sensorpipe_writer'),
             ('dead_letter_removals', 'INSERT, UPDATE', 'sensorpipe_writer'),
+            ('dead_letter_overflow', 'INSERT, UPDATE', 'sensorpipe_writer'),
+            ('dead_letter_overflow_totals', 'INSERT, UPDATE', 'sensorpipe_writer'),
+            -- Readings of deleted sensors; sensorpipe_delete_sensor() lets it delete the row of one that is marked.
+            ('sensor_deletions', 'UPDATE (chunks, chunks_done, updated_at)', 'sensorpipe_writer'),
+            ('removed_sensors', 'UPDATE (readings)', 'sensorpipe_writer'),
             ('audit_checkpoints', 'INSERT, DELETE', 'sensorpipe_writer'),
             ('audits', 'INSERT, UPDATE', 'sensorpipe_writer'), -- an audit in the worker's name that keeps its result
             ('daily_stats', 'INSERT, UPDATE, DELETE', 'sensorpipe_writer'),
@@ -118,6 +128,7 @@ BEGIN
             ('daily_stats', 'INSERT, UPDATE', 'sensorpipe_api'),
             ('api_keys', 'SELECT', 'sensorpipe_api'),
 
+            ('sensor_deletions', 'INSERT', 'sensorpipe_admin'),
             ('api_keys', 'INSERT, UPDATE', 'sensorpipe_admin'),
             ('audit_checkpoints', 'UPDATE', 'sensorpipe_admin'), -- audit --accept
             ('dead_letters', 'UPDATE', 'sensorpipe_admin'),
@@ -143,6 +154,10 @@ SELECT to_regclass('sensor_data') IS NOT NULL AS has_readings \gset
   \endif
   \if :{?api_deletes_readings}
     GRANT DELETE ON sensor_data TO sensorpipe_api;
+    SELECT to_regclass('sensor_deletions') IS NOT NULL AS has_deletions \gset
+    \if :has_deletions
+      GRANT INSERT ON sensor_deletions TO sensorpipe_api;
+    \endif
   \endif
 \endif
 

@@ -10,8 +10,8 @@ use anyhow::ensure;
 
 use crate::{
     config::{
-        DatabaseConfig, DeadLettersCommand, DiscardConfig, LetterFilterConfig, ListLetters, ReplayConfig,
-        ShowLetter,
+        DatabaseConfig, DeadLettersCommand, DiscardConfig, LetterFilterConfig, ListLetters, ListNotKept,
+        ReplayConfig, ShowLetter,
     },
     reading::Timestamp,
     store::{
@@ -29,6 +29,7 @@ pub(super) async fn run(command: DeadLettersCommand) -> anyhow::Result<()> {
     match command {
         DeadLettersCommand::List(list) => show_many(list).await,
         DeadLettersCommand::Show(show) => show_one(&show).await,
+        DeadLettersCommand::NotKept(list) => show_not_kept(&list).await,
         DeadLettersCommand::Replay(replay) => store_after_all(replay).await,
         DeadLettersCommand::Discard(discard) => delete(discard).await,
     }
@@ -37,7 +38,14 @@ pub(super) async fn run(command: DeadLettersCommand) -> anyhow::Result<()> {
 async fn show_many(list: ListLetters) -> anyhow::Result<()> {
     let pool = open(&list.database).await?;
     let page = dead_letters::page(&pool, filter(list.filter), list.before, list.limit).await?;
-    print::page(&page, list.format);
+    let not_kept = dead_letters::not_kept(&pool).await?;
+    print::page(&page, &not_kept, list.format);
+    Ok(())
+}
+
+async fn show_not_kept(list: &ListNotKept) -> anyhow::Result<()> {
+    let pool = open(&list.database).await?;
+    print::not_kept(&dead_letters::not_kept(&pool).await?, list.format);
     Ok(())
 }
 

@@ -7,8 +7,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{DatabaseConfig, LetterRetention},
-    metrics::{DEAD_LETTER_OLDEST, DEAD_LETTERS_WAITING},
+    config::{DatabaseConfig, LetterBounds, LetterRetention},
+    metrics::{DEAD_LETTER_BOUND_RATIO, DEAD_LETTER_OLDEST, DEAD_LETTERS_WAITING},
     store::{
         StoreError,
         dead_letters::{self, Expiry, ReasonSummary},
@@ -24,6 +24,7 @@ pub(super) struct Letters {
     pub(super) retention: LetterRetention,
     pub(super) interval: Duration,
     pub(super) is_mirrored: bool,
+    pub(super) bounds: LetterBounds,
 }
 
 impl Letters {
@@ -49,7 +50,10 @@ impl Letters {
         let counted = dead_letters::waiting(&self.database).await;
         let could_count = std::mem::replace(can_count, counted.is_ok());
         match counted {
-            Ok(reasons) => tell(&reasons),
+            Ok((reasons, usage)) => {
+                tell(&reasons);
+                metrics::gauge!(DEAD_LETTER_BOUND_RATIO).set(usage.share_of(self.bounds));
+            }
             // Said once: the figures stay what they were, and the worker does its work without them.
             Err(error) if could_count => warn(&error, "dead letters cannot be counted"),
             Err(_) => {}

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Operations, checkpoints::Checkpoints, keep_days::KeepDays, letters::Letters, mirror::Mirror,
-    retention::Retention,
+    retention::Retention, sensor_deletions::SensorDeletions,
 };
 use crate::{
     batch::Limits,
@@ -72,6 +72,7 @@ pub(super) async fn run(
         retention: worker.dead_letter_retention,
         interval: worker.retention_interval,
         is_mirrored: mirror.is_some(),
+        bounds: worker.letter_bounds(),
     };
     let checkpoints = Checkpoints {
         database: database.clone(),
@@ -87,6 +88,8 @@ pub(super) async fn run(
         let keep_days = KeepDays { database: database.clone(), interval: worker.keep_days_interval };
         aside.spawn(supervisor.watch("the keeping of days", &stop, keep_days.run(stop.clone())));
     }
+    let deletions = SensorDeletions { database: database.clone(), interval: worker.sensor_deletion_interval };
+    aside.spawn(supervisor.watch("the deletion of sensors", &stop, deletions.run(stop.clone())));
     aside.spawn(supervisor.watch("the upkeep of dead letters", &stop, letters.run(stop.clone())));
     aside.spawn(supervisor.watch("the keeping of checkpoints", &stop, checkpoints.run(stop.clone())));
     if let Some(mirror) = mirror {
@@ -171,6 +174,7 @@ fn member_config(
             rollups: ingest.rollups,
             lock_timeout: worker.lock_timeout,
             write_timeout: worker.write_timeout,
+            letter_bounds: worker.letter_bounds(),
         },
         limits: Limits {
             max_readings: worker.batch_max_readings,

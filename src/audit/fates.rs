@@ -1,6 +1,9 @@
 //! Where the readings of the log are.
 
-use std::{collections::HashSet, ops::AddAssign};
+use std::{
+    collections::HashSet,
+    ops::{AddAssign, RangeInclusive},
+};
 
 use serde::Serialize;
 
@@ -44,6 +47,8 @@ pub struct Fates {
     pub expired: i64,
     /// Of a sensor that was deleted.
     pub sensors_removed: i64,
+    /// In neither table, between offsets where dead letters were counted and not kept.
+    pub not_kept: i64,
     /// In neither table: dead letters that were removed, or readings that are lost.
     pub unaccounted: i64,
 }
@@ -56,8 +61,18 @@ impl AddAssign for Fates {
         self.letters += other.letters;
         self.expired += other.expired;
         self.sensors_removed += other.sensors_removed;
+        self.not_kept += other.not_kept;
         self.unaccounted += other.unaccounted;
     }
+}
+
+/// What is known of the dead letters of a chunk's offsets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChunkLetters {
+    /// Readings in `dead_letters`.
+    pub set_aside: i64,
+    /// Offsets between which letters were counted and not kept.
+    pub not_kept: Vec<RangeInclusive<i64>>,
 }
 
 /// A reading that is named.
@@ -128,27 +143,25 @@ impl LogChunk {
         set_aside
     }
 
-    /// Sums up a chunk from which the letters are taken out. `findings` are of its readings sorted as
-    /// [`Self::readings`] has them; `examples` gets up to `most` of each kind.
+    /// Sums up a chunk from which the letters are taken out. `findings` are of its readings sorted as [`Self::readings`] has them; `examples` gets up to `most` of each kind.
     pub fn fates(
         &self,
         partition: i32,
-        letters: i64,
+        letters: &ChunkLetters,
         sorted: &[Item],
         findings: &[Finding],
         examples: &mut Vec<Example>,
         most: usize,
     ) -> Fates {
-        let mut fates = Fates { readings: self.items.len() as i64 + letters, letters, ..Fates::default() };
+        let ChunkLetters { set_aside, not_kept } = letters;
+        let readings = self.items.len() as i64 + set_aside;
+        let mut fates = Fates { readings, letters: *set_aside, ..Fates::default() };
         let mut name = |example: Example| {
             if examples.iter().filter(|other| other.what == example.what).count() < most {
                 examples.push(example);
             }
         };
-        for item in self.items.iter().filter(|item| item.reading.is_err()) {
-            fates.unaccounted += 1;
-            name(Example::new(Example::UNACCOUNTED, partition, item, None));
-        }
+        let mut missing: Vec<&Item> = self.items.iter().filter(|item| item.reading.is_err()).collect();
         for finding in findings {
             let item = &sorted[finding.index];
             match finding.whereabouts {
@@ -158,10 +171,15 @@ impl LogChunk {
                 }
                 Whereabouts::Expired => fates.expired += 1,
                 Whereabouts::SensorRemoved => fates.sensors_removed += 1,
-                Whereabouts::Missing => {
-                    fates.unaccounted += 1;
-                    name(Example::new(Example::UNACCOUNTED, partition, item, None));
-                }
+                Whereabouts::Missing => missing.push(item),
+            }
+        }
+        for item in missing {
+            if not_kept.iter().any(|range| range.contains(&item.offset)) {
+                fates.not_kept += 1;
+            } else {
+                fates.unaccounted += 1;
+                name(Example::new(Example::UNACCOUNTED, partition, item, None));
             }
         }
         fates.rows = sorted.len() as i64 - findings.len() as i64;
@@ -216,7 +234,8 @@ mod tests {
         let findings =
             [at(0, Whereabouts::Missing), at(2, Whereabouts::OtherValue(3.0)), at(3, Whereabouts::Expired)];
         let mut examples = Vec::new();
-        let fates = chunk.fates(2, 3, &sorted, &findings, &mut examples, 1);
+        let mut letters = ChunkLetters { set_aside: 3, not_kept: vec![] };
+        let fates = chunk.fates(2, &letters, &sorted, &findings, &mut examples, 1);
         let expected = Fates {
             readings: 8,
             rows: 1,
@@ -224,10 +243,14 @@ mod tests {
             letters: 3,
             expired: 1,
             sensors_removed: 0,
+            not_kept: 0,
             unaccounted: 2,
         };
         assert_eq!(fates, expected);
+        letters.not_kept.push(5..=7);
+        let fates = chunk.fates(2, &letters, &sorted, &findings, &mut vec![], 1);
+        assert_eq!((fates.not_kept, fates.unaccounted), (1, 1), "where letters were not kept");
         let named: Vec<_> = examples.iter().map(|example| (example.what, example.offset)).collect();
-        assert_eq!(named, [("unaccounted", 5), ("other_value", 2)], "one of each kind");
+        assert_eq!(named, [("other_value", 2), ("unaccounted", 5)], "one of each kind");
     }
 }

@@ -16,8 +16,10 @@ pub struct Evidence<'a> {
     pub counted: Fates,
     /// Its dead letters, in the snapshot.
     pub letters: LetterBooks,
-    /// Dead letters that were removed by the end of the audit.
+    /// Dead letters that were removed or not kept by the end of the audit.
     pub letters_removed: i64,
+    /// Of these, those that were not kept.
+    pub letters_not_kept: i64,
     /// Which of two equal readings stays.
     pub on_duplicate: OnDuplicate,
 }
@@ -29,8 +31,10 @@ pub struct LetterBooks {
     pub counted: i64,
     /// Those that are there.
     pub kept: i64,
-    /// Those that were replayed, discarded or have expired.
+    /// Those that were replayed, discarded, have expired or were never kept.
     pub removed: i64,
+    /// Of these, those that were never kept.
+    pub not_kept: i64,
 }
 
 /// What the evidence says.
@@ -48,14 +52,22 @@ pub struct Judged {
 pub fn judge(evidence: &Evidence<'_>) -> Judged {
     let Evidence { books, plan, before, counted, letters, .. } = evidence;
     let mut judged = Judged::default();
-    let removed_before = plan.counted_from.map_or(0, |point| point.letters_removed);
-    let letters_removed = evidence.letters_removed - removed_before;
+    let point = plan.counted_from.unwrap_or_default();
+    let letters_removed = evidence.letters_removed - point.letters_removed;
+    let letters_not_kept = evidence.letters_not_kept - point.letters_not_kept;
 
-    let unaccounted = before.unaccounted + counted.unaccounted;
-    if unaccounted > letters_removed {
-        judged.differences.push(Difference::Unaccounted { readings: unaccounted - letters_removed });
+    // A letter that was there may have been of any reading; one that was not kept is between the offsets noted.
+    let not_kept = before.not_kept + counted.not_kept;
+    let explained = not_kept.min(letters_not_kept);
+    let unaccounted = before.unaccounted + counted.unaccounted + not_kept - explained;
+    let others_removed = letters_removed - letters_not_kept;
+    if unaccounted > others_removed {
+        judged.differences.push(Difference::Unaccounted { readings: unaccounted - others_removed });
     } else if unaccounted > 0 {
         judged.notes.push(Note::LettersRemoved { readings: unaccounted });
+    }
+    if explained > 0 {
+        judged.notes.push(Note::LettersNotKept { readings: explained });
     }
 
     let mut missing_letters = letters.counted - letters.kept - letters.removed;
@@ -132,6 +144,7 @@ mod tests {
         letters: LetterBooks,
         on_duplicate: OnDuplicate,
         letters_removed: i64,
+        letters_not_kept: i64,
     }
 
     impl Case {
@@ -147,9 +160,10 @@ mod tests {
                     given_times: GivenTimes::default(),
                 },
                 counted: Fates { readings: 75, rows: 70, letters: 5, ..Fates::default() },
-                letters: LetterBooks { counted: 5, kept: 5, removed: 0 },
+                letters: LetterBooks { counted: 5, kept: 5, removed: 0, not_kept: 0 },
                 on_duplicate: OnDuplicate::Ignore,
                 letters_removed: 0,
+                letters_not_kept: 0,
             }
         }
 
@@ -160,13 +174,14 @@ mod tests {
                 plan: Plan {
                     from: 50,
                     until: 99,
-                    counted_from: Some(Point { offset: 50, tally, letters_removed: 0 }),
+                    counted_from: Some(Point { offset: 50, tally, ..Point::default() }),
                     is_resumed: false,
                 },
                 before: Fates::default(),
                 counted: self.counted,
                 letters: self.letters,
                 letters_removed: self.letters_removed,
+                letters_not_kept: self.letters_not_kept,
                 on_duplicate: self.on_duplicate,
             })
         }
@@ -221,6 +236,26 @@ mod tests {
         let mut case = Case::clean();
         (case.counted.letters, case.counted.rows) = (6, 69);
         assert_eq!(case.kinds(), ["letters_uncounted"]);
+    }
+
+    #[test]
+    fn letters_that_were_not_kept_explain_what_is_where_they_were() {
+        let not_kept = |in_ranges, elsewhere| {
+            let mut case = Case::clean();
+            (case.counted.letters, case.letters.kept) = (2, 2);
+            (case.letters.removed, case.letters_removed, case.letters_not_kept) = (3, 3, 3);
+            (case.counted.not_kept, case.counted.unaccounted) = (in_ranges, elsewhere);
+            case.counted.rows = 73 - in_ranges - elsewhere;
+            case
+        };
+        let case = not_kept(3, 0);
+        assert_eq!(case.kinds(), Vec::<&str>::new());
+        assert_eq!(case.judged().notes, [Note::LettersNotKept { readings: 3 }]);
+        assert_eq!(not_kept(2, 1).kinds(), ["unaccounted"], "not where letters were not kept");
+        assert_eq!(not_kept(4, 0).kinds(), ["unaccounted"], "more than were not kept");
+        let mut case = not_kept(4, 0);
+        (case.letters.removed, case.letters_removed) = (4, 4);
+        assert_eq!(case.kinds(), Vec::<&str>::new(), "one was discarded");
     }
 
     #[test]

@@ -46,8 +46,11 @@ pub struct Point {
     pub offset: i64,
     /// Fates of the readings before it.
     pub tally: Tally,
-    /// Dead letters that were removed by then, where that is known; else 0.
+    /// Dead letters that were removed or not kept by then, where that is known; else 0.
     pub letters_removed: i64,
+    /// Of these, those that were not kept.
+    #[serde(default)]
+    pub letters_not_kept: i64,
 }
 
 /// Where an earlier round ended.
@@ -199,7 +202,7 @@ mod tests {
     }
 
     fn kept(offset: i64, stored: i64, starts_anew: bool, second: i64) -> Checkpoint {
-        let point = Point { offset, tally: tally(stored), letters_removed: 0 };
+        let point = Point { offset, tally: tally(stored), ..Point::default() };
         let kept_at = DateTime::from_timestamp(second, 0).unwrap();
         let given_times = Some(given(offset));
         Checkpoint { partition: 0, topic_id: "t".to_owned(), point, starts_anew, kept_at, given_times }
@@ -268,7 +271,7 @@ mod tests {
     fn a_round_goes_on_where_the_last_one_ended_unless_the_offset_was_moved() {
         let at = |offset, second| Resume {
             topic_id: "t".to_owned(),
-            point: Point { offset, tally: tally(70), letters_removed: 2 },
+            point: Point { offset, tally: tally(70), letters_removed: 2, letters_not_kept: 0 },
             taken_at: DateTime::from_timestamp(second, 0).unwrap(),
             given_times: GivenTimes::default(),
         };

@@ -184,6 +184,11 @@ pub enum Note {
         /// How many.
         readings: i64,
     },
+    /// Readings beyond the bound of dead letters, between offsets where that was noted.
+    LettersNotKept {
+        /// How many.
+        readings: i64,
+    },
     /// Rows that came another way than through a topic.
     ForeignRows {
         /// How many.
@@ -202,6 +207,7 @@ impl Note {
             Self::CountsFrom { .. } => "counts_from",
             Self::NotBegun { .. } => "not_begun",
             Self::LettersRemoved { .. } => "letters_removed",
+            Self::LettersNotKept { .. } => "letters_not_kept",
             Self::OtherValues { .. } => "other_values",
             Self::ForeignRows { .. } => "foreign_rows",
             Self::RowsNotCounted => "rows_not_counted",
@@ -225,6 +231,9 @@ impl fmt::Display for Note {
             }
             Self::LettersRemoved { readings } => {
                 write!(f, "{readings} readings are in neither table, as removed dead letters explain")
+            }
+            Self::LettersNotKept { readings } => {
+                write!(f, "{readings} readings are in neither table: dead letters beyond DEAD_LETTER_MAX")
             }
             Self::OtherValues { readings } => {
                 write!(f, "{readings} readings gave way to a duplicate with another value")

@@ -251,7 +251,7 @@ impl fmt::Display for PartitionReport {
             counts(|tally| tally.dead_lettered),
             found(|fates| fates.rows + fates.other_values),
             found(|fates| fates.letters),
-            found(|fates| fates.expired + fates.sensors_removed),
+            found(|fates| fates.expired + fates.sensors_removed + fates.not_kept),
             found(|fates| fates.unaccounted),
             kafka,
         )

@@ -358,7 +358,7 @@ mod tests {
     fn a_process_goes_on_where_the_one_before_ended_but_for_what_differs() {
         let resume = |partition| {
             let tally = Tally { stored: 9, duplicates: 1, dead_lettered: 0 };
-            let point = Point { offset: 100, tally, letters_removed: 3 };
+            let point = Point { offset: 100, tally, letters_removed: 3, letters_not_kept: 1 };
             let given_times = crate::reading::untimed::GivenTimes::default();
             let resume =
                 Resume { topic_id: "t".to_owned(), point, taken_at: DateTime::UNIX_EPOCH, given_times };

@@ -259,6 +259,11 @@ impl Batch {
         self.records[rejected.record as usize].partition
     }
 
+    /// The offset of a rejected reading's record.
+    pub fn offset_of_rejected(&self, rejected: &Rejected) -> i64 {
+        self.records[rejected.record as usize].offset
+    }
+
     /// Who of two readings for the same sensor and time is the later one: by partition, offset and place. Of one
     /// partition that is the log's order, as between batches, so that it does not matter where a batch ends.
     pub fn recency(&self, row: &Row) -> (i32, i64, u32) {

@@ -15,6 +15,15 @@ use crate::reading::{Reason, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LetterRetention(pub Option<Duration>);
 
+/// Where no further dead letter is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LetterBounds {
+    /// With so many letters,
+    pub letters: u64,
+    /// or so many bytes of them.
+    pub bytes: u64,
+}
+
 impl FromStr for LetterRetention {
     type Err = String;
 
@@ -63,6 +72,8 @@ pub enum DeadLettersCommand {
     List(ListLetters),
     /// Show all of one
     Show(ShowLetter),
+    /// Show what is beyond the bound and not kept: where Kafka's log has it
+    NotKept(ListNotKept),
     /// Store what can be stored by now, exactly once; the others stay, with the reason of today
     Replay(ReplayConfig),
     /// Delete dead letters for good
@@ -103,6 +114,18 @@ pub struct ShowLetter {
     pub id: i64,
 
     /// Lines for people or JSON for machines
+    #[arg(long, value_enum, default_value_t = LetterFormat::Text)]
+    pub format: LetterFormat,
+}
+
+/// How to show what is not kept.
+#[derive(Args, Clone, Debug)]
+pub struct ListNotKept {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would go into --help")]
+    pub database: DatabaseConfig,
+
+    /// A table for people or JSON for machines
     #[arg(long, value_enum, default_value_t = LetterFormat::Text)]
     pub format: LetterFormat,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{LetterRetention, RetentionStats};
+use super::{LetterBounds, LetterRetention, RetentionStats};
 
 /// The pool of consumers.
 #[derive(Args, Clone, Debug)]
@@ -57,6 +57,18 @@ pub struct WorkerConfig {
     #[arg(long, env = "DEAD_LETTER_RETENTION", default_value = "90days")]
     pub dead_letter_retention: LetterRetention,
 
+    /// Most dead letters that are kept; beyond it they are counted, and Kafka's log alone has them
+    #[arg(long, env = "DEAD_LETTER_MAX", default_value_t = 1_000_000)]
+    pub dead_letter_max: u64,
+
+    /// Most bytes of dead letters that are kept, rows and index entries included
+    #[arg(long, env = "DEAD_LETTER_MAX_BYTES", default_value_t = 1 << 30)]
+    pub dead_letter_max_bytes: u64,
+
+    /// How often a worker looks for deleted sensors whose readings are to be deleted
+    #[arg(long, env = "SENSOR_DELETION_INTERVAL", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub sensor_deletion_interval: Duration,
+
     /// How often the counts so far are kept, for audits of a log whose beginning is gone
     #[arg(long, env = "CHECKPOINT_INTERVAL", default_value = "30min", value_parser = humantime::parse_duration)]
     pub checkpoint_interval: Duration,
@@ -79,6 +91,11 @@ pub struct WorkerConfig {
 }
 
 impl WorkerConfig {
+    /// How many dead letters are kept.
+    pub fn letter_bounds(&self) -> LetterBounds {
+        LetterBounds { letters: self.dead_letter_max, bytes: self.dead_letter_max_bytes }
+    }
+
     /// How many consumers to run.
     pub fn consumers(&self) -> usize {
         self.consumers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)

@@ -213,6 +213,15 @@ impl Api {
         if self.known_sensors.contains(sensor_id).await? { Ok(()) } else { Err(ApiError::NO_SUCH_SENSOR) }
     }
 
+    /// Refuses what is about a sensor that is known to be gone: some of its readings may be there still. A question that
+    /// the primary does not answer is none.
+    async fn refuse_deleted(&self, sensor_id: i32) -> Result<(), ApiError> {
+        match self.known_sensors.contains(sensor_id).await {
+            Ok(false) => Err(ApiError::NO_SUCH_SENSOR),
+            Ok(true) | Err(_) => Ok(()),
+        }
+    }
+
     /// What became of the records of a request that `started` then and wants to `wait` for it.
     async fn state_after(
         &self,
@@ -286,6 +295,7 @@ fn documented_routes() -> OpenApiRouter<Api> {
         .routes(routes!(sensors::list::list, sensors::create))
         .routes(routes!(sensors::bulk::create_all))
         .routes(routes!(sensors::one::show, sensors::one::change, sensors::one::delete))
+        .routes(routes!(sensors::deletion::show))
         .routes(routes!(ingest::send))
         .routes(routes!(readings::send_many))
         .routes(routes!(receipts::read))

@@ -74,6 +74,11 @@ pub(super) struct ReceiptBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!({"unknown_sensor": 1}))]
     reasons: Option<BTreeMap<String, i64>>,
+    /// Present where more dead letters came than are kept (`DEAD_LETTER_MAX`): for these reasons readings of records
+    /// around this one were counted and not kept, its own maybe among them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    maybe_not_kept: Vec<String>,
 }
 
 /// What became of readings
@@ -118,10 +123,13 @@ pub(super) async fn read(
         state: is_stored.into(),
         dead_lettered: None,
         reasons: None,
+        maybe_not_kept: vec![],
     };
     if is_stored {
         let log = visibility::log(&api.producer).await?;
-        let reasons = receipts::dead_lettered(&api.pool, log, receipt.partition, receipt.offset).await?;
+        let producer::Receipt { partition, offset } = receipt;
+        let reasons = receipts::dead_lettered(&api.pool, log.clone(), partition, offset).await?;
+        body.maybe_not_kept = receipts::maybe_not_kept(&api.pool, log, partition, offset).await?;
         body.dead_lettered = Some(reasons.iter().map(|(_, count)| count).sum());
         body.reasons = Some(reasons.into_iter().collect());
     }

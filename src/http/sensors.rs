@@ -1,6 +1,7 @@
 //! `POST /sensors`, and what the other routes of sensors share.
 
 pub(super) mod bulk;
+pub(super) mod deletion;
 mod fields;
 pub(super) mod list;
 pub(super) mod one;

@@ -75,6 +75,7 @@ pub(super) async fn daily_avg(
     Path(sensor_id): Path<String>,
 ) -> Result<Json<Vec<DayBody>>, ApiError> {
     let sensor_id = path::sensor(&sensor_id)?;
+    api.refuse_deleted(sensor_id).await.map_err(|_| ApiError::NO_DATA)?;
     let kept_by = (api.limits.rollups == Rollups::On).then_some(&api.pool);
     let days = stats::daily_avg(&api.pool, kept_by, sensor_id).await?;
     if days.is_empty() {

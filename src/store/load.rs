@@ -41,7 +41,9 @@ impl LoadStore {
             .await
             .map_err(StoreError::new(doing))?;
         let mut sensor_ids: Vec<i32> = sqlx::query_scalar(
-            "SELECT sensor_id FROM sensors WHERE sensor_type = $1 ORDER BY sensor_id LIMIT $2",
+            "SELECT sensor_id FROM sensors
+             WHERE sensor_type = $1 AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))
+             ORDER BY sensor_id LIMIT $2",
         )
         .bind(SENSOR_TYPE)
         .bind(i64::from(count))

@@ -62,3 +62,21 @@ pub async fn dead_lettered(
     })
     .await
 }
+
+/// Reasons for which readings of records around this one were dead-lettered and not kept: whether its own are among them,
+/// nobody has written down.
+pub async fn maybe_not_kept(
+    pool: &Pool,
+    log: Log,
+    partition: i32,
+    offset: i64,
+) -> Result<Vec<String>, StoreError> {
+    const SQL: &str = "SELECT DISTINCT reason FROM dead_letter_overflow
+        WHERE topic = $1 AND topic_id = $2 AND partition = $3 AND first_offset <= $4 AND last_offset >= $4
+        ORDER BY reason";
+    pool.run("looking for dead letters that are not kept", move |connection| {
+        let query = sqlx::query_scalar(SQL).bind(log.topic).bind(log.topic_id);
+        Box::pin(query.bind(partition).bind(offset).fetch_all(connection))
+    })
+    .await
+}

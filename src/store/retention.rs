@@ -107,7 +107,8 @@ async fn not_kept(
         "SELECT sensors.sensor_id, start::date
          FROM sensors
          CROSS JOIN generate_series($1::date::timestamptz, $2::date, interval '24 hours') AS start
-         WHERE NOT EXISTS (SELECT FROM daily_stats AS kept
+         WHERE sensors.sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))
+           AND NOT EXISTS (SELECT FROM daily_stats AS kept
                            WHERE kept.sensor_id = sensors.sensor_id AND kept.day = start::date)
            AND EXISTS (SELECT FROM sensor_data AS reading
                        WHERE reading.sensor_id = sensors.sensor_id AND reading.time >= $3 AND reading.time < $4

@@ -1,12 +1,17 @@
-//! The table of sensors.
+//! The table of sensors. One that is marked in `sensor_deletions` is none any more: no query here finds it.
 
 mod change;
+mod deletion;
+mod deletion_job;
 mod list;
+mod portion_size;
 mod sequence;
 
 use futures_util::TryStreamExt;
 
-pub use change::{Change, Deletion, ReadingsOf, delete, update};
+pub use change::{Change, update};
+pub use deletion::{Deletion, DeletionProgress, ReadingsOf, delete, progress};
+pub use deletion_job::{DeletionTurn, delete_marked};
 pub use list::{Filter, Page, page};
 pub use sequence::{SensorSequence, SequenceError};
 
@@ -77,8 +82,8 @@ pub async fn create_all(pool: &Pool, new: Vec<NewSensor>) -> Result<Vec<i32>, St
 
 /// The sensor of this id.
 pub async fn find(pool: &Pool, sensor_id: i32) -> Result<Option<Sensor>, StoreError> {
-    const SQL: &str =
-        "SELECT sensor_id, sensor_type, description, location FROM sensors WHERE sensor_id = $1";
+    const SQL: &str = "SELECT sensor_id, sensor_type, description, location FROM sensors
+         WHERE sensor_id = $1 AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))";
     pool.run("reading a sensor", move |connection| {
         Box::pin(sqlx::query_as(SQL).bind(sensor_id).fetch_optional(connection))
     })
@@ -87,7 +92,8 @@ pub async fn find(pool: &Pool, sensor_id: i32) -> Result<Option<Sensor>, StoreEr
 
 /// Whether there is a sensor of this id.
 pub async fn exists(pool: &Pool, sensor_id: i32) -> Result<bool, StoreError> {
-    const SQL: &str = "SELECT EXISTS (SELECT FROM sensors WHERE sensor_id = $1)";
+    const SQL: &str = "SELECT EXISTS (SELECT FROM sensors
+        WHERE sensor_id = $1 AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions)))";
     pool.run_within(LOOK_UP_TIMEOUT, "looking up a sensor", move |connection| {
         Box::pin(sqlx::query_scalar(SQL).bind(sensor_id).fetch_one(connection))
     })
@@ -96,7 +102,8 @@ pub async fn exists(pool: &Pool, sensor_id: i32) -> Result<bool, StoreError> {
 
 /// Which of these ids are sensors'.
 pub async fn existing(pool: &Pool, sensor_ids: Vec<i32>) -> Result<Vec<i32>, StoreError> {
-    const SQL: &str = "SELECT sensor_id FROM sensors WHERE sensor_id = ANY ($1)";
+    const SQL: &str = "SELECT sensor_id FROM sensors
+        WHERE sensor_id = ANY ($1) AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))";
     pool.run_within(LOOK_UP_TIMEOUT, "looking up sensors", move |connection| {
         Box::pin(sqlx::query_scalar(SQL).bind(sensor_ids).fetch_all(connection))
     })
@@ -109,7 +116,9 @@ pub async fn for_each_id(
     limit: u64,
     each: impl Fn(i32) + Send + 'static,
 ) -> Result<u64, StoreError> {
-    const SQL: &str = "SELECT sensor_id FROM sensors ORDER BY sensor_id DESC LIMIT $1";
+    const SQL: &str = "SELECT sensor_id FROM sensors
+        WHERE sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))
+        ORDER BY sensor_id DESC LIMIT $1";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     pool.run("listing sensors", move |connection| {
         Box::pin(async move {

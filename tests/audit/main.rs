@@ -2,9 +2,11 @@
 
 mod beside;
 mod budget;
+mod deletion;
 mod differences;
 mod fates;
 mod kept;
+mod letter_bounds;
 mod logs;
 mod metrics;
 mod removals;

@@ -19,6 +19,7 @@ const READS: [&str; 6] = [
 async fn a_replica_answers_and_the_primary_writes() {
     let (primary, replica, topic) =
         tokio::join!(TestDatabase::create(), TestDatabase::create(), TestTopic::create(1));
+    primary.add_sensors(1).await;
     replica.add_sensors(1).await;
     replica.execute("INSERT INTO sensor_data (sensor_id, value, time) VALUES (1, 42, now())").await;
     let flags = ["--read-database-url", replica.url.as_str()];
@@ -27,13 +28,12 @@ async fn a_replica_answers_and_the_primary_writes() {
         let answer = server.get(path).await.expect(200);
         assert!(answer.text.contains("42.0"), "{path}: {}", answer.text);
     }
-    // The primary has no such sensor yet, and no readings of the one that it makes.
-    let answer = server.post("/sensors", r#"{"sensor_type":"t"}"#).await.expect(200);
-    assert_eq!(answer.json()["sensor_id"], 1);
-    assert_eq!(primary.number("SELECT count(*) FROM sensors").await, 1);
+    // The primary has no readings of it.
     server.get("/daily_avg/1").await.expect(404);
     // Made on the primary, and not on the replica yet: it has no readings, but it is a sensor.
-    server.post("/sensors", r#"{"sensor_type":"t"}"#).await.expect(200);
+    let answer = server.post("/sensors", r#"{"sensor_type":"t"}"#).await.expect(200);
+    assert_eq!(answer.json()["sensor_id"], 2);
+    assert_eq!(primary.number("SELECT count(*) FROM sensors").await, 2);
     let answer = server.get("/sensors/2/readings").await.expect(200).json();
     assert_eq!(answer, json!({"sensor_id": 2, "data": [], "next": null}));
     server.get("/sensors/3/readings").await.expect(404);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use sensorpipe::{
     batch::{Batch, Limits, Record},
-    config::{FkCheck, Rollups},
+    config::{FkCheck, LetterBounds, Rollups},
     pipeline::Log,
     reading::{OnDuplicate, Timestamp, Window, untimed::GivenTimes},
     store::{
@@ -206,6 +206,7 @@ impl Bench {
             rollups,
             lock_timeout: std::time::Duration::from_secs(3),
             write_timeout: std::time::Duration::from_secs(120),
+            letter_bounds: LetterBounds { letters: u64::MAX, bytes: u64::MAX },
         };
         Writer { store: BatchWriter::new(config), log: Arc::new(log), partition, next: 0 }
     }

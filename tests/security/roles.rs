@@ -184,6 +184,13 @@ async fn no_role_can_do_more_than_it_should() {
         ("sensorpipe_writer", "UPDATE sensors SET sensor_type = 'x'"),
         ("sensorpipe_writer", "UPDATE sensor_data SET value = 1"),
         ("sensorpipe_writer", "DELETE FROM ingest_offsets"),
+        ("sensorpipe_writer", "INSERT INTO sensor_deletions (sensor_id) VALUES (1)"),
+        ("sensorpipe_writer", "SELECT sensorpipe_delete_sensor(1)"),
+        ("sensorpipe_writer", "UPDATE removed_sensors SET sensor_id = 1"),
+        ("sensorpipe_writer", "UPDATE dead_letter_usage SET letters = 0"),
+        ("sensorpipe_api", "INSERT INTO sensor_deletions (sensor_id) VALUES (1)"),
+        ("sensorpipe_api", "DELETE FROM dead_letter_overflow"),
+        ("sensorpipe_reader", "SELECT sensorpipe_delete_sensor(1)"),
         ("sensorpipe_writer", "DELETE FROM audits"),
         ("sensorpipe_api", "UPDATE audits SET difference = 0"),
         ("sensorpipe_audit", "DELETE FROM audits"),
@@ -231,6 +238,31 @@ async fn what_goes_further_has_to_be_asked_for_and_can_be_taken_back() {
             "{role}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_large_sensor_is_marked_by_the_api_and_deleted_by_the_writer() {
+    let database = database_with_roles(&["api_deletes_readings=1"]).await;
+    let many = "INSERT INTO sensor_data SELECT 1, n, timestamptz '2026-01-01' + n * interval '1 hour'
+                FROM generate_series(1, 2000) AS n";
+    as_role(&database, "sensorpipe_owner", many).await.unwrap();
+    let topic = TestTopic::create(1).await;
+    let api = Api::start(&database, &topic, &url(&database, "sensorpipe_api")).await;
+    let deleted = Api::answer(api.client.delete(format!("{}/sensors/1?readings=delete", api.url))).await;
+    assert_eq!(deleted.0, Some(StatusCode::ACCEPTED), "{}", deleted.1);
+    let mut variables = url(&database, "sensorpipe_writer");
+    variables.push(("SENSOR_DELETION_INTERVAL", "100ms".to_owned()));
+    // And what it does with dead letters beyond the bound.
+    variables.push(("DEAD_LETTER_MAX", "0".to_owned()));
+    let worker = worker(role(&["worker", "--consumers", "1"]), &database, &topic, &variables);
+    topic.produce([Record::new(r#"{"sensor_id":1,"value":1}"#)]).await;
+    database.stores_all_of(&topic, PATIENCE).await;
+    testbed::comes_to("sensors", PATIENCE, 3, async || database.number("SELECT count(*) FROM sensors").await)
+        .await;
+    assert_eq!(database.row_count().await, 0);
+    assert_eq!(database.number("SELECT readings FROM removed_sensors").await, 2_000);
+    assert_eq!(database.number("SELECT letters FROM dead_letter_overflow").await, 1);
+    assert!(!worker.stderr().contains("permission denied"), "{}", worker.stderr());
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Audit;
 use crate::{
-    audit::{ChunkBuilder, Example, Fates, KnownTimes, LogChunk, Pace, Plan, Work},
+    audit::{ChunkBuilder, ChunkLetters, Example, Fates, KnownTimes, LogChunk, Pace, Plan, Work},
     config::{KafkaConfig, KafkaSettings},
     kafka::{LogError, LogReader, Progress},
     pipeline::Log,
@@ -64,12 +64,14 @@ pub(super) async fn run(
     let reading = tokio::task::spawn_blocking(move || reading.run(&chunks));
     while let Some((mut chunk, mut work)) = read.recv().await {
         let started = Instant::now();
+        // Before the letters: what was not kept once may be kept when it is read again.
+        let not_kept = look_up.not_kept(chunk.first, chunk.last).await?;
         let letters = look_up.letters(chunk.first, chunk.last).await?;
-        let letters = chunk.set_letters_aside(&letters);
+        let letters = ChunkLetters { set_aside: chunk.set_letters_aside(&letters), not_kept };
         let sorted = chunk.readings();
         let findings = look_up.findings(&sorted).await?;
         let most = audit.config.examples;
-        let fates = chunk.fates(partition, letters, &sorted, &findings, &mut found.examples, most);
+        let fates = chunk.fates(partition, &letters, &sorted, &findings, &mut found.examples, most);
         if chunk.is_counted {
             found.counted += fates;
         } else {

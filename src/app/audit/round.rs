@@ -111,7 +111,7 @@ impl<'a> Round<'a> {
                         continue;
                     }
                     audited.insert(books.partition);
-                    let removed = removed.get(&books.partition).copied().unwrap_or(0);
+                    let removed = removed.get(&books.partition).copied().unwrap_or_default();
                     self.judge(&mut report, &topic, books, *plan, &found, removed);
                     examples.extend(found.examples);
                 }
@@ -186,7 +186,7 @@ impl<'a> Round<'a> {
         books: &Books,
         plan: Plan,
         found: &Found,
-        letters_removed: i64,
+        (letters_removed, letters_not_kept): (i64, i64),
     ) {
         let Judged { differences, notes, tally } = judge(&Evidence {
             books,
@@ -195,6 +195,7 @@ impl<'a> Round<'a> {
             counted: found.counted,
             letters: topic.snapshot.letters.get(&books.partition).copied().unwrap_or_default(),
             letters_removed,
+            letters_not_kept,
             on_duplicate: self.audit.config.on_duplicate,
         });
         report.differences = differences;
@@ -260,8 +261,13 @@ impl Topic {
             if !audited.contains(&books.partition) {
                 return resumes.iter().find(|(partition, _)| *partition == books.partition).cloned();
             }
-            let letters_removed = letters.get(&books.partition).map_or(0, |letters| letters.removed);
-            let point = Point { offset: books.next_offset, tally: books.tally, letters_removed };
+            let letters = letters.get(&books.partition).copied().unwrap_or_default();
+            let point = Point {
+                offset: books.next_offset,
+                tally: books.tally,
+                letters_removed: letters.removed,
+                letters_not_kept: letters.not_kept,
+            };
             let (topic_id, given_times) = (books.topic_id.clone(), books.given_times.clone());
             Some((books.partition, Resume { topic_id, point, taken_at, given_times }))
         };

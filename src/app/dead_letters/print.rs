@@ -11,17 +11,18 @@ use super::{
 use crate::{
     config::LetterFormat,
     reading::Reason,
-    store::dead_letters::{Letter, Page, Refused, WholeLetter},
+    store::dead_letters::{Letter, OverflowRange, Page, Refused, WholeLetter},
 };
 
 /// Refused letters that people are shown.
 const REFUSED_SHOWN: usize = 20;
 
-pub(super) fn page(page: &Page, format: LetterFormat) {
+pub(super) fn page(page: &Page, not_kept: &[OverflowRange], format: LetterFormat) {
+    let not_kept: i64 = not_kept.iter().map(|range| range.letters).sum();
     match format {
         LetterFormat::Json => {
             let letters: Vec<Value> = page.letters.iter().map(letter_json).collect();
-            print_json(&json!({ "letters": letters, "next": page.next }));
+            print_json(&json!({ "letters": letters, "next": page.next, "not_kept": not_kept }));
         }
         LetterFormat::Text => {
             println!(
@@ -42,8 +43,46 @@ pub(super) fn page(page: &Page, format: LetterFormat) {
             if let Some(next) = page.next {
                 println!("there are more: --before {next}");
             }
+            if not_kept > 0 {
+                println!(
+                    "{not_kept} readings came beyond DEAD_LETTER_MAX and are not kept: \
+                     `sensorpipe dead-letters not-kept` says where Kafka's log has them"
+                );
+            }
         }
     }
+}
+
+pub(super) fn not_kept(ranges: &[OverflowRange], format: LetterFormat) {
+    if format == LetterFormat::Json {
+        let ranges: Vec<Value> = ranges.iter().map(range_json).collect();
+        return print_json(&json!({ "not_kept": ranges }));
+    }
+    println!(
+        "{:<20} {:>9} {:>14} {:>14} {:>10} {:<20} {:<20} until",
+        "topic", "partition", "first offset", "last offset", "readings", "reason", "since"
+    );
+    for range in ranges {
+        println!(
+            "{:<20} {:>9} {:>14} {:>14} {:>10} {:<20} {:<20} {}",
+            cell(&range.topic, 20),
+            range.partition,
+            range.first_offset,
+            range.last_offset,
+            range.letters,
+            cell(&range.reason, 20),
+            time(range.since),
+            time(range.until),
+        );
+    }
+}
+
+fn range_json(range: &OverflowRange) -> Value {
+    json!({
+        "topic": range.topic, "topic_id": range.topic_id, "partition": range.partition, "reason": range.reason,
+        "first_offset": range.first_offset, "last_offset": range.last_offset, "letters": range.letters,
+        "since": range.since, "until": range.until,
+    })
 }
 
 pub(super) fn letter(whole: &WholeLetter, format: LetterFormat) {

@@ -164,6 +164,7 @@ pub(super) async fn draw(
         uses_kept: api.limits.rollups == Rollups::On,
         today: chrono::Utc::now().date_naive(),
     };
+    api.refuse_deleted(sensor_id).await?;
     let chart = queries::chart(&api.reads, query).await.map_err(refused)?;
     if chart.as_ref().is_none_or(|chart| chart.points.is_empty()) {
         api.require_sensor(sensor_id).await?;

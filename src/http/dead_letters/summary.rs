@@ -12,12 +12,12 @@ use crate::{
         error::{ApiError, ErrorBody},
     },
     reading::Reason,
-    store::dead_letters::{self, ReasonSummary},
+    store::dead_letters::{self, OverflowRange, ReasonSummary},
 };
 
 /// How many dead letters there are, and since when.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"letters": 12, "oldest": "2026-11-01T00:00:01.5Z", "newest": "2026-11-02T09:30:00Z", "reasons": [{"reason": "unknown_sensor", "letters": 12, "replayable": true, "oldest": "2026-11-01T00:00:01.5Z", "newest": "2026-11-02T09:30:00Z"}]}))]
+#[schema(example = json!({"letters": 12, "oldest": "2026-11-01T00:00:01.5Z", "newest": "2026-11-02T09:30:00Z", "reasons": [{"reason": "unknown_sensor", "letters": 12, "replayable": true, "oldest": "2026-11-01T00:00:01.5Z", "newest": "2026-11-02T09:30:00Z"}], "not_kept": []}))]
 pub(in crate::http) struct SummaryBody {
     /// All of them; those of a reason count to a million and no further.
     letters: i64,
@@ -27,6 +27,31 @@ pub(in crate::http) struct SummaryBody {
     newest: Option<DateTime<Utc>>,
     /// Reasons of which there are any.
     reasons: Vec<ReasonBody>,
+    /// What came beyond `DEAD_LETTER_MAX` and is not kept: where the log has it. The newest 1,000 ranges.
+    not_kept: Vec<RangeBody>,
+}
+
+/// Readings of one reason between two offsets of a partition that were counted and not kept.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct RangeBody {
+    /// The topic.
+    topic: String,
+    /// Kafka's id of it.
+    topic_id: String,
+    /// The partition.
+    partition: i32,
+    /// Why they were refused.
+    reason: String,
+    /// The first record.
+    first_offset: i64,
+    /// The last record; others in between are none of these.
+    last_offset: i64,
+    /// How many readings.
+    letters: i64,
+    /// When the first was counted.
+    since: DateTime<Utc>,
+    /// When the last was.
+    until: DateTime<Utc>,
 }
 
 /// The dead letters of one reason.
@@ -56,12 +81,29 @@ pub(in crate::http) struct ReasonBody {
 pub(in crate::http) async fn show(State(api): State<Api>) -> Result<Json<SummaryBody>, ApiError> {
     let mut reasons = dead_letters::summary(&api.pool).await.map_err(refused)?;
     reasons.retain(|reason| reason.letters > 0);
+    let not_kept = dead_letters::not_kept(&api.pool).await.map_err(refused)?;
     Ok(Json(SummaryBody {
         letters: reasons.iter().map(|reason| reason.letters).sum(),
         oldest: reasons.iter().filter_map(|reason| reason.oldest).min(),
         newest: reasons.iter().filter_map(|reason| reason.newest).max(),
         reasons: reasons.into_iter().map(body).collect(),
+        not_kept: not_kept.into_iter().map(range).collect(),
     }))
+}
+
+fn range(range: OverflowRange) -> RangeBody {
+    let OverflowRange {
+        topic,
+        topic_id,
+        partition,
+        reason,
+        first_offset,
+        last_offset,
+        letters,
+        since,
+        until,
+    } = range;
+    RangeBody { topic, topic_id, partition, reason, first_offset, last_offset, letters, since, until }
 }
 
 fn body(summary: ReasonSummary) -> ReasonBody {

@@ -99,6 +99,10 @@ pub(in crate::http) struct DeadLettersBody {
     pub(super) waiting: Option<i64>,
     /// Of each reason up to a million.
     pub(super) by_reason: BTreeMap<String, i64>,
+    /// Readings that came beyond `DEAD_LETTER_MAX` and are counted only; `GET /dead-letters/summary` says where the log
+    /// has them.
+    #[schema(example = 0)]
+    pub(super) not_kept: Option<i64>,
     /// When they were counted.
     #[schema(example = 1_728_743_339_000_i64)]
     pub(super) counted_at: Option<i64>,

@@ -18,7 +18,7 @@ use crate::{
     reading::Timestamp,
     store::{
         ReportedStall,
-        dead_letters::ReasonSummary,
+        dead_letters::{OverflowRange, ReasonSummary},
         overview::{LastAudit, PartitionBooks},
     },
 };
@@ -34,6 +34,7 @@ pub(super) struct Known {
     ends: Said<BTreeMap<i32, i64>>,
     members: Vec<GroupMember>,
     dead_letters: Said<BTreeMap<String, i64>>,
+    not_kept: Option<i64>,
     accepted: Growth,
     appended: Growth,
     stored: Growth,
@@ -79,6 +80,10 @@ impl Known {
     pub(super) fn dead_letters(&mut self, now: Timestamp, counted: Vec<ReasonSummary>) {
         let counted = counted.into_iter().filter(|reason| reason.letters > 0);
         self.dead_letters = Some((now, counted.map(|reason| (reason.reason, reason.letters)).collect()));
+    }
+
+    pub(super) fn not_kept(&mut self, ranges: &[OverflowRange]) {
+        self.not_kept = Some(ranges.iter().map(|range| range.letters).sum());
     }
 
     pub(super) fn timestamps(&mut self, read: Vec<(i32, i64, Timestamp)>) {
@@ -183,6 +188,7 @@ impl Known {
         DeadLettersBody {
             waiting: counted.map(|(_, by_reason)| by_reason.values().sum()),
             by_reason: counted.map(|(_, by_reason)| by_reason.clone()).unwrap_or_default(),
+            not_kept: self.not_kept,
             counted_at: counted.map(|(at, _)| millis(*at)),
         }
     }

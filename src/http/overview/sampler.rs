@@ -19,7 +19,7 @@ use crate::{
     reading::Timestamp,
     store::{
         self, Pool, ReportedStall, StoreError,
-        dead_letters::{self, ReasonSummary},
+        dead_letters::{self, OverflowRange, ReasonSummary},
         overview::{self, BooksOf, LastAudit, PartitionBooks},
     },
 };
@@ -52,7 +52,7 @@ struct Told {
     audit: Result<Option<LastAudit>, StoreError>,
     stalled: Result<Vec<ReportedStall>, StoreError>,
 }
-type Counted = Result<Vec<ReasonSummary>, StoreError>;
+type Counted = Result<(Vec<ReasonSummary>, Vec<OverflowRange>), StoreError>;
 
 /// The task's own state.
 struct Sampler {
@@ -177,7 +177,10 @@ impl Sampler {
                 Ok((counted, took)) => {
                     pause = pause.max(took * COUNT_PAUSE);
                     match counted {
-                        Ok(counted) => self.known.dead_letters(Timestamp::now(), counted),
+                        Ok((counted, not_kept)) => {
+                            self.known.dead_letters(Timestamp::now(), counted);
+                            self.known.not_kept(&not_kept);
+                        }
                         Err(error) => tracing::debug!("{error}: {}", error.server_message()),
                     }
                 }
@@ -189,7 +192,10 @@ impl Sampler {
             let reads = self.sources.reads.clone();
             self.counting = Some(tokio::spawn(async move {
                 let started = Instant::now();
-                (dead_letters::summary(&reads).await, started.elapsed())
+                let counted = async {
+                    Ok((dead_letters::summary(&reads).await?, dead_letters::not_kept(&reads).await?))
+                };
+                (counted.await, started.elapsed())
             }));
         }
     }

@@ -63,6 +63,7 @@ pub(in crate::http) async fn of_one(
     Path(sensor_id): Path<String>,
 ) -> Result<Json<LatestBody>, ApiError> {
     let sensor_id = path::sensor(&sensor_id)?;
+    api.refuse_deleted(sensor_id).await?;
     let latest = queries::latest(&api.reads, vec![sensor_id]).await.map_err(refused)?;
     let Some(latest) = latest.into_iter().next() else {
         api.require_sensor(sensor_id).await?;

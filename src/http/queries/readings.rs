@@ -91,6 +91,7 @@ pub(in crate::http) async fn list(
     let sensor_id = parameters.sensor_id(&sensor_id);
     let page = asked(&mut parameters, sensor_id, format);
     parameters.finish()?;
+    api.refuse_deleted(sensor_id).await?;
     let mut response = match format {
         None => one_page(&api, page).await?.into_response(),
         Some(format) => {

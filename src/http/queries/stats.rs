@@ -112,6 +112,7 @@ pub(in crate::http) async fn of_one(
     let sensor_id = parameters.sensor_id(&sensor_id);
     let asked = Asked::take(&mut parameters, api.limits.queries.buckets_max);
     parameters.finish()?;
+    api.refuse_deleted(sensor_id).await?;
     let stats = queries::stats(&api.reads, asked.query(vec![sensor_id], true)).await.map_err(refused)?;
     if stats.is_empty() {
         api.require_sensor(sensor_id).await?;

@@ -4,7 +4,8 @@ use axum::{
     Json,
     body::Body,
     extract::{Path, RawQuery, State},
-    http::Request,
+    http::{Request, StatusCode, header::LOCATION},
+    response::{IntoResponse, Response},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -104,10 +105,24 @@ pub(in crate::http) async fn change(
     Ok(Json(sensor.into()))
 }
 
+/// A sensor that is gone, whose readings are being deleted.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct MarkedBody {
+    /// Its id, which is not given out again.
+    #[schema(example = 3)]
+    sensor_id: i32,
+    /// For people.
+    #[schema(example = "Sensor deleted; its readings are being deleted.")]
+    message: &'static str,
+    /// Where to see how far that is.
+    #[schema(example = "/sensors/3/deletion")]
+    progress: String,
+}
+
 /// Delete a sensor
 ///
 /// Refused while it has readings, unless they are to go, too. Readings that are still on their way, or come later,
-/// become dead letters of an unknown sensor.
+/// become dead letters of an unknown sensor. More than a few readings are deleted by a worker; the sensor is gone at once.
 #[utoipa::path(
     delete, path = "/sensors/{sensor_id}", tag = "sensors", operation_id = "delete_sensor",
     params(
@@ -115,7 +130,8 @@ pub(in crate::http) async fn change(
         ("readings" = inline(Option<WhatOfReadings>), Query, description = "`delete` to delete its readings, too"),
     ),
     responses(
-        (status = 200, description = "It is gone.", body = DeletedBody),
+        (status = 200, description = "It is gone, and so are its readings.", body = DeletedBody),
+        (status = 202, description = "It is gone; a worker deletes its readings.", body = MarkedBody, headers(("Location" = String, description = "Where to see how far that is"))),
         (status = 404, description = "There is no such sensor.", body = ErrorBody, example = json!({"detail": "Sensor not found."})),
         (status = 409, description = "It has readings, or this api may not delete any.", body = ErrorBody, example = json!({"detail": "The sensor has readings; ?readings=delete deletes them, too."})),
         (status = 422, description = "A parameter does not validate.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "readings"], "msg": "Input should be 'delete'", "type": "literal_error"}]})),
@@ -126,7 +142,7 @@ pub(in crate::http) async fn delete(
     State(api): State<Api>,
     Path(sensor_id): Path<String>,
     RawQuery(query): RawQuery,
-) -> Result<Json<DeletedBody>, ApiError> {
+) -> Result<Response, ApiError> {
     let mut parameters = Parameters::of(query.as_deref());
     let sensor_id = parameters.sensor_id(&sensor_id);
     let readings = parameters.take("readings", |text| match text {
@@ -139,7 +155,15 @@ pub(in crate::http) async fn delete(
         Deletion::Deleted { readings } => {
             api.known_sensors.remove(sensor_id);
             let message = "Sensor deleted successfully.";
-            Ok(Json(DeletedBody { sensor_id, readings_deleted: readings, message }))
+            Ok(Json(DeletedBody { sensor_id, readings_deleted: readings, message }).into_response())
+        }
+        Deletion::Marked => {
+            api.known_sensors.remove(sensor_id);
+            let message = "Sensor deleted; its readings are being deleted.";
+            let progress = format!("/sensors/{sensor_id}/deletion");
+            let location = [(LOCATION, progress.clone())];
+            let body = Json(MarkedBody { sensor_id, message, progress });
+            Ok((StatusCode::ACCEPTED, location, body).into_response())
         }
         Deletion::HasReadings => {
             Err(ApiError::Conflict("The sensor has readings; ?readings=delete deletes them, too."))

@@ -1,6 +1,6 @@
 //! Where readings of the log are, asked for many at a time.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, ops::RangeInclusive};
 
 use sqlx::{Executor, PgConnection};
 
@@ -55,6 +55,23 @@ impl LookUp {
         .await
         .map_err(StoreError::new("looking up dead letters"))?;
         Ok(letters.into_iter().collect())
+    }
+
+    /// Offsets between which dead letters were counted and not kept, of those from `first` to `last`.
+    pub async fn not_kept(&mut self, first: i64, last: i64) -> Result<Vec<RangeInclusive<i64>>, StoreError> {
+        let ranges: Vec<(i64, i64)> = sqlx::query_as(
+            "SELECT first_offset, last_offset FROM dead_letter_overflow
+             WHERE topic = $1 AND topic_id = $2 AND partition = $3 AND first_offset <= $5 AND last_offset >= $4",
+        )
+        .bind(&self.log.topic)
+        .bind(&self.log.topic_id)
+        .bind(self.partition)
+        .bind(first)
+        .bind(last)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(StoreError::new("looking up where dead letters were not kept"))?;
+        Ok(ranges.into_iter().map(|(first, last)| first..=last).collect())
     }
 
     /// Those of these readings that are not in `sensor_data` as they are here.

@@ -77,16 +77,21 @@ impl SnapshotStore {
         Ok(snapshot)
     }
 
-    /// Dead letters that have been removed by now, by partition.
-    pub async fn letters_removed(&mut self, log: &Log) -> Result<BTreeMap<i32, i64>, StoreError> {
-        let removed: Vec<(i32, i64)> = sqlx::query_as(
-            "SELECT partition, sum(letters)::bigint FROM dead_letter_removals WHERE topic = $1 GROUP BY partition",
+    /// Dead letters that have been removed or were not kept by now, and of these those that were not kept, by partition.
+    pub async fn letters_removed(&mut self, log: &Log) -> Result<BTreeMap<i32, (i64, i64)>, StoreError> {
+        let removed: Vec<(i32, i64, i64)> = sqlx::query_as(
+            "SELECT partition, sum(letters)::bigint,
+                    coalesce(sum(letters) FILTER (WHERE is_overflow), 0)::bigint
+             FROM (SELECT partition, letters, false AS is_overflow FROM dead_letter_removals WHERE topic = $1
+                   UNION ALL
+                   SELECT partition, letters, true FROM dead_letter_overflow_totals WHERE topic = $1) AS gone
+             GROUP BY partition",
         )
         .bind(&log.topic)
         .fetch_all(&mut self.connection)
         .await
         .map_err(StoreError::new("counting removed dead letters"))?;
-        Ok(removed.into_iter().collect())
+        Ok(removed.into_iter().map(|(partition, all, not_kept)| (partition, (all, not_kept))).collect())
     }
 
     /// Readings of the log that are counted as duplicates by now.
@@ -150,18 +155,22 @@ async fn letters(
     topic: &str,
 ) -> Result<BTreeMap<i32, LetterBooks>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT partition, coalesce(kept, 0)::bigint AS kept, coalesce(removed, 0)::bigint AS removed,
+        "SELECT partition, coalesce(kept, 0)::bigint AS kept,
+                (coalesce(removed, 0) + coalesce(not_kept, 0))::bigint AS removed,
+                coalesce(not_kept, 0)::bigint AS not_kept,
                 CASE WHEN EXISTS (SELECT FROM audit_checkpoints AS checkpoint
                                   WHERE checkpoint.topic = $1 AND checkpoint.partition = books.partition
                                     AND checkpoint.starts_anew)
-                     THEN least(counted, coalesce(kept, 0) + coalesce(removed, 0))
+                     THEN least(counted, coalesce(kept, 0) + coalesce(removed, 0) + coalesce(not_kept, 0))
                      ELSE counted END::bigint AS counted
          FROM (SELECT partition, sum(dead_lettered) AS counted FROM ingest_offsets WHERE topic = $1
                GROUP BY partition) AS books
          LEFT JOIN (SELECT partition, count(*) AS kept FROM dead_letters WHERE topic = $1
                     GROUP BY partition) AS there USING (partition)
          LEFT JOIN (SELECT partition, sum(letters) AS removed FROM dead_letter_removals WHERE topic = $1
-                    GROUP BY partition) AS gone USING (partition)",
+                    GROUP BY partition) AS gone USING (partition)
+         LEFT JOIN (SELECT partition, sum(letters) AS not_kept FROM dead_letter_overflow_totals WHERE topic = $1
+                    GROUP BY partition) AS overflow USING (partition)",
     )
     .bind(topic)
     .fetch_all(connection)
@@ -172,6 +181,7 @@ async fn letters(
                 counted: row.try_get("counted")?,
                 kept: row.try_get("kept")?,
                 removed: row.try_get("removed")?,
+                not_kept: row.try_get("not_kept")?,
             };
             Ok((row.try_get("partition")?, books))
         })
@@ -233,7 +243,7 @@ impl FromRow<'_, PgRow> for Checkpoint {
         Ok(Self {
             partition: row.try_get("partition")?,
             topic_id: row.try_get("topic_id")?,
-            point: Point { offset: row.try_get("offset")?, tally: tally(row)?, letters_removed: 0 },
+            point: Point { offset: row.try_get("offset")?, tally: tally(row)?, ..Point::default() },
             starts_anew: row.try_get("starts_anew")?,
             kept_at: row.try_get("kept_at")?,
             given_times: given_times(row, row.try_get("offset")?)?,

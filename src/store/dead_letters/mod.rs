@@ -8,10 +8,12 @@
 mod expiry;
 mod list;
 mod mirror;
+mod overflow;
 mod portion;
 mod removal;
 mod replay;
 mod summary;
+mod usage;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -21,10 +23,12 @@ use crate::reading::Reason;
 pub use expiry::{Expiry, expire};
 pub use list::{Page, find, page};
 pub use mirror::{MirrorQueue, UnmirroredLetter};
+pub use overflow::{OverflowRange, RANGES_MAX, not_kept};
 pub use portion::{IDS_MAX, PORTION_MAX, Portion, Which};
 pub use removal::{Discarded, discard};
 pub use replay::{Refused, ReplayRules, Replayed, replay};
 pub use summary::{COUNT_MAX, ReasonSummary, summary, waiting};
+pub use usage::Usage;
 
 /// Which letters are meant; all conditions together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

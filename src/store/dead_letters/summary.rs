@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 
+use super::Usage;
 use crate::{
     config::DatabaseConfig,
     reading::Reason,
@@ -32,12 +33,13 @@ pub async fn summary(pool: &Pool) -> Result<Vec<ReasonSummary>, StoreError> {
     pool.run(DOING, |connection| Box::pin(count(connection))).await
 }
 
-/// The same for a worker, which has no pool.
-pub async fn waiting(database: &DatabaseConfig) -> Result<Vec<ReasonSummary>, StoreError> {
+/// The same for a worker, which has no pool, and how full the table is.
+pub async fn waiting(database: &DatabaseConfig) -> Result<(Vec<ReasonSummary>, Usage), StoreError> {
     let mut connection = connect(database, "sensorpipe metrics").await?;
+    let usage = Usage::read(&mut connection).await.map_err(StoreError::new(DOING))?;
     let counted = count(&mut connection).await.map_err(StoreError::new(DOING))?;
     connection.close().await.map_err(StoreError::new(DOING))?;
-    Ok(counted)
+    Ok((counted, usage))
 }
 
 /// Everything comes from the index on reason and id; the times are those of a reason's first and last letter.

@@ -17,6 +17,7 @@ pub struct Selection {
 pub async fn select(pool: &Pool, selection: Selection, limit: usize) -> Result<Vec<i32>, StoreError> {
     const SQL: &str = "SELECT sensor_id FROM sensors
         WHERE ($1::int4[] IS NULL OR sensor_id = ANY($1))
+          AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))
           AND ($2::text IS NULL OR sensor_type = $2) AND ($3::text IS NULL OR location = $3)
         ORDER BY sensor_id LIMIT $4";
     pool.read("selecting sensors", move |connection| {

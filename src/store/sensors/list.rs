@@ -31,7 +31,8 @@ pub async fn page(pool: &Pool, filter: Filter, after: Option<i32>, limit: u16) -
         Box::pin(async move {
             // Only the conditions that there are, so that the planner sees which index serves them.
             let mut query: QueryBuilder<'_, Postgres> = QueryBuilder::new(
-                "SELECT sensor_id, sensor_type, description, location FROM sensors WHERE true",
+                "SELECT sensor_id, sensor_type, description, location FROM sensors
+                 WHERE sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))",
             );
             if let Some(after) = after {
                 query.push(" AND sensor_id > ").push_bind(after);

@@ -84,7 +84,9 @@ fn transaction(sensor_id: i32, day: NaiveDate, mean: Mean) -> String {
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
          SET LOCAL synchronous_commit = off;
          DO $$ BEGIN
-             PERFORM FROM sensors WHERE sensor_id = {sensor_id} FOR KEY SHARE SKIP LOCKED;
+             PERFORM FROM sensors
+             WHERE sensor_id = {sensor_id} AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))
+             FOR KEY SHARE SKIP LOCKED;
              IF FOUND THEN
                  IF pg_try_advisory_xact_lock({LOCK_CLASS}, {slot}) THEN
                      INSERT INTO daily_stats (sensor_id, {KEPT})

@@ -51,7 +51,9 @@ fn transaction(sensor_id: i32, day: NaiveDate, mean: &str) -> String {
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
          SET LOCAL synchronous_commit = off;
          DO $$ BEGIN
-             PERFORM FROM sensors WHERE sensor_id = {sensor_id} FOR KEY SHARE SKIP LOCKED;
+             PERFORM FROM sensors
+             WHERE sensor_id = {sensor_id} AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))
+             FOR KEY SHARE SKIP LOCKED;
              IF FOUND AND pg_try_advisory_xact_lock({LOCK_CLASS}, {slot}) THEN
                  UPDATE daily_stats SET quarter_hours = (
                      SELECT array_agg(figure ORDER BY quarter, place)

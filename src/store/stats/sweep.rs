@@ -95,7 +95,7 @@ async fn not_kept(
 ) -> Result<Vec<i32>, sqlx::Error> {
     sqlx::query_scalar(
         "SELECT sensor_id FROM sensors
-         WHERE sensor_id > $4
+         WHERE sensor_id > $4 AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))
            AND NOT EXISTS (SELECT FROM daily_stats AS kept
                            WHERE kept.sensor_id = sensors.sensor_id AND kept.day = $1
                              AND (kept.quarter_hours IS NOT NULL OR kept.is_final))

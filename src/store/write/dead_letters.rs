@@ -5,27 +5,42 @@ use chrono::{DateTime, Datelike as _, Utc};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
+use super::letter_overflow::{self, NotKept};
 use crate::{
     batch::{Batch, DeadLetter, Header, Rejected},
+    config::LetterBounds,
     pipeline::Log,
     reading::Timestamp,
-    store::StoreError,
+    store::{StoreError, dead_letters::Usage},
 };
 
 /// Most dead letters in one statement, so that large payloads do not add up without bound.
 const CHUNK: usize = 1_000;
 
-/// Keeps what can never be stored, once: a record that is read again has its letters already.
+/// Keeps what can never be stored, once: a record that is read again has its letters already. What is beyond the bounds is
+/// counted, and the log alone has it.
+///
+/// How full the table is is asked before each statement. What other writers have not committed is not seen, so each may
+/// pass a bound by the letters of one batch.
 pub(super) async fn insert(
     connection: &mut PgConnection,
     log: &Log,
     batch: &Batch,
     rejected: &[Rejected],
-) -> Result<(), StoreError> {
-    for some in rejected.chunks(CHUNK) {
+    bounds: LetterBounds,
+) -> Result<NotKept, StoreError> {
+    let mut left = rejected;
+    while !left.is_empty() {
+        let usage =
+            Usage::read(connection).await.map_err(StoreError::new("looking how full dead_letters is"))?;
+        if usage.reaches(bounds) {
+            return letter_overflow::note(connection, log, batch, left).await;
+        }
+        let (some, others) = left.split_at(left.len().min(CHUNK));
         insert_some(connection, log, &batch.dead_letters(some)).await?;
+        left = others;
     }
-    Ok(())
+    Ok(NotKept::default())
 }
 
 async fn insert_some(

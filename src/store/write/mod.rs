@@ -7,7 +7,7 @@
 //!   sensors       locked against deletion, once per batch; readings of unknown ones are set aside
 //!   days          locked against whoever would keep their statistics; those that are kept are forgotten
 //!   readings      COPY; on a conflict the staged way, row by row where the database refuses one (`readings`)
-//!   dead letters  what was set aside
+//!   dead letters  what was set aside; beyond the bounds it is counted only
 //!   counts        corrected where they are not what the offsets' row assumed
 //! COMMIT
 //! ```
@@ -20,6 +20,7 @@ pub(super) mod days;
 mod dead_letters;
 mod each;
 mod frozen;
+mod letter_overflow;
 mod offsets;
 mod open;
 pub(super) mod readings;
@@ -35,6 +36,7 @@ pub use copy::encode_rows;
 pub use rehearsal::try_writing;
 pub(super) use way::Way;
 
+use letter_overflow::NotKept;
 use tokio::time::{Instant, timeout};
 
 use self::{
@@ -45,7 +47,7 @@ use self::{
 use super::{StallReport, StoreError, StoredOffset, fitness};
 use crate::{
     batch::{Batch, Rejected, Row, Tally, distinct, sort_for_chunks},
-    config::{DatabaseConfig, FkCheck, Rollups},
+    config::{DatabaseConfig, FkCheck, LetterBounds, Rollups},
     metrics::FK_CHECK_PER_BATCH,
     pipeline::Log,
     reading::{OnDuplicate, Reason},
@@ -67,6 +69,8 @@ pub struct WriterConfig {
     /// Longest time that one attempt may take; past it the connection is given up and the batch cut. One that cannot be
     /// cut has twice as long each time.
     pub write_timeout: Duration,
+    /// How many dead letters are kept.
+    pub letter_bounds: LetterBounds,
 }
 
 /// What became of a batch.
@@ -143,6 +147,8 @@ pub struct BatchWriter {
     meets_refusals: bool,
     /// How foreign keys were checked last.
     fk_check_per_batch: Option<bool>,
+    /// Whether the last dead letters were beyond what is kept.
+    letters_at_bound: bool,
 }
 
 /// Attempts at a batch.
@@ -165,6 +171,7 @@ impl BatchWriter {
             failed: Failed::default(),
             meets_refusals: false,
             fk_check_per_batch: None,
+            letters_at_bound: false,
         }
     }
 
@@ -267,15 +274,15 @@ impl BatchWriter {
         let (rows, duplicates) = self.checked_rows(open, batch, &mut rejected).await?;
         let prepared = Instant::now();
         let stored = self.store_rows(open, batch, &spanned, &rows, &mut rejected).await?;
-        if !rejected.is_empty() {
-            dead_letters::insert(&mut open.connection, log, batch, &rejected).await?;
-        }
+        let bounds = self.config.letter_bounds;
+        let not_kept = dead_letters::insert(&mut open.connection, log, batch, &rejected, bounds).await?;
         let tallies = tallies::tally(batch, &rows, &duplicates, &rejected, &stored);
         offsets::correct_counts(&mut open.connection, log, batch, &tallies).await?;
         let copied = Instant::now();
         open.execute("COMMIT", "committing").await?;
         self.meets_refusals = self.goes_around_all() && !stored.refused.is_empty();
         self.met.note(rows.len(), stored.duplicates.values().sum::<i64>() as usize);
+        self.note_not_kept(&not_kept, rejected.len());
         let mut report = tallies::report(batch, &tallies, &rejected);
         report.phases =
             Phases { prepare: prepared - started, copy: copied - prepared, commit: copied.elapsed() };
@@ -324,6 +331,24 @@ impl BatchWriter {
         chunks::set_aside_what_is_too_far(batch, &mut rows, rejected, open.chunk_micros);
         sensors::lock_known(&mut open.connection, batch, &mut rows, rejected).await?;
         Ok(distinct(batch, &rows, self.config.on_duplicate))
+    }
+
+    /// Logged when it begins and when it ends: a batch without dead letters says nothing of it.
+    fn note_not_kept(&mut self, not_kept: &NotKept, dead_lettered: usize) {
+        if dead_lettered == 0 {
+            return;
+        }
+        not_kept.count();
+        let letters = not_kept.letters();
+        match (std::mem::replace(&mut self.letters_at_bound, letters > 0), letters > 0) {
+            (false, true) => tracing::error!(
+                letters,
+                "dead_letters is at DEAD_LETTER_MAX or DEAD_LETTER_MAX_BYTES: further ones are counted, not kept; \
+                 `sensorpipe dead-letters not-kept` says where Kafka's log has them"
+            ),
+            (true, false) => tracing::info!("dead letters are kept again"),
+            (false, false) | (true, true) => {}
+        }
     }
 
     /// Logged once and whenever it changes, as when somebody adds a trigger.

@@ -26,7 +26,10 @@ pub(in crate::store) async fn lock_known(
         return Ok(());
     }
     let known: Vec<i32> = sqlx::query_scalar(
-        "SELECT sensor_id FROM sensors WHERE sensor_id = ANY ($1) ORDER BY sensor_id FOR KEY SHARE",
+        // One that is marked as deleted is none, and its lock is not waited for.
+        "SELECT sensor_id FROM sensors
+         WHERE sensor_id = ANY ($1) AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))
+         ORDER BY sensor_id FOR KEY SHARE",
     )
     .bind(&wanted)
     .fetch_all(connection)

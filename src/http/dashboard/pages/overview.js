@@ -135,7 +135,11 @@ class Page {
     const records = overview.lag.reduce((sum, partition) => sum + (partition.records ?? 0), 0);
     tiles.lag.set(span(behind), `behind, the slowest partition; ${count(records)} records in all`);
     tiles.duplicates.set(count(overview.duplicates));
-    tiles.letters.set(count(overview.dead_letters.waiting));
+    const notKept = overview.dead_letters.not_kept ?? 0;
+    tiles.letters.set(
+      count(overview.dead_letters.waiting),
+      notKept > 0 ? `wait for somebody; ${count(notKept)} more are not kept` : "wait for somebody",
+    );
     this.tally.show(overview);
     this.drawReasons(overview.dead_letters.by_reason);
     this.drawLag(overview.lag);
