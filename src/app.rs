@@ -19,6 +19,7 @@ mod replay;
 mod retention;
 mod seed;
 mod sensor_deletions;
+mod signals;
 mod stats;
 mod supervisor;
 mod worker;
@@ -27,7 +28,6 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Subcommand;
 use clap_complete::Shell;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
@@ -42,7 +42,7 @@ use crate::{
     traces::{Settings, Traces},
 };
 
-use self::{audit::Audit, supervisor::Supervisor};
+use self::{audit::Audit, signals::Signals, supervisor::Supervisor};
 pub use logging::start_logging;
 
 /// What the process does.
@@ -368,34 +368,4 @@ async fn then_stop(
     }
     stop.cancel();
     outcome
-}
-
-/// The signals that ask a process to stop.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn receive() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Cancels on the first signal; a second one ends the process at once, as people expect of Ctrl-C twice.
-    async fn cancel(mut self, stop: CancellationToken) {
-        for attempt in 1.. {
-            tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-            }
-            if attempt > 1 {
-                tracing::warn!(
-                    "second signal: stopping without draining; uncommitted work will be done again from Kafka"
-                );
-                std::process::exit(130);
-            }
-            tracing::info!("stopping: draining what is in flight");
-            stop.cancel();
-        }
-    }
 }

@@ -334,7 +334,7 @@ impl<'a> Session<'a> {
                     self.must_leave = true;
                 }
             }
-            Some(Err(error)) => health.down(error.to_string()),
+            Some(Err(error)) => health.down(self.refused.clone().unwrap_or_else(|| error.to_string())),
             None => {}
         }
     }

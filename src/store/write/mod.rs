@@ -14,6 +14,7 @@
 //!
 //! Everybody takes locks in this order, so nobody waits in a circle.
 
+mod attempts;
 mod chunks;
 mod copy;
 pub(super) mod days;
@@ -40,13 +41,14 @@ use letter_overflow::NotKept;
 use tokio::time::{Instant, timeout};
 
 use self::{
+    attempts::{Failed, Failure},
     chunks::{Chunks, Spanned},
     open::Open,
     way::Met,
 };
 use super::{StallReport, StoreError, StoredOffset, fitness};
 use crate::{
-    batch::{Batch, Rejected, Row, Tally, distinct, sort_for_chunks},
+    batch::{Batch, Rejected, Row, Span, Tally, distinct, sort_for_chunks},
     config::{DatabaseConfig, FkCheck, LetterBounds, Rollups},
     metrics::FK_CHECK_PER_BATCH,
     pipeline::Log,
@@ -120,15 +122,6 @@ pub struct Phases {
     pub commit: Duration,
 }
 
-/// An attempt that was broken off after so long is not made again with as much.
-const LONG: Duration = Duration::from_secs(10);
-
-/// So many refusals of a batch, whatever they say, are taken for something that passes.
-const PASSING_REFUSALS: u32 = 2;
-
-/// After so many refusals a batch is cut.
-const REFUSALS_MAX: u32 = 4;
-
 /// Longest time that a look at the stored offsets may take, so that a batch that comes meanwhile waits no longer.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -149,15 +142,6 @@ pub struct BatchWriter {
     fk_check_per_batch: Option<bool>,
     /// Whether the last dead letters were beyond what is kept.
     letters_at_bound: bool,
-}
-
-/// Attempts at a batch.
-#[derive(Clone, Copy, Debug, Default)]
-struct Failed {
-    /// That a living server said no to.
-    refusals: u32,
-    /// That took long and came to nothing.
-    long: u32,
 }
 
 impl BatchWriter {
@@ -183,7 +167,7 @@ impl BatchWriter {
             None => Open::connect(&self.config).await?,
         };
         let (config, backend_pid) = (self.config.clone(), open.backend_pid);
-        let limit = config.write_timeout * 2_u32.pow(self.failed.long.min(6));
+        let limit = self.failed.limit(config.write_timeout);
         let started = Instant::now();
         let writing = async {
             timeout(limit, self.transaction(&mut open, log, batch))
@@ -198,10 +182,7 @@ impl BatchWriter {
                 Ok(written)
             }
             Err(error) => {
-                if error.is_refusal() {
-                    self.failed.refusals += 1;
-                } else if started.elapsed() >= LONG.min(limit) {
-                    self.failed.long += 1;
+                if self.failed.note(&error, started.elapsed(), limit) == Failure::TimedOut {
                     drop(open);
                     frozen::end_given_up(&config, backend_pid).await;
                 }
@@ -259,6 +240,13 @@ impl BatchWriter {
         if let Some(fits) = self.fits(batch, spanned.len()) {
             let partitions: Vec<i32> = batch.spans().iter().map(|span| span.partition).collect();
             let stored = super::offsets::read(&mut open.connection, log, &partitions).await?;
+            let stands = |span: &&Span| {
+                stored.iter().any(|at| at.partition == span.partition && at.next_offset == span.expected)
+            };
+            let unmoved: Vec<i32> = batch.spans().iter().filter(stands).map(|span| span.partition).collect();
+            if unmoved.len() < partitions.len() {
+                return Self::fenced(open, log, batch, &unmoved).await;
+            }
             return Ok(Written::TooMuch { fits, stored });
         }
         if open.may_skip_row_checks {
@@ -297,11 +285,11 @@ impl BatchWriter {
         if chunks > chunks::SPAN_MAX {
             return Some(batch.reading_count() * chunks::SPAN_MAX / chunks);
         }
-        (self.failed.long > 0 || self.failed.refusals >= REFUSALS_MAX).then(|| batch.reading_count() / 4)
+        self.failed.show_that_it_is_too_much().then(|| batch.reading_count() / 4)
     }
 
     fn goes_around_all(&self) -> bool {
-        self.meets_refusals || self.failed.refusals >= PASSING_REFUSALS
+        self.meets_refusals || self.failed.go_on_refusing()
     }
 
     /// Which partitions stand elsewhere, or, where a commit's answer was lost, that all is well.
