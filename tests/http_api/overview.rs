@@ -193,7 +193,8 @@ async fn viewers_share_samples_and_see_rates() {
         assert!(event.id > ids[ids.len() - 1]);
         ids.push(event.id);
     }
-    assert!(ids[2] - ids[0] >= 1_500, "one a second: {ids:?}");
+    // The first may have been late.
+    assert!(ids[2] - ids[0] >= 1_100, "one a second: {ids:?}");
 
     post_readings(&site, 1).await;
     let started = Instant::now();
