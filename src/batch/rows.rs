@@ -37,7 +37,8 @@ impl Row {
         Timestamp::from_postgres_micros(self.time).micros().div_euclid(chunk_micros)
     }
 
-    fn key(&self) -> (i32, i64) {
+    /// Which reading it is.
+    pub(crate) fn key(&self) -> (i32, i64) {
         (self.sensor_id, self.time)
     }
 }

@@ -45,26 +45,42 @@ pub enum Unfit {
         /// As `migrate` made it.
         expected: String,
     },
+    /// Nothing tells a reading that is there already from a new one.
+    #[error(
+        "sensor_data has no primary key or unique index on (sensor_id, time) alone that is checked at once: run \
+         `ALTER TABLE sensor_data ADD PRIMARY KEY (sensor_id, time)`"
+    )]
+    NoKey,
 }
+
+/// Whether `sensor_data` tells equal readings apart, in SQL; true also where there is no such table yet.
+pub(super) const HAS_KEY: &str = "(to_regclass('sensor_data') IS NULL OR EXISTS (
+    SELECT FROM pg_index
+    WHERE indrelid = to_regclass('sensor_data') AND indisunique AND indimmediate AND indisvalid
+      AND indpred IS NULL AND indexprs IS NULL AND indnkeyatts = 2
+      AND (SELECT array_agg(attname ORDER BY attname) FROM pg_attribute
+           WHERE attrelid = indrelid AND attnum = ANY (indkey::int2[])) = ARRAY['sensor_id', 'time']::name[]))";
 
 impl Unfit {
     /// Whether it may pass without a new start of this process.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Restoring | Self::Standby | Self::ReadOnly => true,
-            Self::LosesRows(_) | Self::ColumnType { .. } => false,
+            Self::LosesRows(_) | Self::ColumnType { .. } | Self::NoKey => false,
         }
     }
 }
 
 /// What is looked at.
 #[derive(sqlx::FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one question to the server")]
 struct Server {
     is_restoring: bool,
     is_standby: bool,
     is_read_only: bool,
     timescaledb: Option<String>,
     changed_column: Option<Vec<String>>,
+    has_key: bool,
 }
 
 /// Asks whether the database may be written to.
@@ -72,8 +88,9 @@ struct Server {
 /// A restore that began after this session did shows in the catalog alone. Columns are compared with the types that the
 /// write path sends and reads in binary form; those that are not there yet are the migrations' affair.
 pub(super) async fn ask(connection: &mut PgConnection) -> Result<Option<Unfit>, sqlx::Error> {
-    let server: Server = sqlx::query_as(
-        "SELECT coalesce(nullif(current_setting('timescaledb.restoring', true), '')::boolean, false)
+    let sql = format!(
+        "SELECT {HAS_KEY} AS has_key,
+                coalesce(nullif(current_setting('timescaledb.restoring', true), '')::boolean, false)
                 OR EXISTS (SELECT FROM pg_db_role_setting JOIN pg_database ON pg_database.oid = setdatabase
                            WHERE datname = current_database() AND setrole = 0
                              AND setconfig && ARRAY['timescaledb.restoring=on', 'timescaledb.restoring=true'])
@@ -96,10 +113,9 @@ pub(super) async fn ask(connection: &mut PgConnection) -> Result<Option<Unfit>, 
                               ('dead_letters', 'payload', 'bytea')) AS ours (relation, name, type)
                  JOIN pg_attribute ON attrelid = to_regclass(ours.relation) AND attname = ours.name
                  WHERE NOT attisdropped AND atttypid <> ours.type::regtype
-                 ORDER BY 1 LIMIT 1) AS changed_column",
-    )
-    .fetch_one(connection)
-    .await?;
+                 ORDER BY 1 LIMIT 1) AS changed_column"
+    );
+    let server: Server = sqlx::query_as(&sql).fetch_one(connection).await?;
     Ok(server.unfit())
 }
 
@@ -157,8 +173,10 @@ impl Server {
         if let Some(version) = self.timescaledb.filter(|version| loses_rows(version)) {
             return Some(Unfit::LosesRows(version));
         }
-        let [column, actual, expected] = self.changed_column?.try_into().ok()?;
-        Some(Unfit::ColumnType { column, actual, expected })
+        if let Some(Ok([column, actual, expected])) = self.changed_column.map(<[String; 3]>::try_from) {
+            return Some(Unfit::ColumnType { column, actual, expected });
+        }
+        (!self.has_key).then_some(Unfit::NoKey)
     }
 }
 
@@ -191,6 +209,7 @@ mod tests {
             is_read_only,
             timescaledb: Some("2.17.1".to_owned()),
             changed_column: None,
+            has_key: true,
         };
         // A standby is read-only as well, and the cure is another one.
         assert_eq!(server(false, true, true).unfit(), Some(Unfit::Standby));

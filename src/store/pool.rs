@@ -215,11 +215,18 @@ impl Pool {
             })?;
             let answer = tokio::time::timeout(answer_timeout, work(&mut connection)).await;
             drop(permit);
-            answer.unwrap_or_else(|_elapsed| {
-                // It may still answer one day, and must not answer to somebody else's query.
-                drop(connection.detach());
-                Err(no_answer())
-            })
+            match answer {
+                Ok(Err(error)) if is_of_the_session(&error) => {
+                    drop(connection.detach());
+                    Err(error)
+                }
+                Ok(answer) => answer,
+                Err(_elapsed) => {
+                    // It may still answer one day, and must not answer to somebody else's query.
+                    drop(connection.detach());
+                    Err(no_answer())
+                }
+            }
         });
         let answer = task.await.unwrap_or_else(|panic| Err(sqlx::Error::Io(std::io::Error::other(panic))));
         answer.map_err(StoreError::new(doing))
@@ -241,6 +248,10 @@ impl Pool {
                     PROBE_INTERVAL_UP
                 }
                 Ok(Some(reason)) => {
+                    // What a database says of new sessions, old ones do not hear.
+                    while let Some(idle) = self.connections.try_acquire() {
+                        drop(idle.detach());
+                    }
                     postgres.down(reason);
                     PROBE_INTERVAL_DOWN
                 }
@@ -304,6 +315,15 @@ async fn probe(
         .fetch_one(connection)
         .await?;
     Ok((is_read_only && writes).then(|| READ_ONLY.to_owned()))
+}
+
+/// Whether a new session may fare better, for settings are those of the moment of connecting: read-only, a search path
+/// that leads nowhere.
+fn is_of_the_session(error: &sqlx::Error) -> bool {
+    /// `read_only_sql_transaction`, `undefined_table`, `undefined_function`, `invalid_schema_name`
+    const CODES: [&str; 4] = ["25006", "42P01", "42883", "3F000"];
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| CODES.contains(&&*code))
 }
 
 fn no_answer() -> sqlx::Error {

@@ -168,3 +168,79 @@ async fn a_batch_that_takes_too_long_is_cut() {
     assert_eq!(database.tally().await, Tally { stored: 2_000, duplicates: 0, dead_lettered: 0 });
     assert!(worker.stderr().contains("too much for one transaction"), "{}", worker.stderr());
 }
+
+#[tokio::test]
+async fn one_that_gave_way_to_a_refused_one_is_stored_in_its_place() {
+    for policy in ["ignore", "overwrite"] {
+        let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
+        database.add_sensors(1).await;
+        database.execute("ALTER TABLE sensor_data ADD CHECK (value <> 7)").await;
+        // At each time a refused one, and good ones before it and after it.
+        let values = [[7.0, 1.0, 2.0], [1.0, 7.0, 2.0], [1.0, 2.0, 7.0], [7.0, 7.0, 2.0], [7.0, 7.0, 7.0]];
+        let at = |second: usize| values[second].map(|value| reading(1, value, second as i64));
+        topic.produce((0..values.len()).flat_map(at)).await;
+        let _worker = worker(&database, &topic).env("ON_DUPLICATE", policy).start();
+        database.stores_all_of(&topic, PATIENCE).await;
+        // One that gives way to a good one is its duplicate, whatever it is itself.
+        let (duplicates, dead_lettered, sum) = match policy {
+            "ignore" => (5, 6, 1 + 1 + 1 + 2),
+            _ => (7, 4, 2 + 2 + 2 + 2),
+        };
+        assert_eq!(database.tally().await, Tally { stored: 4, duplicates, dead_lettered }, "{policy}");
+        assert_eq!(database.number("SELECT sum(value)::bigint FROM sensor_data").await, sum, "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn a_further_foreign_key_holds() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
+    database.add_sensors(4).await;
+    database
+        .execute(
+            "CREATE TABLE owners (sensor int PRIMARY KEY);
+             INSERT INTO owners VALUES (1), (2);
+             ALTER TABLE sensor_data ADD FOREIGN KEY (sensor_id) REFERENCES owners;",
+        )
+        .await;
+    let _worker = worker(&database, &topic).start();
+    topic.produce((0..400).map(|n| reading(n % 4 + 1, 1.0, i64::from(n)))).await;
+    database.stores_all_of(&topic, PATIENCE).await;
+    assert_eq!(database.tally().await, Tally { stored: 200, duplicates: 0, dead_lettered: 200 });
+}
+
+#[tokio::test]
+async fn a_table_that_lost_its_key_or_its_types_under_a_worker_is_written_to_no_more() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
+    database.add_sensors(1).await;
+    let address = free_address().to_string();
+    let _worker = worker(&database, &topic).env("METRICS_ADDR", &address).start();
+    topic.produce((0..10).map(|n| reading(1, 0.5, n))).await;
+    database.stores_all_of(&topic, PATIENCE).await;
+    for (first, change, told, undo) in [
+        (
+            100,
+            "ALTER TABLE sensor_data DROP CONSTRAINT sensor_data_pkey",
+            "has no primary key",
+            "ALTER TABLE sensor_data ADD PRIMARY KEY (sensor_id, time)",
+        ),
+        (
+            200,
+            "ALTER TABLE sensor_data ALTER value TYPE numeric",
+            "the type of sensor_data.value was changed",
+            "ALTER TABLE sensor_data ALTER value TYPE float8",
+        ),
+    ] {
+        database.execute(change).await;
+        let before = database.row_count().await;
+        topic.produce((0..10).map(move |n| reading(1, 0.5, first + n))).await;
+        let is_named = async || {
+            let Ok(answer) = reqwest::get(format!("http://{address}/readyz")).await else { return false };
+            answer.status() == 503 && answer.text().await.expect("it is text").contains(told)
+        };
+        eventually(PATIENCE, is_named).await;
+        assert_eq!(database.row_count().await, before, "{change}");
+        database.execute(undo).await;
+        database.stores_all_of(&topic, PATIENCE).await;
+        assert_eq!(database.row_count().await, before + 10);
+    }
+}

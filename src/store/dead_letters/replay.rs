@@ -199,7 +199,7 @@ async fn store(
     let mut rejected = batch.rejected().to_vec();
     sort_for_chunks(&mut rows, chunk_micros(connection).await?);
     sensors::lock_known(connection, &batch, &mut rows, &mut rejected).await?;
-    let (rows, gave_way) = distinct(&batch, &rows, rules.on_duplicate);
+    let (rows, mut gave_way) = distinct(&batch, &rows, rules.on_duplicate);
     let mut stored = Stored::default();
     if !rows.is_empty() {
         if rules.rollups == Rollups::On {
@@ -208,7 +208,7 @@ async fn store(
         let (batch, policy) = (&batch, rules.on_duplicate);
         let storing = Storing { batch, policy, has_triggers: true, goes_around_all: true };
         // Never by COPY: a process that is frozen in it holds its locks for as long as it is.
-        stored = storing.store(connection, &rows, Way::Staged, &mut rejected).await?;
+        stored = storing.store(connection, &rows, &mut gave_way, Way::Staged, &mut rejected).await?;
     }
     let duplicates = gave_way.iter().map(|row: &Row| batch.partition_of(row));
     for index in duplicates.chain(stored.duplicates.into_keys()) {

@@ -259,9 +259,11 @@ impl BatchWriter {
             return Self::fenced(open, log, batch, &moved).await;
         }
         let mut rejected = batch.rejected().to_vec();
-        let (rows, duplicates) = self.checked_rows(open, batch, &mut rejected).await?;
+        let (mut rows, mut duplicates) = self.checked_rows(open, batch, &mut rejected).await?;
         let prepared = Instant::now();
-        let stored = self.store_rows(open, batch, &spanned, &rows, &mut rejected).await?;
+        let mut stored =
+            self.store_rows(open, batch, &spanned, &rows, &mut duplicates, &mut rejected).await?;
+        rows.append(&mut stored.in_place_of_refused);
         let bounds = self.config.letter_bounds;
         let not_kept = dead_letters::insert(&mut open.connection, log, batch, &rejected, bounds).await?;
         let tallies = tallies::tally(batch, &rows, &duplicates, &rejected, &stored);
@@ -354,6 +356,7 @@ impl BatchWriter {
         batch: &Batch,
         spanned: &Spanned,
         rows: &[Row],
+        gave_way: &mut Vec<Row>,
         rejected: &mut Vec<Rejected>,
     ) -> Result<readings::Stored, StoreError> {
         if rows.is_empty() {
@@ -367,6 +370,9 @@ impl BatchWriter {
         let triggers =
             sensors::look_at_triggers(&mut open.connection, tables.as_deref(), open.may_skip_row_checks)
                 .await?;
+        if !triggers.table_is_ours {
+            fitness::check(&mut open.connection).await?;
+        }
         self.note_fk_check(triggers.are_skipped);
         let storing = readings::Storing {
             batch,
@@ -374,6 +380,6 @@ impl BatchWriter {
             has_triggers: triggers.are_there,
             goes_around_all: self.goes_around_all(),
         };
-        storing.store(&mut open.connection, rows, self.met.way(), rejected).await
+        storing.store(&mut open.connection, rows, gave_way, self.met.way(), rejected).await
     }
 }

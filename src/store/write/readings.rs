@@ -9,7 +9,7 @@
 //!        └─ not even plain readings pass ──> an outage: nothing is written
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{Executor, PgConnection};
 
@@ -36,6 +36,10 @@ pub(in crate::store) struct Stored {
     pub(in crate::store) duplicates: BTreeMap<i32, i64>,
     /// Rows that the database refused, by partition.
     pub(in crate::store) refused: BTreeMap<i32, i64>,
+    /// Rows that had given way to one for the same key which was refused, and were tried in its place.
+    pub(in crate::store) in_place_of_refused: Vec<Row>,
+    /// The keys of refused rows.
+    refused_keys: BTreeSet<(i32, i64)>,
 }
 
 /// What storing rows needs to know besides them.
@@ -56,32 +60,59 @@ struct Savepoint {
 }
 
 impl Storing<'_> {
-    /// Stores sorted rows with distinct keys.
+    /// Stores sorted rows with distinct keys; and those that `gave_way` to one of them for the same key, where that is
+    /// refused: there is none to be a duplicate of.
     pub(in crate::store) async fn store(
+        &self,
+        connection: &mut PgConnection,
+        rows: &[Row],
+        gave_way: &mut Vec<Row>,
+        way: Way,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<Stored, StoreError> {
+        let mut stored = Stored::default();
+        self.store_distinct(connection, rows, way, rejected, &mut stored).await?;
+        let refused_keys = std::mem::take(&mut stored.refused_keys);
+        if refused_keys.is_empty() {
+            return Ok(stored);
+        }
+        let (mut left, stay): (Vec<Row>, Vec<Row>) =
+            gave_way.drain(..).partition(|row| refused_keys.contains(&row.key()));
+        *gave_way = stay;
+        // One after the other: by either policy the right one is there in the end.
+        left.sort_unstable_by_key(|row| (row.key(), self.batch.recency(row)));
+        for some in left.chunks(PORTION) {
+            self.store_each(connection, some, rejected, &mut stored).await?;
+        }
+        stored.in_place_of_refused = left;
+        Ok(stored)
+    }
+
+    async fn store_distinct(
         &self,
         connection: &mut PgConnection,
         rows: &[Row],
         way: Way,
         rejected: &mut Vec<Rejected>,
-    ) -> Result<Stored, StoreError> {
-        let (mut stored, mut savepoint) = (Stored::default(), Savepoint::default());
+        stored: &mut Stored,
+    ) -> Result<(), StoreError> {
+        let mut savepoint = Savepoint::default();
         match way {
             Way::Copy if rows.len() > PORTION => {
                 savepoint.set(connection).await?;
                 match copy(connection, rows).await {
-                    Ok(copied) if copied == rows.len() as u64 => return Ok(stored),
+                    Ok(copied) if copied == rows.len() as u64 => return Ok(()),
                     Ok(_) => {}
                     Err(error) => self.may_go_around(error).map(drop)?,
                 }
                 savepoint.roll_back(connection).await?;
-                self.store_portions(connection, &mut savepoint, rows, rejected, &mut stored).await?;
+                self.store_portions(connection, &mut savepoint, rows, rejected, stored).await
             }
             Way::Copy | Way::Portions => {
-                self.store_portions(connection, &mut savepoint, rows, rejected, &mut stored).await?;
+                self.store_portions(connection, &mut savepoint, rows, rejected, stored).await
             }
-            Way::Staged => self.stage(connection, &mut savepoint, rows, rejected, &mut stored).await?,
+            Way::Staged => self.stage(connection, &mut savepoint, rows, rejected, stored).await,
         }
-        Ok(stored)
     }
 
     async fn store_portions(
@@ -197,6 +228,7 @@ impl Storing<'_> {
             Fate::Refused(refusal) => refusal.words,
         };
         *stored.refused.entry(partition).or_default() += 1;
+        stored.refused_keys.insert(row.key());
         rejected.push(self.batch.reject_row(row, Reject::new(Reason::RejectedByDatabase, detail)));
     }
 

@@ -7,7 +7,7 @@ use sqlx::{Executor, PgConnection, Row as _};
 use crate::{
     batch::{Batch, Rejected, Row},
     reading::{Reason, decode::Reject},
-    store::StoreError,
+    store::{StoreError, fitness::HAS_KEY},
 };
 
 /// Locks the sensors of all rows, in the order of their ids, with the lock that a foreign key's check takes; moves
@@ -55,6 +55,8 @@ pub(in crate::store) async fn lock_known(
 pub(super) struct Triggers {
     /// Somebody's triggers see each row.
     pub(super) are_there: bool,
+    /// The table has the key and the columns that are written by.
+    pub(super) table_is_ours: bool,
     /// Foreign keys are not checked row by row, for [`lock_known`] has done it for the whole batch.
     pub(super) are_skipped: bool,
 }
@@ -62,6 +64,9 @@ pub(super) struct Triggers {
 /// Looks for triggers on the table and on the chunks of a batch, or on all of them where these are not known; and
 /// switches the row-by-row foreign key check off for this transaction, where it may and where that check is all it
 /// switches off.
+///
+/// A further foreign key of somebody's is checked row by row, and so the one of ours with it. What the table itself has
+/// become is looked at here, too: it cannot change any more until the transaction ends.
 ///
 /// The setting silences every ordinary trigger, so it is made only where the table and its chunks have none but the
 /// database's own, and the one that does for others' SQL what [`super::days`] does for a batch; the lock, the one that
@@ -82,15 +87,23 @@ pub(super) async fn look_at_triggers(
     };
     let statement = format!(
         "LOCK TABLE sensor_data IN ROW EXCLUSIVE MODE;
-         SELECT are_there, CASE WHEN {may_skip} AND NOT are_there
-                           THEN set_config('session_replication_role', 'replica', true) IS NOT NULL ELSE false END
+         SELECT are_there, is_ours,
+                CASE WHEN {may_skip} AND is_ours AND NOT are_there AND NOT EXISTS (
+                         SELECT FROM pg_constraint
+                         WHERE conrelid = 'sensor_data'::regclass AND contype = 'f' AND confrelid <> 'sensors'::regclass)
+                     THEN set_config('session_replication_role', 'replica', true) IS NOT NULL ELSE false END
          FROM (SELECT EXISTS (
-             SELECT FROM pg_trigger
-             WHERE NOT tgisinternal AND tgname NOT IN ('ts_insert_blocker', 'sensorpipe_reopen_day', 'sensorpipe_reopen_all_days')
-               AND (tgrelid = 'sensor_data'::regclass OR {chunks}))) AS triggers (are_there)"
+                   SELECT FROM pg_trigger
+                   WHERE NOT tgisinternal AND tgname NOT IN ('ts_insert_blocker', 'sensorpipe_reopen_day', 'sensorpipe_reopen_all_days')
+                     AND (tgrelid = 'sensor_data'::regclass OR {chunks})),
+               {HAS_KEY} AND 3 = (
+                   SELECT count(*) FROM pg_attribute
+                   WHERE attrelid = 'sensor_data'::regclass AND NOT attisdropped
+                     AND (attname, atttypid) IN (('sensor_id', 'int4'::regtype), ('value', 'float8'::regtype),
+                                                 ('time', 'timestamptz'::regtype)))) AS found (are_there, is_ours)"
     );
     let doing = "looking at triggers";
     let row = connection.fetch_one(statement.as_str()).await.map_err(StoreError::new(doing))?;
     let flag = |column| row.try_get(column).map_err(StoreError::new(doing));
-    Ok(Triggers { are_there: flag(0)?, are_skipped: flag(1)? })
+    Ok(Triggers { are_there: flag(0)?, table_is_ours: flag(1)?, are_skipped: flag(2)? })
 }
