@@ -177,7 +177,7 @@ async fn one_that_gave_way_to_a_refused_one_is_stored_in_its_place() {
         database.execute("ALTER TABLE sensor_data ADD CHECK (value <> 7)").await;
         // At each time a refused one, and good ones before it and after it.
         let values = [[7.0, 1.0, 2.0], [1.0, 7.0, 2.0], [1.0, 2.0, 7.0], [7.0, 7.0, 2.0], [7.0, 7.0, 7.0]];
-        let at = |second: usize| values[second].map(|value| reading(1, value, second as i64));
+        let at = move |second: usize| values[second].map(|value| reading(1, value, second as i64));
         topic.produce((0..values.len()).flat_map(at)).await;
         let _worker = worker(&database, &topic).env("ON_DUPLICATE", policy).start();
         database.stores_all_of(&topic, PATIENCE).await;
