@@ -1,6 +1,6 @@
 //! Databases in which a row would be lost, or not be seen.
 
-use testbed::{TestDatabase, TestTopic, eventually};
+use testbed::{TestDatabase, TestTopic, eventually, free_address};
 
 use crate::{PATIENCE, health::Watched, readings, role, worker};
 
@@ -49,6 +49,53 @@ async fn a_worker_that_starts_while_the_database_is_read_only_waits_and_says_so(
     assert!(worker.readiness().await.is_some_and(|(is_ready, _)| !is_ready));
     assert!(!worker.process.stderr().contains("left the group"), "{}", worker.process.stderr());
     alter(&database, "RESET default_transaction_read_only").await;
+    database.stores_all_of(&topic, PATIENCE).await;
+    worker.is_ready().await;
+}
+
+/// As a failover does, or whoever wants a setting to hold at once.
+async fn end_sessions(database: &TestDatabase) {
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name LIKE 'sensorpipe%'";
+    database.execute_as_superuser(sql).await;
+}
+
+#[tokio::test]
+async fn what_is_set_back_holds_for_processes_that_run() {
+    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(2));
+    database.add_sensors(1).await;
+    let worker = Watched::start(worker(&database, &topic));
+    let address = free_address().to_string();
+    let _api = role(&["api"]).database(&database).topic(&topic).env("HTTP_ADDR", &address).start();
+    let is_answered = async |path: &str| {
+        reqwest::get(format!("http://{address}{path}")).await.is_ok_and(|answer| answer.status() == 200)
+    };
+    worker.is_ready().await;
+    eventually(PATIENCE, async || is_answered("/sensors").await).await;
+
+    alter(&database, "SET default_transaction_read_only = on").await;
+    end_sessions(&database).await;
+    worker.is_unready("worker_postgres", "read-only").await;
+    alter(&database, "RESET default_transaction_read_only").await;
+    worker.is_ready().await;
+    let client = reqwest::Client::new();
+    let is_made = async || {
+        let sensor = r#"{"sensor_type":"test"}"#;
+        let request = client.post(format!("http://{address}/sensors")).body(sensor);
+        request
+            .header("content-type", "application/json")
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
+    };
+    eventually(PATIENCE, is_made).await;
+
+    alter(&database, "SET search_path = nowhere").await;
+    end_sessions(&database).await;
+    eventually(PATIENCE, async || !is_answered("/sensors").await).await;
+    alter(&database, "RESET search_path").await;
+    eventually(PATIENCE, async || is_answered("/sensors").await).await;
+    topic.produce(readings(0..100)).await;
     database.stores_all_of(&topic, PATIENCE).await;
     worker.is_ready().await;
 }
