@@ -78,8 +78,13 @@ async fn what_is_not_kept_yet_is_kept_soon() {
         assert_eq!((&chart["bucket"], readings(&chart), largest(&chart)), (&json!(bucket), 17_280, 1e6));
         assert_eq!(chart["complete"], true);
     }
-    let rows = site.database.number("SELECT count(*) FROM daily_stats WHERE quarter_hours IS NOT NULL").await;
-    assert!((11..=12).contains(&rows), "{rows}");
+    // A chart is whole as well where the last days that are not kept yet were few enough to be read.
+    eventually(PATIENCE, async || {
+        get("").await;
+        let kept = "SELECT count(*) FROM daily_stats WHERE quarter_hours IS NOT NULL";
+        (11..=12).contains(&site.database.number(kept).await)
+    })
+    .await;
     let started = Instant::now();
     get("").await;
     assert!(started.elapsed().as_millis() < 1_000, "{:?}", started.elapsed());
