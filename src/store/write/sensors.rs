@@ -70,8 +70,8 @@ pub(super) struct Triggers {
 ///
 /// The setting silences every ordinary trigger, so it is made only where the table and its chunks have none but the
 /// database's own, and the one that does for others' SQL what [`super::days`] does for a batch; the lock, the one that
-/// writing takes anyway, keeps new triggers away until the transaction ends. The constraint itself stays in the
-/// schema.
+/// writing takes anyway, keeps new triggers of the table away until the transaction ends. (It is the table's alone: with
+/// it the lock of each chunk would be taken.) The constraint itself stays in the schema.
 pub(super) async fn look_at_triggers(
     connection: &mut PgConnection,
     chunks: Option<&[u32]>,
@@ -86,7 +86,7 @@ pub(super) async fn look_at_triggers(
             .to_owned(),
     };
     let statement = format!(
-        "LOCK TABLE sensor_data IN ROW EXCLUSIVE MODE;
+        "LOCK TABLE ONLY sensor_data IN ROW EXCLUSIVE MODE;
          SELECT are_there, is_ours,
                 CASE WHEN {may_skip} AND is_ours AND NOT are_there AND NOT EXISTS (
                          SELECT FROM pg_constraint
