@@ -28,12 +28,12 @@ pub(in crate::http) struct SummaryBody {
     /// Reasons of which there are any.
     reasons: Vec<ReasonBody>,
     /// What came beyond `DEAD_LETTER_MAX` and is not kept: where the log has it. The newest 1,000 ranges.
-    not_kept: Vec<RangeBody>,
+    not_kept: Vec<NotKeptBody>,
 }
 
 /// Readings of one reason between two offsets of a partition that were counted and not kept.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct RangeBody {
+pub(in crate::http) struct NotKeptBody {
     /// The topic.
     topic: String,
     /// Kafka's id of it.
@@ -91,7 +91,7 @@ pub(in crate::http) async fn show(State(api): State<Api>) -> Result<Json<Summary
     }))
 }
 
-fn range(range: OverflowRange) -> RangeBody {
+fn range(range: OverflowRange) -> NotKeptBody {
     let OverflowRange {
         topic,
         topic_id,
@@ -103,7 +103,7 @@ fn range(range: OverflowRange) -> RangeBody {
         since,
         until,
     } = range;
-    RangeBody { topic, topic_id, partition, reason, first_offset, last_offset, letters, since, until }
+    NotKeptBody { topic, topic_id, partition, reason, first_offset, last_offset, letters, since, until }
 }
 
 fn body(summary: ReasonSummary) -> ReasonBody {
