@@ -21,7 +21,7 @@ use crate::{
     },
     health::{Component, Health, Need},
     http,
-    pipeline::{Absences, Member, MemberConfig, MemberError, Outage, StalledPartitions},
+    pipeline::{Absences, FirstTrial, Member, MemberConfig, MemberError, Outage, StalledPartitions},
     store::{self, Pool, WriterConfig},
 };
 
@@ -162,20 +162,22 @@ fn member_config(
     component: Component,
     health: &Health,
 ) -> MemberConfig {
+    let writer = WriterConfig {
+        database: database.clone(),
+        on_duplicate: ingest.on_duplicate,
+        fk_check: worker.write_fk_check,
+        rollups: ingest.rollups,
+        lock_timeout: worker.lock_timeout,
+        write_timeout: worker.write_timeout,
+        letter_bounds: worker.letter_bounds(),
+    };
     MemberConfig {
         database: database.clone(),
         kafka: kafka.clone(),
         settings: settings.clone(),
         ingest: ingest.clone(),
-        writer: WriterConfig {
-            database: database.clone(),
-            on_duplicate: ingest.on_duplicate,
-            fk_check: worker.write_fk_check,
-            rollups: ingest.rollups,
-            lock_timeout: worker.lock_timeout,
-            write_timeout: worker.write_timeout,
-            letter_bounds: worker.letter_bounds(),
-        },
+        first_trial: FirstTrial::new(writer.clone()),
+        writer,
         limits: Limits {
             max_readings: worker.batch_max_readings,
             max_bytes: worker.batch_max_bytes,

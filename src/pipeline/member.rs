@@ -10,7 +10,7 @@ use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Absences, Outage, StalledPartitions,
+    Absences, FirstTrial, Outage, StalledPartitions,
     batch_size::BatchSize,
     lag::{InFlight, Lag},
     session::{Ended, Session},
@@ -57,6 +57,8 @@ pub struct MemberConfig {
     pub stalled: StalledPartitions,
     /// Told when Kafka does not answer, and when it does again.
     pub kafka_health: Component,
+    /// How all consumers of the process start.
+    pub first_trial: FirstTrial,
     /// What all consumers of the process say together while batches cannot be written.
     pub outage: Outage,
 }
@@ -129,6 +131,8 @@ pub(super) struct Link {
     pub(super) writer: JoinHandle<()>,
     /// Assignments in a row that failed.
     pub(super) failed_assignments: u32,
+    /// Until it is over.
+    pub(super) first_trial: Option<FirstTrial>,
 }
 
 impl Link {
@@ -181,6 +185,7 @@ impl Member {
             lag: Lag::default(),
             writer,
             failed_assignments: 0,
+            first_trial: Some(self.config.first_trial.clone()),
         };
         while self.wait_until_permitted(&mut link) {
             match Session::join(self, &mut link)? {

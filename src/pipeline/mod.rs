@@ -35,5 +35,6 @@ pub use absences::Absences;
 pub use gap::Gap;
 pub use member::{Member, MemberConfig, MemberError};
 pub use outage::Outage;
+pub use permission::FirstTrial;
 pub use stalled::{Stall, StalledPartitions};
 pub use starts::Log;

@@ -3,11 +3,15 @@
 
 use std::{
     panic::AssertUnwindSafe,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt as _;
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
 
 use super::{
     member::{Link, Member, Reply, send},
@@ -16,7 +20,7 @@ use super::{
 use crate::{
     panics,
     reading::Timestamp,
-    store::{StoreError, try_writing},
+    store::{StoreError, WriterConfig, try_writing},
 };
 
 /// First and longest pause before a consumer that was kept out tries again.
@@ -25,6 +29,18 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 const DOUBT_AFTER: Duration = Duration::from_secs(5);
 /// The loop of the consumer turns at least this often.
 const TURN: Duration = Duration::from_millis(500);
+
+/// The trial that all consumers of a process start by. They hear of its outcome at the same moment and join together:
+/// whoever came first would be given every partition, only to lose some again.
+#[derive(Clone, Debug)]
+pub struct FirstTrial(Shared<BoxFuture<'static, Result<(), Arc<StoreError>>>>);
+
+impl FirstTrial {
+    /// It begins when the first consumer waits for it.
+    pub fn new(writer: WriterConfig) -> Self {
+        Self(async move { try_writing(&writer).await.map_err(Arc::new) }.boxed().shared())
+    }
+}
 
 impl Member {
     /// Waits, out of the group, until an empty write passes; false where the process stops before.
@@ -36,7 +52,7 @@ impl Member {
             if attempts > 0 && !self.wait(link, pause(attempts)) {
                 return false;
             }
-            let Some(tried) = self.try_writing() else { return false };
+            let Some(tried) = self.try_writing(link.first_trial.take()) else { return false };
             match tried {
                 Ok(()) => {
                     if is_out {
@@ -75,11 +91,12 @@ impl Member {
     }
 
     /// None where the process stops before there is an answer.
-    fn try_writing(&self) -> Option<Result<(), StoreError>> {
+    fn try_writing(&self, first: Option<FirstTrial>) -> Option<Result<(), Arc<StoreError>>> {
         self.pulse.beat();
+        let FirstTrial(trial) = first.unwrap_or_else(|| FirstTrial::new(self.config.writer.clone()));
         self.runtime.block_on(async {
             tokio::select! {
-                tried = try_writing(&self.config.writer) => Some(tried),
+                tried = trial => Some(tried),
                 () = self.stop.cancelled() => None,
             }
         })
