@@ -207,15 +207,7 @@ impl Session<'_> {
     ) -> Result<(), MemberError> {
         self.link.in_flight = InFlight::default();
         self.link.batch_size.cut_to(fits);
-        let is_complete = batch.spans().iter().all(|span| {
-            stored.iter().any(|s| s.partition == span.partition && s.topic_id == self.log.topic_id)
-        });
         self.keep_for_reuse(batch);
-        if !is_complete {
-            // A row is gone or of another topic, as after a restore: it needs a new start.
-            self.must_leave = true;
-            return Ok(());
-        }
         self.filling.limit_readings(self.link.batch_size.readings());
         self.read_from(stored)
     }

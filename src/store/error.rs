@@ -133,6 +133,16 @@ impl StoreError {
         self.source.as_database_error().and_then(DatabaseError::code).map(Cow::into_owned)
     }
 
+    /// The row of a COPY, counted from 0, at which the server ended it, where it says so.
+    ///
+    /// Out of the context that it gives for people, so it is a hint and no more.
+    pub(super) fn copied_row(&self) -> Option<usize> {
+        let error = self.source.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
+        let context = error.r#where()?.lines().find(|line| line.starts_with("COPY "))?;
+        let number = context.split(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty())?;
+        number.parse::<usize>().ok()?.checked_sub(1)
+    }
+
     /// The server's own words, without its hints; for `dead_letters.detail`.
     pub fn server_message(&self) -> String {
         self.source.as_database_error().map_or_else(|| self.cause(), |error| error.message().to_owned())

@@ -35,7 +35,7 @@ use crate::{
         pool::Pool,
         write::{
             Way, days,
-            readings::{Stored, Storing},
+            readings::{Rules, Stored, Storing},
             sensors,
         },
     },
@@ -205,10 +205,10 @@ async fn store(
         if rules.rollups == Rollups::On {
             days::reopen(connection, &rows).await?;
         }
-        let (batch, policy) = (&batch, rules.on_duplicate);
-        let storing = Storing { batch, policy, has_triggers: true, goes_around_all: true };
+        let storing_rules = Rules { policy: rules.on_duplicate, has_triggers: true, goes_around_all: true };
+        let storing = Storing::new(storing_rules, &batch, connection, &mut rejected);
         // Never by COPY: a process that is frozen in it holds its locks for as long as it is.
-        stored = storing.store(connection, &rows, &mut gave_way, Way::Staged, &mut rejected).await?;
+        stored = storing.store(&rows, &mut gave_way, Way::Staged).await?;
     }
     let duplicates = gave_way.iter().map(|row: &Row| batch.partition_of(row));
     for index in duplicates.chain(stored.duplicates.into_keys()) {

@@ -86,7 +86,7 @@ pub enum Written {
     TooMuch {
         /// So many readings may fit.
         fits: usize,
-        /// Where the batch's partitions stand.
+        /// Where the batch's partitions stand: each where it was expected.
         stored: Vec<StoredOffset>,
     },
 }
@@ -241,7 +241,12 @@ impl BatchWriter {
             let partitions: Vec<i32> = batch.spans().iter().map(|span| span.partition).collect();
             let stored = super::offsets::read(&mut open.connection, log, &partitions).await?;
             let stands = |span: &&Span| {
-                stored.iter().any(|at| at.partition == span.partition && at.next_offset == span.expected)
+                let is_where_expected = |at: &StoredOffset| {
+                    at.partition == span.partition
+                        && at.next_offset == span.expected
+                        && at.topic_id == log.topic_id
+                };
+                stored.iter().any(is_where_expected)
             };
             let unmoved: Vec<i32> = batch.spans().iter().filter(stands).map(|span| span.partition).collect();
             if unmoved.len() < partitions.len() {
@@ -374,12 +379,12 @@ impl BatchWriter {
             fitness::check(&mut open.connection).await?;
         }
         self.note_fk_check(triggers.are_skipped);
-        let storing = readings::Storing {
-            batch,
+        let rules = readings::Rules {
             policy: self.config.on_duplicate,
             has_triggers: triggers.are_there,
             goes_around_all: self.goes_around_all(),
         };
-        storing.store(&mut open.connection, rows, gave_way, self.met.way(), rejected).await
+        let storing = readings::Storing::new(rules, batch, &mut open.connection, rejected);
+        storing.store(rows, gave_way, self.met.way()).await
     }
 }

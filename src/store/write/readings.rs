@@ -42,9 +42,9 @@ pub(in crate::store) struct Stored {
     refused_keys: BTreeSet<(i32, i64)>,
 }
 
-/// What storing rows needs to know besides them.
-pub(in crate::store) struct Storing<'a> {
-    pub(in crate::store) batch: &'a Batch,
+/// How rows are stored.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct Rules {
     pub(in crate::store) policy: OnDuplicate,
     /// Somebody's triggers see each row, and may drop it without a word.
     pub(in crate::store) has_triggers: bool,
@@ -53,163 +53,184 @@ pub(in crate::store) struct Storing<'a> {
     pub(in crate::store) goes_around_all: bool,
 }
 
+/// Rows on their way into the table, and what has become of them so far.
+pub(in crate::store) struct Storing<'a> {
+    rules: Rules,
+    batch: &'a Batch,
+    connection: &'a mut PgConnection,
+    savepoint: Savepoint,
+    rejected: &'a mut Vec<Rejected>,
+    stored: Stored,
+}
+
+/// What COPY did of some rows.
+enum Copied {
+    All,
+    /// None: some are there already, the first of them perhaps at this place; or it is not certain that the rows are at
+    /// fault.
+    Conflict(Option<usize>),
+    /// None: the database refused or dropped some.
+    Refused,
+}
+
 /// The savepoint that rows are tried under. There is one at a time, whatever the number of tries.
 #[derive(Debug, Default)]
 struct Savepoint {
     is_set: bool,
 }
 
-impl Storing<'_> {
+impl<'a> Storing<'a> {
+    /// Nothing is stored yet. What is refused goes to `rejected`.
+    pub(in crate::store) fn new(
+        rules: Rules,
+        batch: &'a Batch,
+        connection: &'a mut PgConnection,
+        rejected: &'a mut Vec<Rejected>,
+    ) -> Self {
+        let (savepoint, stored) = (Savepoint::default(), Stored::default());
+        Self { rules, batch, connection, savepoint, rejected, stored }
+    }
+
     /// Stores sorted rows with distinct keys; and those that `gave_way` to one of them for the same key, where that is
     /// refused: there is none to be a duplicate of.
     pub(in crate::store) async fn store(
-        &self,
-        connection: &mut PgConnection,
+        mut self,
         rows: &[Row],
         gave_way: &mut Vec<Row>,
         way: Way,
-        rejected: &mut Vec<Rejected>,
     ) -> Result<Stored, StoreError> {
-        let mut stored = Stored::default();
-        self.store_distinct(connection, rows, way, rejected, &mut stored).await?;
-        let refused_keys = std::mem::take(&mut stored.refused_keys);
+        self.store_distinct(rows, way).await?;
+        let refused_keys = std::mem::take(&mut self.stored.refused_keys);
         if refused_keys.is_empty() {
-            return Ok(stored);
+            return Ok(self.stored);
         }
         let (mut left, stay): (Vec<Row>, Vec<Row>) =
             gave_way.drain(..).partition(|row| refused_keys.contains(&row.key()));
         *gave_way = stay;
         // One after the other: by either policy the right one is there in the end.
         left.sort_unstable_by_key(|row| (row.key(), self.batch.recency(row)));
-        for some in left.chunks(PORTION) {
-            self.store_each(connection, some, rejected, &mut stored).await?;
-        }
-        stored.in_place_of_refused = left;
-        Ok(stored)
+        self.store_each(&left).await?;
+        self.stored.in_place_of_refused = left;
+        Ok(self.stored)
     }
 
-    async fn store_distinct(
-        &self,
-        connection: &mut PgConnection,
-        rows: &[Row],
-        way: Way,
-        rejected: &mut Vec<Rejected>,
-        stored: &mut Stored,
-    ) -> Result<(), StoreError> {
-        let mut savepoint = Savepoint::default();
+    async fn store_distinct(&mut self, rows: &[Row], way: Way) -> Result<(), StoreError> {
         match way {
             Way::Copy if rows.len() > PORTION => {
-                savepoint.set(connection).await?;
-                match copy(connection, rows).await {
-                    Ok(copied) if copied == rows.len() as u64 => return Ok(()),
-                    Ok(_) => {}
-                    Err(error) => self.may_go_around(error).map(drop)?,
+                if let Copied::All = self.copy(rows).await? {
+                    return Ok(());
                 }
-                savepoint.roll_back(connection).await?;
-                self.store_portions(connection, &mut savepoint, rows, rejected, stored).await
+                self.store_portions(rows).await
             }
-            Way::Copy | Way::Portions => {
-                self.store_portions(connection, &mut savepoint, rows, rejected, stored).await
-            }
-            Way::Staged => self.stage(connection, &mut savepoint, rows, rejected, stored).await,
+            Way::Copy | Way::Portions => self.store_portions(rows).await,
+            Way::Staged => self.stage(rows).await,
         }
     }
 
-    async fn store_portions(
-        &self,
-        connection: &mut PgConnection,
-        savepoint: &mut Savepoint,
-        rows: &[Row],
-        rejected: &mut Vec<Rejected>,
-        stored: &mut Stored,
-    ) -> Result<(), StoreError> {
+    async fn store_portions(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         for some in rows.chunks(PORTION) {
-            savepoint.set(connection).await?;
-            let is_row_refused = match copy(connection, some).await {
-                Ok(copied) if copied == some.len() as u64 => continue,
-                // A trigger dropped some.
-                Ok(_) => true,
-                Err(error) => {
-                    let error = self.may_go_around(error)?;
-                    error.is_of_a_row() && error.sqlstate().as_deref() != Some(UNIQUE_VIOLATION)
+            match self.copy(some).await? {
+                Copied::All => {}
+                // Most often there is one.
+                Copied::Conflict(Some(at)) if at < some.len() => {
+                    self.copy_or_stage(&some[..at]).await?;
+                    self.stage(&some[at..=at]).await?;
+                    self.copy_or_stage(&some[at + 1..]).await?;
                 }
-            };
-            savepoint.roll_back(connection).await?;
-            if is_row_refused {
-                self.store_each(connection, some, rejected, stored).await?;
-            } else {
-                self.stage(connection, savepoint, some, rejected, stored).await?;
+                Copied::Conflict(_) => self.stage(some).await?,
+                Copied::Refused => self.store_each(some).await?,
             }
         }
         Ok(())
     }
 
+    async fn copy_or_stage(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        match self.copy(rows).await? {
+            Copied::All => Ok(()),
+            Copied::Conflict(_) => self.stage(rows).await,
+            Copied::Refused => self.store_each(rows).await,
+        }
+    }
+
+    /// Copies all of the rows or none.
+    async fn copy(&mut self, rows: &[Row]) -> Result<Copied, StoreError> {
+        self.savepoint.set(self.connection).await?;
+        let copied = match copy(self.connection, rows).await {
+            Ok(count) if count == rows.len() as u64 => return Ok(Copied::All),
+            // A trigger dropped some.
+            Ok(_) => Copied::Refused,
+            Err(error) => {
+                let error = self.may_go_around(error)?;
+                if error.sqlstate().as_deref() == Some(UNIQUE_VIOLATION) {
+                    Copied::Conflict(error.copied_row())
+                } else if error.is_of_a_row() {
+                    Copied::Refused
+                } else {
+                    Copied::Conflict(None)
+                }
+            }
+        };
+        self.savepoint.roll_back(self.connection).await?;
+        Ok(copied)
+    }
+
     /// Stores rows around those that are there already, in one statement unless some are refused.
-    async fn stage(
-        &self,
-        connection: &mut PgConnection,
-        savepoint: &mut Savepoint,
-        rows: &[Row],
-        rejected: &mut Vec<Rejected>,
-        stored: &mut Stored,
-    ) -> Result<(), StoreError> {
-        savepoint.set(connection).await?;
-        match self.insert(connection, rows).await {
+    async fn stage(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+        self.savepoint.set(self.connection).await?;
+        match self.insert(rows).await {
             Ok(inserted) => {
                 let count: i64 = inserted.values().sum();
                 // Where no trigger sees the rows, what was not inserted was there.
-                if !self.has_triggers || count == rows.len() as i64 {
-                    self.count_duplicates(rows, &inserted, stored);
+                if !self.rules.has_triggers || count == rows.len() as i64 {
+                    self.count_duplicates(rows, &inserted);
                     return Ok(());
                 }
             }
             Err(error) => self.may_go_around(error).map(drop)?,
         }
-        savepoint.roll_back(connection).await?;
+        self.savepoint.roll_back(self.connection).await?;
+        self.store_each(rows).await
+    }
+
+    /// Stores rows around those that are refused.
+    async fn store_each(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         for some in rows.chunks(PORTION) {
-            self.store_each(connection, some, rejected, stored).await?;
+            self.store_each_of(some).await?;
         }
         Ok(())
     }
 
-    /// Stores rows around those that are refused, and sets these aside once it is sure that it is about them.
-    async fn store_each(
-        &self,
-        connection: &mut PgConnection,
-        rows: &[Row],
-        rejected: &mut Vec<Rejected>,
-        stored: &mut Stored,
-    ) -> Result<(), StoreError> {
+    /// Stores a portion around those that are refused, and sets these aside once it is sure that it is about them.
+    async fn store_each_of(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         let mut suspects = Vec::new();
-        for (row, fate) in store_each(connection, rows, self.policy).await? {
+        for (row, fate) in store_each(self.connection, rows, self.rules.policy).await? {
             match fate {
                 Fate::Refused(refusal) if !is_of_a_row(&refusal.code) => suspects.push((row, refusal)),
-                fate => self.note(&row, fate, rejected, stored),
+                fate => self.note(&row, fate),
             }
         }
         if suspects.is_empty() {
             return Ok(());
         }
-        self.try_plain_readings(connection, &suspects).await?;
+        self.try_plain_readings(&suspects).await?;
         let again: Vec<Row> = suspects.into_iter().map(|(row, _)| row).collect();
-        for (row, fate) in store_each(connection, &again, self.policy).await? {
-            self.note(&row, fate, rejected, stored);
+        for (row, fate) in store_each(self.connection, &again, self.rules.policy).await? {
+            self.note(&row, fate);
         }
         Ok(())
     }
 
     /// An error where plain readings beside one of these rows do not pass either, once for each sort of refusal.
-    async fn try_plain_readings(
-        &self,
-        connection: &mut PgConnection,
-        suspects: &[(Row, Refusal)],
-    ) -> Result<(), StoreError> {
+    async fn try_plain_readings(&mut self, suspects: &[(Row, Refusal)]) -> Result<(), StoreError> {
         let mut tried: Vec<&str> = Vec::new();
         for (row, refusal) in suspects {
             if tried.contains(&refusal.code.as_str()) {
                 continue;
             }
-            if !plain_readings_pass(connection, row, refusal).await? {
+            if !plain_readings_pass(self.connection, row, refusal).await? {
                 return Err(StoreError::refused("storing readings", refusal.clone()));
             }
             tried.push(&refusal.code);
@@ -217,31 +238,31 @@ impl Storing<'_> {
         Ok(())
     }
 
-    fn note(&self, row: &Row, fate: Fate, rejected: &mut Vec<Rejected>, stored: &mut Stored) {
+    fn note(&mut self, row: &Row, fate: Fate) {
         let partition = self.batch.partition_of(row);
         let detail = match fate {
             Fate::Duplicate => {
-                *stored.duplicates.entry(partition).or_default() += 1;
+                *self.stored.duplicates.entry(partition).or_default() += 1;
                 return;
             }
             Fate::Dropped => "a trigger dropped it".to_owned(),
             Fate::Refused(refusal) => refusal.words,
         };
-        *stored.refused.entry(partition).or_default() += 1;
-        stored.refused_keys.insert(row.key());
-        rejected.push(self.batch.reject_row(row, Reject::new(Reason::RejectedByDatabase, detail)));
+        *self.stored.refused.entry(partition).or_default() += 1;
+        self.stored.refused_keys.insert(row.key());
+        self.rejected.push(self.batch.reject_row(row, Reject::new(Reason::RejectedByDatabase, detail)));
     }
 
     /// Gives back a refusal that may be one of single rows; the others end the attempt.
     fn may_go_around(&self, error: StoreError) -> Result<StoreError, StoreError> {
-        if error.is_of_a_row() || (self.goes_around_all && error.is_refusal()) {
+        if error.is_of_a_row() || (self.rules.goes_around_all && error.is_refusal()) {
             Ok(error)
         } else {
             Err(error)
         }
     }
 
-    fn count_duplicates(&self, rows: &[Row], inserted: &BTreeMap<i32, i64>, stored: &mut Stored) {
+    fn count_duplicates(&mut self, rows: &[Row], inserted: &BTreeMap<i32, i64>) {
         let mut sent: BTreeMap<i32, i64> = BTreeMap::new();
         for row in rows {
             *sent.entry(self.batch.partition_of(row)).or_default() += 1;
@@ -249,7 +270,7 @@ impl Storing<'_> {
         for (partition, count) in sent {
             let duplicates = count - inserted.get(&partition).copied().unwrap_or(0);
             if duplicates > 0 {
-                *stored.duplicates.entry(partition).or_default() += duplicates;
+                *self.stored.duplicates.entry(partition).or_default() += duplicates;
             }
         }
     }
@@ -257,12 +278,8 @@ impl Storing<'_> {
     /// Inserts rows that are not there; by policy overwrites those that are. Returns the new ones by partition.
     ///
     /// The rows arrive sorted and are inserted in that order, so that two writers meet equal keys in the same one.
-    async fn insert(
-        &self,
-        connection: &mut PgConnection,
-        rows: &[Row],
-    ) -> Result<BTreeMap<i32, i64>, StoreError> {
-        let statement = match self.policy {
+    async fn insert(&mut self, rows: &[Row]) -> Result<BTreeMap<i32, i64>, StoreError> {
+        let statement = match self.rules.policy {
             OnDuplicate::Ignore => INSERT_NEW,
             OnDuplicate::Overwrite => INSERT_OR_OVERWRITE,
         };
@@ -271,7 +288,7 @@ impl Storing<'_> {
             .bind(rows.iter().map(|row| row.value).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| PostgresTime(row.time)).collect::<Vec<_>>())
             .bind(rows.iter().map(|row| self.batch.partition_of(row)).collect::<Vec<_>>())
-            .fetch_all(connection)
+            .fetch_all(&mut *self.connection)
             .await
             .map_err(StoreError::new("inserting readings"))?;
         Ok(counts.into_iter().collect())
