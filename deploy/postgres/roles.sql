@@ -12,7 +12,8 @@
 --   sensorpipe_api      api. It cannot write readings: those go through Kafka.
 --   sensorpipe_audit    audit, alone or with --watch. It reads, and keeps what it came to.
 --   sensorpipe_admin    what people do by hand, or an api that may replay dead letters: writer and api in one, and keys
---   sensorpipe_reader   Grafana, READ_DATABASE_URL, people who look. Neither keys nor their hashes.
+--   sensorpipe_reader   Grafana, READ_DATABASE_URL, people who look. Neither keys nor their hashes, nor what dead letters
+--                       hold: their key, payload, headers and detail.
 --
 -- No role has a password here. Set one with \password sensorpipe_writer, which sends its hash alone, or leave
 -- authentication to certificates or to your cloud's identities.
@@ -59,6 +60,8 @@ GRANT CREATE ON DATABASE :"database" TO :"owner";
 GRANT USAGE ON SCHEMA :"schema" TO :"owner", sensorpipe_reader;
 GRANT CREATE ON SCHEMA :"schema" TO :"owner";
 REVOKE CREATE ON SCHEMA :"schema" FROM PUBLIC;
+-- Nothing of sensorpipe's makes temporary tables, with which functions that run as their owner might be misled.
+REVOKE TEMPORARY ON DATABASE :"database" FROM PUBLIC;
 
 -- Foreign keys are checked once for a batch instead of once for a row. Only a superuser can grant it, and workers do
 -- without where nobody has.
@@ -90,7 +93,9 @@ BEGIN
             ('sensor_data', 'SELECT', 'sensorpipe_reader'),
             ('daily_stats', 'SELECT', 'sensorpipe_reader'),
             ('ingest_offsets', 'SELECT', 'sensorpipe_reader'),
-            ('dead_letters', 'SELECT', 'sensorpipe_reader'),
+            -- Not what they hold: over HTTP that asks for the scope `admin`.
+            ('dead_letters', 'SELECT (id, topic, topic_id, partition, "offset", item, reason, received_at,'
+                             ' record_time, mirrored_at)', 'sensorpipe_reader'),
             ('dead_letter_removals', 'SELECT', 'sensorpipe_reader'),
             ('offset_moves', 'SELECT', 'sensorpipe_reader'),
             ('audit_checkpoints', 'SELECT', 'sensorpipe_reader'),
@@ -110,7 +115,7 @@ BEGIN
             ('ingest_offsets', 'INSERT, UPDATE', 'sensorpipe_writer'),
             ('stalled_partitions', 'INSERT, UPDATE, DELETE', 'sensorpipe_writer'),
             -- Letters expire, and are marked once DEAD_LETTER_TOPIC has them.
-            ('dead_letters', 'INSERT, UPDATE (mirrored_at), DELETE', 'sensorpipe_writer'),
+            ('dead_letters', 'SELECT, INSERT, UPDATE (mirrored_at), DELETE', 'sensorpipe_writer'),
             ('dead_letter_removals', 'INSERT, UPDATE', 'sensorpipe_writer'),
             ('dead_letter_overflow', 'INSERT, UPDATE', 'sensorpipe_writer'),
             ('dead_letter_overflow_totals', 'INSERT, UPDATE', 'sensorpipe_writer'),
@@ -126,6 +131,7 @@ BEGIN
             ('sensors', 'INSERT, UPDATE, DELETE', 'sensorpipe_api'),
             ('removed_sensors', 'INSERT', 'sensorpipe_api'),
             ('daily_stats', 'INSERT, UPDATE', 'sensorpipe_api'),
+            ('dead_letters', 'SELECT', 'sensorpipe_api'),
             ('api_keys', 'SELECT', 'sensorpipe_api'),
 
             ('sensor_deletions', 'INSERT', 'sensorpipe_admin'),

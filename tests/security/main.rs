@@ -6,6 +6,7 @@
 mod abuse;
 mod confined;
 mod credentials;
+mod owner_functions;
 mod roles;
 mod secrets;
 mod service;

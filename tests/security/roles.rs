@@ -30,7 +30,7 @@ async fn make_roles(database: &TestDatabase, variables: &[&str]) {
 }
 
 /// A database made as the script's head says.
-async fn database_with_roles(variables: &[&str]) -> TestDatabase {
+pub(crate) async fn database_with_roles(variables: &[&str]) -> TestDatabase {
     let database = TestDatabase::create_unowned().await;
     make_roles(&database, variables).await;
     let owner = database.url_as("sensorpipe_owner");
@@ -172,6 +172,12 @@ async fn no_role_can_do_more_than_it_should() {
         ("sensorpipe_reader", "DELETE FROM sensors"),
         ("sensorpipe_reader", "SELECT FROM sensors FOR UPDATE"),
         ("sensorpipe_reader", "SELECT FROM api_keys"),
+        ("sensorpipe_reader", "SELECT payload FROM dead_letters"),
+        ("sensorpipe_reader", "SELECT key, headers FROM dead_letters"),
+        ("sensorpipe_reader", "SELECT detail FROM dead_letters"),
+        ("sensorpipe_audit", "SELECT payload FROM dead_letters"),
+        ("sensorpipe_writer", "CREATE TEMPORARY TABLE x ()"),
+        ("sensorpipe_api", "CREATE TEMPORARY TABLE x ()"),
         ("sensorpipe_reader", "DELETE FROM daily_stats"),
         (
             "sensorpipe_api",

@@ -79,10 +79,24 @@ impl StatsStore {
 
     /// Installs the trigger that does for any SQL what workers do for their batches.
     pub async fn install_trigger(&mut self) -> Result<(), StoreError> {
+        let doing = "installing the trigger";
+        // What runs as its owner names its tables in full, and looks into the caller's temporary schema last.
+        let (path, daily_stats): (String, String) = sqlx::query_as(
+            "SELECT concat_ws(', ', 'pg_catalog', string_agg(quote_ident(schema), ', '), 'pg_temp'),
+                    (SELECT format('%I.%I', nspname, relname)
+                     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+                     WHERE pg_class.oid = 'daily_stats'::regclass)
+             FROM unnest(current_schemas(false)) AS schema WHERE schema <> 'pg_catalog'",
+        )
+        .fetch_one(&mut self.connection)
+        .await
+        .map_err(StoreError::new(doing))?;
         let sql = include_str!("reopen_day.sql")
+            .replace("{PATH}", &path)
+            .replace("{DAILY_STATS}", &daily_stats)
             .replace("{LOCK_CLASS}", &LOCK_CLASS.to_string())
             .replace("{LOCK_SLOTS}", &LOCK_SLOTS.to_string());
-        self.connection.execute(sql.as_str()).await.map_err(StoreError::new("installing the trigger"))?;
+        self.connection.execute(sql.as_str()).await.map_err(StoreError::new(doing))?;
         Ok(())
     }
 

@@ -2,12 +2,12 @@
 -- transaction ends, and each statement after it looks anew; a snapshot that is older than the lock would miss what was
 -- kept meanwhile, so such transactions are refused.
 CREATE OR REPLACE FUNCTION sensorpipe_reopen_day() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = {PATH} AS $$
 DECLARE
     reading record;
     touched date;
 BEGIN
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+    IF pg_catalog.current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         RAISE EXCEPTION 'readings are changed in READ COMMITTED transactions where sensorpipe keeps daily statistics'
             USING ERRCODE = 'feature_not_supported',
                   HINT = 'BEGIN ISOLATION LEVEL READ COMMITTED, or sensorpipe stats remove-trigger';
@@ -18,17 +18,17 @@ BEGIN
         SELECT NEW.sensor_id, NEW.time WHERE TG_OP IN ('INSERT', 'UPDATE')
     LOOP
         touched := (reading.time AT TIME ZONE 'UTC')::date;
-        PERFORM pg_advisory_xact_lock_shared({LOCK_CLASS}, ((touched - date '2000-01-01') % {LOCK_SLOTS} + {LOCK_SLOTS}) % {LOCK_SLOTS});
-        DELETE FROM daily_stats WHERE sensor_id = reading.sensor_id AND day = touched AND NOT is_final;
+        PERFORM pg_catalog.pg_advisory_xact_lock_shared({LOCK_CLASS}, ((touched - date '2000-01-01') % {LOCK_SLOTS} + {LOCK_SLOTS}) % {LOCK_SLOTS});
+        DELETE FROM {DAILY_STATS} WHERE sensor_id = reading.sensor_id AND day = touched AND NOT is_final;
     END LOOP;
     RETURN NULL;
 END $$;
 
 CREATE OR REPLACE FUNCTION sensorpipe_reopen_all_days() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = {PATH} AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared({LOCK_CLASS}, slot) FROM generate_series(0, {LOCK_SLOTS} - 1) AS slot;
-    DELETE FROM daily_stats WHERE NOT is_final;
+    PERFORM pg_catalog.pg_advisory_xact_lock_shared({LOCK_CLASS}, slot) FROM pg_catalog.generate_series(0, {LOCK_SLOTS} - 1) AS slot;
+    DELETE FROM {DAILY_STATS} WHERE NOT is_final;
     RETURN NULL;
 END $$;
 
