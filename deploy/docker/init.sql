@@ -6,8 +6,8 @@ GRANT SET ON PARAMETER session_replication_role TO sensorpipe;
 
 CREATE DATABASE sensorpipe OWNER sensorpipe;
 
--- Grafana's: reads and nothing else, and no query of its own for long. Of API keys there are only hashes to read.
+-- Grafana's: reads and nothing else, and no query of its own for long. What it may read, grafana.sql says.
 CREATE ROLE grafana LOGIN;
-GRANT pg_read_all_data, pg_monitor TO grafana;
+GRANT pg_monitor TO grafana;
 ALTER ROLE grafana SET default_transaction_read_only = on;
 ALTER ROLE grafana SET statement_timeout = '30s';

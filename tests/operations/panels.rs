@@ -1,6 +1,7 @@
 //! The queries of the dashboards; those over Postgres are asked of one.
 
 use serde_json::Value;
+use sqlx::{Connection, PgConnection};
 use testbed::TestDatabase;
 
 use crate::{repository, text_of};
@@ -54,8 +55,26 @@ fn for_postgres(text: &str) -> String {
     text
 }
 
+/// Gives the role of docker-compose.yml's Grafana its rights, as the service `roles` does.
+async fn grant_what_grafana_has(database: &TestDatabase) {
+    database
+        .execute_as_superuser(
+            "DO $$ BEGIN CREATE ROLE grafana LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+             GRANT pg_monitor TO grafana",
+        )
+        .await;
+    let scripts = ["deploy/postgres/roles.sql", "deploy/docker/grafana.sql"].map(repository);
+    let psql = std::process::Command::new("psql")
+        .args(["--no-psqlrc", "--quiet", "--set=owner=sensorpipe"])
+        .args(scripts.iter().map(|script| format!("--file={}", script.display())))
+        .arg(database.superuser_url())
+        .output()
+        .expect("psql is there");
+    assert!(psql.status.success(), "{}", String::from_utf8_lossy(&psql.stderr));
+}
+
 #[tokio::test]
-async fn every_panel_over_postgres_can_be_asked() {
+async fn every_panel_over_postgres_can_be_asked_and_nothing_else() {
     let database = TestDatabase::create().await;
     database.add_sensors(2).await;
     database
@@ -74,10 +93,20 @@ async fn every_panel_over_postgres_can_be_asked() {
         .await;
     let queries = queries("rawSql");
     assert!(queries.len() > 10, "{}", queries.len());
+    grant_what_grafana_has(&database).await;
+    let mut grafana = PgConnection::connect(&database.url_as("grafana")).await.expect("it may log in");
     for Query { panel, text } in queries {
         let sql = for_postgres(&text);
         println!("{panel}: {sql}");
-        let rows = database.number(&format!("SELECT count(*) FROM ({sql}) AS panel")).await;
+        let rows: i64 = sqlx::query_scalar(&format!("SELECT count(*) FROM ({sql}) AS panel"))
+            .fetch_one(&mut grafana)
+            .await
+            .unwrap_or_else(|error| panic!("{panel}: {error}"));
         assert!(rows > 0 || panel.contains("Who waits for whom"), "{panel} shows nothing");
+    }
+    for secret in ["token_hash FROM api_keys", "payload FROM dead_letters", "detail FROM dead_letters"] {
+        let refused = sqlx::query(&format!("SELECT {secret}")).fetch_all(&mut grafana).await;
+        let error = refused.expect_err("whoever sees a dashboard may ask it");
+        assert!(error.to_string().contains("permission denied"), "{secret}: {error}");
     }
 }
