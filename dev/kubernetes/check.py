@@ -6,6 +6,7 @@ usage: check.py RENDERED_FOLDER SENSORPIPE_BINARY; DATABASE_URL and KAFKA_BROKER
 
 import contextlib
 import copy
+import json
 import os
 import signal
 import socket
@@ -25,6 +26,8 @@ RENDERED, BINARY = Path(sys.argv[1]), Path(sys.argv[2]).resolve()
 REPO = Path(__file__).resolve().parents[2]
 KNOWN = known_by(BINARY)
 READY_WITHIN_S = 30
+# What the cluster asks, and nobody from outside.
+INTERNAL = {"/metrics", "/healthz", "/readyz", "/log-level"}
 DROP_ATTEMPTS = 10
 # Nothing here deletes topics, so there is one, and what others left in it is not read.
 TOPIC = "sensorpipe-manifests-check"
@@ -248,6 +251,8 @@ class Processes(unittest.TestCase):
                 self.answers_well(process, port, at(container, (probe, "httpGet", "path")))
             for path in monitored_paths(manifests, role):
                 self.answers_well(process, port, path)
+            if role == "api":
+                self.what_is_for_users_is_published(manifests, port)
             process.send_signal(signal.SIGTERM)
             _, log = process.communicate(timeout=pod_of(workload)["terminationGracePeriodSeconds"])
             self.assertEqual(process.returncode, 0, log)
@@ -267,6 +272,12 @@ class Processes(unittest.TestCase):
             self.assertLess(time.monotonic(), deadline, f"{path} is not 200")
             time.sleep(0.05)
 
+    def what_is_for_users_is_published(self, manifests, port):
+        with DIRECT.open(f"http://127.0.0.1:{port}/openapi.json", timeout=5) as answer:
+            paths = set(json.load(answer)["paths"]) | {"/", "/openapi.json", "/docs", "/redoc", "/pages/1/page.js"}
+        self.assertLess(INTERNAL, paths)
+        self.assertEqual({path for path in paths if not is_published(manifests, path)}, INTERNAL)
+
     @staticmethod
     def environment(manifests, container, url):
         plain, elsewhere = manifests.environment(container)
@@ -283,6 +294,15 @@ class Processes(unittest.TestCase):
         }
         known = KNOWN.settings[container["args"][0]]
         return own | {name: value for name, value in servers.items() if name in known} | {"PATH": os.environ["PATH"]}
+
+
+def is_published(manifests, path):
+    rules = [rule for ingress in manifests.of("Ingress") for rule in ingress["spec"]["rules"]]
+    for one in (one for rule in rules for one in rule["http"]["paths"]):
+        # As Kubernetes has it: a prefix of whole elements.
+        if path == one["path"] or (one["pathType"] == "Prefix" and path.startswith(one["path"].rstrip("/") + "/")):
+            return True
+    return False
 
 
 def monitored_paths(manifests, role):
