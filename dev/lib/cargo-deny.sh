@@ -6,7 +6,7 @@ CARGO_DENY_VERSION=0.20.2
 # Without optimisation it builds in a third of the time, and looks through this workspace in seconds all the same.
 cargo_deny_fetch_into() {
   say "building cargo-deny $CARGO_DENY_VERSION (a minute or two; log: $LOGS/cargo-deny.log)"
-  mkdir -p -- "$LOGS"
+  make_logs
   CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$1/target cargo install cargo-deny --version "=$CARGO_DENY_VERSION" \
     --locked --debug --root "$1" >"$LOGS/cargo-deny.log" 2>&1 </dev/null 8>&- ||
     fail_with_log "$LOGS/cargo-deny.log" "cargo-deny could not be built"

@@ -18,7 +18,7 @@ go_fetch_into() {
   local module found
   module=golang.org/toolchain@v0.0.1-go$GO_RELEASE.linux-$(dpkg --print-architecture)
   say "fetching Go $GO_RELEASE"
-  mkdir -p -- "$LOGS"
+  make_logs
   found=$(cd / && GOMODCACHE=$1/modules GOFLAGS=-modcacherw go mod download -json "$module" 2>"$LOGS/go-fetch.log") ||
     fail_with_log "$LOGS/go-fetch.log" "could not fetch $module"
   mv -- "$(jq --raw-output .Dir <<<"$found")" "$1/root"

@@ -23,7 +23,7 @@ kafka_started_port() {
 
 kafka_fetch_into() {
   say "fetching $KAFKA_RELEASE"
-  mkdir -p -- "$LOGS"
+  make_logs
   mvn --batch-mode --quiet --file "$REPO/dev/kafka/pom.xml" dependency:copy-dependencies \
     -DoutputDirectory="$1/lib" >"$LOGS/kafka-fetch.log" 2>&1 ||
     fail_with_log "$LOGS/kafka-fetch.log" "Maven could not fetch $KAFKA_RELEASE"
@@ -110,7 +110,8 @@ kafka_launch() {
   require_free_port "$KAFKA_TLS_PORT" KAFKA_TLS_PORT
   require_free_port "$KAFKA_CONTROLLER_PORT" KAFKA_CONTROLLER_PORT
   cached "$KAFKA_RELEASE" kafka_fetch_into
-  mkdir -p -- "$KAFKA_HOME" "$LOGS"
+  make_logs
+  mkdir -p --mode=700 -- "$KAFKA_HOME"
   [[ -d $KAFKA_HOME/data ]] || kafka_format
   write_broker_properties "$KAFKA_HOME/server.properties" "$KAFKA_HOME/data"
   rotate_log "$KAFKA_LOG"

@@ -100,7 +100,7 @@ install_needed() {
     fail "missing: $wanted (Debian's names); there is no apt-get here: install them by hand"
   ((EUID == 0)) || fail "missing: $wanted; as root: $by_hand"
   say "installing $wanted"
-  mkdir -p -- "$LOGS"
+  make_logs
   update_package_lists
   DEBIAN_FRONTEND=noninteractive apt-get install -o DPkg::Lock::Timeout=300 --no-install-recommends -y "${packages[@]}" \
     </dev/null >"$LOGS/packages.log" 2>&1 8>&- 9>&- ||
@@ -110,7 +110,7 @@ install_needed() {
 
 update_package_lists() {
   if [[ -z ${SENSORPIPE_APT_UPDATED:-} ]]; then
-    mkdir -p -- "$LOGS"
+    make_logs
     apt-get update >"$LOGS/packages.log" 2>&1 || fail_with_log "$LOGS/packages.log" "apt-get update failed"
     export SENSORPIPE_APT_UPDATED=1
   fi

@@ -17,3 +17,9 @@ KAFKA_TLS_BROKERS_HERE=127.0.0.1:$KAFKA_TLS_PORT
 # shellcheck disable=SC2034  # read by the scripts that source this file
 readonly REPO CACHE STATE LOGS KAFKA_PORT KAFKA_CONTROLLER_PORT KAFKA_TLS_PORT POSTGRES_PORT DATABASE_URL_HERE \
   KAFKA_BROKERS_HERE KAFKA_TLS_BROKERS_HERE
+
+# Logs show parts of readings and of settings: nobody else reads them.
+make_logs() {
+  mkdir -p -- "$LOGS"
+  chmod 700 -- "$LOGS"
+}

@@ -121,7 +121,8 @@ postgres_launch() {
   fi
   require_free_port "$POSTGRES_PORT" POSTGRES_PORT
   native_timescaledb || cached "$TRIXIE_RELEASE" trixie_fetch_into
-  mkdir -p -- "$POSTGRES_HOME" "$LOGS"
+  make_logs
+  mkdir -p -- "$POSTGRES_HOME"
   if ((EUID == 0)); then
     chown --reference="$(postgres_root)/var/lib/postgresql" -- "$POSTGRES_HOME"
   fi

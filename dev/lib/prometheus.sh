@@ -23,7 +23,7 @@ prometheus_fetch_into() {
   command -v apt-get >/dev/null ||
     fail "prometheus and promtool are missing, and there is no apt-get to fetch Debian's package with"
   say "fetching prometheus (log: $log)"
-  mkdir -p -- "$LOGS"
+  make_logs
   # Lists that are there will do; they may be older than the mirror.
   (cd -- "$folder" && apt-get download prometheus) >"$log" 2>&1 </dev/null || {
     update_package_lists

@@ -15,7 +15,8 @@ python_venv() {
   pins=$(sha256sum <"$requirements")
   name=$name-python-$python-${pins:0:12}
   folder=$CACHE/$name
-  mkdir -p -- "$CACHE" "$LOGS"
+  make_logs
+  mkdir -p -- "$CACHE"
   # Not `cached`: the programs in an environment name its folder, so it cannot be moved there when it is complete.
   (
     exec 8>>"$CACHE/$name.lock" || fail "cannot write to $CACHE"

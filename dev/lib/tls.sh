@@ -9,7 +9,8 @@ tls_make() {
   [[ ! -d $TLS_HOME ]] || return 0
   say "making certificates in $TLS_HOME"
   rm -rf --one-file-system -- "$TLS_HOME.new"
-  mkdir -p -- "$TLS_HOME.new" "$LOGS"
+  make_logs
+  mkdir -p -- "$TLS_HOME.new"
   (
     cd -- "$TLS_HOME.new" || exit
     umask 077

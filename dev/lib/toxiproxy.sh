@@ -9,7 +9,7 @@ need_toxiproxy_packages() {
 
 toxiproxy_fetch_into() {
   say "building $TOXIPROXY_RELEASE"
-  mkdir -p -- "$LOGS"
+  make_logs
   # Outside of any module, and static: libraries of the machine may change.
   (
     cd -- "$1"

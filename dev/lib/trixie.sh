@@ -44,7 +44,7 @@ apt_reach_options() {
 trixie_fetch_into() {
   local root=$1/root log=$LOGS/trixie.log mirror
   local -a reach
-  mkdir -p -- "$LOGS"
+  make_logs
   mirror=$(debian_mirror)
   mapfile -t reach < <(apt_reach_options)
 
