@@ -37,10 +37,11 @@ pub(super) async fn run(
         Producer::new(kafka, settings, http.publish_timeout, kafka_health.clone(), failed.clone())?;
     let pool = Pool::new(database)?;
     let reads = Pool::for_reads(database, &http.queries)?;
-    let known_sensors = KnownSensors::new(pool.clone(), http.known_sensors_max);
-    let keys = KeyRing::default();
+    let known_sensors = KnownSensors::new(&pool, http.known_sensors_max);
+    let keys = KeyRing::new(&http.queries);
+    let key_reads = pool.beside("keys", 1);
     // What went wrong is logged; until it goes well nobody is let in.
-    keys.read(&pool).await.ok();
+    keys.read(&key_reads).await.ok();
     refuse_exposure(http, &keys)?;
     let listener = TcpListener::bind(http.http_addr)
         .await
@@ -73,7 +74,7 @@ pub(super) async fn run(
             }
         }
     };
-    background.spawn("the reader of API keys", keys.clone().follow(pool.clone(), asked(), note_keys));
+    background.spawn("the reader of API keys", keys.clone().follow(key_reads, asked(), note_keys));
     if http.queries.read_database_url.is_some() {
         let replica = health.component("postgres_reads", Need::Optional);
         background.spawn("the watch over READ_DATABASE_URL", reads.clone().watch(replica, asked()));
@@ -92,6 +93,10 @@ pub(super) async fn run(
     metrics.collect_with(move || {
         primary.measure();
         reading.measure();
+    });
+    metrics.append_with({
+        let keys = keys.clone();
+        move || keys.series()
     });
     let operations = http::Operations { health: health.clone(), metrics, log_level };
     let router = http::router(api, keys.clone(), &http.cors_allow_origins, operations);

@@ -6,6 +6,8 @@
 mod abuse;
 mod confined;
 mod credentials;
+mod forged_messages;
+mod key_holders;
 mod roles;
 mod secrets;
 mod service;
