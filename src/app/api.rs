@@ -79,8 +79,8 @@ pub(super) async fn run(
         let replica = health.component("postgres_reads", Need::Optional);
         background.spawn("the watch over READ_DATABASE_URL", reads.clone().watch(replica, asked()));
     }
-    let api =
-        Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors, Limits::new(http, ingest));
+    let limits = Limits::new(http, ingest);
+    let api = Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors.clone(), limits);
     background.spawn("the watch over receipts", api.watch_visibility(asked()));
     // Event streams have no end of their own: they end first, or the server would wait for them.
     let serve_stop = CancellationToken::new();
@@ -94,10 +94,8 @@ pub(super) async fn run(
         primary.measure();
         reading.measure();
     });
-    metrics.append_with({
-        let keys = keys.clone();
-        move || keys.series()
-    });
+    let of_keys = keys.clone();
+    metrics.append_with(move || of_keys.series());
     let operations = http::Operations { health: health.clone(), metrics, log_level };
     let router = http::router(api, keys.clone(), &http.cors_allow_origins, operations);
     tracing::info!("listening on http://{}", listener.local_addr()?);
@@ -120,6 +118,7 @@ pub(super) async fn run(
     }
     let closed = async {
         background.tasks.wait().await;
+        known_sensors.close().await;
         pool.close().await;
         reads.close().await;
     };

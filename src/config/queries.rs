@@ -35,8 +35,8 @@ pub struct QueryConfig {
     #[arg(long, env = "EXPORT_STALL_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
     pub export_stall_timeout: Duration,
 
-    /// Most of READ_POOL_SIZE, EXPORTS_MAX and EVENT_STREAMS_MAX that one API key uses at a time, in percent; the next
-    /// request of the key is told to come again
+    /// Most of the three bounds on connections that read, exports and event streams that one API key uses at a time, in
+    /// percent; the next request of the key is told to come again
     #[arg(long, env = "KEY_SHARE_PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub key_share_percent: u8,
 

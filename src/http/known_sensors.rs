@@ -208,7 +208,11 @@ impl KnownSensors {
             () = following => {}
             () = stop.cancelled() => {}
         }
-        self.pool.close().await;
+    }
+
+    /// Closes its connections; what it does not know by then is not known any more.
+    pub fn close(&self) -> impl Future<Output = ()> + use<> {
+        self.pool.close()
     }
 
     async fn follow_until_lost(

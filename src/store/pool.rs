@@ -147,6 +147,7 @@ impl Pool {
     }
 
     /// A pool of its own to the same database, for what must never wait behind this one's queries.
+    #[must_use]
     pub fn beside(&self, name: &'static str, size: u32) -> Self {
         self.beside_with(name, self.connections.options().clone().max_connections(size))
     }

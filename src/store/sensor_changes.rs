@@ -72,16 +72,14 @@ impl SensorChanges {
 
     /// The next message, or that Postgres is still there; after an error some may have been missed.
     pub async fn next(&mut self) -> Result<SensorChange, StoreError> {
-        match self.next_by(Instant::now() + QUIET_TIME).await? {
-            Some(change) => Ok(change),
-            None => {
-                timeout(ANSWER_TIMEOUT, sqlx::query("SELECT 1").execute(&mut self.0))
-                    .await
-                    .map_err(StoreError::timed_out("asking whether Postgres is still there"))?
-                    .map_err(StoreError::new("asking whether Postgres is still there"))?;
-                Ok(SensorChange::Nothing)
-            }
+        if let Some(change) = self.next_by(Instant::now() + QUIET_TIME).await? {
+            return Ok(change);
         }
+        timeout(ANSWER_TIMEOUT, sqlx::query("SELECT 1").execute(&mut self.0))
+            .await
+            .map_err(StoreError::timed_out("asking whether Postgres is still there"))?
+            .map_err(StoreError::new("asking whether Postgres is still there"))?;
+        Ok(SensorChange::Nothing)
     }
 }
 

@@ -265,5 +265,9 @@ async fn streams_and_exports_end_with_their_key() {
     assert_eq!(export.0, "cut off", "it must not look whole");
     assert_eq!(reader.status("/sensors").await, 401);
     timeout(PATIENCE, kept.chunk()).await.expect("it goes on").expect("it goes on").expect("it goes on");
-    eventually(PATIENCE, async || api.process.stderr().contains("its API key was revoked")).await;
+    let (_, metrics) = api.get("/metrics").await;
+    let outcomes: Vec<&str> =
+        metrics.lines().filter(|line| line.starts_with("sensorpipe_exports_total{")).collect();
+    assert!(outcomes.contains(&r#"sensorpipe_exports_total{outcome="cut_off"} 1"#), "{outcomes:?}");
+    assert!(api.process.stderr().contains("its API key was revoked"));
 }
