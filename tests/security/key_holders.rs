@@ -103,6 +103,14 @@ async fn ending(mut answer: Response) -> (&'static str, Duration) {
     }
 }
 
+/// How often the key `greedy` was refused.
+async fn refusals(api: &Api, resource: &str) -> u32 {
+    let series = format!(r#"sensorpipe_http_key_refusals_total{{key="greedy",resource="{resource}"}} "#);
+    let (_, metrics) = api.get("/metrics").await;
+    let counted = metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok());
+    counted.unwrap_or_else(|| panic!("no {series} in {metrics}"))
+}
+
 #[tokio::test]
 async fn a_revoked_key_ends_though_its_holder_floods_the_lists() {
     const FLOODERS: usize = 60;
@@ -171,8 +179,7 @@ async fn one_key_takes_its_share_and_leaves_the_rest() {
     let api = Api::start(
         &database,
         &topic,
-        &[("READ_POOL_SIZE", "4"), ("EXPORTS_MAX", "2"), ("EVENT_STREAMS_MAX", "4")]
-            .map(|(name, value)| (name, value.to_owned())),
+        &[("EXPORTS_MAX", "2"), ("EVENT_STREAMS_MAX", "4")].map(|(name, value)| (name, value.to_owned())),
     )
     .await;
     let (greedy, other) =
@@ -198,7 +205,17 @@ async fn one_key_takes_its_share_and_leaves_the_rest() {
     drop((export, streams));
     eventually(PATIENCE, async || greedy.open("text/csv", "/sensors/1/readings").await.status() == 200).await;
     eventually(PATIENCE, async || greedy.open("*/*", "/overview/events").await.status() == 200).await;
+    assert!(refusals(&api, "export").await >= 1 && refusals(&api, "event_stream").await >= 1);
+}
 
+#[tokio::test]
+async fn queries_of_one_key_leave_connections_to_others() {
+    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
+    database.add_sensors(1).await;
+    let api = Api::start(&database, &topic, &[("READ_POOL_SIZE", "4".to_owned())]).await;
+    let (greedy, other) =
+        join(Holder::new(&api, &database, "greedy", "read"), Holder::new(&api, &database, "other", "read"))
+            .await;
     let locked = database.hold("LOCK TABLE sensor_data IN ACCESS EXCLUSIVE MODE").await;
     let greed = join_all((0..10).map(|_| greedy.open("*/*", "/sensors/1/readings?limit=1")));
     let other_query = async {
@@ -219,12 +236,7 @@ async fn one_key_takes_its_share_and_leaves_the_rest() {
     for answer in refused {
         is_at_its_share(answer, "queries").await;
     }
-    let (_, metrics) = api.get("/metrics").await;
-    for (resource, count) in [("query", 8), ("export", 1), ("event_stream", 1)] {
-        let series = format!(r#"sensorpipe_http_key_refusals_total{{key="greedy",resource="{resource}"}} "#);
-        let counted = metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse::<u32>().ok());
-        assert!(counted.is_some_and(|counted| counted >= count), "{resource}: {counted:?} of {count}");
-    }
+    assert_eq!(refusals(&api, "query").await, 8);
 }
 
 #[tokio::test]
