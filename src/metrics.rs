@@ -5,7 +5,7 @@ mod catalogue;
 mod document;
 mod exposition;
 
-pub use catalogue::{CATALOGUE, Kind, Label, Metric, Served, Values};
+pub use catalogue::{CATALOGUE, Kind, Label, Metric, Served, Values, help};
 pub use document::document;
 pub use exposition::{Exposition, install};
 
@@ -97,6 +97,9 @@ pub const HTTP_REQUESTS: &str = "sensorpipe_http_requests_total";
 pub const HTTP_SECONDS: &str = "sensorpipe_http_request_duration_seconds";
 /// Requests that showed a key; labels: `key` = its name, `outcome` = `allowed`, `limited` or `forbidden`.
 pub const HTTP_KEY_REQUESTS: &str = "sensorpipe_http_key_requests_total";
+/// Requests refused because their key held its share of a resource; labels: `key` = its name, `resource` = `query`,
+/// `export` or `event_stream`.
+pub const HTTP_KEY_REFUSALS: &str = "sensorpipe_http_key_refusals_total";
 /// Requests turned away because they showed no key that holds.
 pub const HTTP_UNAUTHORIZED: &str = "sensorpipe_http_unauthorized_total";
 /// Readings that Kafka has acknowledged to the api.

@@ -37,10 +37,11 @@ pub(super) async fn run(
         Producer::new(kafka, settings, http.publish_timeout, kafka_health.clone(), failed.clone())?;
     let pool = Pool::new(database)?;
     let reads = Pool::for_reads(database, &http.queries)?;
-    let known_sensors = KnownSensors::new(pool.clone(), http.known_sensors_max);
-    let keys = KeyRing::default();
+    let known_sensors = KnownSensors::new(&pool, http.known_sensors_max);
+    let keys = KeyRing::new(&http.queries);
+    let key_reads = pool.beside("keys", 1);
     // What went wrong is logged; until it goes well nobody is let in.
-    keys.read(&pool).await.ok();
+    keys.read(&key_reads).await.ok();
     refuse_exposure(http, &keys)?;
     let listener = TcpListener::bind(http.http_addr)
         .await
@@ -73,13 +74,13 @@ pub(super) async fn run(
             }
         }
     };
-    background.spawn("the reader of API keys", keys.clone().follow(pool.clone(), asked(), note_keys));
+    background.spawn("the reader of API keys", keys.clone().follow(key_reads, asked(), note_keys));
     if http.queries.read_database_url.is_some() {
         let replica = health.component("postgres_reads", Need::Optional);
         background.spawn("the watch over READ_DATABASE_URL", reads.clone().watch(replica, asked()));
     }
-    let api =
-        Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors, Limits::new(http, ingest));
+    let limits = Limits::new(http, ingest);
+    let api = Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors.clone(), limits);
     background.spawn("the watch over receipts", api.watch_visibility(asked()));
     // Event streams have no end of their own: they end first, or the server would wait for them.
     let serve_stop = CancellationToken::new();
@@ -93,6 +94,8 @@ pub(super) async fn run(
         primary.measure();
         reading.measure();
     });
+    let of_keys = keys.clone();
+    metrics.append_with(move || of_keys.series());
     let operations = http::Operations { health: health.clone(), metrics, log_level };
     let router = http::router(api, keys.clone(), &http.cors_allow_origins, operations);
     tracing::info!("listening on http://{}", listener.local_addr()?);
@@ -115,6 +118,7 @@ pub(super) async fn run(
     }
     let closed = async {
         background.tasks.wait().await;
+        known_sensors.close().await;
         pool.close().await;
         reads.close().await;
     };

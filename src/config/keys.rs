@@ -14,7 +14,7 @@ pub enum KeysCommand {
     Create(CreateKey),
     /// Show the keys that hold, without their tokens
     List(ListKeys),
-    /// End a key; the api turns it away within a second or two
+    /// End a key; the api turns it away within a second or two, and ends its event streams and exports
     Revoke(RevokeKey),
 }
 

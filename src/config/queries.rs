@@ -35,6 +35,11 @@ pub struct QueryConfig {
     #[arg(long, env = "EXPORT_STALL_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
     pub export_stall_timeout: Duration,
 
+    /// Most of the three bounds on connections that read, exports and event streams that one API key uses at a time, in
+    /// percent; the next request of the key is told to come again
+    #[arg(long, env = "KEY_SHARE_PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub key_share_percent: u8,
+
     /// Most event streams (live pages) open at a time; the next one is told to come again
     #[arg(long, env = "EVENT_STREAMS_MAX", default_value_t = 1_000)]
     pub event_streams_max: usize,

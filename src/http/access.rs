@@ -1,4 +1,14 @@
 //! Who may do what: the keys as the api has them in memory, and what each route needs.
+//!
+//! ```text
+//! store::keys ── read each second ──> KeyRing ── admit ──> client: what a request is let in as, and what it may hold
+//!                                        └── series: what became of each key's requests, for /metrics
+//! ```
+
+mod client;
+mod series;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,
@@ -17,12 +27,19 @@ use governor::{
     clock::{Clock, DefaultClock},
 };
 use metrics::{Counter, counter};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::client::{Client, Held, Resource};
+use self::{
+    client::{Key, KeyShares},
+    series::KeySeries,
+};
 use super::error::ApiError;
 use crate::{
     access::{Scope, Scopes, TokenHash, TokenId},
-    metrics::{HTTP_KEY_REQUESTS, HTTP_UNAUTHORIZED},
+    config::QueryConfig,
+    metrics::HTTP_UNAUTHORIZED,
     store::{
         Pool, StoreError,
         keys::{self, StoredKey, StoredKeys},
@@ -41,7 +58,6 @@ pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 ///
 /// A route that is not named here is not open: whoever adds one decides nothing by forgetting.
 pub(super) fn needed(method: &Method, route: &str) -> Option<Scopes> {
-    let is_reading = matches!(*method, Method::GET | Method::HEAD);
     match route {
         "/"
         | "/pages/{version}/{*file}"
@@ -66,9 +82,25 @@ pub(super) fn needed(method: &Method, route: &str) -> Option<Scopes> {
             Some(Scopes::one(Scope::Admin))
         }
         "/log-level" => Some(Scopes::one(Scope::Admin)),
-        _ if is_reading => Some(Scopes::one(Scope::Read)),
+        _ if is_reading(method) => Some(Scopes::one(Scope::Read)),
         _ => Some(Scopes::one(Scope::Admin)),
     }
+}
+
+/// Whether a request that passes holds connections to the database for as long as it takes to be answered: it counts
+/// towards its key's share of queries.
+///
+/// Streams and exports are counted by themselves; the overview is asked for once for all who watch, and who waits for a
+/// receipt holds no connection meanwhile.
+pub(super) fn is_query(method: &Method, route: &str) -> bool {
+    let asks_nothing = route.ends_with("/events")
+        || matches!(route, "/overview" | "/log-level" | "/receipts/{partition}/{offset}");
+    is_reading(method) && needed(method, route).is_some() && !asks_nothing
+}
+
+/// Whether a request of this method changes nothing.
+pub(super) fn is_reading(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// The keys; clones share them.
@@ -79,7 +111,11 @@ pub struct KeyRing(Arc<Shared>);
 
 struct Shared {
     keys: ArcSwap<Keys>,
-    is_reading: AtomicBool,
+    shares: KeyShares,
+    series: KeySeries,
+    /// Cancelled once keys are demanded: what was let in without one ends.
+    anybody: CancellationToken,
+    can_read: AtomicBool,
     clock: DefaultClock,
     unauthorized: Counter,
     unauthorized_limiter: DefaultDirectRateLimiter,
@@ -91,49 +127,40 @@ enum Keys {
     /// There was never any, so everybody is.
     NeverMade,
     /// Who is let in; it may be nobody.
-    Demanded(HashMap<TokenId, Arc<Key>>),
-}
-
-struct Key {
-    stored: StoredKey,
-    limiter: Option<DefaultDirectRateLimiter>,
-    allowed: Counter,
-    limited: Counter,
-    forbidden: Counter,
-}
-
-impl Key {
-    fn new(stored: StoredKey) -> Self {
-        let count = |outcome: &'static str| counter!(HTTP_KEY_REQUESTS, "key" => stored.name.clone(), "outcome" => outcome);
-        let limiter = |rate: NonZeroU32| RateLimiter::direct(Quota::per_second(rate));
-        Self {
-            limiter: stored.requests_per_second.map(limiter),
-            allowed: count("allowed"),
-            limited: count("limited"),
-            forbidden: count("forbidden"),
-            stored,
-        }
-    }
+    Demanded(Arc<HashMap<TokenId, Arc<Key>>>),
 }
 
 impl Default for KeyRing {
+    /// Keys without a bound on what one holds at a time.
     fn default() -> Self {
+        Self::with(KeyShares::default())
+    }
+}
+
+impl KeyRing {
+    /// A ring whose keys hold at a time what `config` allows them.
+    pub fn new(config: &QueryConfig) -> Self {
+        Self::with(KeyShares::new(config))
+    }
+
+    fn with(shares: KeyShares) -> Self {
         Self(Arc::new(Shared {
             keys: ArcSwap::from_pointee(Keys::Unread),
-            is_reading: AtomicBool::new(true),
+            shares,
+            series: KeySeries::default(),
+            anybody: CancellationToken::new(),
+            can_read: AtomicBool::new(true),
             clock: DefaultClock::default(),
             unauthorized: counter!(HTTP_UNAUTHORIZED),
             unauthorized_limiter: RateLimiter::direct(Quota::per_second(UNAUTHORIZED_PER_SECOND)),
         }))
     }
-}
 
-impl KeyRing {
     /// Lets a request that needs `needed` pass, or says why not.
-    pub(super) fn admit(&self, headers: &HeaderMap, needed: Scopes) -> Result<(), ApiError> {
+    pub(super) fn admit(&self, headers: &HeaderMap, needed: Scopes) -> Result<Client, ApiError> {
         let keys = self.0.keys.load();
         let keys = match &**keys {
-            Keys::NeverMade => return Ok(()),
+            Keys::NeverMade => return Ok(Client::Anybody(self.0.anybody.clone())),
             Keys::Unread => return Err(ApiError::Unavailable("The API keys have not been read yet.".into())),
             Keys::Demanded(keys) => keys,
         };
@@ -150,16 +177,21 @@ impl KeyRing {
             });
         };
         if let Some(Err(until)) = key.limiter.as_ref().map(RateLimiter::check) {
-            key.limited.increment(1);
+            key.series.limited();
             let wait = until.wait_time_from(self.0.clock.now());
             return Err(ApiError::TooManyRequests { of_key: true, retry_after_s: wait.as_secs() + 1 });
         }
         if !key.stored.scopes.allow(needed) {
-            key.forbidden.increment(1);
+            key.series.forbidden();
             return Err(ApiError::Forbidden { needed });
         }
-        key.allowed.increment(1);
-        Ok(())
+        key.series.allowed();
+        Ok(Client::Key(Arc::clone(key)))
+    }
+
+    /// The series of keys in Prometheus' text format.
+    pub fn series(&self) -> String {
+        self.0.series.render(Instant::now())
     }
 
     /// Whether there was ever a key; none where they could not be read yet.
@@ -171,7 +203,8 @@ impl KeyRing {
         }
     }
 
-    /// Takes over what was read. Keys that stay keep their place in the second.
+    /// Takes over what was read. Keys that stay keep their place in the second; what was let in with one that does not,
+    /// or that is another one now, ends.
     ///
     /// Once keys are demanded they always are, whatever becomes of the table.
     pub fn learn(&self, read: StoredKeys) {
@@ -196,28 +229,38 @@ impl KeyRing {
         }
         let key_of = |stored: StoredKey| {
             let same = known.and_then(|known| known.get(&stored.token_id)).filter(|key| key.stored == stored);
-            (stored.token_id, same.map_or_else(|| Arc::new(Key::new(stored)), Arc::clone))
+            let key = || Arc::new(Key::new(self.0.series.of(&stored.name), self.0.shares, stored.clone()));
+            (stored.token_id, same.map_or_else(key, Arc::clone))
         };
         let keys: HashMap<TokenId, Arc<Key>> = read.keys.into_iter().map(key_of).collect();
         tracing::info!(keys = keys.len(), "{} API keys hold; no request passes without one", keys.len());
-        self.0.keys.store(Arc::new(Keys::Demanded(keys)));
+        let keys = Arc::new(keys);
+        self.0.keys.store(Arc::new(Keys::Demanded(Arc::clone(&keys))));
+        // Nobody is let in as these any more.
+        self.0.anybody.cancel();
+        for (token_id, key) in known.into_iter().flat_map(|known| &**known) {
+            if !keys.get(token_id).is_some_and(|same| Arc::ptr_eq(same, key)) {
+                key.ended.cancel();
+            }
+        }
+        self.0.series.keep(keys.values().map(|key| key.stored.name.as_str()), Instant::now());
     }
 
     /// Reads the keys once.
     pub async fn read(&self, pool: &Pool) -> Result<(), StoreError> {
         let read = keys::read(pool).await;
         // Said once when it begins and once when it ends.
-        let was_reading = self.0.is_reading.swap(read.is_ok(), Ordering::Relaxed);
+        let could_read = self.0.can_read.swap(read.is_ok(), Ordering::Relaxed);
         match read {
             Ok(read) => {
-                if !was_reading {
+                if !could_read {
                     tracing::info!("the API keys can be read again");
                 }
                 self.learn(read);
                 Ok(())
             }
             Err(error) => {
-                if was_reading {
+                if could_read {
                     tracing::warn!(
                         "the API keys cannot be read, what was read last holds: {}",
                         error.server_message()
@@ -229,6 +272,8 @@ impl KeyRing {
     }
 
     /// Reads the keys again and again until `stop`, and calls `each_time` after each time that it could.
+    ///
+    /// `pool` is for nothing else: behind queries of a key's holder its revocation would wait for as long as they take.
     pub async fn follow(self, pool: Pool, stop: CancellationToken, each_time: impl Fn(&Self) + Send) {
         loop {
             // What went wrong is logged, and the last keys hold.
@@ -237,7 +282,7 @@ impl KeyRing {
             }
             tokio::select! {
                 () = tokio::time::sleep(READ_INTERVAL) => {}
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => return pool.close().await,
             }
         }
     }
@@ -255,106 +300,4 @@ fn bearer(credentials: &[u8]) -> Option<&[u8]> {
     const SCHEME: &[u8] = b"bearer ";
     let (scheme, token) = credentials.split_at_checked(SCHEME.len())?;
     scheme.eq_ignore_ascii_case(SCHEME).then(|| token.trim_ascii())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::access::Token;
-
-    fn stored(name: &str, scope: Scope, rate: Option<u32>) -> (Token, StoredKey) {
-        let token = Token::generate().unwrap();
-        let (token_id, token_hash) = token.parts();
-        let key = StoredKey {
-            name: name.to_owned(),
-            token_id,
-            token_hash,
-            scopes: Scopes::one(scope),
-            requests_per_second: rate.and_then(NonZeroU32::new),
-        };
-        (token, key)
-    }
-
-    fn headers(name: HeaderName, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(name, value.parse().unwrap())])
-    }
-
-    fn showing(token: &Token) -> HeaderMap {
-        headers(AUTHORIZATION, &format!("Bearer {}", token.expose()))
-    }
-
-    const READ: Scopes = Scopes::one(Scope::Read);
-
-    #[test]
-    fn a_route_that_nobody_named_is_not_open() {
-        assert_eq!(needed(&Method::GET, "/new"), Some(READ));
-        assert_eq!(needed(&Method::PUT, "/new"), Some(Scopes::one(Scope::Admin)));
-        assert_eq!(needed(&Method::GET, "/docs/{file}/more"), Some(READ));
-        assert_eq!(needed(&Method::POST, "/sensor_data/{sensor_id}"), Some(Scopes::one(Scope::Ingest)));
-        assert_eq!(needed(&Method::POST, "/sensors"), Some(Scopes::one(Scope::Admin)));
-        assert_eq!(needed(&Method::GET, "/log-level"), Some(Scopes::one(Scope::Admin)));
-        assert_eq!(needed(&Method::GET, "/metrics"), None);
-        for route in ["/dead-letters", "/dead-letters/{id}", "/dead-letters/summary"] {
-            assert_eq!(needed(&Method::GET, route), Some(Scopes::one(Scope::Admin)), "{route}");
-        }
-    }
-
-    #[test]
-    fn nobody_is_let_in_before_the_keys_are_read() {
-        let ring = KeyRing::default();
-        assert!(matches!(ring.admit(&HeaderMap::new(), READ), Err(ApiError::Unavailable(_))));
-        ring.learn(StoredKeys::default());
-        assert!(ring.admit(&HeaderMap::new(), READ).is_ok());
-        assert_eq!(ring.are_demanded(), Some(false));
-    }
-
-    #[test]
-    fn once_there_was_a_key_there_is_no_way_back() {
-        let (ring, (token, key)) = (KeyRing::default(), stored("one", Scope::Read, None));
-        ring.learn(StoredKeys { were_made: true, keys: vec![key] });
-        assert!(ring.admit(&showing(&token), READ).is_ok());
-        for gone in [StoredKeys { were_made: true, keys: vec![] }, StoredKeys::default()] {
-            ring.learn(gone);
-            for headers in [showing(&token), HeaderMap::new()] {
-                assert!(matches!(ring.admit(&headers, READ), Err(ApiError::Unauthorized { .. })));
-            }
-        }
-    }
-
-    #[test]
-    fn a_key_is_taken_from_either_header() {
-        let (ring, (token, key)) = (KeyRing::default(), stored("one", Scope::Read, None));
-        ring.learn(StoredKeys { were_made: true, keys: vec![key] });
-        let token = token.expose();
-        let mut beside_a_proxy = headers(AUTHORIZATION, "Basic eDp5");
-        beside_a_proxy.insert(X_API_KEY, token.parse().unwrap());
-        for headers in
-            [headers(AUTHORIZATION, &format!("bearer  {token}")), headers(X_API_KEY, token), beside_a_proxy]
-        {
-            assert!(ring.admit(&headers, READ).is_ok(), "{headers:?}");
-        }
-        let other_secret = format!("{}{}", &token[..16], Token::generate().unwrap().expose().split_at(16).1);
-        for headers in [
-            headers(AUTHORIZATION, token),
-            headers(AUTHORIZATION, &format!("Basic {token}")),
-            headers(X_API_KEY, &other_secret),
-            headers(X_API_KEY, ""),
-        ] {
-            assert!(matches!(ring.admit(&headers, READ), Err(ApiError::Unauthorized { .. })), "{headers:?}");
-        }
-    }
-
-    #[test]
-    fn a_rate_outlives_a_reading_of_the_keys() {
-        let (ring, (token, key)) = (KeyRing::default(), stored("slow", Scope::Read, Some(1)));
-        let (_, other) = stored("other", Scope::Read, None);
-        ring.learn(StoredKeys { were_made: true, keys: vec![key.clone()] });
-        assert!(ring.admit(&showing(&token), READ).is_ok());
-        ring.learn(StoredKeys { were_made: true, keys: vec![key, other] });
-        let refused = ring.admit(&showing(&token), READ);
-        assert!(
-            matches!(refused, Err(ApiError::TooManyRequests { of_key: true, retry_after_s: 1 })),
-            "{refused:?}"
-        );
-    }
 }

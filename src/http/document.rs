@@ -73,7 +73,7 @@ fn guard(operation: &mut Value, needed: Scopes) {
         ("403", "The API key does not allow this.", "WWW-Authenticate", &challenge, &lacking),
         (
             "429",
-            "The API key's rate is used up; try again after `Retry-After` seconds.",
+            "The API key's rate is used up, or its share of queries, exports or event streams is under way; try again after `Retry-After` seconds.",
             "Retry-After",
             &retry_after,
             "This API key's rate is used up.",

@@ -13,7 +13,10 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::fault::{Fault, Faults};
+use super::{
+    access::Resource,
+    fault::{Fault, Faults},
+};
 use crate::{access::Scopes, kafka::producer::PublishError, reminder::Reminder};
 
 /// Every request meets the same trouble: that Kafka refuses readings, or that they are too large for the topic.
@@ -55,6 +58,8 @@ pub(super) enum ApiError {
     NeedsHttp11(&'static str),
     /// 429: the key's rate is used up, or that of all who show none that holds.
     TooManyRequests { of_key: bool, retry_after_s: u64 },
+    /// 429: the key has as much of this under way as it may.
+    ShareHeld { resource: Resource, share: usize },
     /// 500: only an operator can help, and the log says how.
     Internal,
     /// 501: the body has a transfer coding besides chunked.
@@ -100,7 +105,7 @@ impl ApiError {
             Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NeedsHttp11(_) => StatusCode::UPGRADE_REQUIRED,
-            Self::TooManyRequests { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyRequests { .. } | Self::ShareHeld { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::UnsupportedTransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::Overloaded(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -127,6 +132,11 @@ impl ApiError {
             Self::TooManyRequests { of_key: false, .. } => {
                 "Too many requests without an API key that holds.".into()
             }
+            Self::ShareHeld { resource, share } => {
+                let resources = resource.plural();
+                format!("This API key may have {share} {resources} under way at a time, and has; try again once one of them has ended.")
+                    .into()
+            }
             Self::Internal => "Internal error.".into(),
             Self::UnsupportedTransferCoding => {
                 "The only Transfer-Encoding that is accepted is chunked.".into()
@@ -139,7 +149,9 @@ impl ApiError {
     /// The one header that some statuses call for. The challenges are RFC 6750's.
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            Self::Overloaded(_) | Self::Unavailable(_) => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
+            Self::ShareHeld { .. } | Self::Overloaded(_) | Self::Unavailable(_) => {
+                Some((RETRY_AFTER, HeaderValue::from_static("1")))
+            }
             Self::TooManyRequests { retry_after_s, .. } => Some((RETRY_AFTER, (*retry_after_s).into())),
             Self::Unauthorized { has_key: false } => {
                 Some((WWW_AUTHENTICATE, HeaderValue::from_static(r#"Bearer realm="sensorpipe""#)))

@@ -1,7 +1,7 @@
 //! Streams of server-sent events: as many as may be, each for some minutes, none beyond the process.
 //!
 //! An `EventSource`, or a page that reads such a stream by `fetch`, comes again by itself when one ends. So a stream ends
-//! after a while, and whoever comes again shows a key that still holds.
+//! after a while, and whoever comes again shows a key that still holds. One whose key is revoked ends at once.
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
@@ -21,7 +21,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::error::ApiError;
+use super::{
+    access::{Client, Resource},
+    error::ApiError,
+};
 
 /// The longest life of a stream.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -58,17 +61,23 @@ impl Streams {
     }
 
     /// Answers with these events until they end; what a client does not take holds back what comes next.
+    ///
+    /// The client holds one of its share of streams meanwhile.
     pub(super) fn open(
         &self,
+        client: &Client,
         events: impl Stream<Item = Bytes> + Send + 'static,
     ) -> Result<Response, ApiError> {
+        let held = client.hold(Resource::EventStream)?;
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             return Err(ApiError::Overloaded("As many event streams as may be are open."));
         };
         let (closing, lifetime) = (self.closing.clone(), self.lifetime);
+        let client_ended = client.ended().clone();
         let ended = async move {
             tokio::select! {
                 () = closing.cancelled() => {}
+                () = client_ended.cancelled() => {}
                 () = sleep(lifetime) => {}
             }
         };
@@ -77,7 +86,7 @@ impl Streams {
             .take_until(ended);
         let pieces = pieces.map(move |piece| {
             // Given back with the stream.
-            let _held = &permit;
+            let _held = (&permit, &held);
             Ok::<_, std::convert::Infallible>(piece)
         });
         let mut response = Body::from_stream(pieces).into_response();
@@ -120,6 +129,10 @@ mod tests {
 
     use super::*;
 
+    fn anybody() -> Client {
+        Client::Anybody(CancellationToken::new())
+    }
+
     fn from(receiver: mpsc::Receiver<Bytes>) -> impl Stream<Item = Bytes> + Send {
         stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) })
     }
@@ -129,20 +142,31 @@ mod tests {
         let (lifetime, heartbeat_interval) = (Duration::from_millis(350), Duration::from_millis(100));
         let streams = Streams { lifetime, heartbeat_interval, ..Streams::new(1) };
         let (sender, receiver) = mpsc::channel(1);
-        let response = streams.open(from(receiver)).unwrap();
+        let response = streams.open(&anybody(), from(receiver)).unwrap();
         assert_eq!(response.headers()[CONTENT_TYPE], "text/event-stream");
-        assert!(matches!(streams.open(stream::empty()), Err(ApiError::Overloaded(_))), "one at a time");
+        assert!(
+            matches!(streams.open(&anybody(), stream::empty()), Err(ApiError::Overloaded(_))),
+            "one at a time"
+        );
         sender.send(event("told", 7, &[1, 2])).await.unwrap();
         let text = response.into_body().collect().await.unwrap().to_bytes();
         let text = std::str::from_utf8(&text).unwrap();
         assert!(text.starts_with("retry: 2000\n\nevent: told\nid: 7\ndata: [1,2]\n\n:\n\n"), "{text}");
-        assert!(streams.open(stream::empty()).is_ok(), "its place is free again");
+        assert!(streams.open(&anybody(), stream::empty()).is_ok(), "its place is free again");
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_with_its_client() {
+        let (streams, ended) = (Streams::new(2), CancellationToken::new());
+        let response = streams.open(&Client::Anybody(ended.clone()), stream::pending()).unwrap();
+        ended.cancel();
+        assert!(response.into_body().collect().await.is_ok());
     }
 
     #[tokio::test]
     async fn all_end_at_once_when_the_process_stops() {
         let streams = Streams::new(2);
-        let response = streams.open(stream::pending()).unwrap();
+        let response = streams.open(&anybody(), stream::pending()).unwrap();
         streams.close();
         assert!(response.into_body().collect().await.is_ok());
     }

@@ -3,7 +3,6 @@
 use std::{
     collections::HashSet,
     convert::Infallible,
-    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -12,13 +11,17 @@ use std::{
 };
 
 use moka::sync::Cache;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
+use super::sensor_hints::SensorHints;
 use crate::{
     config::DatabaseConfig,
     health::Component,
-    store::{Pool, SensorChange, SensorChanges, StoreError, sensors},
+    store::{Pool, SensorChanges, StoreError, sensors},
 };
 
 /// Pause between attempts to listen while Postgres does not answer.
@@ -27,15 +30,22 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const UNKNOWN_FOR: Duration = Duration::from_millis(800);
 /// Most ids that are remembered as unknown.
 const UNKNOWN_MAX: u64 = 10_000;
-/// Most connections that look-ups of ids that nobody has heard of take at a time, however many requests want one.
-const LOOK_UPS_MAX: usize = 2;
+/// Most connections that look-ups of ids that nobody has heard of take at a time, however many requests want one. They
+/// are connections of their own, or ingestion would wait behind queries.
+const LOOK_UPS_MAX: u32 = 2;
+/// One more looks where messages say that something has changed.
+const CONNECTIONS: u32 = LOOK_UPS_MAX + 1;
+/// Pause between two such looks: so much longer than the last one took, and so long at least. However many messages
+/// there are, no more than a fifth of a connection's time goes there.
+const LOOK_REST: u32 = 4;
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// Longest wait for a look-up to begin.
 const LOOK_UP_WAIT: Duration = Duration::from_secs(2);
 
 /// A bounded cache of ids that exist; when it is full, the least used one makes room and is asked for again.
 ///
 /// It is filled when it begins to listen to what the database says of new and deleted sensors, and again after
-/// each time that it could not listen.
+/// each time that it could not listen. What is said is not believed but looked for: anybody who may connect can say it.
 #[derive(Clone, Debug)]
 pub struct KnownSensors {
     /// Each with the round in which it was heard of.
@@ -61,16 +71,22 @@ struct Shared {
 pub(super) struct Moment(u64);
 
 impl KnownSensors {
-    /// An empty cache of at most `max` ids.
-    pub fn new(pool: Pool, max: u64) -> Self {
+    /// An empty cache of at most `max` ids, which asks the database of `pool` over connections of its own.
+    pub fn new(pool: &Pool, max: u64) -> Self {
         let shared = Shared {
             round: AtomicU32::new(0),
             oldest_round: AtomicU32::new(0),
             deletions: AtomicU64::new(0),
-            look_ups: Semaphore::new(LOOK_UPS_MAX),
+            look_ups: Semaphore::new(LOOK_UPS_MAX as usize),
         };
         let unknown = Cache::builder().max_capacity(UNKNOWN_MAX).time_to_live(UNKNOWN_FOR).build();
-        Self { ids: Cache::new(max), unknown, shared: Arc::new(shared), pool, max }
+        Self {
+            ids: Cache::new(max),
+            unknown,
+            shared: Arc::new(shared),
+            pool: pool.beside("look-ups", CONNECTIONS),
+            max,
+        }
     }
 
     /// Whether there is such a sensor; asks Postgres where the cache does not know.
@@ -194,6 +210,11 @@ impl KnownSensors {
         }
     }
 
+    /// Closes its connections; what it does not know by then is not known any more.
+    pub fn close(&self) -> impl Future<Output = ()> + use<> {
+        self.pool.close()
+    }
+
     async fn follow_until_lost(
         &self,
         database: &DatabaseConfig,
@@ -206,21 +227,46 @@ impl KnownSensors {
         let count = self.fill().await?;
         tracing::info!(sensors.count = count, "{count} sensors are known");
         let mut answers = 0_u32;
+        let mut hints = SensorHints::default();
+        let (mut ids_due, mut all_due) = (Instant::now(), Instant::now());
         loop {
-            let change = changes.next().await?;
-            answers = answers.saturating_add(1);
-            if answers == ANSWERS_ENOUGH {
-                session.up();
-            }
-            match change {
-                SensorChange::Made(ids) => each(ids, |id| self.insert(id)),
-                SensorChange::Deleted(ids) => each(ids, |id| self.remove(id)),
-                SensorChange::Unknown => {
-                    self.fill().await?;
+            let change = match hints.due(ids_due, all_due) {
+                Some(due) => changes.next_by(due).await?,
+                None => Some(changes.next().await?),
+            };
+            if let Some(change) = change {
+                answers = answers.saturating_add(1);
+                if answers == ANSWERS_ENOUGH {
+                    session.up();
                 }
-                SensorChange::Nothing => {}
+                hints.note(change);
+            }
+            let started = Instant::now();
+            if hints.are_about_all() && started >= all_due {
+                hints = SensorHints::default();
+                self.fill().await?;
+                all_due = rested(started);
+            } else if hints.are_about_some() && started >= ids_due {
+                self.look(hints.take_ids()).await?;
+                ids_due = rested(started);
             }
         }
+    }
+
+    /// Looks which of these are sensors now.
+    async fn look(&self, sensor_ids: Vec<i32>) -> Result<(), StoreError> {
+        let now = self.now();
+        let there: HashSet<i32> =
+            sensors::existing(&self.pool, sensor_ids.clone()).await?.into_iter().collect();
+        for &sensor_id in &there {
+            self.insert_as_of(now, sensor_id);
+        }
+        for sensor_id in sensor_ids {
+            if !there.contains(&sensor_id) && self.is_cached(sensor_id) {
+                self.remove(sensor_id);
+            }
+        }
+        Ok(())
     }
 
     /// Reads the newest sensors; what is not among them counts no more once that is done.
@@ -235,8 +281,7 @@ impl KnownSensors {
     }
 }
 
-fn each(ranges: Vec<RangeInclusive<i32>>, mut note: impl FnMut(i32)) {
-    for id in ranges.into_iter().flatten() {
-        note(id);
-    }
+/// When the next look may be, after one that has just ended.
+fn rested(started: Instant) -> Instant {
+    Instant::now() + LOOK_INTERVAL.max(started.elapsed() * LOOK_REST)
 }

@@ -1,9 +1,10 @@
-//! What every request passes: its id, whether it may, the time it may take, its metrics, the headers of its answer.
+//! What every request passes: its id, whether it may, its key's share, the time it may take, its metrics, the headers of
+//! its answer.
 
 use std::time::{Duration, Instant};
 
 use super::{
-    access::{self, KeyRing},
+    access::{self, Client, KeyRing},
     error::ApiError,
     request_id::{self, X_REQUEST_ID},
     request_metrics, trace,
@@ -89,13 +90,37 @@ fn span(
 
 async fn answer(rules: &Rules, needed: Option<Scopes>, request: Request, next: Next) -> Response {
     let admitted = check_head(&request)
-        .and_then(|()| needed.map_or(Ok(()), |needed| rules.keys.admit(request.headers(), needed)));
-    if let Err(error) = admitted {
-        return error.into_response();
-    }
-    match tokio::time::timeout(rules.timeout, next.run(request)).await {
-        Ok(response) => response,
+        .and_then(|()| needed.map(|needed| rules.keys.admit(request.headers(), needed)).transpose());
+    let answering = async {
+        match admitted? {
+            Some(client) => answer_client(client, request, next).await,
+            None => Ok(next.run(request).await),
+        }
+    };
+    match tokio::time::timeout(rules.timeout, answering).await {
+        Ok(answer) => answer.unwrap_or_else(ApiError::into_response),
         Err(_elapsed) => ApiError::Unavailable("The request took too long.".into()).into_response(),
+    }
+}
+
+/// The answer to a client that was let in. One that reads is let down at once when its key is revoked meanwhile; what
+/// writes ends as it would, or nobody could say whether it did.
+async fn answer_client(client: Client, mut request: Request, next: Next) -> Result<Response, ApiError> {
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let is_query = access::is_query(request.method(), route);
+    let is_reading = access::is_reading(request.method());
+    let has_key = matches!(client, Client::Key(_));
+    if is_reading {
+        request.extensions_mut().insert(client.clone());
+    }
+    let answering = async {
+        let _held = if is_query { Some(client.hold_query().await?) } else { None };
+        Ok(next.run(request).await)
+    };
+    tokio::select! {
+        biased;
+        () = client.ended().cancelled(), if is_reading => Err(ApiError::Unauthorized { has_key }),
+        answer = answering => answer,
     }
 }
 

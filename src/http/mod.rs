@@ -12,7 +12,7 @@
 //! ```
 //!
 //! [`parsing`] has what the routes make of bytes as plain functions, for fuzz targets and property tests.
-//! `middleware` asks `access` whether a request may pass before any route sees it.
+//! `middleware` asks `access` whether a request may pass before any route sees it, and as which client.
 //! Every answer that is not a success is an [`error::ApiError`].
 
 mod access;
@@ -49,6 +49,7 @@ mod receipt_clock;
 mod receipts;
 mod request_id;
 mod request_metrics;
+mod sensor_hints;
 mod sensors;
 mod server;
 mod stats;
@@ -106,8 +107,10 @@ pub struct Api(Arc<Parts>);
 pub struct Parts {
     /// Takes the readings.
     pub producer: Producer,
-    /// Answers what has to be true now, and writes.
+    /// Writes.
     pub pool: Pool,
+    /// Answers what has to be true now: half of the connections of the pool that writes.
+    pub current_reads: Pool,
     /// Answers the queries over readings; maybe a replica.
     pub reads: Pool,
     /// Says which sensors there are.
@@ -193,6 +196,7 @@ impl Api {
     ) -> Self {
         Self(Arc::new(Parts {
             producer,
+            current_reads: pool.half(),
             pool,
             reads,
             known_sensors,
@@ -247,11 +251,11 @@ impl Api {
         postgres: Component,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let Parts { overview, filler, tails, streams, pool, reads, producer, .. } = &**self;
+        let Parts { overview, filler, tails, streams, pool, current_reads, reads, producer, .. } = &**self;
         let (overview, filler) = (overview.clone(), filler.clone());
         let (tails, streams) = (tails.clone(), streams.clone());
         let (fills, polls) = (pool.clone(), reads.clone());
-        let (producer, pool, reads) = (producer.clone(), pool.clone(), reads.clone());
+        let (producer, pool, reads) = (producer.clone(), current_reads.clone(), reads.clone());
         let sources = Sources { producer, pool, reads, observer, kafka, postgres };
         async move {
             tokio::select! {

@@ -128,8 +128,8 @@ pub(super) async fn read(
     if is_stored {
         let log = visibility::log(&api.producer).await?;
         let producer::Receipt { partition, offset } = receipt;
-        let reasons = receipts::dead_lettered(&api.pool, log.clone(), partition, offset).await?;
-        body.maybe_not_kept = receipts::maybe_not_kept(&api.pool, log, partition, offset).await?;
+        let reasons = receipts::dead_lettered(&api.current_reads, log.clone(), partition, offset).await?;
+        body.maybe_not_kept = receipts::maybe_not_kept(&api.current_reads, log, partition, offset).await?;
         body.dead_lettered = Some(reasons.iter().map(|(_, count)| count).sum());
         body.reasons = Some(reasons.into_iter().collect());
     }
@@ -148,7 +148,7 @@ async fn is_stored(api: &Api, receipt: producer::Receipt) -> Result<bool, ApiErr
     if partition >= topic.partitions {
         return Err(ApiError::NotFound("No such partition."));
     }
-    let progress = receipts::progress(&api.pool, visibility::log(&api.producer).await?).await?;
+    let progress = receipts::progress(&api.current_reads, visibility::log(&api.producer).await?).await?;
     match progress.into_iter().find(|progress| progress.partition == partition) {
         Some(progress) if offset < progress.first_offset => Err(NO_RECORD),
         Some(progress) if offset < progress.next_offset => Ok(true),
@@ -160,7 +160,7 @@ async fn is_stored(api: &Api, receipt: producer::Receipt) -> Result<bool, ApiErr
 /// Whether an operator has moved the stored offset over a record that was gone from the log, unread.
 async fn is_given_up(api: &Api, receipt: producer::Receipt) -> Result<bool, ApiError> {
     let log = visibility::log(&api.producer).await?;
-    Ok(receipts::given_up(&api.pool, log, receipt.partition, receipt.offset).await?)
+    Ok(receipts::given_up(&api.current_reads, log, receipt.partition, receipt.offset).await?)
 }
 
 pub(super) fn receipt(partition: &str, offset: &str) -> Result<producer::Receipt, ApiError> {

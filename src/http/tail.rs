@@ -9,6 +9,7 @@ use std::{
 };
 
 use axum::{
+    Extension,
     body::Bytes,
     extract::{Path, State},
     response::Response,
@@ -25,6 +26,7 @@ use tokio::{
 
 use super::{
     Api,
+    access::Client,
     error::{ApiError, ErrorBody, InvalidBody},
     events::event,
     path,
@@ -163,6 +165,7 @@ impl Tails {
 )]
 pub(super) async fn events(
     State(api): State<Api>,
+    Extension(client): Extension<Client>,
     Path(sensor_id): Path<String>,
 ) -> Result<Response, ApiError> {
     /// Before any reading that is accepted.
@@ -180,5 +183,5 @@ pub(super) async fn events(
             }
         }
     });
-    api.streams.open(events)
+    api.streams.open(&client, events)
 }

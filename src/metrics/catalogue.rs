@@ -6,9 +6,9 @@ use super::{
     BATCH_READINGS, BATCHES, BLOCKERS_ENDED, BUILD_INFO, CHUNKS_DROPPED, COMPONENT_UP, DAYS_KEPT,
     DAYS_REOPENED, DEAD_LETTER_BOUND_RATIO, DEAD_LETTER_OLDEST, DEAD_LETTER_REMOVALS, DEAD_LETTERS,
     DEAD_LETTERS_MIRRORED, DEAD_LETTERS_NOT_KEPT, DEAD_LETTERS_WAITING, EVENT_LAG_SECONDS, EXPORTS, FENCES,
-    FK_CHECK_PER_BATCH, GAPS, HTTP_KEY_REQUESTS, HTTP_REQUESTS, HTTP_SECONDS, HTTP_UNAUTHORIZED,
-    IN_FLIGHT_READINGS, LAG_RECORDS, LAG_SECONDS, POOL_CONNECTIONS, POOL_MAX_CONNECTIONS, POOL_TIMEOUTS,
-    POOL_WAITING, PRODUCER_QUEUE_BYTES, PRODUCER_QUEUE_MAX_BYTES, PRODUCER_QUEUE_MAX_RECORDS,
+    FK_CHECK_PER_BATCH, GAPS, HTTP_KEY_REFUSALS, HTTP_KEY_REQUESTS, HTTP_REQUESTS, HTTP_SECONDS,
+    HTTP_UNAUTHORIZED, IN_FLIGHT_READINGS, LAG_RECORDS, LAG_SECONDS, POOL_CONNECTIONS, POOL_MAX_CONNECTIONS,
+    POOL_TIMEOUTS, POOL_WAITING, PRODUCER_QUEUE_BYTES, PRODUCER_QUEUE_MAX_BYTES, PRODUCER_QUEUE_MAX_RECORDS,
     PRODUCER_QUEUE_RECORDS, PUBLISH_FAILURES, PUBLISH_SECONDS, PUBLISHED_READINGS, READINGS, READY,
     REBALANCES, SENSOR_DELETIONS, SENSOR_READINGS_DELETED, STALLED_PARTITIONS, STORED_OFFSET, WRITE_RETRIES,
     WRITE_SECONDS,
@@ -131,6 +131,8 @@ const REASON: Label = one_of(
 const POOL: Label = one_of("pool", &["primary", "reads"]);
 const ROUTE: Label =
     Label { name: "route", values: Values::Named("the template of a route, never an address; `unmatched`") };
+const KEY: Label =
+    named("key", "the names of the API keys, at most 1,000; of one that was revoked, for five minutes");
 const METHODS: &str = "`GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`, `OPTIONS`, `other`";
 
 const fn one_of(name: &'static str, values: &'static [&'static str]) -> Label {
@@ -285,9 +287,10 @@ pub const CATALOGUE: &[Metric] = &[
         &[named("method", METHODS), ROUTE, named("status", "the status")], "HTTP requests answered."),
     of_both(HTTP_SECONDS, SECONDS, "seconds", &[ROUTE], "Time until the head of an HTTP answer."),
     of_api(HTTP_KEY_REQUESTS, COUNTER, "requests",
-        &[named("key", "the names of the API keys, at most 1,000"),
-          one_of("outcome", &["allowed", "limited", "forbidden"])],
+        &[KEY, one_of("outcome", &["allowed", "limited", "forbidden"])],
         "Requests by API key and what became of them."),
+    of_api(HTTP_KEY_REFUSALS, COUNTER, "requests", &[KEY, one_of("resource", &["query", "export", "event_stream"])],
+        "Requests refused with 429 because their key held its KEY_SHARE_PERCENT of a resource."),
     of_both(HTTP_UNAUTHORIZED, COUNTER, "requests", &[], "Requests turned away for want of a key that holds."),
     of_api(EXPORTS, COUNTER, "exports", &[one_of("outcome", &["complete", "client_gone", "cut_off"])],
         "Exports of readings that have ended, by outcome."),
@@ -317,6 +320,11 @@ pub const CATALOGUE: &[Metric] = &[
         &[named("version", "that of the package"), named("commit", "that of the source, or `unknown`")],
         "What was built."),
 ];
+
+/// What a metric says; empty for a name that is not in the catalogue.
+pub fn help(name: &str) -> &'static str {
+    CATALOGUE.iter().find(|metric| metric.name == name).map_or("", |metric| metric.help)
+}
 
 impl Metric {
     /// Every set of labels that is known beforehand; none where one of them is not.

@@ -15,14 +15,18 @@ use crate::{
 pub struct Exposition {
     handle: PrometheusHandle,
     collectors: Arc<Mutex<Vec<Collector>>>,
+    appendices: Arc<Mutex<Vec<Appendix>>>,
 }
 
 /// Sets gauges to what they are now.
 type Collector = Box<dyn Fn() + Send>;
 
+/// Writes series that are not the recorder's.
+type Appendix = Box<dyn Fn() -> String + Send>;
+
 impl From<PrometheusHandle> for Exposition {
     fn from(handle: PrometheusHandle) -> Self {
-        Self { handle, collectors: Arc::default() }
+        Self { handle, collectors: Arc::default(), appendices: Arc::default() }
     }
 }
 
@@ -32,12 +36,21 @@ impl Exposition {
         self.collectors.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(collect));
     }
 
+    /// Has what `append` writes added to each answer: series that end, which the recorder would keep for ever.
+    pub fn append_with(&self, append: impl Fn() -> String + Send + 'static) {
+        self.appendices.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(append));
+    }
+
     /// Everything in Prometheus' text format.
     pub fn render(&self) -> String {
         for collect in self.collectors.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             collect();
         }
-        self.handle.render()
+        let mut text = self.handle.render();
+        for append in self.appendices.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            text.push_str(&append());
+        }
+        text
     }
 
     /// Makes histograms give up their samples; to be called now and then.

@@ -40,7 +40,7 @@ pub use pool::Pool;
 pub use retention::{Dropped, drop_expired};
 pub use sample::{SampleError, SampleStore};
 pub use schema::{Migrated, SchemaError, migrate, wait_for_schema};
-pub use sensor_changes::{SensorChange, SensorChanges};
+pub use sensor_changes::{IDS_MAX as SENSOR_CHANGE_IDS_MAX, SensorChange, SensorChanges};
 pub use stalled::{ReportedStall, StallReport, stalled};
 pub use startup::ConnectError;
 pub use write::{BatchWriter, Fence, Phases, Report, WriterConfig, Written, encode_rows, try_writing};

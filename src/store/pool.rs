@@ -1,5 +1,7 @@
 //! The api's connections to Postgres. Each query is bounded, and none is left half-done on a connection.
 
+mod watch;
+
 use std::{
     future::Future,
     sync::{
@@ -10,17 +12,20 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use sqlx::{ConnectOptions, PgConnection, PgPool, postgres::PgPoolOptions};
-use tokio::{sync::Semaphore, time::Instant};
-use tokio_util::sync::CancellationToken;
+use sqlx::{
+    ConnectOptions, Connection as _, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::{
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use super::{
-    StoreError, Trouble, chunk_spans::KnownChunkSpans, fitness, options::options as connect_options,
-    session::Session,
+    StoreError, Trouble, chunk_spans::KnownChunkSpans, options::options as connect_options, session::Session,
 };
 use crate::{
     config::{DatabaseConfig, DatabaseUrl, QueryConfig},
-    health::Component,
     metrics::{POOL_CONNECTIONS, POOL_MAX_CONNECTIONS, POOL_TIMEOUTS, POOL_WAITING},
 };
 
@@ -38,13 +43,6 @@ pub(super) const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause before a query that gave way is run again; twice as long each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// How often Postgres is asked: when it answered last time, and when it did not.
-const PROBE_INTERVAL_UP: Duration = Duration::from_secs(5);
-const PROBE_INTERVAL_DOWN: Duration = Duration::from_secs(1);
-
-/// What is said of a database that answers and cannot be written to: a standby, or one with a nearly full disk.
-const READ_ONLY: &str = "the database is read-only";
-
 /// A bounded pool of connections; clones share it.
 ///
 /// A request's future is dropped when its client goes away, and a cancelled `acquire` can poison a connection
@@ -57,9 +55,11 @@ pub struct Pool {
     writes: bool,
     connections: PgPool,
     permits: Arc<Semaphore>,
+    /// Needed besides, where the value may take a part of the connections only.
+    share: Option<Arc<Semaphore>>,
     /// Queries that wait for a permit.
     waiting: Arc<AtomicUsize>,
-    answer_timeout: Duration,
+    statement_timeout: Duration,
     /// Whether a database that may not be written to counts as down.
     asks_for_fitness: bool,
     chunk_spans: Arc<KnownChunkSpans>,
@@ -138,11 +138,39 @@ impl Pool {
                 })
                 .connect_lazy_with(connect),
             permits: Arc::new(Semaphore::new(size as usize)),
+            share: None,
             waiting: Arc::default(),
-            answer_timeout: config.statement_timeout + ANSWER_GRACE,
+            statement_timeout: config.statement_timeout,
             asks_for_fitness: false,
             chunk_spans: Arc::default(),
         })
+    }
+
+    /// A pool of its own to the same database, for what must never wait behind this one's queries.
+    #[must_use]
+    pub fn beside(&self, name: &'static str, size: u32) -> Self {
+        self.beside_with(name, self.connections.options().clone().max_connections(size))
+    }
+
+    fn beside_with(&self, name: &'static str, options: PgPoolOptions) -> Self {
+        let connect = PgConnectOptions::clone(&self.connections.connect_options())
+            .application_name(&format!("sensorpipe api {name}"));
+        Self {
+            name,
+            permits: Arc::new(Semaphore::new(options.get_max_connections() as usize)),
+            connections: options.connect_lazy_with(connect),
+            share: None,
+            waiting: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    /// The same connections, of which what runs through the value takes half at most: the others are left to what writes.
+    /// Of a single connection, that one.
+    #[must_use]
+    pub fn half(&self) -> Self {
+        let half = self.connections.options().get_max_connections() / 2;
+        Self { share: Some(Arc::new(Semaphore::new(half.max(1) as usize))), ..self.clone() }
     }
 
     /// Runs `work`, which may take as long as a statement may.
@@ -151,7 +179,37 @@ impl Pool {
         T: Send + 'static,
         W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
     {
-        self.run_within(self.answer_timeout, doing, work).await
+        self.run_within(self.answer_timeout(), doing, work).await
+    }
+
+    /// Runs `work`, of which the server ends a statement that takes longer than `statement_timeout`, or than any may.
+    pub(super) async fn run_briefly<T, W>(
+        &self,
+        statement_timeout: Duration,
+        doing: &'static str,
+        work: W,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
+    {
+        const LIMIT: &str = "SELECT set_config('statement_timeout', $1, true)";
+        let timeout = statement_timeout.min(self.statement_timeout);
+        self.run_within(timeout + ANSWER_GRACE, doing, move |connection| {
+            Box::pin(async move {
+                let mut transaction = connection.begin().await?;
+                sqlx::query(LIMIT).bind(timeout.as_millis().to_string()).execute(&mut *transaction).await?;
+                let answer = work(&mut transaction).await?;
+                transaction.commit().await?;
+                Ok(answer)
+            })
+        })
+        .await
+    }
+
+    /// How long the answer to a statement is waited for.
+    fn answer_timeout(&self) -> Duration {
+        self.statement_timeout + ANSWER_GRACE
     }
 
     /// Runs `work` that changes nothing; again where it gave way to another transaction, such as one that drops chunks,
@@ -165,7 +223,7 @@ impl Pool {
             + Sync
             + 'static,
     {
-        let deadline = Instant::now() + self.answer_timeout;
+        let deadline = Instant::now() + self.answer_timeout();
         let mut pause = RETRY_PAUSE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -199,7 +257,7 @@ impl Pool {
         W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
     {
         let waiting = Waiting::one_of(&self.waiting);
-        let permit = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.permits).acquire_owned()).await;
+        let permit = tokio::time::timeout(ACQUIRE_TIMEOUT, self.permit()).await;
         drop(waiting);
         let Ok(Ok(permit)) = permit else {
             metrics::counter!(POOL_TIMEOUTS, "pool" => self.name).increment(1);
@@ -232,52 +290,13 @@ impl Pool {
         answer.map_err(StoreError::new(doing))
     }
 
-    /// Asks Postgres for an answer now and then, until `stop`, and tells `postgres` what came of it. Of a database that
-    /// takes no writes it says so, unless this pool only reads.
-    pub async fn watch(self, postgres: Component, stop: CancellationToken) {
-        loop {
-            let (asks_for_fitness, writes) = (self.asks_for_fitness, self.writes);
-            let answer = self
-                .run_within(LOOK_UP_TIMEOUT, "probing", move |connection| {
-                    Box::pin(probe(connection, asks_for_fitness, writes))
-                })
-                .await;
-            let interval = match answer {
-                Ok(None) => {
-                    postgres.up();
-                    PROBE_INTERVAL_UP
-                }
-                Ok(Some(reason)) => {
-                    // What a database says of new sessions, old ones do not hear.
-                    while let Some(idle) = self.connections.try_acquire() {
-                        drop(idle.detach());
-                    }
-                    postgres.down(reason);
-                    PROBE_INTERVAL_DOWN
-                }
-                Err(error) => {
-                    postgres.down(self.reason(error).await.for_operator());
-                    PROBE_INTERVAL_DOWN
-                }
-            };
-            tokio::select! {
-                () = tokio::time::sleep(interval) => {}
-                () = stop.cancelled() => return,
-            }
-        }
-    }
-
-    /// What keeps this pool from an answer. It goes on connecting until its time is up, whatever the server says to it,
-    /// such as that it has too many connections: a single attempt tells.
-    async fn reason(&self, error: StoreError) -> StoreError {
-        if error.trouble() != Trouble::NoAnswer {
-            return error;
-        }
-        let options = self.connections.connect_options();
-        match tokio::time::timeout(LOOK_UP_TIMEOUT, options.connect()).await {
-            Ok(Err(refused)) => StoreError::new("connecting to Postgres")(refused),
-            Ok(Ok(_)) | Err(_) => error,
-        }
+    /// A place for one query; with that of the share, where there is one.
+    async fn permit(&self) -> Result<(Option<OwnedSemaphorePermit>, OwnedSemaphorePermit), AcquireError> {
+        let share = match &self.share {
+            Some(share) => Some(Arc::clone(share).acquire_owned().await?),
+            None => None,
+        };
+        Ok((share, Arc::clone(&self.permits).acquire_owned().await?))
     }
 
     /// Sets the gauges of this pool to what is now.
@@ -300,21 +319,6 @@ impl Pool {
 
 fn queries(config: &DatabaseConfig) -> Session {
     Session::of_queries(config.statement_timeout)
-}
-
-/// What is against writing, where that is what the pool is for.
-async fn probe(
-    connection: &mut PgConnection,
-    asks_for_fitness: bool,
-    writes: bool,
-) -> Result<Option<String>, sqlx::Error> {
-    if asks_for_fitness {
-        return Ok(fitness::ask(connection).await?.map(|unfit| unfit.to_string()));
-    }
-    let is_read_only: bool = sqlx::query_scalar("SELECT current_setting('transaction_read_only') = 'on'")
-        .fetch_one(connection)
-        .await?;
-    Ok((is_read_only && writes).then(|| READ_ONLY.to_owned()))
 }
 
 /// Whether a new session may fare better, for settings are those of the moment of connecting: read-only, a search path

@@ -1,9 +1,11 @@
 //! What the triggers on `sensors` say: which sensors were made and deleted, by anybody.
+//!
+//! Whoever may connect to the database may send such a message, so it is a hint where to look and never what is so.
 
 use std::{ops::RangeInclusive, time::Duration};
 
 use sqlx::postgres::{PgListener, PgPoolOptions};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{StoreError, options::options, session::Session};
 use crate::config::DatabaseConfig;
@@ -15,15 +17,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// After so long a silence Postgres is asked whether it is still there: a connection can die without a word.
 const QUIET_TIME: Duration = Duration::from_secs(2);
 /// With more ids than that, reading the table anew costs less than following.
-const IDS_MAX: u64 = 10_000;
+pub const IDS_MAX: usize = 10_000;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SensorChange {
-    /// These were made.
-    Made(Vec<RangeInclusive<i32>>),
-    /// These were deleted.
-    Deleted(Vec<RangeInclusive<i32>>),
+    /// These were made or deleted, it is said.
+    Of(Vec<RangeInclusive<i32>>),
     /// Too many to say, or in a form of a later version: the table has to be read.
     Unknown,
     /// None, and Postgres answers.
@@ -58,32 +58,34 @@ impl SensorChanges {
         Ok(Self(listener))
     }
 
-    /// The next message; after an error some may have been missed.
-    pub async fn next(&mut self) -> Result<SensorChange, StoreError> {
-        match timeout(QUIET_TIME, self.0.try_recv()).await {
-            Ok(Ok(Some(message))) => Ok(parse(message.payload())),
+    /// The next message; none if there is none by `due`. After an error some may have been missed.
+    pub async fn next_by(&mut self, due: Instant) -> Result<Option<SensorChange>, StoreError> {
+        match timeout_at(due, self.0.try_recv()).await {
+            Ok(Ok(Some(message))) => Ok(Some(parse(message.payload()))),
             Ok(Ok(None)) => Err(StoreError::new("hearing of new sensors")(sqlx::Error::Io(
                 std::io::ErrorKind::ConnectionAborted.into(),
             ))),
             Ok(Err(error)) => Err(StoreError::new("hearing of new sensors")(error)),
-            Err(_quiet) => {
-                timeout(ANSWER_TIMEOUT, sqlx::query("SELECT 1").execute(&mut self.0))
-                    .await
-                    .map_err(StoreError::timed_out("asking whether Postgres is still there"))?
-                    .map_err(StoreError::new("asking whether Postgres is still there"))?;
-                Ok(SensorChange::Nothing)
-            }
+            Err(_quiet) => Ok(None),
         }
+    }
+
+    /// The next message, or that Postgres is still there; after an error some may have been missed.
+    pub async fn next(&mut self) -> Result<SensorChange, StoreError> {
+        if let Some(change) = self.next_by(Instant::now() + QUIET_TIME).await? {
+            return Ok(change);
+        }
+        timeout(ANSWER_TIMEOUT, sqlx::query("SELECT 1").execute(&mut self.0))
+            .await
+            .map_err(StoreError::timed_out("asking whether Postgres is still there"))?
+            .map_err(StoreError::new("asking whether Postgres is still there"))?;
+        Ok(SensorChange::Nothing)
     }
 }
 
 /// `+7:9,12:12` or `-7:7`, as the trigger writes it.
 fn parse(message: &str) -> SensorChange {
-    let (are_made, said) = match (message.strip_prefix('+'), message.strip_prefix('-')) {
-        (Some(said), _) => (true, said),
-        (_, Some(said)) => (false, said),
-        _ => return SensorChange::Unknown,
-    };
+    let Some(said) = message.strip_prefix(['+', '-']) else { return SensorChange::Unknown };
     let ranges: Option<Vec<RangeInclusive<i32>>> = said
         .split(',')
         .map(|range| {
@@ -94,11 +96,7 @@ fn parse(message: &str) -> SensorChange {
     let Some(ranges) = ranges else { return SensorChange::Unknown };
     let ids: u64 =
         ranges.iter().map(|range| u64::from(range.end().abs_diff(*range.start())).saturating_add(1)).sum();
-    match are_made {
-        _ if ids > IDS_MAX => SensorChange::Unknown,
-        true => SensorChange::Made(ranges),
-        false => SensorChange::Deleted(ranges),
-    }
+    if ids > IDS_MAX as u64 { SensorChange::Unknown } else { SensorChange::Of(ranges) }
 }
 
 #[cfg(test)]
@@ -107,8 +105,8 @@ mod tests {
 
     #[test]
     fn messages_as_the_trigger_writes_them() {
-        assert_eq!(parse("+7:9,12:12"), SensorChange::Made(vec![7..=9, 12..=12]));
-        assert_eq!(parse("--3:-2"), SensorChange::Deleted(vec![-3..=-2]));
+        assert_eq!(parse("+7:9,12:12"), SensorChange::Of(vec![7..=9, 12..=12]));
+        assert_eq!(parse("--3:-2"), SensorChange::Of(vec![-3..=-2]));
         for message in ["reload", "", "+", "+7", "+7:x", "-1:2147483648", "+1:10001", "*1:2"] {
             assert_eq!(parse(message), SensorChange::Unknown, "{message}");
         }

@@ -24,7 +24,7 @@ struct Following {
 impl Following {
     fn start(url: &str) -> Self {
         let database: sensorpipe::config::DatabaseConfig = config(&["--database-url", url]);
-        let known = KnownSensors::new(Pool::new(&database).unwrap(), 1_000);
+        let known = KnownSensors::new(&Pool::new(&database).unwrap(), 1_000);
         let stop = CancellationToken::new();
         let session = Health::default().component("postgres_session", Need::Required);
         tokio::spawn(known.clone().follow(database, session, stop.clone()));
@@ -79,6 +79,20 @@ async fn it_begins_with_what_is_there_and_hears_of_everything_after() {
     assert!(!following.known.is_cached(78));
     database.execute("TRUNCATE sensors CASCADE").await;
     following.hears_of(1, false, SOON).await;
+}
+
+#[tokio::test]
+async fn what_is_said_is_looked_for_and_not_believed() {
+    let database = TestDatabase::create().await;
+    database.add_sensors(2).await;
+    let following = Following::start(&database.url);
+    following.hears_of(2, true, PATIENCE).await;
+    database.execute("SELECT pg_notify('sensorpipe_sensors', '-1:1')").await;
+    database.execute("SELECT pg_notify('sensorpipe_sensors', '+777777:777777')").await;
+    // Once this one is heard of, the others were.
+    database.add_sensors(1).await;
+    following.hears_of(3, true, SOON).await;
+    assert!(following.known.is_cached(1) && !following.known.is_cached(777_777));
 }
 
 #[tokio::test]

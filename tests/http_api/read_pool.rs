@@ -1,10 +1,12 @@
 //! Statistics and readings have connections of their own, which may lead elsewhere.
 
+use std::time::{Duration, Instant};
+
 use futures_util::future::join_all;
 use serde_json::json;
-use testbed::{TestDatabase, TestTopic, config};
+use testbed::{TestDatabase, TestTopic, config, eventually};
 
-use crate::site::Server;
+use crate::site::{PATIENCE, Server};
 
 const READS: [&str; 6] = [
     "/sensors/1/stats",
@@ -52,6 +54,31 @@ async fn without_the_replica_everything_else_goes_on() {
     server.post("/sensors", r#"{"sensor_type":"t"}"#).await.expect(200);
     server.post("/sensor_data/1", r#"{"value":1}"#).await.expect(200);
     server.get("/daily_avg/1").await.expect(404);
+}
+
+#[tokio::test]
+async fn queries_that_hold_every_connection_are_no_outage_and_leave_room_to_writes() {
+    /// Postgres is asked every five seconds.
+    const LONGER_THAN_TWO_PROBES: Duration = Duration::from_secs(12);
+    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
+    database.add_sensors(1).await;
+    let server = Server::start(&database.config(), &topic.config(), &[]).await;
+    let postgres = async || server.get("/readyz").await.json()["components"]["postgres"].clone();
+    eventually(PATIENCE, async || postgres().await["state"] == "up").await;
+    let locked = database.hold("LOCK TABLE sensor_data IN ACCESS EXCLUSIVE MODE").await;
+    let paths = ["/daily_avg/1", "/sensors/1/readings"];
+    let queries = join_all((0..60).map(|n| server.get(paths[n % paths.len()])));
+    let others = async {
+        eventually(PATIENCE, async || database.waiting_for_locks().await >= 15).await;
+        let started = Instant::now();
+        while started.elapsed() < LONGER_THAN_TWO_PROBES {
+            assert_eq!(postgres().await["state"], "up");
+            server.post("/sensors", r#"{"sensor_type":"t"}"#).await.expect(200);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        drop(locked);
+    };
+    tokio::join!(queries, others);
 }
 
 #[tokio::test]

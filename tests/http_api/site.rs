@@ -54,10 +54,10 @@ impl Server {
         .unwrap();
         let pool = Pool::new(database).unwrap();
         let reads = Pool::for_reads(database, &http.queries).unwrap();
-        let known_sensors = KnownSensors::new(pool.clone(), http.known_sensors_max);
+        let known_sensors = KnownSensors::new(&pool, http.known_sensors_max);
         let session = Health::default().component("postgres_session", Need::Required);
         tokio::spawn(known_sensors.clone().follow(database.clone(), session, stop.clone()));
-        let keys = KeyRing::default();
+        let keys = KeyRing::new(&http.queries);
         keys.learn(StoredKeys::default());
         tokio::spawn(producer.clone().watch(stop.clone()));
         tokio::spawn(pool.clone().watch(postgres_health.clone(), stop.clone()));

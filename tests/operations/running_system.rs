@@ -13,7 +13,8 @@ use crate::{
 };
 
 /// Metrics whose series come with what they count: no label of theirs is known before a key is made.
-const WITH_THE_FIRST: [&str; 1] = ["sensorpipe_http_key_requests_total"];
+const WITH_THE_FIRST: [&str; 2] =
+    ["sensorpipe_http_key_requests_total", "sensorpipe_http_key_refusals_total"];
 
 /// `audit --watch` is no part of this system; `tests/audit/watch.rs` looks at its metrics.
 fn is_of_the_audit(query: &str) -> bool {

@@ -6,6 +6,8 @@
 mod abuse;
 mod confined;
 mod credentials;
+mod forged_messages;
+mod key_holders;
 mod owner_functions;
 mod roles;
 mod secrets;

@@ -73,7 +73,7 @@ pub(in crate::http) async fn list(
     let limit = parameters.take("limit", |text| positive(text, LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
     let before = parameters.take("after", id_of);
     parameters.finish()?;
-    let page = dead_letters::page(&api.pool, filter, before, limit as u32).await.map_err(refused)?;
+    let page = dead_letters::page(&api.current_reads, filter, before, limit as u32).await.map_err(refused)?;
     let letters = page.letters.into_iter().map(Into::into).collect();
     Ok(Json(LettersPage { letters, next: page.next.map(super::cursor_of) }))
 }
@@ -97,6 +97,6 @@ pub(in crate::http) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<WholeLetterBody>, ApiError> {
     let id = letter_of(&id)?;
-    let letter = dead_letters::find(&api.pool, id).await.map_err(refused)?.ok_or(NO_SUCH_LETTER)?;
+    let letter = dead_letters::find(&api.current_reads, id).await.map_err(refused)?.ok_or(NO_SUCH_LETTER)?;
     Ok(Json(letter.into()))
 }

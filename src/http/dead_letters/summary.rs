@@ -79,9 +79,9 @@ pub(in crate::http) struct ReasonBody {
     ),
 )]
 pub(in crate::http) async fn show(State(api): State<Api>) -> Result<Json<SummaryBody>, ApiError> {
-    let mut reasons = dead_letters::summary(&api.pool).await.map_err(refused)?;
+    let mut reasons = dead_letters::summary(&api.current_reads).await.map_err(refused)?;
     reasons.retain(|reason| reason.letters > 0);
-    let not_kept = dead_letters::not_kept(&api.pool).await.map_err(refused)?;
+    let not_kept = dead_letters::not_kept(&api.current_reads).await.map_err(refused)?;
     Ok(Json(SummaryBody {
         letters: reasons.iter().map(|reason| reason.letters).sum(),
         oldest: reasons.iter().filter_map(|reason| reason.oldest).min(),

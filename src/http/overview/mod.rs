@@ -16,6 +16,7 @@ mod sampler;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    Extension,
     body::Bytes,
     extract::State,
     http::{HeaderValue, header::CONTENT_TYPE},
@@ -31,6 +32,7 @@ use self::body::OverviewBody;
 pub(super) use self::sampler::Sources;
 use super::{
     Api,
+    access::Client,
     error::{ApiError, ErrorBody},
 };
 
@@ -125,7 +127,10 @@ pub(super) async fn once(State(api): State<Api>) -> Result<Response, ApiError> {
         (status = 503, description = "As many streams as `EVENT_STREAMS_MAX` are open; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "As many event streams as may be are open."})),
     ),
 )]
-pub(super) async fn events(State(api): State<Api>) -> Result<Response, ApiError> {
+pub(super) async fn events(
+    State(api): State<Api>,
+    Extension(client): Extension<Client>,
+) -> Result<Response, ApiError> {
     // A client that is slow misses samples; it never gets old ones.
     let events = stream::unfold((api.overview.watch(), true), |(mut watching, is_first)| async move {
         let sample = if is_first {
@@ -136,5 +141,5 @@ pub(super) async fn events(State(api): State<Api>) -> Result<Response, ApiError>
         };
         Some((sample.event, (watching, false)))
     });
-    api.streams.open(events)
+    api.streams.open(&client, events)
 }

@@ -20,11 +20,15 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, sleep, timeout, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{format::Format, refused};
 use crate::{
     config::QueryConfig,
-    http::error::ApiError,
+    http::{
+        access::{Client, Held, Resource},
+        error::ApiError,
+    },
     metrics::EXPORTS,
     reading::Reading,
     store::{
@@ -79,6 +83,8 @@ enum CutOff {
     ClientStalled,
     #[error("the export took longer than it may")]
     TooLong,
+    #[error("its API key was revoked")]
+    KeyRevoked,
     #[error("{}: {}", .0, .0.server_message())]
     Store(#[from] StoreError),
 }
@@ -90,12 +96,16 @@ impl Exports {
 
     /// The readings of `page`, as many as its limit says. The first of them are read before anything is answered: an
     /// error that shows early has a status. None where there are no readings at all.
+    ///
+    /// The client holds one of its share of exports meanwhile.
     pub(super) async fn start(
         &self,
+        client: &Client,
         pool: &Pool,
         page: PageQuery,
         format: Format,
     ) -> Result<Option<Response>, ApiError> {
+        let held = client.hold(Resource::Export)?;
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             return Err(ApiError::Unavailable("As many exports as may are under way.".into()));
         };
@@ -106,8 +116,9 @@ impl Exports {
             return Ok(None);
         }
         let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(export.send(first, sender, permit));
-        Ok(Some(response(format, sensor_id, body(receiver))))
+        let ended = client.ended().clone();
+        tokio::spawn(export.send(first, sender, ended.clone(), (permit, held)));
+        Ok(Some(response(format, sensor_id, body(receiver, ended))))
     }
 }
 
@@ -126,11 +137,17 @@ fn response(format: Format, sensor_id: i32, body: Body) -> Response {
     response
 }
 
-fn body(receiver: mpsc::Receiver<Piece>) -> Body {
-    Body::from_stream(stream::unfold(Some(receiver), |receiver| async {
-        let mut receiver = receiver?;
-        match receiver.recv().await {
-            Some(Piece::Text(text)) => Some((Ok(text), Some(receiver))),
+/// The pieces, until the client's key is revoked: not even what is read by then goes out.
+fn body(receiver: mpsc::Receiver<Piece>, ended: CancellationToken) -> Body {
+    Body::from_stream(stream::unfold(Some((receiver, ended)), |going_on| async {
+        let (mut receiver, ended) = going_on?;
+        let piece = tokio::select! {
+            biased;
+            () = ended.cancelled() => None,
+            piece = receiver.recv() => piece,
+        };
+        match piece {
+            Some(Piece::Text(text)) => Some((Ok(text), Some((receiver, ended)))),
             Some(Piece::End) => None,
             // The server then closes the connection in the middle of the chunked body.
             None => Some((Err(io::Error::other("the export broke off")), None)),
@@ -148,12 +165,22 @@ struct Export {
 }
 
 impl Export {
-    /// Sends everything; the permit is held until the last page is handed over, or the client is given up.
-    async fn send(self, first: Vec<Reading>, sender: mpsc::Sender<Piece>, permit: OwnedSemaphorePermit) {
+    /// Sends everything; the permits are held until the last page is handed over, or the client is given up.
+    async fn send(
+        self,
+        first: Vec<Reading>,
+        sender: mpsc::Sender<Piece>,
+        ended: CancellationToken,
+        permits: (OwnedSemaphorePermit, Held),
+    ) {
         let deadline = Instant::now() + self.limits.timeout;
         let sensor_id = self.rest.sensor_id;
-        let sent = timeout_at(deadline, self.send_pages(first, &sender)).await;
-        let outcome = match sent.unwrap_or(Err(CutOff::TooLong)) {
+        let sent = tokio::select! {
+            biased;
+            () = ended.cancelled() => Err(CutOff::KeyRevoked),
+            sent = timeout_at(deadline, self.send_pages(first, &sender)) => sent.unwrap_or(Err(CutOff::TooLong)),
+        };
+        let outcome = match sent {
             Ok(()) => "complete",
             Err(CutOff::ClientGone) => {
                 tracing::debug!(sensor.id = sensor_id, "an export's client is gone");
@@ -165,7 +192,7 @@ impl Export {
             }
         };
         counter!(EXPORTS, "outcome" => outcome).increment(1);
-        drop(permit);
+        drop(permits);
     }
 
     async fn send_pages(mut self, first: Vec<Reading>, sender: &mpsc::Sender<Piece>) -> Result<(), CutOff> {

@@ -1,7 +1,7 @@
 //! `GET /sensors/{sensor_id}/readings`.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, RawQuery, State},
     http::{HeaderMap, HeaderValue, Version, header::VARY},
     response::{IntoResponse, Response},
@@ -12,7 +12,9 @@ use utoipa::ToSchema;
 use super::{export, format::Format, range, refused};
 use crate::{
     http::{
-        Api, cursor,
+        Api,
+        access::Client,
+        cursor,
         error::{ApiError, ErrorBody, InvalidBody},
         parameters::{Parameters, one_of, positive},
     },
@@ -78,6 +80,7 @@ pub(in crate::http) struct StoredReading {
 )]
 pub(in crate::http) async fn list(
     State(api): State<Api>,
+    Extension(client): Extension<Client>,
     Path(sensor_id): Path<String>,
     RawQuery(query): RawQuery,
     version: Version,
@@ -95,7 +98,7 @@ pub(in crate::http) async fn list(
     let mut response = match format {
         None => one_page(&api, page).await?.into_response(),
         Some(format) => {
-            let started = api.exports.start(&api.reads, page, format).await?;
+            let started = api.exports.start(&client, &api.reads, page, format).await?;
             if started.is_none() {
                 api.require_sensor(sensor_id).await?;
             }

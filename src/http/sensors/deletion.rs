@@ -66,7 +66,7 @@ pub(in crate::http) async fn show(
     Path(sensor_id): Path<String>,
 ) -> Result<Json<DeletionBody>, ApiError> {
     let sensor_id = path::sensor(&sensor_id)?;
-    let progress = sensors::progress(&api.pool, sensor_id).await?.ok_or(NO_DELETION)?;
+    let progress = sensors::progress(&api.current_reads, sensor_id).await?.ok_or(NO_DELETION)?;
     let DeletionProgress { requested_at, is_running, readings, chunks, chunks_done } = progress;
     let state = if is_running { DeletionState::Running } else { DeletionState::Done };
     Ok(Json(DeletionBody { sensor_id, state, requested_at, readings_deleted: readings, chunks, chunks_done }))

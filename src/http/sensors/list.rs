@@ -17,7 +17,10 @@ use crate::{
         error::{ApiError, ErrorBody, InvalidBody},
         parameters::{Parameters, positive},
     },
-    store::sensors::{self, Filter},
+    store::{
+        StoreError, Trouble,
+        sensors::{self, Filter},
+    },
 };
 
 const LIMIT_DEFAULT: u64 = 100;
@@ -36,7 +39,7 @@ pub(in crate::http) struct PageBody {
 /// List sensors
 ///
 /// In the order of their ids, page by page. Sensors that are made or deleted meanwhile never make another one appear
-/// twice or not at all.
+/// twice or not at all. Where a replica answers (`READ_DATABASE_URL`), a sensor is listed once the replica has it.
 #[utoipa::path(
     get, path = "/sensors", tag = "sensors", operation_id = "list_sensors",
     params(
@@ -49,7 +52,7 @@ pub(in crate::http) struct PageBody {
     responses(
         (status = 200, description = "Sensors; maybe none.", body = PageBody),
         (status = 422, description = "A parameter does not validate.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "limit"], "msg": "Input should be a valid integer from 1 to 1000", "type": "int_parsing"}]})),
-        (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
+        (status = 503, description = "The database does not answer, or not in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
 pub(in crate::http) async fn list(
@@ -59,13 +62,24 @@ pub(in crate::http) async fn list(
     let mut parameters = Parameters::of(query.as_deref());
     let asked = Asked::take(&mut parameters);
     parameters.finish()?;
-    let page = sensors::page(&api.pool, asked.filter, asked.after, asked.limit).await?;
+    let page = sensors::page(&api.reads, asked.filter, asked.after, asked.limit).await.map_err(refused)?;
     let next = page
         .sensors
         .last()
         .filter(|_| page.has_more)
         .map(|last| cursor::encode(last.sensor_id.to_be_bytes()));
     Ok(Json(PageBody { sensors: page.sensors.into_iter().map(Into::into).collect(), next }))
+}
+
+/// Why there is no page.
+fn refused(error: StoreError) -> ApiError {
+    if error.trouble() == Trouble::TooLong {
+        tracing::debug!("{error}: {}", error.server_message());
+        return ApiError::Unavailable(
+            "The list took too long; `type` and `location` are found faster than `q`.".into(),
+        );
+    }
+    error.into()
 }
 
 /// What was asked for.

@@ -69,7 +69,7 @@ pub(in crate::http) async fn show(
     Path(sensor_id): Path<String>,
 ) -> Result<Json<StoredBody>, ApiError> {
     let sensor_id = path::sensor(&sensor_id)?;
-    let sensor = sensors::find(&api.pool, sensor_id).await?.ok_or(ApiError::NO_SUCH_SENSOR)?;
+    let sensor = sensors::find(&api.current_reads, sensor_id).await?.ok_or(ApiError::NO_SUCH_SENSOR)?;
     Ok(Json(sensor.into()))
 }
 

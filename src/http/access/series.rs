@@ -1,0 +1,189 @@
+//! What became of each key's requests, for `/metrics`.
+//!
+//! The recorder keeps a series for ever, so these are not the recorder's: those of a key that was revoked go after some
+//! minutes, or whoever makes many keys would fill Prometheus with the names of old ones.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Write as _,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::client::Resource;
+use crate::metrics::{self, HTTP_KEY_REFUSALS, HTTP_KEY_REQUESTS};
+
+/// How long the series of a key stay that holds no more: until the last of them was scraped several times.
+const KEPT_FOR: Duration = Duration::from_secs(300);
+/// Most keys that hold no more and have series; of more, those that ended last. As many as may hold at a time.
+const ENDED_MAX: usize = 1_000;
+
+/// What became of the requests of one key.
+#[derive(Debug, Default)]
+pub(super) struct Series {
+    allowed: AtomicU64,
+    limited: AtomicU64,
+    forbidden: AtomicU64,
+    /// In the order of [`Resource::ALL`].
+    refused: [AtomicU64; 3],
+}
+
+impl Series {
+    /// A request passed.
+    pub(super) fn allowed(&self) {
+        self.allowed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Its rate is used up.
+    pub(super) fn limited(&self) {
+        self.limited.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It lacks a scope.
+    pub(super) fn forbidden(&self) {
+        self.forbidden.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It holds its share of a resource.
+    pub(super) fn refused(&self, resource: Resource) {
+        self.refused[resource as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The series of all keys by name: one that was made again under an old name goes on where the old one ended.
+#[derive(Debug, Default)]
+pub(super) struct KeySeries(Mutex<BTreeMap<String, Named>>);
+
+#[derive(Debug, Default)]
+struct Named {
+    series: Arc<Series>,
+    /// Since when no key of this name holds.
+    ended: Option<Instant>,
+}
+
+impl KeySeries {
+    /// The series of a key that holds.
+    pub(super) fn of(&self, name: &str) -> Arc<Series> {
+        let mut all = self.all();
+        let named = all.entry(name.to_owned()).or_default();
+        named.ended = None;
+        Arc::clone(&named.series)
+    }
+
+    /// Notes whose keys hold; the others' series go some time after.
+    pub(super) fn keep<'n>(&self, holding: impl Iterator<Item = &'n str>, now: Instant) {
+        let holding: HashSet<&str> = holding.collect();
+        let mut all = self.all();
+        for (name, named) in &mut *all {
+            if !holding.contains(name.as_str()) {
+                named.ended.get_or_insert(now);
+            }
+        }
+        drop_old(&mut all, now);
+    }
+
+    /// Everything in Prometheus' text format; nothing where there is no key.
+    pub(super) fn render(&self, now: Instant) -> String {
+        let mut all = self.all();
+        drop_old(&mut all, now);
+        let mut text = String::new();
+        if all.is_empty() {
+            return text;
+        }
+        head(&mut text, HTTP_KEY_REQUESTS);
+        for (name, Named { series, .. }) in &*all {
+            let outcomes = [
+                ("allowed", &series.allowed),
+                ("limited", &series.limited),
+                ("forbidden", &series.forbidden),
+            ];
+            for (outcome, count) in outcomes {
+                line(&mut text, HTTP_KEY_REQUESTS, name, ("outcome", outcome), count);
+            }
+        }
+        head(&mut text, HTTP_KEY_REFUSALS);
+        for (name, Named { series, .. }) in &*all {
+            for (resource, count) in Resource::ALL.iter().zip(&series.refused) {
+                line(&mut text, HTTP_KEY_REFUSALS, name, ("resource", resource.as_str()), count);
+            }
+        }
+        text
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Named>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn drop_old(all: &mut BTreeMap<String, Named>, now: Instant) {
+    let mut ended: Vec<Instant> = all.values().filter_map(|named| named.ended).collect();
+    ended.sort_unstable();
+    let first_kept = ended.len().checked_sub(ENDED_MAX).and_then(|past| ended.get(past).copied());
+    all.retain(|_, named| {
+        named.ended.is_none_or(|ended| {
+            now.duration_since(ended) < KEPT_FOR && first_kept.is_none_or(|first| ended >= first)
+        })
+    });
+}
+
+fn head(text: &mut String, name: &str) {
+    let _ = writeln!(text, "# HELP {name} {}\n# TYPE {name} counter", metrics::help(name));
+}
+
+/// A key's name has nothing that would have to be escaped.
+fn line(text: &mut String, metric: &str, key: &str, (label, value): (&str, &str), count: &AtomicU64) {
+    let count = count.load(Ordering::Relaxed);
+    let _ = writeln!(text, "{metric}{{key=\"{key}\",{label}=\"{value}\"}} {count}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_of_a_revoked_key_go_after_a_while() {
+        let (all, start) = (KeySeries::default(), Instant::now());
+        assert_eq!(all.render(start), "");
+        all.of("stays").allowed();
+        all.of("goes").refused(Resource::Export);
+        all.keep(["stays"].into_iter(), start);
+        let soon = all.render(start + KEPT_FOR / 2);
+        for line in [
+            "# TYPE sensorpipe_http_key_requests_total counter",
+            r#"sensorpipe_http_key_requests_total{key="stays",outcome="allowed"} 1"#,
+            r#"sensorpipe_http_key_requests_total{key="goes",outcome="allowed"} 0"#,
+            r#"sensorpipe_http_key_refusals_total{key="goes",resource="export"} 1"#,
+        ] {
+            assert!(soon.lines().any(|said| said == line), "{line} in {soon}");
+        }
+        let later = all.render(start + KEPT_FOR);
+        assert!(later.contains("stays") && !later.contains("goes"), "{later}");
+    }
+
+    #[test]
+    fn a_name_that_is_used_again_goes_on_counting() {
+        let (all, start) = (KeySeries::default(), Instant::now());
+        all.of("gateway").allowed();
+        all.keep([].into_iter(), start);
+        all.of("gateway").allowed();
+        all.keep(["gateway"].into_iter(), start);
+        let text = all.render(start + KEPT_FOR * 2);
+        assert!(text.contains(r#"{key="gateway",outcome="allowed"} 2"#), "{text}");
+    }
+
+    #[test]
+    fn old_names_are_bounded() {
+        let (all, start) = (KeySeries::default(), Instant::now());
+        for n in 0..=ENDED_MAX as u32 + 10 {
+            all.of(&format!("key-{n}"));
+            all.keep([].into_iter(), start + Duration::from_millis(n.into()));
+        }
+        assert_eq!(all.all().len(), ENDED_MAX);
+        assert!(!all.all().contains_key("key-0"));
+    }
+}
