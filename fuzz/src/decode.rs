@@ -6,7 +6,11 @@ use sensorpipe::reading::{
     encode,
 };
 
-use super::reference::{self, Outcome, RECEIVED, WINDOW};
+use super::{
+    letters,
+    reference::{self, Outcome, RECEIVED, WINDOW},
+    work,
+};
 
 /// Any bytes may be a record's value.
 pub fn check(payload: &[u8]) {
@@ -29,6 +33,9 @@ pub fn check(payload: &[u8]) {
         assert!(WINDOW.contains(reading.time) && reading.value.is_finite(), "past the limits: {reading:?}");
     }
     there_and_back(&readings);
+    work::is_bounded(payload, |long| {
+        letters::of(long, usize::MAX);
+    });
 }
 
 /// As an item of an array, the same bytes are what the reference says.

@@ -11,8 +11,10 @@
 
 pub mod decode;
 pub mod headers;
+pub mod letters;
 pub mod queries;
 pub mod readings;
 pub mod reference;
 pub mod sensor_data;
 pub mod timestamps;
+pub mod work;

@@ -5,7 +5,10 @@ use sensorpipe::{
     reading::{Reading, Reason},
 };
 
-use super::reference::{self, RECEIVED, WINDOW};
+use super::{
+    reference::{self, RECEIVED, WINDOW},
+    work,
+};
 
 /// The first byte says the form, the second into what pieces the rest is cut, which is the body.
 pub fn check(bytes: &[u8]) {
@@ -16,6 +19,9 @@ pub fn check(bytes: &[u8]) {
     let (small, large) = (usize::from(cuts % 16) + 1, usize::from(cuts / 16) * 8 + 1);
     assert_eq!(taken(form, pieces(body, [1, 1])), whole, "cut into bytes");
     assert_eq!(taken(form, pieces(body, [small, large])), whole, "cut into pieces of {small} and {large}");
+    work::is_bounded(body, |long| {
+        taken(form, [long]);
+    });
     let (items, is_whole) = whole;
     for (_, time, value) in items.iter().flatten() {
         assert!((WINDOW.since.micros()..=WINDOW.until.micros()).contains(time), "outside of the window");

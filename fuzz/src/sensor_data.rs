@@ -9,12 +9,14 @@ use serde_json::value::RawValue;
 use super::{
     decode::there_and_back,
     reference::{Json, RECEIVED, WINDOW, has_time_name, may_be_not_finite, parse, time_of, value_of},
+    work,
 };
 
 const SENSOR: i32 = 3;
 
 /// Any bytes may be a body.
 pub fn check(body: &[u8]) {
+    work::is_bounded(body, |long| drop(sensor_data(long, SENSOR, WINDOW, RECEIVED)));
     let found = sensor_data(body, SENSOR, WINDOW, RECEIVED);
     let json = std::str::from_utf8(body).ok().and_then(parse);
     match (json, found) {

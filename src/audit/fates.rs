@@ -1,7 +1,7 @@
 //! Where the readings of the log are.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     ops::{AddAssign, RangeInclusive},
 };
 
@@ -66,6 +66,27 @@ impl AddAssign for Fates {
     }
 }
 
+/// Dead letters of some offsets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Letters {
+    /// Those of one reading, or of a record that counts as one: offset and place.
+    pub single: HashSet<(i64, Option<i32>)>,
+    /// Those of many readings of a record: by offset, its places.
+    pub many: HashMap<i64, Vec<RangeInclusive<i32>>>,
+}
+
+impl Letters {
+    fn has(&self, item: &Item) -> bool {
+        self.single.contains(&(item.offset, item.item)) || self.is_one_of_many(item)
+    }
+
+    fn is_one_of_many(&self, item: &Item) -> bool {
+        let (Some(runs), Some(place)) = (self.many.get(&item.offset), item.item) else { return false };
+        let at = runs.partition_point(|run| *run.end() < place);
+        runs.get(at).is_some_and(|run| run.contains(&place))
+    }
+}
+
 /// What is known of the dead letters of a chunk's offsets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChunkLetters {
@@ -125,18 +146,18 @@ impl LogChunk {
     /// offsets.
     ///
     /// A letter of a record as a whole stands for all that the record holds: a worker has judged it as one.
-    pub fn set_letters_aside(&mut self, letters: &HashSet<(i64, Option<i32>)>) -> i64 {
+    pub fn set_letters_aside(&mut self, letters: &Letters) -> i64 {
         let mut set_aside = 0;
         let mut last_whole = None;
         self.items.retain(|item| {
-            if letters.contains(&(item.offset, None)) {
+            if letters.single.contains(&(item.offset, None)) {
                 // Its other readings are part of the same letter.
                 if last_whole.replace(item.offset) != Some(item.offset) {
                     set_aside += 1;
                 }
                 return false;
             }
-            let is_letter = letters.contains(&(item.offset, item.item));
+            let is_letter = letters.has(item);
             set_aside += i64::from(is_letter);
             !is_letter
         });
@@ -219,9 +240,19 @@ mod tests {
             item(2, Some(1), 1),
             item(3, None, 1),
         ]);
-        let letters = HashSet::from([(1, None), (2, Some(1)), (4, None)]);
+        let single = HashSet::from([(1, None), (2, Some(1)), (4, None)]);
+        let letters = Letters { single, ..Letters::default() };
         assert_eq!(chunk.set_letters_aside(&letters), 2);
         assert_eq!(chunk.items, [item(2, Some(0), 1), item(3, None, 1)]);
+    }
+
+    #[test]
+    fn a_letter_of_many_readings_is_these_and_no_others() {
+        let mut chunk = chunk((0..8).map(|place| item(1, Some(place), 1)).collect());
+        let many = HashMap::from([(1, vec![0..=1, 4..=4, 6..=9])]);
+        let single = HashSet::from([(1, Some(1)), (1, Some(3))]);
+        assert_eq!(chunk.set_letters_aside(&Letters { single, many }), 6, "one is in both");
+        assert_eq!(chunk.items, [item(1, Some(2), 1), item(1, Some(5), 1)]);
     }
 
     #[test]

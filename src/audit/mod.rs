@@ -23,7 +23,7 @@ mod summary;
 mod table;
 
 pub use chunk::{ChunkBuilder, Item, LogChunk};
-pub use fates::{ChunkLetters, Example, Fates, Finding, Whereabouts};
+pub use fates::{ChunkLetters, Example, Fates, Finding, Letters, Whereabouts};
 pub use judge::{Evidence, Judged, LetterBooks, judge, judge_overwritten, judge_table};
 pub use pace::{Budget, Pace, Work};
 pub use plan::{Books, Checkpoint, KnownTimes, Obstacle, Plan, Point, Resume, known_times, plan};

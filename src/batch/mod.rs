@@ -1,20 +1,19 @@
 //! A batch: what one transaction will hold. Pure: no I/O, no clock; knows neither Kafka's client nor SQL.
 
 mod dead_letter;
+mod decode;
 mod record;
+mod rejected;
 mod rows;
 mod tally;
 
-use std::{cell::Cell, collections::BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::reading::{
-    Reason, Timestamp, Window,
-    decode::{Decoded, Place, Reject, decode},
-    untimed::GivenTimes,
-};
+use crate::reading::{Timestamp, Window, decode::Reject, untimed::GivenTimes};
 
-pub use dead_letter::{DeadLetter, Rejected};
+pub use dead_letter::DeadLetter;
 pub use record::{Header, Record};
+pub use rejected::{RECORD_LETTERS_MAX, Rejected, RejectedGroup, RejectedOfRecord};
 pub use rows::{Row, distinct, sort_for_chunks};
 pub use tally::{PartitionTally, Tally};
 
@@ -73,6 +72,10 @@ pub struct Batch {
     limits: Limits,
     rows: Vec<Row>,
     rejected: Vec<Rejected>,
+    /// By record, where they are too many for a dead letter each.
+    groups: Vec<(u32, RejectedGroup)>,
+    /// How many readings these are.
+    grouped: usize,
     records: Vec<Kept>,
     bytes: Vec<u8>,
     spans: Vec<Span>,
@@ -103,6 +106,8 @@ impl Batch {
             limits,
             rows: vec![],
             rejected: vec![],
+            groups: vec![],
+            grouped: 0,
             records: vec![],
             bytes: vec![],
             spans: vec![],
@@ -156,6 +161,8 @@ impl Batch {
         let stays = |record: u32| !partitions.contains(&records[record as usize].partition);
         self.rows.retain(|row| stays(row.record));
         self.rejected.retain(|rejected| stays(rejected.record));
+        self.groups.retain(|(record, _)| stays(*record));
+        self.grouped = self.groups.iter().map(|(_, group)| group.readings()).sum();
         self.spans.retain(|span| !partitions.contains(&span.partition));
         self.oldest.retain(|(partition, _)| !partitions.contains(partition));
         if self.spans.is_empty() {
@@ -168,6 +175,8 @@ impl Batch {
     pub fn clear(&mut self) {
         self.rows.clear();
         self.rejected.clear();
+        self.groups.clear();
+        self.grouped = 0;
         self.records.clear();
         self.bytes.clear();
         self.spans.clear();
@@ -212,7 +221,7 @@ impl Batch {
 
     /// Good readings and those that are set aside.
     pub fn reading_count(&self) -> usize {
-        self.rows.len() + self.rejected.len()
+        self.rows.len() + self.rejected.len() + self.grouped
     }
 
     /// Records, which cannot be cut.
@@ -244,7 +253,7 @@ impl Batch {
         &self.rows
     }
 
-    /// What can never be stored, as far as decoding tells.
+    /// What can never be stored, as far as decoding tells, of records that do not have too many of them.
     pub fn rejected(&self) -> &[Rejected] {
         &self.rejected
     }
@@ -254,14 +263,10 @@ impl Batch {
         self.records[row.record as usize].partition
     }
 
-    /// Partition of a rejected reading.
-    pub fn partition_of_rejected(&self, rejected: &Rejected) -> i32 {
-        self.records[rejected.record as usize].partition
-    }
-
-    /// The offset of a rejected reading's record.
-    pub fn offset_of_rejected(&self, rejected: &Rejected) -> i64 {
-        self.records[rejected.record as usize].offset
+    /// Partition and offset of a record.
+    pub fn place_of(&self, record: u32) -> (i32, i64) {
+        let Kept { partition, offset, .. } = self.records[record as usize];
+        (partition, offset)
     }
 
     /// Who of two readings for the same sensor and time is the later one: by partition, offset and place. Of one
@@ -274,46 +279,7 @@ impl Batch {
     /// A row that turned out to be one that can never be stored.
     pub fn reject_row(&self, row: &Row, reject: Reject) -> Rejected {
         let time = Some(Timestamp::from_postgres_micros(row.time));
-        Rejected { record: row.record, place: row.place, reject, time }
-    }
-
-    /// Whether a reading was given its time.
-    fn decode(&mut self, record: &Record<'_>, index: u32, window: &Window, given: &mut GivenTimes) -> bool {
-        let mut time_of = given.of_record(record.timestamp);
-        let payload = record.payload.unwrap_or_default();
-        let (rows, rejected) = (&mut self.rows, &mut self.rejected);
-        if payload.len() > self.limits.max_record_bytes {
-            let (length, most) = (payload.len(), self.limits.max_record_bytes);
-            let reject = Reject::new(Reason::TooLarge, format!("{length} bytes, {most} at most"));
-            rejected.push(Rejected { record: index, place: Place::Whole, reject, time: None });
-            return false;
-        }
-        // Of the reading that is being decoded.
-        let given_time = Cell::new(None);
-        let mut has_untimed = false;
-        let mut untimed = |sensor_id, place| {
-            let time = time_of(sensor_id, place)?;
-            has_untimed = true;
-            given_time.set(Some(time));
-            Ok(time)
-        };
-        decode(payload, &mut untimed, window, &mut |decoded| {
-            let time = given_time.take();
-            match decoded {
-                Decoded::Reading(place, Ok(reading)) => rows.push(Row::new(&reading, index, place)),
-                Decoded::Reading(place, Err(reject)) => {
-                    rejected.push(Rejected { record: index, place, reject, time });
-                }
-                Decoded::TakeBack(first) => {
-                    let stays = |record, place: Place| record != index || place.index() < first;
-                    let gone = rows.iter().rev().take_while(|row| !stays(row.record, row.place)).count();
-                    rows.truncate(rows.len() - gone);
-                    let gone = rejected.iter().rev().take_while(|one| !stays(one.record, one.place)).count();
-                    rejected.truncate(rejected.len() - gone);
-                }
-            }
-        });
-        has_untimed
+        Rejected { record: row.record, place: row.place, reject, time, alone: None }
     }
 
     fn keep(&mut self, record: &Record<'_>, has_untimed: bool) {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::reading::OnDuplicate;
+use crate::reading::{OnDuplicate, Reason, decode::Place};
 
 const NOW: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
 const CHUNK_MICROS: i64 = 7 * 86_400_000_000;

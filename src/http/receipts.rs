@@ -70,7 +70,8 @@ pub(super) struct ReceiptBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 1)]
     dead_lettered: Option<i64>,
-    /// The same by reason.
+    /// The same by reason. Where more than 1,000 of its readings are, they have one dead letter together and count for
+    /// its reason, which may not be that of each; its `detail` has them all.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!({"unknown_sensor": 1}))]
     reasons: Option<BTreeMap<String, i64>>,

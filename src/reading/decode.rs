@@ -20,7 +20,7 @@ mod time_name;
 use std::borrow::Cow;
 
 pub use encoding::{foreign_encoding, without_byte_order_mark};
-pub use extract::{extract, extract_all};
+pub use extract::{decode_with_source, extract, extract_all, extract_within};
 pub use members::NOT_A_JSON_NUMBER;
 pub use time_name::is_time_name;
 
@@ -131,7 +131,7 @@ pub fn single(text: &[u8], untimed: &mut Untimed<'_>, window: &Window) -> Result
 
 /// Where a reading stands in its record's text, for a record that has it alone.
 #[derive(Clone, Copy)]
-struct Source<'s> {
+pub struct Source<'s> {
     frame: Frame<'s>,
     text: &'s [u8],
     /// Whether it goes on to the record's end, for want of a bracket.

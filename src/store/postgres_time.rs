@@ -1,11 +1,14 @@
 //! Times as Postgres has them on the wire.
 
+use chrono::{DateTime, Datelike as _, Utc};
 use sqlx::{
     Encode, Postgres, Type,
     encode::IsNull,
     error::BoxDynError,
     postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo},
 };
+
+use crate::reading::Timestamp;
 
 /// Microseconds since 2000-01-01, which is what a `timestamptz` is on the wire.
 pub(super) struct PostgresTime(pub(super) i64);
@@ -26,5 +29,30 @@ impl Encode<'_, Postgres> for PostgresTime {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         buffer.extend_from_slice(&self.0.to_be_bytes());
         Ok(IsNull::No)
+    }
+}
+
+/// A record's timestamp is whatever its producer said. One that no column holds is no reading's time either, so that it
+/// is not missed.
+pub(super) fn storable(time: Timestamp) -> Option<DateTime<Utc>> {
+    time.to_datetime().filter(|time| (1..=9_999).contains(&time.year()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_no_column_holds_is_none() {
+        for (micros, is_kept) in [
+            (0, true),
+            (1_728_743_460_000_000, true),
+            (-62_135_596_800_000_001, false),
+            (253_402_300_800_000_000, false),
+            (i64::MIN, false),
+            (i64::MAX, false),
+        ] {
+            assert_eq!(storable(Timestamp::from_micros(micros)).is_some(), is_kept, "{micros}");
+        }
     }
 }

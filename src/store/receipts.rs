@@ -43,7 +43,7 @@ pub async fn given_up(pool: &Pool, log: Log, partition: i32, offset: i64) -> Res
     .await
 }
 
-/// How many readings of a record are in `dead_letters`, by reason.
+/// How many readings of a record are in `dead_letters`, by reason; those of a letter of many by the letter's.
 ///
 /// Those of another topic of the same name are not this record's. A letter that does not say which topic it is of is
 /// from before letters did.
@@ -53,7 +53,7 @@ pub async fn dead_lettered(
     partition: i32,
     offset: i64,
 ) -> Result<Vec<(String, i64)>, StoreError> {
-    const SQL: &str = r#"SELECT reason, count(*) FROM dead_letters
+    const SQL: &str = r#"SELECT reason, sum(readings)::bigint FROM dead_letters
         WHERE topic = $1 AND partition = $2 AND "offset" = $3 AND (topic_id = $4 OR topic_id IS NULL)
         GROUP BY reason"#;
     pool.run("looking for a record's dead letters", move |connection| {

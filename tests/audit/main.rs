@@ -7,6 +7,7 @@ mod differences;
 mod fates;
 mod kept;
 mod letter_bounds;
+mod letters_of_many;
 mod logs;
 mod metrics;
 mod removals;

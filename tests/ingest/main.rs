@@ -1,5 +1,6 @@
 //! From the topic into the table, against real servers: every reading meets the fate that the contract says.
 
+mod all_refused;
 mod codecs;
 mod fates;
 mod gaps;

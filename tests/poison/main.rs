@@ -4,6 +4,7 @@
 mod batches;
 mod corpus;
 mod grammar;
+mod linear;
 mod made_up;
 
 #[path = "../../fuzz/src/lib.rs"]

@@ -107,6 +107,7 @@ pub(super) fn letter(whole: &WholeLetter, format: LetterFormat) {
         ("partition", letter.partition.to_string()),
         ("offset", letter.offset.to_string()),
         ("item", letter.item.map_or_else(|| "the whole record".to_owned(), |item| item.to_string())),
+        ("readings", letter.readings.to_string()),
         ("reason", line(&letter.reason)),
         ("detail", line(&letter.detail)),
         ("replay", replay.to_owned()),
@@ -178,7 +179,7 @@ fn letter_json(letter: &Letter) -> Value {
         "offset": letter.offset, "item": letter.item, "reason": letter.reason, "detail": letter.detail,
         "replayable": letter.is_replayable(), "received_at": letter.received_at, "record_time": letter.record_time,
         "mirrored_at": letter.mirrored_at, "key": bytes_json(letter.key.as_deref()),
-        "payload_bytes": letter.payload_bytes,
+        "payload_bytes": letter.payload_bytes, "readings": letter.readings,
     })
 }
 

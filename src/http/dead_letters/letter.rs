@@ -29,7 +29,7 @@ impl From<Vec<u8>> for BytesBody {
 
 /// A dead letter without its payload.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"id": 1042, "topic": "sensor-readings", "topic_id": "wVfO0a0hRhiBqUNPnRWkDA", "partition": 4, "offset": 986, "item": 1, "reason": "unknown_sensor", "detail": "there is no sensor 77", "replayable": true, "received_at": "2026-11-01T00:00:01.5Z", "record_time": "2026-11-01T00:00:01Z", "mirrored_at": null, "key": {"text": "77"}, "payload_bytes": 70}))]
+#[schema(example = json!({"id": 1042, "topic": "sensor-readings", "topic_id": "wVfO0a0hRhiBqUNPnRWkDA", "partition": 4, "offset": 986, "item": 1, "reason": "unknown_sensor", "detail": "there is no sensor 77", "replayable": true, "received_at": "2026-11-01T00:00:01.5Z", "record_time": "2026-11-01T00:00:01Z", "mirrored_at": null, "key": {"text": "77"}, "payload_bytes": 70, "readings": 1}))]
 pub(in crate::http) struct LetterBody {
     /// Its id.
     id: i64,
@@ -41,7 +41,7 @@ pub(in crate::http) struct LetterBody {
     partition: i32,
     /// Offset of the record.
     offset: i64,
-    /// Place of the reading in the record, from 0; null where the record as a whole is meant.
+    /// Place of the reading in the record, from 0; null where the record as a whole is meant, or many of its readings.
     item: Option<i32>,
     /// Why it was set aside, or is still refused.
     reason: String,
@@ -59,15 +59,17 @@ pub(in crate::http) struct LetterBody {
     key: Option<BytesBody>,
     /// How long the payload is; null where the record had none.
     payload_bytes: Option<i64>,
+    /// For how many readings of the record it stands: 1, unless the record had more than a dead letter each is kept for.
+    readings: i32,
 }
 
 /// All of a dead letter.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"id": 1042, "topic": "sensor-readings", "topic_id": "wVfO0a0hRhiBqUNPnRWkDA", "partition": 4, "offset": 986, "item": 1, "reason": "unknown_sensor", "detail": "there is no sensor 77", "replayable": true, "received_at": "2026-11-01T00:00:01.5Z", "record_time": "2026-11-01T00:00:01Z", "mirrored_at": null, "key": {"text": "77"}, "payload_bytes": 70, "payload": {"text": "{\"sensor_id\":77,\"value\":1,\"timestamp\":\"2026-11-01T00:00:00Z\"}"}, "headers": [{"key": "traceparent", "value": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}]}))]
+#[schema(example = json!({"id": 1042, "topic": "sensor-readings", "topic_id": "wVfO0a0hRhiBqUNPnRWkDA", "partition": 4, "offset": 986, "item": 1, "reason": "unknown_sensor", "detail": "there is no sensor 77", "replayable": true, "received_at": "2026-11-01T00:00:01.5Z", "record_time": "2026-11-01T00:00:01Z", "mirrored_at": null, "key": {"text": "77"}, "payload_bytes": 70, "readings": 1, "payload": {"text": "{\"sensor_id\":77,\"value\":1,\"timestamp\":\"2026-11-01T00:00:00Z\"}"}, "headers": [{"key": "traceparent", "value": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}]}))]
 pub(in crate::http) struct WholeLetterBody {
     #[serde(flatten)]
     letter: LetterBody,
-    /// A record with just this reading in the topic's format, or else the record as it came.
+    /// A record with just this reading in the topic's format, or else the record as it came: also of many readings.
     payload: Option<BytesBody>,
     /// The record's headers in their order: `key`, and `value`, or `base64` where that is no text.
     #[schema(value_type = Vec<Object>)]
@@ -91,6 +93,7 @@ impl From<Letter> for LetterBody {
             mirrored_at: letter.mirrored_at,
             key: letter.key.map(Into::into),
             payload_bytes: letter.payload_bytes,
+            readings: letter.readings,
         }
     }
 }

@@ -27,11 +27,11 @@ use crate::{
 pub(in crate::http) struct ReplayedBody {
     /// Whether this is only what would come of it.
     dry_run: bool,
-    /// Letters whose reading is stored now; they are gone.
+    /// Readings that are stored now; they are no letters' any more.
     stored: u64,
-    /// Letters whose reading was there already; they are gone.
+    /// Readings that were there already; they are no letters' any more.
     duplicates: u64,
-    /// Letters that stay.
+    /// Letters that stay; one of many readings with those that are still refused.
     refused: u64,
     /// The same by reason.
     reasons: BTreeMap<String, u64>,
@@ -57,7 +57,8 @@ pub(in crate::http) struct RefusedBody {
 /// Replay a dead letter
 ///
 /// Its reading is stored where the rules of today allow it, exactly once, and the letter goes in the same transaction.
-/// Else it stays, with the reason of today.
+/// Else it stays, with the reason of today. Of a letter of many readings each has a fate of its own; the letter stays for
+/// those that are still refused.
 #[utoipa::path(
     post, path = "/dead-letters/{id}/replay", tag = "dead letters", operation_id = "replay_dead_letter",
     params(

@@ -1,8 +1,8 @@
 //! Readings taken out of their records.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use super::{Decoder, Emit, Frame, Place, Reject, Source, encoding::BYTE_ORDER_MARK};
+use super::{Decoded, Decoder, Emit, Frame, Place, Reject, Source, Untimed, encoding::BYTE_ORDER_MARK};
 use crate::reading::{
     Reading, Timestamp, Window,
     json::{Scanner, Token},
@@ -17,44 +17,93 @@ pub fn extract(payload: &[u8], place: Place) -> Vec<u8> {
 
 /// The same for many readings of a record, which is read once for all of them.
 pub fn extract_all(payload: &[u8], places: &[Place]) -> Vec<Vec<u8>> {
+    extract_within(payload, places, usize::MAX).expect("nothing is more than that")
+}
+
+/// The same, or none where all of them together have more bytes than this: what stands beside a list is in each of them.
+pub fn extract_within(payload: &[u8], places: &[Place], most_bytes: usize) -> Option<Vec<Vec<u8>>> {
     let indices = places.iter().filter_map(|place| match place {
         Place::Whole => None,
         Place::Item(index) => Some((*index, Vec::new())),
     });
-    let mut wanted = Wanted(indices.collect());
-    if !wanted.0.is_empty() {
+    let mut wanted = Wanted { records: indices.collect(), bytes_left: Some(most_bytes) };
+    if !wanted.records.is_empty() {
         let everything =
             Window { since: Timestamp::from_micros(i64::MIN), until: Timestamp::from_micros(i64::MAX) };
         let mut untimed = |_, _| Ok(Timestamp::from_micros(0));
         Decoder::new(payload, &mut untimed, &everything).payload(payload, &mut wanted);
     }
+    wanted.bytes_left?;
     let record = |place: &Place| match place {
-        Place::Item(index) if !wanted.0[index].is_empty() => wanted.0[index].clone(),
+        Place::Item(index) if !wanted.records[index].is_empty() => wanted.records[index].clone(),
         Place::Item(_) | Place::Whole => payload.to_vec(),
     };
-    places.iter().map(record).collect()
+    Some(places.iter().map(record).collect())
+}
+
+/// As [`super::decode`]; with each reading, good or bad, where it stands.
+pub fn decode_with_source(
+    payload: &[u8],
+    untimed: &mut Untimed<'_>,
+    window: &Window,
+    each: &mut impl FnMut(Decoded, Option<Source<'_>>),
+) {
+    Decoder::new(payload, untimed, window).payload(payload, &mut WithSource(each));
+}
+
+struct WithSource<'e, E>(&'e mut E);
+
+impl<E: FnMut(Decoded, Option<Source<'_>>)> Emit for WithSource<'_, E> {
+    fn push(&mut self, place: Place, outcome: Result<Reading, Reject>, source: Source<'_>) {
+        (self.0)(Decoded::Reading(place, outcome), Some(source));
+    }
+
+    fn take_back(&mut self, index: u32) {
+        (self.0)(Decoded::TakeBack(index), None);
+    }
 }
 
 /// Records of their own by index; empty until the reading is met.
-struct Wanted(HashMap<u32, Vec<u8>>);
+struct Wanted {
+    records: BTreeMap<u32, Vec<u8>>,
+    /// None once they were too many.
+    bytes_left: Option<usize>,
+}
 
 impl Emit for Wanted {
     fn push(&mut self, place: Place, _: Result<Reading, Reject>, source: Source<'_>) {
         if let Place::Item(index) = place
-            && let Some(record) = self.0.get_mut(&index)
+            && let Some(record) = self.records.get_mut(&index)
         {
-            *record = source.record();
+            self.bytes_left = self.bytes_left.and_then(|left| left.checked_sub(source.record_bytes()));
+            if self.bytes_left.is_some() {
+                *record = source.record();
+            }
         }
     }
 
     fn take_back(&mut self, from: u32) {
-        self.0.iter_mut().filter(|(index, _)| **index >= from).for_each(|(_, record)| record.clear());
+        self.records.range_mut(from..).for_each(|(_, record)| record.clear());
     }
 }
 
 impl Source<'_> {
+    /// How many bytes [`Self::record`] has at most.
+    pub fn record_bytes(&self) -> usize {
+        /// Brackets, names and what stands between them.
+        const FRAME_BYTES: usize = 40;
+        let beside = match self.frame {
+            Frame::List(list) => {
+                let time = list.time.map_or(0, |(name, value)| name.raw().len() + value.len());
+                time + list.sensor_text.map_or(0, <[u8]>::len)
+            }
+            Frame::Alone | Frame::Array | Frame::BehindList => 0,
+        };
+        FRAME_BYTES + beside + self.text.len()
+    }
+
     /// A record of which the reading, or what is none, is all.
-    fn record(&self) -> Vec<u8> {
+    pub fn record(&self) -> Vec<u8> {
         let text = self.text;
         match self.frame {
             // Between two commas: in a list of its own it would be no item.

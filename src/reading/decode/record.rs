@@ -166,10 +166,12 @@ impl<'a> Decoder<'a, '_> {
         let mut at = 0;
         self.next_line = start + text.len();
         while let Some(length) = memchr(b'\n', &text[at..]) {
-            at += length + 1;
-            let begin = text[at..].iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
-            if matches!(begin, Some(b'{' | b'[')) {
-                self.next_line = start + at;
+            let line = at + length + 1;
+            let is_space = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+            // Blank lines are passed at once: each of them would be followed by all that come behind it.
+            at = line + text[line..].iter().take_while(is_space).count();
+            if matches!(text.get(at), Some(b'{' | b'[')) {
+                self.next_line = start + line;
                 break;
             }
         }

@@ -1,11 +1,11 @@
 //! Where readings of the log are, asked for many at a time.
 
-use std::{collections::HashSet, ops::RangeInclusive};
+use std::ops::RangeInclusive;
 
 use sqlx::{Executor, PgConnection};
 
 use crate::{
-    audit::{Finding, Item, Whereabouts},
+    audit::{Finding, Item, Letters, Whereabouts},
     config::DatabaseConfig,
     pipeline::Log,
     store::{StoreError, chunk_spans::KnownChunkSpans, connection::connect, postgres_time::PostgresTime},
@@ -35,14 +35,10 @@ impl LookUp {
         Ok(Self { connection, log: log.clone(), partition, known_spans: KnownChunkSpans::default() })
     }
 
-    /// Offset and place of the dead letters of these offsets, both inclusive.
-    pub async fn letters(
-        &mut self,
-        first: i64,
-        last: i64,
-    ) -> Result<HashSet<(i64, Option<i32>)>, StoreError> {
-        let letters: Vec<(i64, Option<i32>)> = sqlx::query_as(
-            r#"SELECT "offset", item FROM dead_letters
+    /// The dead letters of these offsets, both inclusive.
+    pub async fn letters(&mut self, first: i64, last: i64) -> Result<Letters, StoreError> {
+        let found: Vec<(i64, Option<i32>, Option<Vec<i32>>)> = sqlx::query_as(
+            r#"SELECT "offset", item, items FROM dead_letters
                WHERE topic = $1 AND partition = $2 AND "offset" BETWEEN $3 AND $4
                  AND coalesce(topic_id, $5) = $5"#,
         )
@@ -54,7 +50,17 @@ impl LookUp {
         .fetch_all(&mut self.connection)
         .await
         .map_err(StoreError::new("looking up dead letters"))?;
-        Ok(letters.into_iter().collect())
+        let mut letters = Letters::default();
+        for (offset, item, items) in found {
+            match items {
+                Some(items) => {
+                    let runs = items.as_chunks::<2>().0.iter().map(|[first, last]| *first..=*last);
+                    letters.many.insert(offset, runs.collect());
+                }
+                None => _ = letters.single.insert((offset, item)),
+            }
+        }
+        Ok(letters)
     }
 
     /// Offsets between which dead letters were counted and not kept, of those from `first` to `last`.

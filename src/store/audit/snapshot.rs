@@ -165,7 +165,7 @@ async fn letters(
                      ELSE counted END::bigint AS counted
          FROM (SELECT partition, sum(dead_lettered) AS counted FROM ingest_offsets WHERE topic = $1
                GROUP BY partition) AS books
-         LEFT JOIN (SELECT partition, count(*) AS kept FROM dead_letters WHERE topic = $1
+         LEFT JOIN (SELECT partition, sum(readings) AS kept FROM dead_letters WHERE topic = $1
                     GROUP BY partition) AS there USING (partition)
          LEFT JOIN (SELECT partition, sum(letters) AS removed FROM dead_letter_removals WHERE topic = $1
                     GROUP BY partition) AS gone USING (partition)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 
-use super::removal::{Outcome, begin, remove};
+use super::removal::{Outcome, Removed, begin, remove};
 use crate::{
     config::DatabaseConfig,
     store::{
@@ -41,8 +41,9 @@ pub async fn expire(database: &DatabaseConfig, expiry: Expiry) -> Result<u64, St
 async fn expire_all(connection: &mut PgConnection, expiry: Expiry) -> Result<u64, StoreError> {
     let mut expired = 0;
     loop {
-        let letters = expire_some(connection, expiry).await.map_err(StoreError::new(DOING))?;
-        Outcome::Expired.count(letters);
+        let Removed { letters, readings } =
+            expire_some(connection, expiry).await.map_err(StoreError::new(DOING))?;
+        Outcome::Expired.count(readings);
         expired += letters;
         if letters < BATCH.cast_unsigned() {
             return Ok(expired);
@@ -53,7 +54,7 @@ async fn expire_all(connection: &mut PgConnection, expiry: Expiry) -> Result<u64
 /// Letters are set aside nearly in the order of their ids, so the oldest are the first ones of the primary key: no
 /// index on the time is needed, and one that stands behind a younger letter waits for it, for minutes at most.
 /// Those that somebody is working through are left to them.
-async fn expire_some(connection: &mut PgConnection, expiry: Expiry) -> Result<u64, sqlx::Error> {
+async fn expire_some(connection: &mut PgConnection, expiry: Expiry) -> Result<Removed, sqlx::Error> {
     let age_micros = i64::try_from(expiry.age.as_micros()).unwrap_or(i64::MAX);
     let mut transaction = connection.begin().await?;
     begin(&mut transaction).await?;
@@ -68,7 +69,7 @@ async fn expire_some(connection: &mut PgConnection, expiry: Expiry) -> Result<u6
     .bind(expiry.is_mirrored)
     .fetch_all(&mut *transaction)
     .await?;
-    let letters = remove(&mut transaction, &ids, Outcome::Expired).await?;
+    let removed = remove(&mut transaction, &ids, Outcome::Expired).await?;
     transaction.commit().await?;
-    Ok(letters)
+    Ok(removed)
 }

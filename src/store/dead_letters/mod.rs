@@ -7,8 +7,10 @@
 
 mod expiry;
 mod list;
+mod locked_letter;
 mod mirror;
 mod overflow;
+mod part;
 mod portion;
 mod removal;
 mod replay;
@@ -24,6 +26,7 @@ pub use expiry::{Expiry, expire};
 pub use list::{Page, find, page};
 pub use mirror::{MirrorQueue, UnmirroredLetter};
 pub use overflow::{OverflowRange, RANGES_MAX, not_kept};
+pub(in crate::store) use part::Part;
 pub use portion::{IDS_MAX, PORTION_MAX, Portion, Which};
 pub use removal::{Discarded, discard};
 pub use replay::{Refused, ReplayRules, Replayed, replay};
@@ -60,7 +63,7 @@ pub struct Letter {
     pub partition: i32,
     /// Offset of its record.
     pub offset: i64,
-    /// Place of the reading in the record, from 0; none where the record as a whole is meant.
+    /// Place of the reading in the record, from 0; none where the record as a whole is meant, or many of its readings.
     pub item: Option<i32>,
     /// Why it was set aside; a text, since a newer version may have reasons that this one does not know.
     pub reason: String,
@@ -76,6 +79,8 @@ pub struct Letter {
     pub key: Option<Vec<u8>>,
     /// How long the payload is.
     pub payload_bytes: Option<i64>,
+    /// For how many readings of the record it stands.
+    pub readings: i32,
 }
 
 impl Letter {
@@ -91,7 +96,7 @@ pub struct WholeLetter {
     /// What lists have, and the whole key.
     #[sqlx(flatten)]
     pub letter: Letter,
-    /// A record with just this reading, or the record as it came.
+    /// A record with just this reading; the record as it came where it is meant as a whole, or many of its readings.
     pub payload: Option<Vec<u8>>,
     /// `[{"key":…,"value":…}]`, with `"base64"` for a value that is no text.
     pub headers: Option<Value>,

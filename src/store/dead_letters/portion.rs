@@ -10,6 +10,8 @@ pub const IDS_MAX: usize = 1_000;
 pub const PORTION_MAX: u32 = 1_000;
 /// Most bytes of payloads that are taken into memory for one transaction; the first letter always is.
 const PAYLOAD_BYTES_MAX: i64 = 32 << 20;
+/// Most readings of letters in one transaction; the first letter always is.
+const READINGS_MAX: i64 = 50_000;
 
 /// Which letters are to be worked through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +50,8 @@ impl Portion {
     pub(super) async fn candidates(&self, connection: &mut PgConnection) -> Result<Candidates, sqlx::Error> {
         let mut query: QueryBuilder<'_, Postgres> = QueryBuilder::new("SELECT id, CASE WHEN reason = ANY (");
         query.push_bind(replayable_reasons());
-        query.push(") THEN octet_length(payload) END::bigint AS bytes FROM dead_letters WHERE true");
+        query
+            .push(") THEN octet_length(payload) END::bigint AS bytes, readings FROM dead_letters WHERE true");
         self.which.push_to(&mut query);
         if let Some(after) = self.after {
             query.push(" AND id > ").push_bind(after);
@@ -56,10 +59,13 @@ impl Portion {
         query.push(" ORDER BY id LIMIT ").push_bind(i64::from(self.limit) + 1);
         let rows = query.build().fetch_all(connection).await?;
         let mut candidates = Candidates::default();
-        let mut bytes = 0;
+        let (mut bytes, mut readings) = (0, 0);
         for row in &rows {
             bytes += row.try_get::<Option<i64>, _>("bytes")?.unwrap_or(0);
-            let has_room = candidates.ids.len() < self.limit as usize && bytes <= PAYLOAD_BYTES_MAX;
+            readings += i64::from(row.try_get::<i32, _>("readings")?);
+            let has_room = candidates.ids.len() < self.limit as usize
+                && bytes <= PAYLOAD_BYTES_MAX
+                && readings <= READINGS_MAX;
             if !has_room && let Some(&last) = candidates.ids.last() {
                 candidates.next = Some(last);
                 break;

@@ -2,7 +2,7 @@
 
 use sqlx::{Connection, Executor, PgConnection, Postgres, QueryBuilder};
 
-use super::{Portion, portion::Candidates};
+use super::{Part, Portion, portion::Candidates};
 use crate::{
     metrics::DEAD_LETTER_REMOVALS,
     store::{StoreError, pool::Pool},
@@ -31,9 +31,17 @@ impl Outcome {
     }
 
     /// To be called once the transaction has committed.
-    pub(super) fn count(self, letters: u64) {
-        metrics::counter!(DEAD_LETTER_REMOVALS, "outcome" => self.as_str()).increment(letters);
+    pub(super) fn count(self, readings: u64) {
+        metrics::counter!(DEAD_LETTER_REMOVALS, "outcome" => self.as_str()).increment(readings);
     }
+}
+
+/// What has gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Removed {
+    pub(super) letters: u64,
+    /// That they stood for.
+    pub(super) readings: u64,
 }
 
 /// What came of a portion that was to go.
@@ -49,21 +57,22 @@ pub struct Discarded {
 
 /// Deletes a portion of letters for good, in one transaction.
 pub async fn discard(pool: &Pool, portion: Portion) -> Result<Discarded, StoreError> {
-    let discarded = pool
+    let (discarded, readings) = pool
         .run(DOING, move |connection| {
             Box::pin(async move {
                 let mut transaction = connection.begin().await?;
                 begin(&mut transaction).await?;
                 let mut candidates = portion.candidates(&mut transaction).await?;
                 let ids = lock(&mut transaction, &portion, &mut candidates).await?;
-                let letters = remove(&mut transaction, &ids, Outcome::Discarded).await?;
+                let Removed { letters, readings } =
+                    remove(&mut transaction, &ids, Outcome::Discarded).await?;
                 transaction.commit().await?;
                 let Candidates { missing, next, .. } = candidates;
-                Ok(Discarded { letters, missing, next })
+                Ok((Discarded { letters, missing, next }, readings))
             })
         })
         .await?;
-    Outcome::Discarded.count(discarded.letters);
+    Outcome::Discarded.count(readings);
     Ok(discarded)
 }
 
@@ -96,32 +105,67 @@ async fn lock(
     Ok(ids)
 }
 
-/// Deletes letters that this transaction has locked, and counts them. The last thing that a transaction does, for the
-/// counts are few rows that everybody needs.
+/// Deletes letters that this transaction has locked, and counts their readings. The last thing that a transaction does,
+/// for the counts are few rows that everybody needs.
 pub(super) async fn remove(
     connection: &mut PgConnection,
     ids: &[i64],
     outcome: Outcome,
-) -> Result<u64, sqlx::Error> {
+) -> Result<Removed, sqlx::Error> {
     if ids.is_empty() {
-        return Ok(0);
+        return Ok(Removed::default());
     }
-    let gone: i64 = sqlx::query_scalar(
+    let (letters, readings): (i64, i64) = sqlx::query_as(
         "WITH gone AS (
              DELETE FROM dead_letters WHERE id = ANY ($1)
-             RETURNING topic, coalesce(topic_id, '') AS topic_id, partition
+             RETURNING topic, coalesce(topic_id, '') AS topic_id, partition, readings
          ), counted AS (
              INSERT INTO dead_letter_removals AS kept (topic, topic_id, partition, outcome, letters)
-             SELECT topic, topic_id, partition, $2, count(*) FROM gone
+             SELECT topic, topic_id, partition, $2, sum(readings) FROM gone
              GROUP BY topic, topic_id, partition ORDER BY topic, topic_id, partition
              ON CONFLICT (topic, topic_id, partition, outcome)
                  DO UPDATE SET letters = kept.letters + excluded.letters
          )
-         SELECT count(*) FROM gone",
+         SELECT count(*), coalesce(sum(readings), 0)::bigint FROM gone",
     )
     .bind(ids)
     .bind(outcome.as_str())
     .fetch_one(connection)
     .await?;
-    Ok(gone.cast_unsigned())
+    Ok(Removed { letters: letters.cast_unsigned(), readings: readings.cast_unsigned() })
+}
+
+/// Takes readings out of a letter that this transaction has locked: `left` are those that stay, with the reason of today.
+/// The others are counted as replayed.
+pub(super) async fn keep_part(
+    connection: &mut PgConnection,
+    id: i64,
+    left: &Part,
+    (reason, detail): (&str, &str),
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "WITH before AS (
+             SELECT topic, coalesce(topic_id, '') AS topic_id, partition, readings - $2 AS replayed
+             FROM dead_letters WHERE id = $1
+         ), counted AS (
+             INSERT INTO dead_letter_removals AS kept (topic, topic_id, partition, outcome, letters)
+             SELECT topic, topic_id, partition, $8, replayed FROM before WHERE replayed > 0
+             ON CONFLICT (topic, topic_id, partition, outcome)
+                 DO UPDATE SET letters = kept.letters + excluded.letters
+         )
+         UPDATE dead_letters
+         SET readings = $2, items = $3, untimed_items = $4, reading_times = $5, reason = $6, detail = $7
+         WHERE id = $1",
+    )
+    .bind(id)
+    .bind(left.readings)
+    .bind(&left.items)
+    .bind(&left.untimed_items)
+    .bind(&left.reading_times)
+    .bind(reason)
+    .bind(detail)
+    .bind(Outcome::Replayed.as_str())
+    .execute(connection)
+    .await
+    .map(drop)
 }

@@ -12,23 +12,20 @@
 //!
 //! So a letter is there until its reading is, and no longer: whoever crashes when, and however many replay it at once.
 
-use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection, Postgres, QueryBuilder};
+use std::collections::BTreeMap;
+
+use sqlx::{Connection, PgConnection};
 
 use super::{
-    Portion,
+    Part, Portion,
+    locked_letter::{LockedLetter, lock},
     portion::Candidates,
-    removal::{Outcome, begin, remove},
-    replayable_reasons,
+    removal::{Outcome, begin, keep_part, remove},
 };
 use crate::{
-    batch::{Batch, Limits, Record, Row, distinct, sort_for_chunks},
+    batch::{Batch, Limits, Rejected, distinct, sort_for_chunks},
     config::Rollups,
-    reading::{
-        OnDuplicate, Reason, Timestamp, Window,
-        decode::{Decoded, Reject, decode},
-        untimed::GivenTimes,
-    },
+    reading::{OnDuplicate, Window, untimed::GivenTimes},
     store::{
         StoreError,
         error::Remedy,
@@ -44,8 +41,6 @@ use crate::{
 const DOING: &str = "replaying dead letters";
 /// How often a transaction that lost to another one is tried.
 const ATTEMPTS: u32 = 3;
-const EVERYTHING: Window =
-    Window { since: Timestamp::from_micros(i64::MIN), until: Timestamp::from_micros(i64::MAX) };
 
 /// What a reading has to pass today.
 #[derive(Clone, Copy, Debug)]
@@ -72,9 +67,9 @@ pub struct Refused {
 /// What came of a portion of letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// Letters whose reading is stored.
+    /// Readings that are stored.
     pub stored: u64,
-    /// Letters whose reading was there already.
+    /// Readings that were there already.
     pub duplicates: u64,
     /// Letters that stay, with the reason of today.
     pub refused: Vec<Refused>,
@@ -84,26 +79,29 @@ pub struct Replayed {
     pub next: Option<i64>,
 }
 
-/// A locked letter.
-#[derive(sqlx::FromRow)]
-struct Letter {
-    id: i64,
-    offset: i64,
-    item: Option<i32>,
-    reason: String,
-    detail: String,
-    record_time: Option<DateTime<Utc>>,
-    reading_time: Option<DateTime<Utc>>,
-    /// Only where the reason is one that may pass.
-    payload: Option<Vec<u8>>,
-}
-
 /// What becomes of a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Stored,
     Duplicate,
-    Refused { reason: String, detail: String },
+    Refused {
+        reason: String,
+        detail: String,
+    },
+    /// Of many readings each has a fate of its own; the letter goes where none is left.
+    Parted {
+        stored: u64,
+        duplicates: u64,
+        left: Option<Box<Left>>,
+    },
+}
+
+/// Readings that are still refused, of a letter of many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    part: Part,
+    reason: String,
+    detail: String,
 }
 
 /// Replays a portion of letters in one transaction, which is rolled back where `is_dry_run`.
@@ -144,41 +142,26 @@ async fn transaction(
     let mut candidates = portion.candidates(&mut transaction).await.map_err(StoreError::new(DOING))?;
     let letters = lock(&mut transaction, portion, &mut candidates).await.map_err(StoreError::new(DOING))?;
     let fates = store(&mut transaction, &letters, rules).await?;
-    let (gone, replayed) = report(&letters, fates, candidates);
+    let Report { gone, parts, replayed } = report(&letters, fates, candidates);
     if is_dry_run {
         transaction.rollback().await.map_err(StoreError::new(DOING))?;
     } else {
         keep_refused(&mut transaction, &replayed.refused).await.map_err(StoreError::new(DOING))?;
         remove(&mut transaction, &gone, Outcome::Replayed).await.map_err(StoreError::new(DOING))?;
+        for (id, left) in &parts {
+            let Left { part, reason, detail } = &**left;
+            keep_part(&mut transaction, *id, part, (reason, detail)).await.map_err(StoreError::new(DOING))?;
+        }
         transaction.commit().await.map_err(StoreError::new(DOING))?;
     }
     Ok(replayed)
-}
-
-async fn lock(
-    connection: &mut PgConnection,
-    portion: &Portion,
-    candidates: &mut Candidates,
-) -> Result<Vec<Letter>, sqlx::Error> {
-    let mut query: QueryBuilder<'_, Postgres> = QueryBuilder::new(
-        r#"SELECT id, "offset", item, reason, detail, record_time, reading_time, CASE WHEN reason = ANY ("#,
-    );
-    query.push_bind(replayable_reasons());
-    query.push(") THEN payload END AS payload FROM dead_letters WHERE id = ANY (");
-    query.push_bind(candidates.ids.clone()).push(")");
-    portion.which.push_to(&mut query);
-    query.push(" ORDER BY id FOR UPDATE");
-    let letters: Vec<Letter> = query.build_query_as().fetch_all(connection).await?;
-    let ids: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
-    portion.which.note_gone(candidates, &ids);
-    Ok(letters)
 }
 
 /// Stores what can be stored. Each letter stands in the batch for a partition of its own, so that fates, which the
 /// batch's writers tell by partition, come back letter by letter.
 async fn store(
     connection: &mut PgConnection,
-    letters: &[Letter],
+    letters: &[LockedLetter],
     rules: ReplayRules,
 ) -> Result<Vec<Fate>, StoreError> {
     let mut batch =
@@ -187,9 +170,15 @@ async fn store(
     for (index, letter) in letters.iter().enumerate() {
         fates.push(match letter.payload_to_replay() {
             Ok(payload) => {
+                let record = letter.record(index as i32, payload);
                 // One that has no timestamp has the time that it was given when it was read.
-                let given = &mut GivenTimes::default();
-                batch.push(&letter.record(index as i32, payload), letter.offset, &rules.window, given);
+                match letter.part() {
+                    Some(part) => {
+                        let (is_part, time_of) = (|place| part.has(place), |place| part.time_of(place));
+                        batch.push_part(&record, &rules.window, is_part, time_of);
+                    }
+                    None => batch.push(&record, letter.offset, &rules.window, &mut GivenTimes::default()),
+                }
                 Fate::Stored
             }
             Err(fate) => fate,
@@ -210,75 +199,50 @@ async fn store(
         // Never by COPY: a process that is frozen in it holds its locks for as long as it is.
         stored = storing.store(&rows, &mut gave_way, Way::Staged).await?;
     }
-    let duplicates = gave_way.iter().map(|row: &Row| batch.partition_of(row));
-    for index in duplicates.chain(stored.duplicates.into_keys()) {
-        fates[index as usize] = Fate::Duplicate;
+    let mut duplicates: BTreeMap<i32, i64> = stored.duplicates;
+    for row in &gave_way {
+        *duplicates.entry(batch.partition_of(row)).or_default() += 1;
     }
-    for one in &rejected {
-        let (reason, detail) = (one.reason().as_str().to_owned(), one.detail());
-        fates[batch.partition_of_rejected(one) as usize] = Fate::Refused { reason, detail };
+    for index in duplicates.keys() {
+        fates[*index as usize] = Fate::Duplicate;
     }
+    note_refused(&batch, &rejected, letters, &mut fates);
+    note_parts(letters, &duplicates, &mut fates);
     Ok(fates)
 }
 
-impl Letter {
-    /// The bytes to decode, or why there are none.
-    fn payload_to_replay(&self) -> Result<&[u8], Fate> {
-        let Some(payload) = &self.payload else { return Err(self.stays(self.detail.clone())) };
-        match self.fault_of(payload) {
-            None => Ok(payload),
-            Some(reject) => Err(Fate::Refused {
-                reason: reject.reason.as_str().to_owned(),
-                detail: reject.detail.into_owned(),
-            }),
-        }
-    }
-
-    /// What is against a payload besides the rules of today: a letter stands for one reading, whose time is known.
-    fn fault_of(&self, payload: &[u8]) -> Option<Reject> {
-        let (mut readings, mut lacks_time) = (Vec::new(), false);
-        let mut untimed = |_, _| {
-            lacks_time = true;
-            Ok(Timestamp::from_micros(0))
+fn note_refused(batch: &Batch, rejected: &[Rejected], letters: &[LockedLetter], fates: &mut [Fate]) {
+    for (record, of_record) in batch.rejected_by_record(rejected) {
+        let index = batch.place_of(record).0 as usize;
+        let refused = of_record.together();
+        let (reason, detail) = (refused.reason().as_str().to_owned(), refused.detail());
+        fates[index] = match letters[index].part() {
+            Some(part) => {
+                let left = Left { part: part.left(&refused), reason, detail };
+                Fate::Parted { stored: 0, duplicates: 0, left: Some(Box::new(left)) }
+            }
+            None => Fate::Refused { reason, detail: refused.first_detail().to_owned() },
         };
-        decode(payload, &mut untimed, &EVERYTHING, &mut |decoded| match decoded {
-            Decoded::Reading(_, outcome) => readings.push(outcome),
-            Decoded::TakeBack(index) => readings.truncate(index as usize),
-        });
-        let reason = self.reason.parse().unwrap_or(Reason::WrongShape);
-        match readings.as_slice() {
-            // What is against a reading is for the rules of today to say, unless it is none.
-            [Err(reject)] if !reject.reason.may_pass_later() => Some(reject.clone()),
-            [_] if lacks_time && self.reading_time.or(self.record_time).is_none() => {
-                Some(Reject::new(reason, "neither the reading nor its record says when it was measured"))
-            }
-            [_] => None,
-            readings => {
-                let count = readings.len();
-                let detail =
-                    format!("the letter has {count} readings in place of one: send its record again");
-                Some(Reject::new(reason, detail))
-            }
-        }
     }
+}
 
-    fn record<'l>(&self, index: i32, payload: &'l [u8]) -> Record<'l> {
-        // The payload has the reading alone. Letters of earlier versions know its place in the record, and no time of it.
-        let micros = |time: DateTime<Utc>| Timestamp::from_micros(time.timestamp_micros());
-        let by_place = |time| micros(time).plus_micros(self.item.unwrap_or(0).into());
-        let timestamp = self.reading_time.map(micros).or_else(|| self.record_time.map(by_place));
-        Record {
-            partition: index,
-            offset: self.offset,
-            timestamp,
-            key: None,
-            payload: Some(payload),
-            headers: vec![],
-        }
-    }
-
-    fn stays(&self, detail: String) -> Fate {
-        Fate::Refused { reason: self.reason.clone(), detail }
+/// How many readings of letters of many are stored, and how many were there already.
+fn note_parts(letters: &[LockedLetter], duplicates: &BTreeMap<i32, i64>, fates: &mut [Fate]) {
+    for (index, (letter, fate)) in letters.iter().zip(fates).enumerate() {
+        let Some(part) = letter.part() else { continue };
+        let left = match std::mem::replace(fate, Fate::Stored) {
+            Fate::Stored | Fate::Duplicate => None,
+            Fate::Parted { left, .. } => left,
+            // It was not tried.
+            refused @ Fate::Refused { .. } => {
+                *fate = refused;
+                continue;
+            }
+        };
+        let gone = part.readings - left.as_ref().map_or(0, |left| left.part.readings);
+        let duplicates = duplicates.get(&(index as i32)).copied().unwrap_or(0).cast_unsigned();
+        let stored = u64::from(gone.cast_unsigned()).saturating_sub(duplicates);
+        *fate = Fate::Parted { stored, duplicates, left };
     }
 }
 
@@ -294,23 +258,50 @@ async fn chunk_micros(connection: &mut PgConnection) -> Result<i64, StoreError> 
     .map_err(StoreError::new("looking at the hypertable"))
 }
 
-/// The letters that go, and what is said of all.
-fn report(letters: &[Letter], fates: Vec<Fate>, candidates: Candidates) -> (Vec<i64>, Replayed) {
+/// What becomes of the letters, and what is said of it.
+#[derive(Default)]
+struct Report {
+    gone: Vec<i64>,
+    parts: Vec<(i64, Box<Left>)>,
+    replayed: Replayed,
+}
+
+fn report(letters: &[LockedLetter], fates: Vec<Fate>, candidates: Candidates) -> Report {
     let Candidates { missing, next, .. } = candidates;
-    let mut replayed = Replayed { missing, next, ..Replayed::default() };
-    let mut gone = Vec::new();
+    let mut report = Report::default();
+    let replayed = &mut report.replayed;
+    (replayed.missing, replayed.next) = (missing, next);
     for (letter, fate) in letters.iter().zip(fates) {
-        match fate {
-            Fate::Stored => replayed.stored += 1,
-            Fate::Duplicate => replayed.duplicates += 1,
+        let id = letter.id;
+        let left = match fate {
+            Fate::Stored => {
+                replayed.stored += 1;
+                None
+            }
+            Fate::Duplicate => {
+                replayed.duplicates += 1;
+                None
+            }
             Fate::Refused { reason, detail } => {
-                replayed.refused.push(Refused { id: letter.id, reason, detail });
+                replayed.refused.push(Refused { id, reason, detail });
                 continue;
             }
+            Fate::Parted { stored, duplicates, left } => {
+                replayed.stored += stored;
+                replayed.duplicates += duplicates;
+                left
+            }
+        };
+        match left {
+            None => report.gone.push(id),
+            Some(left) => {
+                let (reason, detail) = (left.reason.clone(), left.detail.clone());
+                replayed.refused.push(Refused { id, reason, detail });
+                report.parts.push((id, left));
+            }
         }
-        gone.push(letter.id);
     }
-    (gone, replayed)
+    report
 }
 
 /// Writes down why letters are refused today, where that is something else than before.
@@ -326,60 +317,4 @@ async fn keep_refused(connection: &mut PgConnection, refused: &[Refused]) -> Res
     .execute(connection)
     .await
     .map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn letter(payload: Option<&str>, record_time: Option<DateTime<Utc>>) -> Letter {
-        Letter {
-            id: 1,
-            offset: 5,
-            item: None,
-            reason: "unknown_sensor".to_owned(),
-            detail: "there is no sensor 7".to_owned(),
-            record_time,
-            reading_time: None,
-            payload: payload.map(|payload| payload.as_bytes().to_vec()),
-        }
-    }
-
-    fn refusal(letter: &Letter) -> Option<(String, String)> {
-        match letter.payload_to_replay() {
-            Err(Fate::Refused { reason, detail }) => Some((reason, detail)),
-            Err(Fate::Stored | Fate::Duplicate) => panic!("nothing is stored yet"),
-            Ok(_) => None,
-        }
-    }
-
-    #[test]
-    fn a_letter_stands_for_one_reading() {
-        for payload in [
-            r#"{"sensor_id":7,"value":1,"timestamp":5}"#,
-            r#"{"sensor_id":7,"data":[{"value":1,"timestamp":5}]}"#,
-            // What is against these is for the rules of today to say.
-            r#"{"sensor_id":7,"value":1,"timestamp":"9999-01-01"}"#,
-        ] {
-            assert_eq!(refusal(&letter(Some(payload), None)), None, "{payload}");
-        }
-        for payload in [
-            r#"{"sensor_id":7,"data":[]}"#,
-            r#"[{"sensor_id":7,"value":1,"timestamp":5},{"sensor_id":7,"value":2,"timestamp":6}]"#,
-        ] {
-            let (reason, detail) = refusal(&letter(Some(payload), None)).unwrap();
-            assert!(reason == "unknown_sensor" && detail.contains("in place of one"), "{detail}");
-        }
-        assert_eq!(refusal(&letter(Some("{"), None)).unwrap().0, "malformed_json");
-        let kept = refusal(&letter(None, None)).unwrap();
-        assert_eq!(kept, ("unknown_sensor".to_owned(), "there is no sensor 7".to_owned()));
-    }
-
-    #[test]
-    fn a_time_is_never_made_up() {
-        let payload = Some(r#"{"sensor_id":7,"value":1}"#);
-        assert_eq!(refusal(&letter(payload, DateTime::from_timestamp(5, 0))), None);
-        let (reason, detail) = refusal(&letter(payload, None)).unwrap();
-        assert!(reason == "unknown_sensor" && detail.contains("says when it was measured"), "{detail}");
-    }
 }

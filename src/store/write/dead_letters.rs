@@ -1,21 +1,39 @@
 //! The dead letters' part of the transaction.
 
+use std::time::Duration;
+
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
-use chrono::{DateTime, Datelike as _, Utc};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
+use tokio::time::Instant;
 
 use super::letter_overflow::{self, NotKept};
 use crate::{
-    batch::{Batch, DeadLetter, Header, Rejected},
+    batch::{Batch, DeadLetter, Header, RECORD_LETTERS_MAX, Rejected},
     config::LetterBounds,
     pipeline::Log,
-    reading::Timestamp,
-    store::{StoreError, dead_letters::Usage},
+    store::{
+        StoreError,
+        dead_letters::{Part, Usage},
+        postgres_time::storable,
+    },
 };
 
-/// Most dead letters in one statement, so that large payloads do not add up without bound.
-const CHUNK: usize = 1_000;
+/// So many dead letters are enough for a statement, or so many bytes of them: a record's own are not parted, so there may
+/// be twice as many.
+const PORTION: usize = RECORD_LETTERS_MAX;
+const PORTION_BYTES: usize = 8 << 20;
+/// A batch whose dead letters take longer is cut, where it has more than one record. A thousand take some 50 ms.
+const LETTERS_TIME: Duration = Duration::from_secs(10);
+
+/// What came of a batch's dead letters.
+#[derive(Debug)]
+pub(super) enum Inserted {
+    /// All are in the table, but for those that are beyond the bounds.
+    All(NotKept),
+    /// It has taken too long: this share of the batch's records has its letters.
+    TooSlow(f64),
+}
 
 /// Keeps what can never be stored, once: a record that is read again has its letters already. What is beyond the bounds is
 /// counted, and the log alone has it.
@@ -28,26 +46,46 @@ pub(super) async fn insert(
     batch: &Batch,
     rejected: &[Rejected],
     bounds: LetterBounds,
-) -> Result<NotKept, StoreError> {
-    let mut left = rejected;
+) -> Result<Inserted, StoreError> {
+    let started = Instant::now();
+    let mut left = batch.rejected_by_record(rejected);
+    let records = left.len();
     while !left.is_empty() {
+        if started.elapsed() > LETTERS_TIME && batch.record_count() > 1 {
+            return Ok(Inserted::TooSlow((records - left.len()) as f64 / records as f64));
+        }
         let usage =
             Usage::read(connection).await.map_err(StoreError::new("looking how full dead_letters is"))?;
         if usage.reaches(bounds) {
-            return letter_overflow::note(connection, log, batch, left).await;
+            return letter_overflow::note(connection, log, batch, &left).await.map(Inserted::All);
         }
-        let (some, others) = left.split_at(left.len().min(CHUNK));
-        insert_some(connection, log, &batch.dead_letters(some)).await?;
-        left = others;
+        let (mut letters, mut bytes) = (Vec::new(), 0);
+        while letters.len() < PORTION
+            && bytes < PORTION_BYTES
+            && let Some((record, rejected)) = left.pop_first()
+        {
+            let of_record = batch.letters_of_record(record, &rejected);
+            bytes += of_record.iter().map(DeadLetter::byte_count).sum::<usize>();
+            letters.extend(of_record);
+        }
+        insert_some(connection, log, &letters).await?;
+        for letter in letters.iter().filter(|letter| letter.many.is_some()) {
+            insert_many(connection, log, letter).await?;
+        }
     }
-    Ok(NotKept::default())
+    Ok(Inserted::All(NotKept::default()))
 }
 
+/// Those of one reading each.
 async fn insert_some(
     connection: &mut PgConnection,
     log: &Log,
     letters: &[DeadLetter],
 ) -> Result<(), StoreError> {
+    let letters: Vec<&DeadLetter> = letters.iter().filter(|letter| letter.many.is_none()).collect();
+    if letters.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
         r#"INSERT INTO dead_letters (topic, topic_id, partition, "offset", item, reason, detail, key, payload, headers,
                                      record_time, reading_time)
@@ -73,12 +111,39 @@ async fn insert_some(
     Ok(())
 }
 
-/// A record's timestamp is whatever its producer said. One that no column holds is no reading's time either, so that it
-/// is not missed.
-fn storable(time: Timestamp) -> Option<DateTime<Utc>> {
-    time.to_datetime().filter(|time| (1..=9_999).contains(&time.year()))
+/// One of many readings of a record.
+async fn insert_many(
+    connection: &mut PgConnection,
+    log: &Log,
+    letter: &DeadLetter,
+) -> Result<(), StoreError> {
+    let Some(many) = &letter.many else { return Ok(()) };
+    let Part { readings, items, untimed_items, reading_times } = Part::of(many);
+    sqlx::query(
+        r#"INSERT INTO dead_letters (topic, topic_id, partition, "offset", reason, detail, key, payload, headers,
+                                     record_time, readings, items, untimed_items, reading_times)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+           ON CONFLICT DO NOTHING"#,
+    )
+    .bind(&log.topic)
+    .bind(&log.topic_id)
+    .bind(letter.partition)
+    .bind(letter.offset)
+    .bind(letter.reason.as_str())
+    .bind(&letter.detail)
+    .bind(&letter.key)
+    .bind(&letter.payload)
+    .bind(headers_as_json(&letter.headers))
+    .bind(letter.record_time.and_then(storable))
+    .bind(readings)
+    .bind(items)
+    .bind(untimed_items)
+    .bind(reading_times)
+    .execute(connection)
+    .await
+    .map_err(StoreError::new("keeping a dead letter of many readings"))?;
+    Ok(())
 }
-
 /// `[{"key":…,"value":…}]`, or `"base64"` for the value where it is no text that Postgres can hold.
 fn headers_as_json(headers: &[Header]) -> Option<Value> {
     let header = |(key, value): &Header| {
@@ -95,20 +160,6 @@ fn headers_as_json(headers: &[Header]) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_that_no_column_holds_is_none() {
-        for (micros, is_kept) in [
-            (0, true),
-            (1_728_743_460_000_000, true),
-            (-62_135_596_800_000_001, false),
-            (253_402_300_800_000_000, false),
-            (i64::MIN, false),
-            (i64::MAX, false),
-        ] {
-            assert_eq!(storable(Timestamp::from_micros(micros)).is_some(), is_kept, "{micros}");
-        }
-    }
 
     #[test]
     fn headers_keep_every_byte() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 
 use crate::{
-    batch::{Batch, Rejected},
+    batch::{Batch, RejectedOfRecord},
     metrics::DEAD_LETTERS_NOT_KEPT,
     pipeline::Log,
     reading::Reason,
@@ -25,14 +25,16 @@ struct Range {
 }
 
 impl NotKept {
-    fn of(batch: &Batch, rejected: &[Rejected]) -> Self {
+    fn of(batch: &Batch, rejected: &BTreeMap<u32, RejectedOfRecord<'_>>) -> Self {
         let mut ranges = BTreeMap::new();
-        for one in rejected {
-            let (partition, offset) = (batch.partition_of_rejected(one), batch.offset_of_rejected(one));
-            ranges
-                .entry((partition, one.reason().as_str()))
-                .and_modify(|range: &mut Range| range.add(offset))
-                .or_insert(Range { first: offset, last: offset, letters: 1 });
+        for (record, of_record) in rejected {
+            let (partition, offset) = batch.place_of(*record);
+            for reason in of_record.reasons() {
+                ranges
+                    .entry((partition, reason.as_str()))
+                    .and_modify(|range: &mut Range| range.add(offset))
+                    .or_insert(Range { first: offset, last: offset, letters: 1 });
+            }
         }
         Self(ranges)
     }
@@ -72,7 +74,7 @@ pub(super) async fn note(
     connection: &mut PgConnection,
     log: &Log,
     batch: &Batch,
-    rejected: &[Rejected],
+    rejected: &BTreeMap<u32, RejectedOfRecord<'_>>,
 ) -> Result<NotKept, StoreError> {
     const SQL: &str = "WITH beyond AS MATERIALIZED (
              SELECT * FROM unnest($3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])

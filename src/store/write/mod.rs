@@ -20,6 +20,7 @@ mod copy;
 pub(super) mod days;
 mod dead_letters;
 mod each;
+mod fenced;
 mod frozen;
 mod letter_overflow;
 mod offsets;
@@ -37,6 +38,7 @@ pub use copy::encode_rows;
 pub use rehearsal::try_writing;
 pub(super) use way::Way;
 
+use dead_letters::Inserted;
 use letter_overflow::NotKept;
 use tokio::time::{Instant, timeout};
 
@@ -48,7 +50,7 @@ use self::{
 };
 use super::{StallReport, StoreError, StoredOffset, fitness};
 use crate::{
-    batch::{Batch, Rejected, Row, Span, Tally, distinct, sort_for_chunks},
+    batch::{Batch, Rejected, Row, Tally, distinct, sort_for_chunks},
     config::{DatabaseConfig, FkCheck, LetterBounds, Rollups},
     metrics::FK_CHECK_PER_BATCH,
     pipeline::Log,
@@ -238,21 +240,7 @@ impl BatchWriter {
         let started = Instant::now();
         let spanned = chunks::spanned(batch.rows(), open.chunk_micros);
         if let Some(fits) = self.fits(batch, spanned.len()) {
-            let partitions: Vec<i32> = batch.spans().iter().map(|span| span.partition).collect();
-            let stored = super::offsets::read(&mut open.connection, log, &partitions).await?;
-            let stands = |span: &&Span| {
-                let is_where_expected = |at: &StoredOffset| {
-                    at.partition == span.partition
-                        && at.next_offset == span.expected
-                        && at.topic_id == log.topic_id
-                };
-                stored.iter().any(is_where_expected)
-            };
-            let unmoved: Vec<i32> = batch.spans().iter().filter(stands).map(|span| span.partition).collect();
-            if unmoved.len() < partitions.len() {
-                return Self::fenced(open, log, batch, &unmoved).await;
-            }
-            return Ok(Written::TooMuch { fits, stored });
+            return fenced::too_much(open, log, batch, fits).await;
         }
         if open.may_skip_row_checks {
             self.chunks.make_missing(&mut open.connection, &spanned, open.chunk_micros).await?;
@@ -261,7 +249,7 @@ impl BatchWriter {
         let moved = offsets::compare_and_set(&mut open.connection, log, batch).await?;
         if moved.len() < batch.spans().len() {
             open.execute("ROLLBACK", "rolling back").await?;
-            return Self::fenced(open, log, batch, &moved).await;
+            return fenced::fenced(open, log, batch, &moved).await;
         }
         let mut rejected = batch.rejected().to_vec();
         let (mut rows, mut duplicates) = self.checked_rows(open, batch, &mut rejected).await?;
@@ -270,14 +258,22 @@ impl BatchWriter {
             self.store_rows(open, batch, &spanned, &rows, &mut duplicates, &mut rejected).await?;
         rows.append(&mut stored.in_place_of_refused);
         let bounds = self.config.letter_bounds;
-        let not_kept = dead_letters::insert(&mut open.connection, log, batch, &rejected, bounds).await?;
+        let not_kept = match dead_letters::insert(&mut open.connection, log, batch, &rejected, bounds).await?
+        {
+            Inserted::All(not_kept) => not_kept,
+            Inserted::TooSlow(share) => {
+                open.execute("ROLLBACK", "rolling back").await?;
+                let fits = (batch.reading_count() as f64 * share / 2.0) as usize;
+                return fenced::too_much(open, log, batch, fits).await;
+            }
+        };
         let tallies = tallies::tally(batch, &rows, &duplicates, &rejected, &stored);
         offsets::correct_counts(&mut open.connection, log, batch, &tallies).await?;
         let copied = Instant::now();
         open.execute("COMMIT", "committing").await?;
         self.meets_refusals = self.goes_around_all() && !stored.refused.is_empty();
         self.met.note(rows.len(), stored.duplicates.values().sum::<i64>() as usize);
-        self.note_not_kept(&not_kept, rejected.len());
+        self.note_not_kept(&not_kept, tallies.values().any(|tally| tally.dead_lettered > 0));
         let mut report = tallies::report(batch, &tallies, &rejected);
         report.phases =
             Phases { prepare: prepared - started, copy: copied - prepared, commit: copied.elapsed() };
@@ -299,21 +295,6 @@ impl BatchWriter {
         self.meets_refusals || self.failed.go_on_refusing()
     }
 
-    /// Which partitions stand elsewhere, or, where a commit's answer was lost, that all is well.
-    async fn fenced(open: &mut Open, log: &Log, batch: &Batch, moved: &[i32]) -> Result<Written, StoreError> {
-        let partitions = batch.spans().iter().map(|span| span.partition);
-        let others: Vec<i32> = partitions.filter(|partition| !moved.contains(partition)).collect();
-        let mut stored = super::offsets::read(&mut open.connection, log, &others).await?;
-        let mut fence = |partition| Fence {
-            partition,
-            stored: stored
-                .iter()
-                .position(|offset| offset.partition == partition)
-                .map(|at| stored.swap_remove(at)),
-        };
-        Ok(Written::Fenced(others.into_iter().map(&mut fence).collect()))
-    }
-
     /// The readings of known sensors, sorted, one for each key, and the duplicates that gave way to them.
     async fn checked_rows(
         &self,
@@ -329,8 +310,8 @@ impl BatchWriter {
     }
 
     /// Logged when it begins and when it ends: a batch without dead letters says nothing of it.
-    fn note_not_kept(&mut self, not_kept: &NotKept, dead_lettered: usize) {
-        if dead_lettered == 0 {
+    fn note_not_kept(&mut self, not_kept: &NotKept, has_dead_letters: bool) {
+        if !has_dead_letters {
             return;
         }
         not_kept.count();

@@ -96,8 +96,8 @@ fn assumed_tallies(batch: &Batch) -> BTreeMap<i32, Tally> {
     for row in batch.rows() {
         tallies.entry(batch.partition_of(row)).or_default().stored += 1;
     }
-    for rejected in batch.rejected() {
-        tallies.entry(batch.partition_of_rejected(rejected)).or_default().dead_lettered += 1;
+    for (partition, _) in batch.reasons_of(batch.rejected()) {
+        tallies.entry(partition).or_default().dead_lettered += 1;
     }
     tallies
 }

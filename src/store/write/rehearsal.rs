@@ -40,8 +40,9 @@ const OVERWRITTEN_READINGS: &str = "
         ON CONFLICT (sensor_id, time) DO UPDATE SET value = excluded.value RETURNING sensor_id, time, xmax = 0";
 const DEAD_LETTERS: &str = r#"
     INSERT INTO dead_letters (topic, topic_id, partition, "offset", item, reason, detail, key, payload, headers,
-                              record_time, reading_time)
-        SELECT '', '', 0, 0, NULL, '', '', NULL, NULL, NULL, NULL, NULL WHERE false ON CONFLICT DO NOTHING"#;
+                              record_time, reading_time, readings, items, untimed_items, reading_times)
+        SELECT '', '', 0, 0, NULL, '', '', NULL, NULL, NULL, NULL, NULL, 1, NULL, NULL, NULL WHERE false
+        ON CONFLICT DO NOTHING"#;
 
 /// Connects and does, with no rows, each statement that a batch may need; all of it is rolled back.
 pub async fn try_writing(config: &WriterConfig) -> Result<(), StoreError> {

@@ -24,8 +24,8 @@ pub(super) fn tally(
     for row in duplicates {
         tallies.entry(batch.partition_of(row)).or_default().duplicates += 1;
     }
-    for one in rejected {
-        tallies.entry(batch.partition_of_rejected(one)).or_default().dead_lettered += 1;
+    for (partition, _) in batch.reasons_of(rejected) {
+        tallies.entry(partition).or_default().dead_lettered += 1;
     }
     for (&partition, &not_stored) in &stored.duplicates {
         let tally = tallies.entry(partition).or_default();
@@ -44,14 +44,14 @@ pub(super) fn report(batch: &Batch, tallies: &BTreeMap<i32, Tally>, rejected: &[
         report.total += *tally;
     }
     for reason in Reason::ALL {
-        let count = rejected.iter().filter(|rejected| rejected.reason() == reason).count();
+        let count = batch.reasons_of(rejected).filter(|(_, other)| *other == reason).count();
         if count > 0 {
             report.reasons.push((reason, count as u64));
         }
     }
     debug_assert_eq!(
         report.total.stored + report.total.duplicates + report.total.dead_lettered,
-        (batch.rows().len() + batch.rejected().len()) as i64,
+        batch.reading_count() as i64,
         "each reading meets one fate"
     );
     report

@@ -25,7 +25,7 @@ function facts(letter) {
   const rows = [
     ["Reason", letter.reason],
     ["What is wrong", visible(letter.detail)],
-    ["Record", `${letter.topic}, partition ${letter.partition}, offset ${letter.offset}${letter.item === null ? "" : `, item ${letter.item}`}`],
+    ["Record", `${letter.topic}, partition ${letter.partition}, offset ${letter.offset}${letter.item === null ? "" : `, item ${letter.item}`}${letter.readings === 1 ? "" : `, ${letter.readings} readings`}`],
     ["Set aside", time(Date.parse(letter.received_at))],
     ["Record's time", letter.record_time ? time(Date.parse(letter.record_time)) : "not known"],
     ["Key", shown(letter.key)],

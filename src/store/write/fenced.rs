@@ -1,0 +1,50 @@
+//! A batch that is not written: where its partitions stand instead.
+
+use super::{Fence, Written, open::Open};
+use crate::{
+    batch::{Batch, Span},
+    pipeline::Log,
+    store::{StoreError, StoredOffset, offsets},
+};
+
+/// That a batch is to be read again in smaller ones, or, where that would not help, which partitions stand elsewhere.
+pub(super) async fn too_much(
+    open: &mut Open,
+    log: &Log,
+    batch: &Batch,
+    fits: usize,
+) -> Result<Written, StoreError> {
+    let partitions: Vec<i32> = batch.spans().iter().map(|span| span.partition).collect();
+    let stored = offsets::read(&mut open.connection, log, &partitions).await?;
+    let stands = |span: &&Span| {
+        let is_where_expected = |at: &StoredOffset| {
+            at.partition == span.partition && at.next_offset == span.expected && at.topic_id == log.topic_id
+        };
+        stored.iter().any(is_where_expected)
+    };
+    let unmoved: Vec<i32> = batch.spans().iter().filter(stands).map(|span| span.partition).collect();
+    if unmoved.len() < partitions.len() {
+        return fenced(open, log, batch, &unmoved).await;
+    }
+    Ok(Written::TooMuch { fits, stored })
+}
+
+/// Which partitions stand elsewhere, or, where a commit's answer was lost, that all is well.
+pub(super) async fn fenced(
+    open: &mut Open,
+    log: &Log,
+    batch: &Batch,
+    moved: &[i32],
+) -> Result<Written, StoreError> {
+    let partitions = batch.spans().iter().map(|span| span.partition);
+    let others: Vec<i32> = partitions.filter(|partition| !moved.contains(partition)).collect();
+    let mut stored = offsets::read(&mut open.connection, log, &others).await?;
+    let mut fence = |partition| Fence {
+        partition,
+        stored: stored
+            .iter()
+            .position(|offset| offset.partition == partition)
+            .map(|at| stored.swap_remove(at)),
+    };
+    Ok(Written::Fenced(others.into_iter().map(&mut fence).collect()))
+}
