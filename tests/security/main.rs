@@ -6,10 +6,13 @@
 mod abuse;
 mod confined;
 mod credentials;
+mod cross_site;
+mod memory;
 mod roles;
 mod secrets;
 mod service;
 mod smuggling;
+mod static_files;
 mod tls;
 
 use std::time::Duration;
