@@ -136,7 +136,7 @@ pub struct HttpConfig {
     pub allow_anonymous: bool,
 
     /// Names by which clients call the api while there are no API keys, comma-separated, or `*`; `localhost` and loopback
-    /// addresses need not be named, with ALLOW_ANONYMOUS no address need be
+    /// addresses need not be named, with `ALLOW_ANONYMOUS` no address need be
     #[arg(long, env = "HTTP_ALLOWED_HOSTS", value_delimiter = ',')]
     pub http_allowed_hosts: Vec<AllowedHost>,
 

@@ -150,11 +150,11 @@ pub(super) async fn read_json(
     request: Request<Body>,
     limits: BodyLimits,
 ) -> Result<Bytes, ApiError> {
-    let (head, body) = request.into_parts();
-    if !is_json(&head.headers) {
+    let (parts, body) = request.into_parts();
+    if !is_json(&parts.headers) {
         return Err(ApiError::UnsupportedMediaType("application/json"));
     }
-    let mut reader = BodyReader::open(&head.headers, body, limits)?;
+    let mut reader = BodyReader::open(&parts.headers, body, limits)?;
     held.hold(reader.held_bytes())?;
     let Some(first) = reader.chunk().await? else { return Ok(Bytes::new()) };
     held.hold(first.len() + reader.held_bytes())?;

@@ -67,13 +67,13 @@ impl CrossSite {
             let authority = Authority::parse(called).ok_or(ApiError::NoHost)?;
             let takes_any_address =
                 self.takes_any_address || route.is_some_and(|route| CALLED_BY_ADDRESS.contains(&route));
-            self.check_host(authority.host, takes_any_address)?;
+            self.check_host(&authority.host, takes_any_address)?;
         }
         let is_page = route.is_some_and(|route| access::needed(request.method(), route).is_none());
         if self.is_foreign(request, called, is_page) { Err(ApiError::ForeignOrigin) } else { Ok(()) }
     }
 
-    fn check_host(&self, host: Host, takes_any_address: bool) -> Result<(), ApiError> {
+    fn check_host(&self, host: &Host, takes_any_address: bool) -> Result<(), ApiError> {
         let name = host.to_string();
         let is_allowed = |allowed: &AllowedHost| match allowed {
             AllowedHost::Any => true,

@@ -56,15 +56,12 @@ impl Authority {
     /// `localhost`, `127.0.0.1:8080`, `[::1]:8080`; none where it is anything else, with a user's name in it for one.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let text = str::from_utf8(text).ok()?;
-        let (host, port) = match text.strip_prefix('[') {
-            Some(rest) => {
-                let (address, port) = rest.split_once(']')?;
-                (Host::Address(IpAddr::V6(address.parse::<Ipv6Addr>().ok()?)), port)
-            }
-            None => {
-                let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
-                (Host::named(name)?, port)
-            }
+        let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+            let (address, port) = rest.split_once(']')?;
+            (Host::Address(IpAddr::V6(address.parse::<Ipv6Addr>().ok()?)), port)
+        } else {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (Host::named(name)?, port)
         };
         let port = match port {
             "" | ":" => None,

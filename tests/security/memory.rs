@@ -76,7 +76,7 @@ async fn heads_that_do_not_end_fit_into_a_pod() {
     // The buffer that a body has grown stays with its connection.
     let body =
         [post("/nowhere", "", 300_000), vec![b' '; 300_000], b"GET / HTTP/1.1\r\nx: ".to_vec()].concat();
-    let clients = stalled(&api, CONNECTIONS, &[&body[..], &[b'a'; 24_000]].concat()).await;
+    let clients = stalled(&api, CONNECTIONS, &[body, vec![b'a'; 24_000]].concat()).await;
     holds(&api, &format!("{CONNECTIONS} heads after bodies")).await;
     drop(clients);
 }
