@@ -7,6 +7,7 @@ mod cors;
 mod database_url;
 mod dead_letters;
 mod environment;
+mod hosts;
 mod kafka_settings;
 mod keys;
 mod load;
@@ -15,6 +16,7 @@ mod queries;
 mod rollups;
 mod secrets;
 mod stats;
+mod switch;
 mod worker;
 
 use std::{net::SocketAddr, time::Duration};
@@ -34,6 +36,7 @@ pub use self::{
         ListLetters, ListNotKept, MirrorConfig, MirrorsItself, ReasonParser, ReplayConfig, ShowLetter,
     },
     environment::{explained, load_env_file},
+    hosts::AllowedHost,
     kafka_settings::{InvalidVariables, KafkaSettings, KafkaVariables, is_guarded, property},
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
     load::{ApiKey, LoadConfig, LoadTarget},
@@ -113,7 +116,7 @@ pub struct SchemaConfig {
     pub chunk_interval: Duration,
 
     /// Drop an adopted hypertable's index on time alone: no query here needs it, and each row pays for it
-    #[arg(long, env = "DROP_TIME_INDEX")]
+    #[arg(long, env = "DROP_TIME_INDEX", value_parser = switch::switch)]
     pub drop_time_index: bool,
 
     /// Have chunks compressed that are older than this, where TimescaleDB's edition can; not at all where not set
@@ -129,8 +132,13 @@ pub struct HttpConfig {
     pub http_addr: SocketAddr,
 
     /// Listen on an address that others can reach even while there are no API keys
-    #[arg(long, env = "ALLOW_ANONYMOUS")]
+    #[arg(long, env = "ALLOW_ANONYMOUS", value_parser = switch::switch)]
     pub allow_anonymous: bool,
+
+    /// Names by which clients call the api while there are no API keys, comma-separated, or `*`; `localhost` and loopback
+    /// addresses need not be named, with `ALLOW_ANONYMOUS` no address need be
+    #[arg(long, env = "HTTP_ALLOWED_HOSTS", value_delimiter = ',')]
+    pub http_allowed_hosts: Vec<AllowedHost>,
 
     /// Origins whose pages may call the api from a browser, comma-separated, or `*`; none where not set
     #[arg(long, env = "CORS_ALLOW_ORIGINS", value_delimiter = ',')]

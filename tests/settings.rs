@@ -4,6 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs,
     os::unix::ffi::OsStringExt,
+    path::Path,
     process::{Command, Output},
 };
 
@@ -183,6 +184,41 @@ fn an_env_file_that_cannot_be_used_is_refused_without_its_values() {
         assert!(!stderr.contains("hush") && stderr.lines().count() == 1, "{stderr}");
     }
     fs::remove_dir_all(folder).expect("it was there");
+}
+
+#[test]
+fn the_env_file_of_a_folder_above_is_nobodys() {
+    let folder = std::env::temp_dir().join(format!("sensorpipe-env-file-{}", std::process::id()));
+    let below = folder.join("below");
+    fs::create_dir_all(&below).expect("a folder");
+    fs::write(folder.join(".env"), "KAFKA_CONFIG_acks=1").expect("a file");
+    let run_in = |place: &Path| {
+        let mut command = command::<&str, &str>(&["api"], &[]);
+        let output = command.envs([NO_COLLECTOR]).current_dir(place).output().expect("the binary starts");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(run_in(&folder).starts_with("Error: KAFKA_CONFIG_acks must be all"));
+    assert!(run_in(&below).starts_with("Error: OTEL_EXPORTER_OTLP_ENDPOINT: "), "{}", run_in(&below));
+    // Somebody's Python environment.
+    fs::create_dir(below.join(".env")).expect("a folder");
+    assert!(run_in(&below).starts_with("Error: OTEL_EXPORTER_OTLP_ENDPOINT: "), "{}", run_in(&below));
+    fs::remove_dir_all(folder).expect("it was there");
+}
+
+#[test]
+fn a_switch_has_several_words_and_none_is_off() {
+    for (args, variable) in [(&["api"][..], "ALLOW_ANONYMOUS"), (&["migrate"], "DROP_TIME_INDEX")] {
+        for value in ["true", "false", "TRUE", "1", "0", "yes", "no", "on", "off", ""] {
+            // Whatever comes after the command line has been read.
+            let output = run(args, &[(variable, value), ("KAFKA_CONFIG_acks", "1")]);
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(stderr.starts_with("Error: KAFKA_CONFIG_acks"), "{variable}={value}: {stderr}");
+        }
+        for value in ["2", "maybe", " "] {
+            let stderr = refused(args, &[(variable, value)]);
+            assert!(stderr.contains("a switch is true or false"), "{variable}={value}: {stderr}");
+        }
+    }
 }
 
 #[test]

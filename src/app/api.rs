@@ -97,7 +97,7 @@ pub(super) async fn run(
     let of_keys = keys.clone();
     metrics.append_with(move || of_keys.series());
     let operations = http::Operations { health: health.clone(), metrics, log_level };
-    let router = http::router(api, keys.clone(), &http.cors_allow_origins, operations);
+    let router = http::router(api, keys.clone(), http, operations);
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let serving = http::serve(listener, router, serve_limits(http), serve_stop.clone());
     let server = tokio::spawn(supervisor.watch("the HTTP server", &serve_stop, serving));

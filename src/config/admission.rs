@@ -4,14 +4,14 @@ use std::{num::NonZeroU32, time::Duration};
 
 use clap::Args;
 
-/// Bounds on requests that bring readings; what is past them is turned away at once.
+/// Bounds on requests that bring bodies; what is past them is turned away at once.
 #[derive(Args, Clone, Debug)]
 pub struct AdmissionConfig {
     /// Most requests with readings under way at a time
     #[arg(long, env = "HTTP_MAX_IN_FLIGHT", default_value_t = 4_096)]
     pub http_max_in_flight: usize,
 
-    /// Most bytes of their bodies held at a time, unpacked; at least one body of the largest size
+    /// Most bytes of all requests' bodies held at a time, unpacked; at least one body of the largest size
     #[arg(long, env = "HTTP_MAX_HELD_BYTES", default_value_t = 64 << 20)]
     pub http_max_held_bytes: usize,
 

@@ -8,7 +8,7 @@ use clap::Args;
 #[derive(Args, Clone, Debug)]
 pub struct ConnectionConfig {
     /// Most connections at a time; the next one waits until another is closed
-    #[arg(long, env = "HTTP_MAX_CONNECTIONS", default_value_t = 10_000)]
+    #[arg(long, env = "HTTP_MAX_CONNECTIONS", default_value_t = 4_096)]
     pub http_max_connections: usize,
 
     /// Longest time without a whole request's head, or in which a client takes nothing of its answer; set it above the

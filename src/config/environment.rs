@@ -1,16 +1,24 @@
 //! Variables of the environment and of `.env` that cannot be read at all.
 
-use std::env;
+use std::{env, path::Path};
 
 use clap::error::ErrorKind;
 
 use super::secrets::{env_file_fault, without_secrets};
 
+/// In the working folder and in no other: a process that is started below a folder that others write to is not to be
+/// configured by them.
+const ENV_FILE: &str = ".env";
+
 /// Adds what `.env` has to the environment, where the variable is not set yet; a missing file is the usual case. Says
 /// what is wrong with a broken one, without repeating a value.
 pub fn load_env_file() -> Result<(), String> {
+    // A folder of that name is somebody's Python environment.
+    if !Path::new(ENV_FILE).is_file() {
+        return Ok(());
+    }
     // The crate's own loading would panic on the first of these, and prefer the file for the second.
-    for (name, value) in dotenvy::dotenv_iter().into_iter().flatten().map_while(Result::ok) {
+    for (name, value) in dotenvy::from_path_iter(ENV_FILE).into_iter().flatten().map_while(Result::ok) {
         if value.contains('\0') {
             return Err(format!("{name} contains a NUL byte"));
         }
@@ -18,12 +26,13 @@ pub fn load_env_file() -> Result<(), String> {
             return Err(format!("{name} is set in the environment, too, where it is not valid UTF-8"));
         }
     }
-    dotenvy::dotenv().err().as_ref().and_then(env_file_fault).map_or(Ok(()), |fault| Err(fault.to_string()))
+    let loaded = dotenvy::from_path(ENV_FILE);
+    loaded.err().as_ref().and_then(env_file_fault).map_or(Ok(()), |fault| Err(fault.to_string()))
 }
 
 /// An error of the command line, without secrets; variables of ours that are not UTF-8 are named, which clap does not.
 pub fn explained(error: clap::Error, command: &clap::Command) -> clap::Error {
-    // A switch has its value looked up in a list first.
+    // One of several words is looked up in a list first.
     if matches!(error.kind(), ErrorKind::InvalidUtf8 | ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
         let mut names = Vec::new();
         collect_variables(command, &mut names);

@@ -51,10 +51,17 @@ impl Room {
     }
 }
 
-/// A request that was let in, until the value is dropped.
+/// A request with readings that was let in, until the value is dropped.
 pub(super) struct Admitted {
     gate: Arc<Gate>,
-    held_bytes: usize,
+    /// Of its body and what is made of it.
+    pub(super) held: HeldBytes,
+}
+
+/// What a request holds of its client's bytes, until the value is dropped.
+pub(super) struct HeldBytes {
+    gate: Arc<Gate>,
+    bytes: usize,
 }
 
 impl Admission {
@@ -76,34 +83,44 @@ impl Admission {
         if !self.0.requests.take(1) {
             return Err(ApiError::Overloaded("Too many requests are under way. Nothing was stored."));
         }
-        let admitted = Admitted { gate: Arc::clone(&self.0), held_bytes: 0 };
+        let admitted = Admitted { gate: Arc::clone(&self.0), held: self.hold_nothing() };
         if self.0.rate.as_ref().is_some_and(|rate| rate.check().is_err()) {
             return Err(ApiError::Overloaded("Too many requests in a second. Nothing was stored."));
         }
         Ok(admitted)
     }
+
+    /// For a request without readings, which counts by its bytes alone.
+    pub(super) fn hold_nothing(&self) -> HeldBytes {
+        HeldBytes { gate: Arc::clone(&self.0), bytes: 0 }
+    }
 }
 
-impl Admitted {
+impl HeldBytes {
     /// Sets how many bytes the request holds from now on.
     pub(super) fn hold(&mut self, bytes: usize) -> Result<(), ApiError> {
-        match bytes.checked_sub(self.held_bytes) {
+        match bytes.checked_sub(self.bytes) {
             Some(more) if !self.gate.bytes.take(more) => {
                 return Err(ApiError::Overloaded(
                     "The requests under way hold as much as they may. Send this one again.",
                 ));
             }
             Some(_) => {}
-            None => self.gate.bytes.give_back(self.held_bytes - bytes),
+            None => self.gate.bytes.give_back(self.bytes - bytes),
         }
-        self.held_bytes = bytes;
+        self.bytes = bytes;
         Ok(())
+    }
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        self.gate.bytes.give_back(self.bytes);
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
-        self.gate.bytes.give_back(self.held_bytes);
         self.gate.requests.give_back(1);
     }
 }
@@ -137,20 +154,21 @@ mod tests {
     #[test]
     fn bytes_are_counted_up_and_down() {
         let admission = admission(9, 100, None);
-        let (mut one, mut other) = (admission.admit().ok().unwrap(), admission.admit().ok().unwrap());
+        let (mut first, mut other) = (admission.admit().ok().unwrap(), admission.hold_nothing());
+        let one = &mut first.held;
         assert!(one.hold(60).is_ok() && other.hold(40).is_ok());
         assert!(other.hold(41).is_err() && one.hold(61).is_err());
         assert!(one.hold(10).is_ok() && other.hold(90).is_ok());
         drop(other);
         assert!(one.hold(100).is_ok());
-        drop(one);
+        drop(first);
         assert_eq!(admission.0.bytes.taken.load(Ordering::Relaxed), 0);
         assert_eq!(admission.0.requests.taken.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn a_body_of_the_largest_size_always_fits() {
-        assert!(admission(1, 0, None).admit().ok().unwrap().hold(10).is_ok());
+        assert!(admission(1, 0, None).hold_nothing().hold(10).is_ok());
     }
 
     #[test]

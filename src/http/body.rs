@@ -20,15 +20,18 @@ use axum::{
 };
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use http_body_util::{LengthLimitError, Limited};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use tokio::time::Instant;
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use super::{admission::Admitted, error::ApiError};
+use super::{admission::HeldBytes, cross_site::is_from_browser, error::ApiError};
 use crate::reading::decode::{foreign_encoding, without_byte_order_mark};
 
 /// What is unpacked at a time.
-const UNPACKED_CHUNK_BYTES: usize = 64 << 10;
+const UNPACKED_CHUNK_BYTES: usize = 16 << 10;
+/// What a decoder holds whatever it unpacks: its tables, and gzip's window.
+const GZIP_STATE_BYTES: usize = 48 << 10;
+const ZSTD_STATE_BYTES: usize = 128 << 10;
 /// How far back zstd may refer, as a power of two: 8 MiB, which is what every decoder has to take (RFC 8878).
 const ZSTD_WINDOW_LOG: u32 = 23;
 const ZSTD_WINDOW_BYTES: usize = 1 << ZSTD_WINDOW_LOG;
@@ -114,54 +117,63 @@ impl BodyReader {
         Ok(chunk)
     }
 
-    /// Bytes that unpacking itself holds by now; gzip's 32 KiB are not worth counting.
+    /// Bytes that unpacking itself holds by now.
     pub(super) fn held_bytes(&self) -> usize {
-        if self.coding == Coding::Zstd { self.read_bytes.min(ZSTD_WINDOW_BYTES) } else { 0 }
+        match self.coding {
+            Coding::Plain => 0,
+            Coding::Gzip => UNPACKED_CHUNK_BYTES + GZIP_STATE_BYTES,
+            Coding::Zstd => UNPACKED_CHUNK_BYTES + ZSTD_STATE_BYTES + self.read_bytes.min(ZSTD_WINDOW_BYTES),
+        }
     }
 }
 
-/// A JSON body as bytes. No content type at all is taken as JSON, as it was before.
-async fn read_json(request: Request<Body>, limits: BodyLimits) -> Result<Bytes, ApiError> {
-    read_json_held(request, limits, |_| Ok(())).await
-}
-
-/// A JSON body that is looked at as a whole.
-pub(super) async fn read_value(request: Request<Body>, limits: BodyLimits) -> Result<Value, ApiError> {
-    let body = read_json(request, limits).await?;
+/// A small JSON body that is looked at as a whole: a value takes up to 32 times its text, so it is to be dropped before
+/// anything is waited for.
+pub(super) async fn read_value(
+    held: &mut HeldBytes,
+    request: Request<Body>,
+    limits: BodyLimits,
+) -> Result<Value, ApiError> {
+    let body = read_json(held, request, limits).await?;
     serde_json::from_slice(&body).map_err(|error| ApiError::BadJson(error.to_string()))
 }
 
-/// A body of readings as bytes; such bodies have a bound together, too.
-pub(super) async fn read_json_of(
-    admitted: &mut Admitted,
-    request: Request<Body>,
-    limits: BodyLimits,
-) -> Result<Bytes, ApiError> {
-    read_json_held(request, limits, |bytes| admitted.hold(bytes)).await
+/// The same as text: whatever it has that nobody looks at costs nothing more.
+pub(super) fn raw_value(body: &Bytes) -> Result<&RawValue, ApiError> {
+    serde_json::from_slice(body).map_err(|error| ApiError::BadJson(error.to_string()))
 }
 
-async fn read_json_held(
+/// A JSON body as bytes; all such bodies have a bound together, too. No content type at all is taken as JSON, as it was
+/// before, but of a browser.
+pub(super) async fn read_json(
+    held: &mut HeldBytes,
     request: Request<Body>,
     limits: BodyLimits,
-    mut hold: impl FnMut(usize) -> Result<(), ApiError>,
 ) -> Result<Bytes, ApiError> {
-    let (head, body) = request.into_parts();
-    if !is_json(&head.headers) {
+    let (parts, body) = request.into_parts();
+    if !is_json(&parts.headers) {
         return Err(ApiError::UnsupportedMediaType("application/json"));
     }
-    let mut reader = BodyReader::open(&head.headers, body, limits)?;
+    let mut reader = BodyReader::open(&parts.headers, body, limits)?;
+    held.hold(reader.held_bytes())?;
     let Some(first) = reader.chunk().await? else { return Ok(Bytes::new()) };
-    hold(first.len())?;
+    held.hold(first.len() + reader.held_bytes())?;
     // Mostly that is all, and nothing has to be copied.
-    let Some(second) = reader.chunk().await? else { return text(&first) };
-    let mut whole = Vec::from(first);
-    let mut next = Some(second);
-    while let Some(chunk) = next {
-        hold(whole.len() + chunk.len() + reader.held_bytes())?;
-        whole.extend_from_slice(&chunk);
-        next = reader.chunk().await?;
-    }
-    text(&whole.into())
+    let mut next = reader.chunk().await?;
+    let whole = if next.is_none() {
+        first
+    } else {
+        let mut whole = Vec::from(first);
+        while let Some(chunk) = next {
+            held.hold(whole.len() + chunk.len() + reader.held_bytes())?;
+            whole.extend_from_slice(&chunk);
+            next = reader.chunk().await?;
+        }
+        whole.into()
+    };
+    drop(reader);
+    held.hold(whole.len())?;
+    text(&whole)
 }
 
 /// The text of a body: UTF-8, and without a byte-order mark.
@@ -172,11 +184,16 @@ fn text(body: &Bytes) -> Result<Bytes, ApiError> {
     Ok(body.slice_ref(without_byte_order_mark(body)))
 }
 
-/// Whether a body is called JSON, or nothing at all.
+/// Whether a body is called JSON, or nothing at all by a client that is no browser: a page of somebody else's may send a
+/// body without a content type, and has to ask beforehand for one that is called JSON.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    content_type(headers).is_none_or(|essence| {
-        essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
-    })
+    match content_type(headers) {
+        Some(essence) => {
+            essence == "application/json"
+                || (essence.starts_with("application/") && essence.ends_with("+json"))
+        }
+        None => !is_from_browser(headers),
+    }
 }
 
 /// The content type in lower case, without its parameters.
@@ -225,6 +242,8 @@ fn unpacking_failed(error: &io::Error, max_bytes: usize) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderName;
+
     use super::*;
 
     #[test]
@@ -242,6 +261,10 @@ mod tests {
             assert_eq!(is_json(&headers), json, "{content_type}");
         }
         assert!(is_json(&HeaderMap::new()));
+        for header in ["origin", "sec-fetch-site", "sec-fetch-mode"] {
+            let headers = HeaderMap::from_iter([(HeaderName::from_static(header), "x".parse().unwrap())]);
+            assert!(!is_json(&headers), "{header}");
+        }
     }
 
     #[test]

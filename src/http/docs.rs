@@ -1,21 +1,23 @@
 //! `/docs`, `/redoc` and `/openapi.json`, all from this binary: the pages ask no other server for anything.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::{
     Router,
-    extract::Path,
+    extract::{Path, State},
     http::{
-        HeaderName, HeaderValue, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
+        HeaderMap, HeaderName, HeaderValue,
+        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY},
     },
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-use tower_http::compression::CompressionLayer;
 use utoipa_swagger_ui::Config;
 
-use super::error::ApiError;
+use super::{error::ApiError, static_file::StaticFile};
 
 const HTML: &str = "text/html; charset=utf-8";
 const SWAGGER_PAGE: &str = include_str!("docs/swagger.html");
@@ -34,44 +36,70 @@ const CACHE: (HeaderName, HeaderValue) = (CACHE_CONTROL, HeaderValue::from_stati
 
 /// The pages and the document, which is text by now.
 pub(super) fn routes(document: String) -> Router {
-    let document: Arc<str> = document.into();
+    let fixed = |content_type, text: &'static str| {
+        Arc::new(StaticFile::new(HeaderValue::from_static(content_type), text))
+    };
+    let document = Arc::new(StaticFile::new(HeaderValue::from_static("application/json"), document));
     Router::new()
-        .route("/docs", get(|| async { page(SWAGGER_PAGE) }))
+        .route("/docs", get(page).with_state(fixed(HTML, SWAGGER_PAGE)))
         .route("/docs/", get(|| async { Redirect::permanent("/docs") }))
-        .route("/docs/{file}", get(swagger_file))
-        .route("/redoc", get(|| async { page(REDOC_PAGE) }))
+        .route("/docs/{file}", get(swagger_file).with_state(SwaggerFiles::default()))
+        .route("/redoc", get(page).with_state(fixed(HTML, REDOC_PAGE)))
         .route("/redoc/", get(|| async { Redirect::permanent("/redoc") }))
-        .route("/redoc/redoc.standalone.js", get(|| async { asset("text/javascript", REDOC_BUNDLE) }))
-        .route("/redoc/page.css", get(|| async { asset("text/css", REDOC_STYLE) }))
-        .route(
-            "/openapi.json",
-            get(move || async move { ([(CONTENT_TYPE, "application/json")], document.to_string()) }),
-        )
-        .layer(CompressionLayer::new())
+        .route("/redoc/redoc.standalone.js", get(asset).with_state(fixed("text/javascript", REDOC_BUNDLE)))
+        .route("/redoc/page.css", get(asset).with_state(fixed("text/css", REDOC_STYLE)))
+        .route("/openapi.json", get(openapi).with_state(document))
 }
 
-fn page(html: &'static str) -> Response {
-    ([(CONTENT_TYPE, HeaderValue::from_static(HTML)), (CONTENT_SECURITY_POLICY, PAGE_POLICY), CACHE], html)
-        .into_response()
+async fn page(State(file): State<Arc<StaticFile>>, headers: HeaderMap) -> Response {
+    ([(CONTENT_SECURITY_POLICY, PAGE_POLICY), CACHE], file.answer(&headers).await).into_response()
 }
 
-fn asset(content_type: &'static str, bytes: &'static str) -> Response {
-    ([(CONTENT_TYPE, HeaderValue::from_static(content_type)), CACHE], bytes).into_response()
+async fn asset(State(file): State<Arc<StaticFile>>, headers: HeaderMap) -> Response {
+    ([CACHE], file.answer(&headers).await).into_response()
 }
 
-async fn swagger_file(Path(file): Path<String>) -> Result<Response, ApiError> {
+async fn openapi(State(document): State<Arc<StaticFile>>, headers: HeaderMap) -> Response {
+    document.answer(&headers).await
+}
+
+/// Swagger UI's files that somebody has asked for; never more than it has.
+#[derive(Clone, Default)]
+struct SwaggerFiles(Arc<Mutex<HashMap<String, Arc<StaticFile>>>>);
+
+impl SwaggerFiles {
+    /// None where there is no such file.
+    fn find(&self, name: &str) -> Result<Option<Arc<StaticFile>>, ApiError> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = known.get(name) {
+            return Ok(Some(Arc::clone(file)));
+        }
+        let file = swagger_file_of(name)?.map(Arc::new);
+        if let Some(file) = &file {
+            known.insert(name.to_owned(), Arc::clone(file));
+        }
+        Ok(file)
+    }
+}
+
+async fn swagger_file(
+    State(files): State<SwaggerFiles>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let file = files.find(&name)?.ok_or(ApiError::NotFound("Not found."))?;
+    Ok(([CACHE], file.answer(&headers).await).into_response())
+}
+
+fn swagger_file_of(name: &str) -> Result<Option<StaticFile>, ApiError> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        tracing::error!("Swagger UI: {error}");
+        ApiError::Internal
+    };
     // Without the setting, Swagger UI sends the document's address to a validator on the internet.
     let config = Config::from("openapi.json").validator_url("none");
-    match utoipa_swagger_ui::serve(&file, Arc::new(config)) {
-        Ok(Some(file)) => {
-            let bytes = file.bytes.into_owned();
-            Ok((StatusCode::OK, [(CONTENT_TYPE.as_str(), file.content_type.as_str())], [CACHE], bytes)
-                .into_response())
-        }
-        Ok(None) => Err(ApiError::NotFound("Not found.")),
-        Err(error) => {
-            tracing::error!("Swagger UI: {error}");
-            Err(ApiError::Internal)
-        }
-    }
+    let file = utoipa_swagger_ui::serve(name, Arc::new(config)).map_err(|error| wrong(&error))?;
+    let Some(file) = file else { return Ok(None) };
+    let content_type = HeaderValue::try_from(file.content_type).map_err(|error| wrong(&error))?;
+    Ok(Some(StaticFile::new(content_type, file.bytes.into_owned())))
 }

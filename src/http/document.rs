@@ -70,7 +70,14 @@ fn guard(operation: &mut Value, needed: Scopes) {
             &challenge,
             "An API key is needed.",
         ),
-        ("403", "The API key does not allow this.", "WWW-Authenticate", &challenge, &lacking),
+        (
+            "403",
+            "The API key does not allow this, or a page of another origin asks that `CORS_ALLOW_ORIGINS` does not \
+             name; while there are no API keys, also a `Host` that is not this machine's or in `HTTP_ALLOWED_HOSTS`.",
+            "WWW-Authenticate",
+            &challenge,
+            &lacking,
+        ),
         (
             "429",
             "The API key's rate is used up, or its share of queries, exports or event streams is under way; try again after `Retry-After` seconds.",

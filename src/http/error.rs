@@ -32,12 +32,16 @@ pub(super) enum ApiError {
     BadBody,
     /// 400: the body cannot be unpacked.
     BadEncoding(String),
-    /// 400: not one `Host`, which HTTP/1.1 asks for.
+    /// 400: not one `Host`, which HTTP/1.1 asks for, or none that can be read.
     NoHost,
     /// 401: no key, or none that holds.
     Unauthorized { has_key: bool },
     /// 403: the key does not allow this.
     Forbidden { needed: Scopes },
+    /// 403: anybody may do everything, and this host is not known to be ours.
+    ForeignHost { host: String },
+    /// 403: a page of another origin sent the request.
+    ForeignOrigin,
     /// 404.
     NotFound(&'static str),
     /// 405.
@@ -96,7 +100,7 @@ impl ApiError {
         match self {
             Self::BadJson(_) | Self::BadBody | Self::BadEncoding(_) | Self::NoHost => StatusCode::BAD_REQUEST,
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
-            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::Forbidden { .. } | Self::ForeignHost { .. } | Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimedOut => StatusCode::REQUEST_TIMEOUT,
@@ -117,10 +121,18 @@ impl ApiError {
             Self::BadJson(error) => format!("The body is not valid JSON: {error}.").into(),
             Self::BadBody => "The body broke off.".into(),
             Self::BadEncoding(error) => format!("The body cannot be unpacked: {error}.").into(),
-            Self::NoHost => "An HTTP/1.1 request needs one Host header.".into(),
+            Self::NoHost => "An HTTP/1.1 request needs one valid Host header.".into(),
             Self::Unauthorized { has_key: false } => "An API key is needed.".into(),
             Self::Unauthorized { has_key: true } => "This API key does not hold.".into(),
             Self::Forbidden { needed } => format!("This API key lacks the scope {needed}.").into(),
+            Self::ForeignHost { host } => format!(
+                "The host {host} is not allowed while there are no API keys: call the api by localhost, or add the \
+                 name to HTTP_ALLOWED_HOSTS."
+            )
+            .into(),
+            Self::ForeignOrigin => {
+                "Pages of this origin are not allowed: add the origin to CORS_ALLOW_ORIGINS.".into()
+            }
             Self::NotFound(what) | Self::Conflict(what) | Self::NeedsHttp11(what) => (*what).into(),
             Self::MethodNotAllowed => "Method not allowed.".into(),
             Self::BodyTimedOut => "The body did not arrive in time.".into(),

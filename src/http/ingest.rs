@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::{
     Api,
-    body::read_json_of,
+    body::read_json,
     error::{ApiError, ErrorBody, InvalidBody},
     fault::Faults,
     path,
@@ -84,7 +84,7 @@ pub(super) async fn send(
     api.producer.ready()?;
     let headers = trace::record_headers(request.headers());
     let wait = api.limits.wait(request.headers());
-    let body = read_json_of(&mut admitted, request, api.limits.body).await?;
+    let body = read_json(&mut admitted.held, request, api.limits.body).await?;
     let (sensor_id, readings) = validated(&api, &sensor_id, &body)?;
     drop(body);
     api.require_sensor(sensor_id).await?;

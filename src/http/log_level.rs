@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
+    admission::Admission,
     body::{BodyLimits, read_value},
     error::{ApiError, ErrorBody, InvalidBody},
     fault::{Faults, Refusal, Step},
@@ -35,9 +36,17 @@ pub(super) struct LevelBody {
     configured: String,
 }
 
+/// What the route needs.
+#[derive(Clone)]
+pub(super) struct LogLevelState {
+    pub(super) log_level: LogLevel,
+    pub(super) admission: Admission,
+    pub(super) limits: BodyLimits,
+}
+
 /// The route, with a state of its own.
-pub(super) fn routes(log_level: LogLevel, limits: BodyLimits) -> Router {
-    Router::new().route("/log-level", get(show).put(change)).with_state((log_level, limits))
+pub(super) fn routes(state: LogLevelState) -> Router {
+    Router::new().route("/log-level", get(show).put(change)).with_state(state)
 }
 
 /// Show the log level
@@ -45,8 +54,8 @@ pub(super) fn routes(log_level: LogLevel, limits: BodyLimits) -> Router {
     get, path = "/log-level", tag = "operations", operation_id = "show_log_level",
     responses((status = 200, description = "The level.", body = LevelBody)),
 )]
-pub(super) async fn show(State((log_level, _)): State<(LogLevel, BodyLimits)>) -> Json<LevelBody> {
-    Json(body_of(&log_level))
+pub(super) async fn show(State(state): State<LogLevelState>) -> Json<LevelBody> {
+    Json(body_of(&state.log_level))
 }
 
 /// Change the log level
@@ -62,13 +71,14 @@ pub(super) async fn show(State((log_level, _)): State<(LogLevel, BodyLimits)>) -
         (status = 413, description = "The body is too large.", body = ErrorBody, example = json!({"detail": "The body is larger than 4096 bytes."})),
         (status = 415, description = "The body is not called JSON.", body = ErrorBody, example = json!({"detail": "The body should be application/json."})),
         (status = 422, description = "This is no level; it stays what it was.", body = InvalidBody, example = json!({"detail": [{"loc": ["body", "level"], "msg": "Input should be a log level", "type": "log_level"}]})),
+        (status = 503, description = "The requests under way hold as much as they may; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The requests under way hold as much as they may. Send this one again."})),
     ),
 )]
 pub(super) async fn change(
-    State((log_level, limits)): State<(LogLevel, BodyLimits)>,
+    State(LogLevelState { log_level, admission, limits }): State<LogLevelState>,
     request: Request<Body>,
 ) -> Result<Json<LevelBody>, ApiError> {
-    let body = read_value(request, limits).await?;
+    let body = read_value(&mut admission.hold_nothing(), request, limits).await?;
     let mut faults = Faults::default();
     let place = [Step::Field("body")];
     let fields = faults.check(&place, body.as_object().ok_or_else(Refusal::not_an_object));

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     access::{self, Client, KeyRing},
+    cross_site::CrossSite,
     error::ApiError,
     request_id::{self, X_REQUEST_ID},
     request_metrics, trace,
@@ -16,9 +17,9 @@ use crate::{
 use axum::{
     extract::{MatchedPath, Request, State},
     http::{
-        HeaderName, HeaderValue, Method, Version,
+        HeaderMap, HeaderName, HeaderValue, Method,
         header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, TRANSFER_ENCODING,
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, TRANSFER_ENCODING,
             X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
         },
     },
@@ -44,6 +45,8 @@ pub(super) struct Rules {
     pub(super) timeout: Duration,
     /// Who may do what.
     pub(super) keys: KeyRing,
+    /// Whose pages may make a browser ask.
+    pub(super) cross_site: CrossSite,
 }
 
 /// Names, admits, bounds, counts and finishes a request.
@@ -89,8 +92,7 @@ fn span(
 }
 
 async fn answer(rules: &Rules, needed: Option<Scopes>, request: Request, next: Next) -> Response {
-    let admitted = check_head(&request)
-        .and_then(|()| needed.map(|needed| rules.keys.admit(request.headers(), needed)).transpose());
+    let admitted = admit(rules, needed, &request);
     let answering = async {
         match admitted? {
             Some(client) => answer_client(client, request, next).await,
@@ -124,13 +126,17 @@ async fn answer_client(client: Client, mut request: Request, next: Next) -> Resu
     }
 }
 
-/// Refuses a head that HTTP/1.1 does not allow (RFC 9112, 3.2), and transfer codings that nobody would undo (6.1): hyper
-/// takes `gzip, chunked` for `chunked`.
-fn check_head(request: &Request) -> Result<(), ApiError> {
-    let headers = request.headers();
-    if request.version() == Version::HTTP_11 && headers.get_all(HOST).iter().count() != 1 {
-        return Err(ApiError::NoHost);
-    }
+/// Lets a request pass that is well formed, that no page of somebody else's sent, and whose key is good for it.
+fn admit(rules: &Rules, needed: Option<Scopes>, request: &Request) -> Result<Option<Client>, ApiError> {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let is_open = rules.keys.are_demanded() == Some(false);
+    rules.cross_site.check(request, route, is_open)?;
+    check_transfer_coding(request.headers())?;
+    needed.map(|needed| rules.keys.admit(request.headers(), needed)).transpose()
+}
+
+/// Refuses transfer codings that nobody would undo (RFC 9112, 6.1): hyper takes `gzip, chunked` for `chunked`.
+fn check_transfer_coding(headers: &HeaderMap) -> Result<(), ApiError> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let is_chunked = |coding: &HeaderValue| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
     match (codings.next(), codings.next()) {

@@ -20,6 +20,7 @@ mod admission;
 mod body;
 mod chart;
 mod cors;
+mod cross_site;
 mod cursor;
 mod dashboard;
 mod dead_letters;
@@ -29,7 +30,9 @@ mod error;
 mod events;
 mod fault;
 mod health;
+mod host;
 mod ingest;
+mod json_members;
 mod known_sensors;
 mod log_level;
 mod middleware;
@@ -52,6 +55,7 @@ mod request_metrics;
 mod sensor_hints;
 mod sensors;
 mod server;
+mod static_file;
 mod stats;
 mod store_error;
 mod tail;
@@ -76,8 +80,10 @@ use self::{
     admission::Admission,
     body::BodyLimits,
     chart::Filler,
+    cross_site::CrossSite,
     error::ApiError,
     events::Streams,
+    log_level::LogLevelState,
     middleware::Rules,
     overview::{Overview, Sources},
     prefer::Wait,
@@ -87,7 +93,7 @@ use self::{
     visibility::Visibility,
 };
 use crate::{
-    config::{AdmissionConfig, CorsOrigin, HttpConfig, IngestConfig, Rollups},
+    config::{AdmissionConfig, HttpConfig, IngestConfig, Rollups},
     health::{Component, Health},
     kafka::{
         LogObserver,
@@ -337,22 +343,26 @@ pub struct Operations {
     pub log_level: LogLevel,
 }
 
-/// Every route of the api; `keys` says who may use them, `origins` whose pages may.
-pub fn router(api: Api, keys: KeyRing, origins: &[CorsOrigin], operations: Operations) -> Router {
+/// Every route of the api; `keys` says who may use them, `http` whose pages may.
+pub fn router(api: Api, keys: KeyRing, http: &HttpConfig, operations: Operations) -> Router {
     /// More than a log level takes.
     const LOG_LEVEL_MAX_BYTES: usize = 4_096;
-    let rules = Rules { timeout: api.limits.request_timeout, keys };
-    let limits = BodyLimits { max_bytes: LOG_LEVEL_MAX_BYTES, ..api.limits.body };
+    let rules = Rules { timeout: api.limits.request_timeout, keys, cross_site: CrossSite::new(http) };
     let Operations { health, metrics, log_level } = operations;
+    let log_level = LogLevelState {
+        log_level,
+        admission: api.admission.clone(),
+        limits: api.limits.body.at_most(LOG_LEVEL_MAX_BYTES),
+    };
     let (routes, document) = documented_routes().split_for_parts();
     let routes = routes
         .with_state(api)
         .merge(dashboard::routes())
         .merge(docs::routes(document::text(document)))
         .merge(health::routes(health, metrics))
-        .merge(log_level::routes(log_level, limits));
+        .merge(log_level::routes(log_level));
     let routes = finished(routes, rules);
-    match cors::layer(origins) {
+    match cors::layer(&http.cors_allow_origins) {
         // Outermost: a browser's question beforehand shows no key.
         Some(layer) => routes.layer(layer),
         None => routes,
@@ -374,7 +384,7 @@ pub async fn serve_operations(
     const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
     let listener = tokio::net::TcpListener::bind(address).await?;
     // They are open to all: a ring without keys lets nobody in anywhere else.
-    let rules = Rules { timeout: TIMEOUT, keys: KeyRing::default() };
+    let rules = Rules { timeout: TIMEOUT, keys: KeyRing::default(), cross_site: CrossSite::default() };
     let limits =
         ServeLimits { connections_max: CONNECTIONS_MAX, idle_timeout: IDLE_TIMEOUT, drain_timeout: TIMEOUT };
     serve(listener, finished(health::routes(health, metrics), rules), limits, stop).await;

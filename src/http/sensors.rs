@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::{
     Api,
-    body::read_value,
+    body::{raw_value, read_json},
     error::{ApiError, ErrorBody, InvalidBody},
     fault::{Faults, Step},
 };
@@ -89,11 +89,13 @@ pub(super) async fn create(
     State(api): State<Api>,
     request: Request<Body>,
 ) -> Result<Json<CreatedBody>, ApiError> {
-    let body = read_value(request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
+    let mut held = api.admission.hold_nothing();
+    let body = read_json(&mut held, request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
     let mut faults = Faults::default();
-    let Some(sensor) = fields::new_sensor(&body, &[Step::Field("body")], &mut faults) else {
+    let Some(sensor) = fields::new_sensor(raw_value(&body)?, &[Step::Field("body")], &mut faults) else {
         return Err(ApiError::Invalid(faults));
     };
+    drop(body);
     let now = api.known_sensors.now();
     let sensor_id = sensors::create(&api.pool, sensor).await?;
     api.known_sensors.insert_as_of(now, sensor_id);

@@ -18,9 +18,12 @@ use tower::Service as _;
 
 use super::{path, unread_body};
 
-/// What a connection holds of its client's bytes at most, and so how large a request's head may be: hyper's own bound
-/// would let ten thousand clients hold 4 GB with heads that they never end.
-const BUFFER_BYTES: usize = 64 << 10;
+/// Most bytes of a request's head, its line with the address included; a larger one is 431.
+const HEAD_MAX_BYTES: usize = 24 << 10;
+/// What a connection holds of its client's bytes: a head that does not end, or a part of a body. hyper's own bound would
+/// let thousands of clients hold gigabytes. hyper's buffer begins with 8 KiB and grows by 16 KiB next, so that this is all
+/// that it takes; it would double for a little more.
+const BUFFER_BYTES: usize = HEAD_MAX_BYTES;
 /// Pause after a failed accept, which mostly means that this process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -124,6 +127,7 @@ async fn serve_requests(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(idle_timeout)
+        .max_header_size(HEAD_MAX_BYTES)
         .max_buf_size(BUFFER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);

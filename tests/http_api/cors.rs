@@ -18,11 +18,13 @@ async fn asked_beforehand(server: &Server, origin: &str) -> Answer {
 #[tokio::test]
 async fn pages_of_other_origins_may_nothing_unless_told() {
     let site = Site::start().await;
-    let answer = asked_beforehand(&site.server, PAGE).await.expect(405);
+    let answer = asked_beforehand(&site.server, PAGE).await.expect(403);
     assert!(!answer.headers.contains_key("access-control-allow-origin"));
     let from_page = |request: RequestBuilder| request.header("origin", PAGE);
-    let answer = site.server.request(Method::GET, "/sensors", from_page).await.expect(200);
+    let answer = site.server.request(Method::GET, "/sensors", from_page).await.expect(403);
     assert!(!answer.headers.contains_key("access-control-allow-origin"));
+    assert!(answer.text.contains("CORS_ALLOW_ORIGINS"), "{}", answer.text);
+    let answer = site.server.get("/sensors").await.expect(200);
     assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
     assert_eq!(answer.header("cache-control"), "no-store");
 }

@@ -29,7 +29,7 @@ struct Refused {
 impl Refused {
     fn head(&self, length: usize) -> String {
         let Self { line, headers, .. } = self;
-        format!("{line} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n{headers}\r\n")
+        format!("{line} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n{headers}\r\n")
     }
 
     /// Sends everything before it reads anything.
@@ -66,7 +66,7 @@ async fn refusing() -> (Site, Raw, Vec<Refused>) {
         refused(503, "POST /readings", &admin, json),
     ];
     let mut inside = Raw::connect(&site.server).await;
-    let head = "POST /readings HTTP/1.1\r\nhost: test\r\ncontent-length: 9\r\nx-api-key: ";
+    let head = "POST /readings HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\nx-api-key: ";
     inside.send(format!("{head}{admin}\r\n\r\n[")).await.unwrap();
     testbed::eventually(PATIENCE, async || {
         let mut probe = Raw::connect(&site.server).await;
@@ -99,7 +99,7 @@ async fn a_connection_goes_on_after_a_small_body_that_nobody_read() {
             let answer = refused.answer(&mut client, SMALL).await;
             let answer = answer.unwrap_or_else(|error| panic!("{status}: {error}"));
             assert!(answer.status == status || (status, answer.status) == (429, 403), "{status}: {answer:?}");
-            client.send("GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+            client.send("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
             assert_eq!(client.answer().await.unwrap().status, 200, "the next request, after {status}");
         }
     }
@@ -109,13 +109,13 @@ async fn a_connection_goes_on_after_a_small_body_that_nobody_read() {
 async fn what_a_handler_leaves_of_a_body_is_discarded_too() {
     let site = Site::start_with(&["--http-max-body-bytes", "10000"]).await;
     let mut client = Raw::connect(&site.server).await;
-    let head = "POST /readings HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "POST /readings HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
     client.send(head).await.unwrap();
     let chunk = format!("186a0\r\n{}\r\n", " ".repeat(100_000));
     client.send(chunk.repeat(20)).await.unwrap();
     client.send("0\r\n\r\n").await.unwrap();
     assert_eq!(client.answer().await.unwrap().status, 413);
-    client.send("GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n").await.unwrap();
+    client.send("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     assert_eq!(client.answer().await.unwrap().status, 200);
 }
 
@@ -123,7 +123,7 @@ async fn what_a_handler_leaves_of_a_body_is_discarded_too() {
 async fn a_client_that_waits_for_100_continue_is_not_asked_for_its_body() {
     let site = Site::start_with(&["--http-max-body-bytes", "10000"]).await;
     let head = format!(
-        "POST /sensors HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\ncontent-length: {LARGE}\r\n\r\n"
+        "POST /sensors HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: {LARGE}\r\n\r\n"
     );
     let mut waiting = Raw::connect(&site.server).await;
     waiting.send(&head).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_client_that_waits_for_100_continue_is_not_asked_for_its_body() {
 async fn the_answer_to_a_malformed_head_reaches_a_client_that_sends_its_body() {
     let site = Site::start().await;
     let mut client = Raw::connect(&site.server).await;
-    client.send("POST /sensors HTTP/1.1\r\nhost: test\r\ncontent-length: -1\r\n\r\n").await.unwrap();
+    client.send("POST /sensors HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n").await.unwrap();
     client.send(vec![b' '; LARGE]).await.unwrap();
     assert_eq!(client.answer().await.unwrap().status, 400);
 }
@@ -150,7 +150,7 @@ async fn a_body_without_end_is_not_discarded_for_ever() {
     let site = Site::start_with(&["--http-max-body-bytes", "10000", "--http-idle-timeout", "1s"]).await;
     // Too much of it.
     let mut client = Raw::connect(&site.server).await;
-    let head = format!("POST /sensors HTTP/1.1\r\nhost: test\r\ncontent-length: {TOO_LARGE}\r\n\r\n");
+    let head = format!("POST /sensors HTTP/1.1\r\nhost: localhost\r\ncontent-length: {TOO_LARGE}\r\n\r\n");
     client.send(&head).await.unwrap();
     assert_eq!(client.answer().await.unwrap().status, 413);
     assert!(client.send(vec![b' '; TOO_LARGE]).await.is_err(), "it is closed before all of it is sent");
@@ -169,7 +169,7 @@ async fn a_body_without_end_is_not_discarded_for_ever() {
 async fn a_process_that_stops_does_not_wait_for_the_rest_of_a_body() {
     let site = Site::start_with(&["--http-max-body-bytes", "10000"]).await;
     let mut client = Raw::connect(&site.server).await;
-    let head = format!("POST /sensors HTTP/1.1\r\nhost: test\r\ncontent-length: {LARGE}\r\n\r\n");
+    let head = format!("POST /sensors HTTP/1.1\r\nhost: localhost\r\ncontent-length: {LARGE}\r\n\r\n");
     client.send(head).await.unwrap();
     assert_eq!(client.answer().await.unwrap().status, 413);
     let started = Instant::now();

@@ -219,7 +219,7 @@ async fn what_arrived_before_the_body_stalled_is_accepted() {
     site.server.send("/readings", &JSON, "[]").await.expect(422);
     let address = site.server.url.trim_start_matches("http://").to_owned();
     let mut client = TcpStream::connect(address).await.unwrap();
-    let head = "POST /readings HTTP/1.1\r\nhost: test\r\ncontent-length: 1000\r\nconnection: close\r\n\
+    let head = "POST /readings HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\nconnection: close\r\n\
                 content-type: application/jsonl\r\n\r\n";
     client.write_all(head.as_bytes()).await.unwrap();
     client.write_all(b"{\"sensor_id\":1,\"value\":1}\n{\"sensor_id\":1,").await.unwrap();
@@ -243,7 +243,7 @@ async fn a_body_past_the_limit_is_413_with_what_came_before() {
     assert_eq!(site.records().await, 0);
     let address = site.server.url.trim_start_matches("http://").to_owned();
     let mut client = TcpStream::connect(address).await.unwrap();
-    let head = "POST /readings HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\
+    let head = "POST /readings HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\
                 content-type: application/x-ndjson\r\n\r\n";
     client.write_all(head.as_bytes()).await.unwrap();
     for part in [&body[..90_000], &body[90_000..110_000]] {

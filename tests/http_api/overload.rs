@@ -11,8 +11,9 @@ use crate::site::{Answer, Site};
 /// A request that has been let in and does not go on.
 async fn stalled(site: &Site, path: &str, body: &[u8]) -> TcpStream {
     let mut client = TcpStream::connect(site.server.url.trim_start_matches("http://")).await.unwrap();
-    let head =
-        format!("POST {path} HTTP/1.1\r\nhost: test\r\ncontent-length: 1000\r\nconnection: close\r\n\r\n");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\nconnection: close\r\n\r\n"
+    );
     client.write_all(head.as_bytes()).await.unwrap();
     client.write_all(body).await.unwrap();
     client

@@ -121,7 +121,7 @@ async fn a_body_of_unknown_length_has_its_bound_too() {
     let site = Site::start_with(&["--http-max-body-bytes", "1000"]).await;
     let address = site.server.url.trim_start_matches("http://").to_owned();
     let mut client = TcpStream::connect(address).await.unwrap();
-    let head = "POST /sensor_data/1 HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "POST /sensor_data/1 HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
     client.write_all(head.as_bytes()).await.unwrap();
     client.write_all(format!("7d0\r\n{}\r\n", "x".repeat(2000)).as_bytes()).await.unwrap();
     let mut answer = [0; 12];
@@ -135,7 +135,7 @@ async fn a_client_that_never_sends_its_body_is_timed_out() {
     let address = site.server.url.trim_start_matches("http://").to_owned();
     let started = Instant::now();
     let mut client = TcpStream::connect(address).await.unwrap();
-    let head = "POST /sensor_data/1 HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n{";
+    let head = "POST /sensor_data/1 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{";
     client.write_all(head.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let read = tokio::time::timeout(PATIENCE, client.read_to_end(&mut answer)).await;

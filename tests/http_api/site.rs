@@ -73,7 +73,7 @@ impl Server {
         // Nor may one change what the others log.
         let log_level = LogLevel::new("info", Box::new(|_| true));
         let operations = http::Operations { health: health.clone(), metrics, log_level };
-        let router = http::router(api, keys.clone(), &http.cors_allow_origins, operations);
+        let router = http::router(api, keys.clone(), &http, operations);
         let limits = ServeLimits {
             connections_max: http.connections.http_max_connections,
             idle_timeout: http.connections.http_idle_timeout,

@@ -13,7 +13,7 @@ async fn a_request_under_way_is_finished_and_an_idle_connection_closed() {
     let address = site.server.url.trim_start_matches("http://").to_owned();
     let mut idle = TcpStream::connect(&address).await.unwrap();
     let mut busy = TcpStream::connect(&address).await.unwrap();
-    let head = "POST /sensor_data/1 HTTP/1.1\r\nhost: test\r\ncontent-length: 11\r\n\r\n{\"value";
+    let head = "POST /sensor_data/1 HTTP/1.1\r\nhost: localhost\r\ncontent-length: 11\r\n\r\n{\"value";
     busy.write_all(head.as_bytes()).await.unwrap();
     // Accepted in order: when this is answered, both of the others have been.
     site.server.get("/healthz").await.expect(200);

@@ -6,13 +6,16 @@
 mod abuse;
 mod confined;
 mod credentials;
+mod cross_site;
 mod forged_messages;
 mod key_holders;
+mod memory;
 mod owner_functions;
 mod roles;
 mod secrets;
 mod service;
 mod smuggling;
+mod static_files;
 mod tls;
 
 use std::time::Duration;

@@ -5,6 +5,11 @@ use std::{path::PathBuf, time::Duration};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use testbed::{Role, Sensorpipe, TestDatabase, TestTopic, eventually, free_address};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
 use crate::PATIENCE;
 
@@ -118,6 +123,37 @@ impl Api {
         }
     }
 
+    /// A connection of its own.
+    pub(crate) async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address()).await.unwrap()
+    }
+
+    /// Sends a request's bytes and reads all that comes until the connection is closed.
+    pub(crate) async fn exchange(&self, request: &[u8]) -> String {
+        let mut client = self.connect().await;
+        let (mut from, mut to) = client.split();
+        let reading = async {
+            let mut bytes = Vec::new();
+            // A reset is an end, too.
+            let _ = timeout(PATIENCE, from.read_to_end(&mut bytes)).await.expect("the connection is closed");
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        // It may be answered, and closed, before all of it is sent.
+        let (_, answer) = tokio::join!(to.write_all(request), reading);
+        answer
+    }
+
+    /// Time that it has spent on a processor so far.
+    pub(crate) fn processor_time(&self) -> Duration {
+        /// `USER_HZ`, which is 100 on every Linux.
+        const TICKS_PER_SECOND: u64 = 100;
+        let line = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("it runs");
+        // Its name comes before and may have blanks in it.
+        let fields: Vec<&str> = line.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: u64 = fields[11..=12].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
+    }
+
     /// Sends a reading of sensor 1 and waits until it is stored, and the statistics tell it.
     pub(crate) async fn takes_a_reading(&self) {
         let (status, answer) =
@@ -133,16 +169,27 @@ impl Api {
 
     /// How many connections of clients it holds.
     pub(crate) fn connections(&self) -> usize {
+        self.sockets().len()
+    }
+
+    /// What clients have sent and it has not read.
+    pub(crate) fn unread_bytes(&self) -> u64 {
+        self.sockets().iter().map(|queues| u64::from_str_radix(&queues[9..], 16).expect("a number")).sum()
+    }
+
+    /// The lengths of the queues of each connection of a client, in hexadecimal: `00000000:00000000`.
+    fn sockets(&self) -> Vec<String> {
         const LISTENING: &str = "0A";
         const OF_NOBODY: &str = "0";
         let port = self.address().rsplit(':').next().expect("a port").parse().expect("a number");
-        let of_it = |line: &&str| {
+        let queues = |line: &str| {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let local = u16::from_str_radix(fields[1].rsplit(':').next().expect("a port"), 16);
-            local == Ok(port) && fields[3] != LISTENING && fields[9] != OF_NOBODY
+            let is_its = local == Ok(port) && fields[3] != LISTENING && fields[9] != OF_NOBODY;
+            is_its.then(|| fields[4].to_owned())
         };
         let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
-        table.lines().skip(1).filter(of_it).count()
+        table.lines().skip(1).filter_map(queues).collect()
     }
 }
 

@@ -23,9 +23,10 @@ async fn statuses(api: &Api, request: &str) -> Vec<u16> {
 async fn one_request_is_never_two() {
     let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
     let api = Api::start(&database, &topic, &[("HTTP_IDLE_TIMEOUT", "1s".to_owned())]).await;
-    let smuggled = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
-    let post =
-        |headers: &str, body: &str| format!("POST /sensors HTTP/1.1\r\nhost: x\r\n{headers}\r\n\r\n{body}");
+    let smuggled = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let post = |headers: &str, body: &str| {
+        format!("POST /sensors HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n\r\n{body}")
+    };
     let chunked = format!("2\r\n{{}}\r\n0\r\n\r\n{smuggled}");
 
     // Where both are there, chunks count (RFC 9112, 6.3): what follows the last chunk is the next request, whatever the
@@ -65,7 +66,7 @@ async fn one_request_is_never_two() {
 async fn requests_in_a_row_are_answered_one_by_one() {
     let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
     let api = Api::start(&database, &topic, &[("HTTP_IDLE_TIMEOUT", "1s".to_owned())]).await;
-    let request = "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    let request = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut client = TcpStream::connect(api.address()).await.unwrap();
     let (mut from, mut to) = client.split();
     let requests = request.repeat(5_000);

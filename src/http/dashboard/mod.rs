@@ -12,15 +12,14 @@ use axum::{
     extract::{Path, State},
     http::{
         HeaderMap, HeaderName, HeaderValue, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETAG, IF_NONE_MATCH},
     },
     response::{IntoResponse, Response},
     routing::get,
 };
 use sha2::{Digest, Sha256};
-use tower_http::compression::CompressionLayer;
 
-use super::error::ApiError;
+use super::{error::ApiError, static_file::StaticFile};
 
 /// Nothing inline and nothing from elsewhere; texts never become markup or code, whatever a page does with them.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
@@ -38,7 +37,9 @@ const VERSION_BYTES: usize = 8;
 
 /// The page and the version of its files.
 struct Pages {
-    html: String,
+    page: StaticFile,
+    /// In the order of [`files::ALL`].
+    files: Vec<StaticFile>,
     version: String,
     etag: HeaderValue,
 }
@@ -56,12 +57,22 @@ impl Pages {
         let version = digest.finalize()[..VERSION_BYTES]
             .iter()
             .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        let html = files::PAGE.replace("{pages}", &format!("pages/{version}"));
+        let html = html_of(&version);
         // Weak, for it is the same packed and unpacked. Hex digits are a header's.
         let etag =
             HeaderValue::try_from(format!("W/\"{version}\"")).unwrap_or(HeaderValue::from_static("W/\"\""));
-        Self { html, version, etag }
+        let page = StaticFile::new(HeaderValue::from_static("text/html; charset=utf-8"), html);
+        let files = files::ALL
+            .iter()
+            .map(|(_, content_type, text)| StaticFile::new(HeaderValue::from_static(content_type), *text))
+            .collect();
+        Self { page, files, version, etag }
     }
+}
+
+/// The page that names the files of a version.
+fn html_of(version: &str) -> String {
+    files::PAGE.replace("{pages}", &format!("pages/{version}"))
 }
 
 /// The page at `/`, and its files.
@@ -69,7 +80,6 @@ pub(super) fn routes() -> Router {
     Router::new()
         .route("/", get(page))
         .route("/pages/{version}/{*file}", get(file))
-        .layer(CompressionLayer::new())
         .with_state(Arc::new(Pages::new()))
 }
 
@@ -80,18 +90,18 @@ async fn page(State(pages): State<Arc<Pages>>, headers: HeaderMap) -> Response {
     if has_it {
         return (StatusCode::NOT_MODIFIED, common).into_response();
     }
-    let html = HeaderValue::from_static("text/html; charset=utf-8");
-    (common, [(CONTENT_TYPE, html)], pages.html.clone()).into_response()
+    (common, pages.page.answer(&headers).await).into_response()
 }
 
 async fn file(
     State(pages): State<Arc<Pages>>,
     Path((version, wanted)): Path<(String, String)>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     // A page of another version would mix its files with ours: it has to be loaded anew.
-    let found = files::ALL.iter().find(|(name, ..)| version == pages.version && *name == wanted);
-    let (_, content_type, text) = found.ok_or(ApiError::NotFound("Not found."))?;
-    Ok(([FILE_CACHE, (CONTENT_TYPE, HeaderValue::from_static(content_type))], *text).into_response())
+    let place = files::ALL.iter().position(|(name, ..)| version == pages.version && *name == wanted);
+    let file = place.and_then(|place| pages.files.get(place)).ok_or(ApiError::NotFound("Not found."))?;
+    Ok(([FILE_CACHE], file.answer(&headers).await).into_response())
 }
 
 #[cfg(test)]
@@ -122,7 +132,7 @@ mod tests {
 
     #[test]
     fn nothing_is_inline_or_from_elsewhere() {
-        let html = Pages::new().html;
+        let html = html_of("0123456789abcdef");
         assert!(!html.contains("{pages}") && !html.contains("//") && !html.contains("style="), "{html}");
         assert!(!html.contains("<style") && !html.contains("<script>") && !html.contains(" on"), "{html}");
     }

@@ -27,7 +27,8 @@ const BODY_MAX_BYTES: usize = 64 << 10;
 
 /// Which letters a body means.
 async fn portion_of(api: &Api, request: Request<Body>) -> Result<Portion, ApiError> {
-    let body = read_value(request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
+    let mut held = api.admission.hold_nothing();
+    let body = read_value(&mut held, request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
     which::portion(&body).map_err(ApiError::Invalid)
 }
 

@@ -13,6 +13,8 @@ use crate::{
 
 /// Readings that wait for company in their partitions' records, at most; what a request holds is bounded by it.
 const GROUPED_MAX: usize = 20_000;
+/// Readings of one item for which memory is kept; an item may have far more.
+const DECODED_KEPT: usize = 1_024;
 /// Sensors whose partitions a request remembers, at most.
 const SENSORS_MAX: usize = 50_000;
 
@@ -121,7 +123,11 @@ impl<'a> Intake<'a> {
 
     /// What is held, roughly.
     pub(super) fn held_bytes(&self) -> usize {
-        (self.fresh.capacity() + self.grouped) * size_of::<(u64, Reading)>()
+        let grouped: usize = self.groups.iter().map(Vec::capacity).sum();
+        self.fresh.capacity() * size_of::<(u64, Reading)>()
+            + grouped * size_of::<Reading>()
+            + self.decoded.capacity() * size_of::<Result<Reading, Reject>>()
+            + self.sensors.capacity() * size_of::<(i32, Sensor)>()
     }
 
     /// Takes an item as the body has it.
@@ -139,6 +145,7 @@ impl<'a> Intake<'a> {
 
     /// Looks at the sensors of the readings taken so far, and sends what is enough for records.
     pub(super) async fn settle(&mut self, outbox: &mut Outbox<'_>) -> Result<(), ApiError> {
+        self.decoded.shrink_to(DECODED_KEPT);
         self.look_at_sensors().await;
         for (index, reading) in mem::take(&mut self.fresh) {
             let Reading { sensor_id, .. } = reading;
@@ -160,7 +167,7 @@ impl<'a> Intake<'a> {
             }
         }
         if self.sensors.len() > SENSORS_MAX {
-            self.sensors.clear();
+            self.sensors = HashMap::new();
         }
         if self.grouped >= GROUPED_MAX { self.send(outbox) } else { Ok(()) }
     }

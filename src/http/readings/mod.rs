@@ -72,15 +72,19 @@ pub(super) async fn send_many(State(api): State<Api>, request: Request<Body>) ->
 
     let mut intake = Intake::new(&api, topic.partitions);
     let mut outbox = Outbox::new(&api.producer, trace::record_headers(&head.headers));
+    admitted.held.hold(body.held_bytes())?;
     let broken = loop {
         match body.chunk().await {
             Ok(Some(chunk)) => {
-                let kept = intake.held_bytes() + outbox.held_bytes();
-                admitted.hold(chunk.len() + body.held_bytes() + kept)?;
+                let kept = splitter.held_bytes() + intake.held_bytes() + outbox.held_bytes();
+                admitted.held.hold(chunk.len() + body.held_bytes() + kept)?;
                 if let Err(broken) = splitter.feed(&chunk, &mut |item| intake.take(item)) {
                     break Some(broken.into_error(intake.items()));
                 }
                 intake.settle(&mut outbox).await?;
+                // The client may keep the next chunk back for a long time.
+                let kept = splitter.held_bytes() + intake.held_bytes() + outbox.held_bytes();
+                admitted.held.hold(body.held_bytes() + kept)?;
             }
             Ok(None) => {
                 let ended = splitter.finish(&mut |item| intake.take(item));
@@ -89,6 +93,7 @@ pub(super) async fn send_many(State(api): State<Api>, request: Request<Body>) ->
             Err(error) => break Some(error),
         }
     };
+    drop(body);
     intake.settle(&mut outbox).await?;
     let tally = intake.finish(&mut outbox)?;
     let receipts = last_of_each_partition(&outbox.sent().await?);

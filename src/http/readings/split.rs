@@ -97,6 +97,11 @@ impl Splitter {
         Self { form, head: Some(Vec::new()), carried: Vec::new(), is_too_long: false }
     }
 
+    /// What is held of an item that goes on in the next chunk.
+    pub(in crate::http) fn held_bytes(&self) -> usize {
+        self.carried.capacity()
+    }
+
     /// Hands out the items that end in this chunk.
     pub(in crate::http) fn feed(&mut self, chunk: &[u8], each: &mut Each<'_>) -> Result<(), Broken> {
         let Some(mut head) = self.head.take() else { return self.feed_text(chunk, each) };

@@ -7,16 +7,17 @@ use axum::{
     http::{Request, StatusCode},
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{SensorBody, fields};
 use crate::{
     http::{
         Api,
-        body::read_value,
+        body::{raw_value, read_json},
         error::{ApiError, ErrorBody, InvalidBody},
         fault::{Faults, Refusal, Step},
+        json_members::{items, members},
     },
     store::sensors::{self, NewSensor},
 };
@@ -66,8 +67,11 @@ pub(in crate::http) async fn create_all(
     State(api): State<Api>,
     request: Request<Body>,
 ) -> Result<(StatusCode, Json<CreatedAllBody>), ApiError> {
-    let body = read_value(request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
-    let new = new_sensors(&body).map_err(ApiError::Invalid)?;
+    // The sensors take about as much as their body, which counts until they are made.
+    let mut held = api.admission.hold_nothing();
+    let body = read_json(&mut held, request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
+    let new = new_sensors(raw_value(&body)?).map_err(ApiError::Invalid)?;
+    drop(body);
     let now = api.known_sensors.now();
     let sensor_ids = sensors::create_all(&api.pool, new).await?;
     for &sensor_id in &sensor_ids {
@@ -76,15 +80,14 @@ pub(in crate::http) async fn create_all(
     Ok((StatusCode::CREATED, Json(CreatedAllBody { sensor_ids, message: "Sensors created successfully." })))
 }
 
-fn new_sensors(body: &Value) -> Result<Vec<NewSensor>, Faults> {
+fn new_sensors(body: &RawValue) -> Result<Vec<NewSensor>, Faults> {
     let mut faults = Faults::default();
     let place = [Step::Field("body"), Step::Field("sensors")];
-    let Some(fields) = faults.check(&place[..1], body.as_object().ok_or_else(Refusal::not_an_object)) else {
-        return Err(faults);
-    };
-    let Some(list) = faults.check(&place, list(fields.get("sensors"))) else { return Err(faults) };
+    let given = members(body, ["sensors"]).ok_or_else(Refusal::not_an_object);
+    let Some([given]) = faults.check(&place[..1], given) else { return Err(faults) };
+    let Some(list) = faults.check(&place, list(given)) else { return Err(faults) };
     let sensors: Vec<NewSensor> = list
-        .iter()
+        .into_iter()
         .enumerate()
         .filter_map(|(index, sensor)| {
             fields::new_sensor(sensor, &[place[0], place[1], Step::Index(index)], &mut faults)
@@ -93,14 +96,12 @@ fn new_sensors(body: &Value) -> Result<Vec<NewSensor>, Faults> {
     if faults.is_empty() { Ok(sensors) } else { Err(faults) }
 }
 
-fn list(value: Option<&Value>) -> Result<&[Value], Refusal> {
-    let list = value
-        .ok_or_else(Refusal::missing)?
-        .as_array()
+fn list(value: Option<&RawValue>) -> Result<Vec<&RawValue>, Refusal> {
+    let (list, count) = items(value.ok_or_else(Refusal::missing)?, SENSORS_MAX)
         .ok_or_else(|| Refusal::new("list_type", "Input should be a valid list"))?;
     if list.is_empty() {
         Err(Refusal::new("too_short", "List should have at least 1 item"))
-    } else if list.len() > SENSORS_MAX {
+    } else if count > SENSORS_MAX {
         Err(Refusal::new("too_long", format!("List should have at most {SENSORS_MAX} items")))
     } else {
         Ok(list)
@@ -109,12 +110,16 @@ fn list(value: Option<&Value>) -> Result<&[Value], Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json, value::to_raw_value};
 
     use super::*;
 
+    fn checked(body: &Value) -> Result<Vec<NewSensor>, Faults> {
+        new_sensors(&to_raw_value(body).unwrap())
+    }
+
     fn faults(body: &Value) -> Vec<(Value, &'static str)> {
-        let faults = new_sensors(body).unwrap_err().into_vec();
+        let faults = checked(body).unwrap_err().into_vec();
         faults.into_iter().map(|fault| (json!(fault.loc), fault.kind)).collect()
     }
 
@@ -130,7 +135,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            new_sensors(&json!({"sensors": vec![json!({"sensor_type": "a"}); 1000]})).unwrap().len(),
+            checked(&json!({"sensors": vec![json!({"sensor_type": "a"}); 1000]})).unwrap().len(),
             1000
         );
     }

@@ -1,50 +1,53 @@
 //! What the fields of a sensor may be.
 
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 use crate::{
-    http::fault::{Faults, Refusal, Step},
+    http::{
+        fault::{Faults, Refusal, Step},
+        json_members::members,
+    },
     store::sensors::{Change, NewSensor},
 };
 
 /// The widths of the columns, in characters.
 pub(super) const TYPE_MAX_CHARS: usize = 50;
 pub(super) const TEXT_MAX_CHARS: usize = 255;
+const NAMES: [&str; 3] = ["sensor_type", "description", "location"];
 
 /// A sensor from the object at `place` of the request; null is as good as absent.
-pub(super) fn new_sensor(body: &Value, place: &[Step], faults: &mut Faults) -> Option<NewSensor> {
-    let fields = object(body, place, faults)?;
-    let mut field = |name: &'static str, shortest: usize, longest: usize| {
-        let value = fields.get(name).filter(|value| !value.is_null());
+pub(super) fn new_sensor(body: &RawValue, place: &[Step], faults: &mut Faults) -> Option<NewSensor> {
+    let given = given(body, place, faults)?;
+    let mut field = |index: usize, shortest: usize, longest: usize| {
+        let value = given[index].filter(|value| !is_null(value));
         let checked = value.map(|value| json_text(value, shortest, longest)).transpose();
-        faults.check(&step_to(place, name), checked)
+        faults.check(&step_to(place, NAMES[index]), checked)
     };
-    let sensor_type = field("sensor_type", 1, TYPE_MAX_CHARS);
-    let description = field("description", 0, TEXT_MAX_CHARS);
-    let location = field("location", 0, TEXT_MAX_CHARS);
+    let sensor_type = field(0, 1, TYPE_MAX_CHARS);
+    let description = field(1, 0, TEXT_MAX_CHARS);
+    let location = field(2, 0, TEXT_MAX_CHARS);
     if sensor_type == Some(None) {
-        let refusal =
-            if fields.contains_key("sensor_type") { Refusal::not_a_string() } else { Refusal::missing() };
+        let refusal = if given[0].is_some() { Refusal::not_a_string() } else { Refusal::missing() };
         faults.push(&step_to(place, "sensor_type"), refusal);
     }
     Some(NewSensor { sensor_type: sensor_type??, description: description?, location: location? })
 }
 
 /// A change from a body: what is absent stays, null clears.
-pub(super) fn change(body: &Value, faults: &mut Faults) -> Option<Change> {
+pub(super) fn change(body: &RawValue, faults: &mut Faults) -> Option<Change> {
     let place = [Step::Field("body")];
-    let fields = object(body, &place, faults)?;
-    let mut field = |name: &'static str, shortest: usize, longest: usize, may_be_null: bool| {
-        let checked = match fields.get(name) {
+    let given = given(body, &place, faults)?;
+    let mut field = |index: usize, shortest: usize, longest: usize, may_be_null: bool| {
+        let checked = match given[index] {
             None => Ok(None),
-            Some(Value::Null) if may_be_null => Ok(Some(None)),
+            Some(value) if may_be_null && is_null(value) => Ok(Some(None)),
             Some(value) => json_text(value, shortest, longest).map(|text| Some(Some(text))),
         };
-        faults.check(&step_to(&place, name), checked)
+        faults.check(&step_to(&place, NAMES[index]), checked)
     };
-    let sensor_type = field("sensor_type", 1, TYPE_MAX_CHARS, false);
-    let description = field("description", 0, TEXT_MAX_CHARS, true);
-    let location = field("location", 0, TEXT_MAX_CHARS, true);
+    let sensor_type = field(0, 1, TYPE_MAX_CHARS, false);
+    let description = field(1, 0, TEXT_MAX_CHARS, true);
+    let location = field(2, 0, TEXT_MAX_CHARS, true);
     Some(Change { sensor_type: sensor_type?.flatten(), description: description?, location: location? })
 }
 
@@ -62,12 +65,23 @@ pub(super) fn text(text: &str, shortest: usize, longest: usize) -> Result<String
     }
 }
 
-fn json_text(value: &Value, shortest: usize, longest: usize) -> Result<String, Refusal> {
-    text(value.as_str().ok_or_else(Refusal::not_a_string)?, shortest, longest)
+/// Half of a surrogate pair makes a text of JSON that is no text of Unicode: that is refused, too.
+fn json_text(value: &RawValue, shortest: usize, longest: usize) -> Result<String, Refusal> {
+    let given: String = serde_json::from_str(value.get()).map_err(|_| Refusal::not_a_string())?;
+    text(&given, shortest, longest)
 }
 
-fn object<'a>(body: &'a Value, place: &[Step], faults: &mut Faults) -> Option<&'a Map<String, Value>> {
-    faults.check(place, body.as_object().ok_or_else(Refusal::not_an_object))
+fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
+}
+
+/// What an object has under each of [`NAMES`].
+fn given<'a>(
+    body: &'a RawValue,
+    place: &[Step],
+    faults: &mut Faults,
+) -> Option<[Option<&'a RawValue>; NAMES.len()]> {
+    faults.check(place, members(body, NAMES).ok_or_else(Refusal::not_an_object))
 }
 
 fn step_to(place: &[Step], name: &'static str) -> Vec<Step> {
@@ -78,13 +92,17 @@ fn step_to(place: &[Step], name: &'static str) -> Vec<Step> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json, value::to_raw_value};
 
     use super::*;
 
     fn checked(body: &Value) -> Result<NewSensor, Faults> {
         let mut faults = Faults::default();
-        new_sensor(body, &[Step::Field("body")], &mut faults).ok_or(faults)
+        new_sensor(&to_raw_value(body).unwrap(), &[Step::Field("body")], &mut faults).ok_or(faults)
+    }
+
+    fn changed(body: &Value, faults: &mut Faults) -> Option<Change> {
+        change(&to_raw_value(body).unwrap(), faults)
     }
 
     fn named(faults: Faults) -> Vec<(Vec<Step>, &'static str)> {
@@ -136,11 +154,11 @@ mod tests {
     #[test]
     fn a_change_tells_null_from_absent() {
         let mut faults = Faults::default();
-        let some = change(&json!({"description": null, "location": "Cellar", "sensor_id": 7}), &mut faults);
+        let some = changed(&json!({"description": null, "location": "Cellar", "sensor_id": 7}), &mut faults);
         let expected =
             Change { sensor_type: None, description: Some(None), location: Some(Some("Cellar".to_owned())) };
         assert_eq!(some, Some(expected));
-        assert_eq!(change(&json!({}), &mut faults), Some(Change::default()));
+        assert_eq!(changed(&json!({}), &mut faults), Some(Change::default()));
         assert!(faults.is_empty());
     }
 
@@ -153,7 +171,7 @@ mod tests {
             (json!({"location": "x".repeat(256)}), "location", "string_too_long"),
         ] {
             let mut faults = Faults::default();
-            assert_eq!(change(&body, &mut faults), None);
+            assert_eq!(changed(&body, &mut faults), None);
             assert_eq!(named(faults), [(in_body(field), kind)], "{body}");
         }
     }

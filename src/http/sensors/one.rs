@@ -14,7 +14,7 @@ use super::{BODY_MAX_BYTES, StoredBody, fields};
 use crate::{
     http::{
         Api,
-        body::read_value,
+        body::{raw_value, read_json},
         error::{ApiError, ErrorBody, InvalidBody},
         fault::{Faults, Refusal},
         parameters::Parameters,
@@ -96,10 +96,12 @@ pub(in crate::http) async fn change(
     Path(sensor_id): Path<String>,
     request: Request<Body>,
 ) -> Result<Json<StoredBody>, ApiError> {
-    let body = read_value(request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
+    let mut held = api.admission.hold_nothing();
+    let body = read_json(&mut held, request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
     let mut faults = Faults::default();
     let sensor_id = faults.check(&path::SENSOR_ID, path::sensor_id(&sensor_id));
-    let change = fields::change(&body, &mut faults);
+    let change = fields::change(raw_value(&body)?, &mut faults);
+    drop(body);
     let (Some(sensor_id), Some(change)) = (sensor_id, change) else { return Err(ApiError::Invalid(faults)) };
     let sensor = sensors::update(&api.pool, sensor_id, change).await?.ok_or(ApiError::NO_SUCH_SENSOR)?;
     Ok(Json(sensor.into()))
