@@ -20,9 +20,14 @@ async fn nothing_is_written_while_a_restore_goes_on() {
 
     // What `timescaledb_pre_restore()` does, and an interrupted restore leaves behind.
     alter(&database, "SET timescaledb.restoring = 'on'").await;
+    let now = database.number("SELECT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint").await;
+    let older = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+         AND application_name = 'sensorpipe worker' AND backend_start < to_timestamp({now} / 1e6)"
+    );
     worker.is_unready("worker_postgres", "timescaledb_post_restore").await;
     // Its connection is older than the restore; the look at the stored offsets ends it.
-    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    eventually(PATIENCE, async || database.number(&older).await == 0).await;
     topic.produce(readings(100..200)).await;
     worker.is_unready("worker", "being restored").await;
     assert_eq!(database.tally().await.stored, 100, "stored in the midst of a restore");

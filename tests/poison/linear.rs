@@ -1,4 +1,6 @@
-//! What is refused costs time in proportion to its bytes, of whatever kind it is: records of 16 MiB against some of 4.
+//! What is refused costs time in proportion to its bytes, of whatever kind it is: long records against some of a quarter.
+//!
+//! `LINEAR_MIB=16 dev/test --test poison -- linear` takes the longest that a body may be, and minutes.
 
 use std::time::{Duration, Instant};
 
@@ -12,8 +14,8 @@ use crate::targets::{
     reference::{RECEIVED, WINDOW},
 };
 
-const SHORT_BYTES: usize = 4 << 20;
-const LONG_BYTES: usize = 16 << 20;
+/// Of the long records, in MiB, where `LINEAR_MIB` does not say otherwise: so long that the square of it takes minutes.
+const LONG_MIB: usize = 2;
 /// Four times the bytes take four times as long, and some more for memory that is new.
 const TIMES: u32 = 6;
 /// Too short a time to tell.
@@ -109,16 +111,17 @@ fn is_linear(name: &str, bytes: impl Fn(usize) -> Vec<u8>, work: impl Fn(&[u8]))
         work(&bytes);
         started.elapsed()
     };
+    let long_bytes = std::env::var("LINEAR_MIB").map_or(LONG_MIB, |mib| mib.parse().expect("a number")) << 20;
     let mut attempts = Vec::new();
     for _ in 0..ATTEMPTS {
-        let (short, long) = (took(SHORT_BYTES), took(LONG_BYTES));
+        let (short, long) = (took(long_bytes / 4), took(long_bytes));
         attempts.push((short, long));
         if long < LONGEST && long < short * TIMES + UNCLEAR {
             println!("{name}: {short:?} and {long:?}");
             return;
         }
     }
-    panic!("{name}: 4 MiB and 16 MiB take {attempts:?}");
+    panic!("{name}: {} and {long_bytes} bytes take {attempts:?}", long_bytes / 4);
 }
 
 /// No more letters than are kept, and hardly more bytes than came.
