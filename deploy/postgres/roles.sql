@@ -95,7 +95,7 @@ BEGIN
             ('ingest_offsets', 'SELECT', 'sensorpipe_reader'),
             -- Not what they hold: over HTTP that asks for the scope `admin`.
             ('dead_letters', 'SELECT (id, topic, topic_id, partition, "offset", item, reason, received_at,'
-                             ' record_time, mirrored_at)', 'sensorpipe_reader'),
+                             ' record_time, mirrored_at, readings, items)', 'sensorpipe_reader'),
             ('dead_letter_removals', 'SELECT', 'sensorpipe_reader'),
             ('offset_moves', 'SELECT', 'sensorpipe_reader'),
             ('audit_checkpoints', 'SELECT', 'sensorpipe_reader'),
@@ -114,8 +114,10 @@ BEGIN
             ('sensor_data', 'INSERT, DELETE', 'sensorpipe_writer'),
             ('ingest_offsets', 'INSERT, UPDATE', 'sensorpipe_writer'),
             ('stalled_partitions', 'INSERT, UPDATE, DELETE', 'sensorpipe_writer'),
-            -- Letters expire, and are marked once DEAD_LETTER_TOPIC has them.
-            ('dead_letters', 'SELECT, INSERT, UPDATE (mirrored_at), DELETE', 'sensorpipe_writer'),
+            -- Letters expire, and are marked once DEAD_LETTER_TOPIC has them; one of many readings is brought up to date when
+            -- its record is read again.
+            ('dead_letters', 'SELECT, INSERT, UPDATE (mirrored_at, reason, detail, readings, items,'
+                             ' untimed_items, reading_times), DELETE', 'sensorpipe_writer'),
             ('dead_letter_removals', 'INSERT, UPDATE', 'sensorpipe_writer'),
             ('dead_letter_overflow', 'INSERT, UPDATE', 'sensorpipe_writer'),
             ('dead_letter_overflow_totals', 'INSERT, UPDATE', 'sensorpipe_writer'),

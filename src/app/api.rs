@@ -38,7 +38,7 @@ pub(super) async fn run(
     let pool = Pool::new(database)?;
     let reads = Pool::for_reads(database, &http.queries)?;
     let known_sensors = KnownSensors::new(&pool, http.known_sensors_max);
-    let keys = KeyRing::new(&http.queries);
+    let keys = KeyRing::new(&http.queries, database.database_pool_size);
     let key_reads = pool.beside("keys", 1);
     // What went wrong is logged; until it goes well nobody is let in.
     keys.read(&key_reads).await.ok();

@@ -8,6 +8,8 @@ use crate::reading::{
 
 /// Dead letters of one record may hold so many times its bytes together,
 const RECORD_LETTERS_TIMES: usize = 8;
+/// of a large one its own bytes and so many,
+const RECORD_LETTERS_MOST: usize = 16 << 20;
 /// and these besides: key, headers and what stands beside a list are in each of them. Past that they are one letter.
 const RECORD_LETTERS_BYTES: usize = 256 << 10;
 
@@ -136,7 +138,8 @@ impl Batch {
 
 /// What dead letters of a record with so many bytes may hold together.
 pub(super) fn letters_max_bytes(record_bytes: usize) -> usize {
-    record_bytes * RECORD_LETTERS_TIMES + RECORD_LETTERS_BYTES
+    let times = record_bytes.saturating_mul(RECORD_LETTERS_TIMES);
+    times.min(record_bytes + RECORD_LETTERS_MOST) + RECORD_LETTERS_BYTES
 }
 
 pub(super) fn bytes_of_headers(headers: &[Header]) -> usize {

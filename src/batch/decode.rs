@@ -74,14 +74,16 @@ impl Batch {
     }
 
     /// Takes in those of a record's readings that a dead letter of many stands for. Their times are those that they were
-    /// given when they were read first; `time_of` says them by place.
+    /// given when they were read first; `time_of` says them by place. False, and nothing is taken in, where the record does
+    /// not have as many of them as `readings`: it is cut in another way by now.
     pub fn push_part(
         &mut self,
         record: &Record<'_>,
         window: &Window,
+        readings: usize,
         is_part: impl Fn(u32) -> bool,
         time_of: impl Fn(u32) -> Option<Timestamp>,
-    ) {
+    ) -> bool {
         let index = self.records.len() as u32;
         let payload = record.payload.unwrap_or_default();
         let first_row = self.rows.len();
@@ -103,8 +105,14 @@ impl Batch {
                 group.take_back(first);
             }
         });
-        self.keep_group(index, group);
-        self.keep(record, false);
-        self.advance(record.partition, record.offset, offset_after(record.offset));
+        let is_all = self.rows.len() - first_row + group.readings() == readings;
+        if is_all {
+            self.keep_group(index, group);
+            self.keep(record, false);
+            self.advance(record.partition, record.offset, offset_after(record.offset));
+        } else {
+            self.rows.truncate(first_row);
+        }
+        is_all
     }
 }

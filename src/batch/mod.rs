@@ -78,6 +78,8 @@ pub struct Batch {
     grouped: usize,
     records: Vec<Kept>,
     bytes: Vec<u8>,
+    /// Of the rejected readings that decoding has cut out.
+    cut_bytes: usize,
     spans: Vec<Span>,
     /// By partition; those that hold nothing but control records have none.
     oldest: Vec<(i32, Oldest)>,
@@ -110,6 +112,7 @@ impl Batch {
             grouped: 0,
             records: vec![],
             bytes: vec![],
+            cut_bytes: 0,
             spans: vec![],
             oldest: vec![],
             given_times: vec![],
@@ -120,8 +123,9 @@ impl Batch {
     /// goes on from there.
     pub fn push(&mut self, record: &Record<'_>, position: i64, window: &Window, given: &mut GivenTimes) {
         let index = self.records.len() as u32;
-        let rows = self.rows.len();
+        let (rows, rejected) = (self.rows.len(), self.rejected.len());
         let has_untimed = self.decode(record, index, window, given);
+        self.cut_bytes += cut_bytes(&self.rejected[rejected..]);
         if self.oldest(record.partition).is_none() {
             let event = self.rows.get(rows).map(|row| Timestamp::from_postgres_micros(row.time));
             self.oldest.push((record.partition, Oldest { appended: record.timestamp, event }));
@@ -161,6 +165,7 @@ impl Batch {
         let stays = |record: u32| !partitions.contains(&records[record as usize].partition);
         self.rows.retain(|row| stays(row.record));
         self.rejected.retain(|rejected| stays(rejected.record));
+        self.cut_bytes = cut_bytes(&self.rejected);
         self.groups.retain(|(record, _)| stays(*record));
         self.grouped = self.groups.iter().map(|(_, group)| group.readings()).sum();
         self.spans.retain(|span| !partitions.contains(&span.partition));
@@ -179,6 +184,7 @@ impl Batch {
         self.grouped = 0;
         self.records.clear();
         self.bytes.clear();
+        self.cut_bytes = 0;
         self.spans.clear();
         self.oldest.clear();
         self.given_times.clear();
@@ -191,7 +197,11 @@ impl Batch {
 
     /// Whether a bound is reached.
     pub fn is_full(&self) -> bool {
-        self.reading_count() >= self.limits.max_readings || self.bytes.len() >= self.limits.max_bytes
+        self.reading_count() >= self.limits.max_readings || self.held_bytes() >= self.limits.max_bytes
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.bytes.len() + self.cut_bytes
     }
 
     /// How many more records fit, going by those that are in; at least one, for a record is never split.
@@ -200,7 +210,8 @@ impl Batch {
         let per_record = |sum: usize| sum.div_ceil(records).max(1);
         let readings = self.reading_count();
         let by_readings = self.limits.max_readings.saturating_sub(readings) / per_record(readings);
-        let by_bytes = self.limits.max_bytes.saturating_sub(self.bytes.len()) / per_record(self.bytes.len());
+        let by_bytes =
+            self.limits.max_bytes.saturating_sub(self.held_bytes()) / per_record(self.held_bytes());
         by_readings.min(by_bytes).max(1)
     }
 
@@ -297,6 +308,11 @@ impl Batch {
             headers: (!record.headers.is_empty()).then(|| record.headers.clone().into_boxed_slice()),
         });
     }
+}
+
+/// Bytes of the readings that decoding has cut out of their records.
+fn cut_bytes(rejected: &[Rejected]) -> usize {
+    rejected.iter().filter_map(|one| one.alone.as_ref()).map(|alone| alone.len()).sum()
 }
 
 #[cfg(test)]

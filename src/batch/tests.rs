@@ -247,3 +247,32 @@ fn given_times_go_with_their_partitions() {
     batch.clear();
     assert_eq!(batch.given_times(1), None);
 }
+
+/// Else a few megabytes of records, each with a long name beside a list of bad items, would be hundreds in memory.
+#[test]
+fn what_is_cut_out_of_records_fills_a_batch() {
+    let mut batch =
+        Batch::new(Limits { max_readings: 100_000, max_bytes: 100_000, max_record_bytes: 1_000_000 });
+    let beside = "x".repeat(2_000);
+    let payload = format!(r#"{{"sensor_id":"{beside}","data":[{}[]]}}"#, "[],".repeat(9));
+    let mut records = 0;
+    while !batch.is_full() {
+        push(&mut batch, &record(0, records, &payload), records);
+        records += 1;
+    }
+    assert_eq!(records, 5, "ten copies of what stands beside in each");
+    batch.clear();
+    assert!(!batch.is_full());
+}
+
+#[test]
+fn of_a_record_that_is_cut_in_another_way_by_now_nothing_is_taken() {
+    let payload = r#"[{"sensor_id":1,"value":1},{"sensor_id":1,"value":2},{}]"#;
+    for (readings, is_taken) in [(3, true), (4, false), (2, false)] {
+        let mut batch = Batch::new(limits());
+        let is_part = |place| place < 5;
+        let taken = batch.push_part(&record(0, 0, payload), &window(), readings, is_part, |_| Some(NOW));
+        assert_eq!((taken, batch.rows().len()), (is_taken, if is_taken { 2 } else { 0 }), "{readings}");
+        assert_eq!(batch.reading_count(), if is_taken { 3 } else { 0 });
+    }
+}

@@ -93,8 +93,8 @@ pub(super) fn needed(method: &Method, route: &str) -> Option<Scopes> {
 /// Streams and exports are counted by themselves; the overview is asked for once for all who watch, and who waits for a
 /// receipt holds no connection meanwhile.
 pub(super) fn is_query(method: &Method, route: &str) -> bool {
-    let asks_nothing = route.ends_with("/events")
-        || matches!(route, "/overview" | "/log-level" | "/receipts/{partition}/{offset}");
+    let asks_nothing =
+        matches!(route, "/overview" | "/overview/events" | "/log-level" | "/receipts/{partition}/{offset}");
     is_reading(method) && needed(method, route).is_some() && !asks_nothing
 }
 
@@ -139,8 +139,8 @@ impl Default for KeyRing {
 
 impl KeyRing {
     /// A ring whose keys hold at a time what `config` allows them.
-    pub fn new(config: &QueryConfig) -> Self {
-        Self::with(KeyShares::new(config))
+    pub fn new(config: &QueryConfig, database_pool_size: u32) -> Self {
+        Self::with(KeyShares::new(config, database_pool_size))
     }
 
     fn with(shares: KeyShares) -> Self {

@@ -1,7 +1,10 @@
 //! What every request passes: its id, whether it may, its key's share, the time it may take, its metrics, the headers of
 //! its answer.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     access::{self, Client, KeyRing},
@@ -12,6 +15,7 @@ use super::{
 };
 use crate::{
     access::Scopes,
+    store,
     traces::{self, RequestSpan},
 };
 use axum::{
@@ -116,8 +120,13 @@ async fn answer_client(client: Client, mut request: Request, next: Next) -> Resu
         request.extensions_mut().insert(client.clone());
     }
     let answering = async {
-        let _held = if is_query { Some(client.hold_query().await?) } else { None };
-        Ok(next.run(request).await)
+        if is_query {
+            // A query goes on where its client has gone, and keeps its place.
+            let held = client.hold_query().await?;
+            Ok(store::holding(Arc::new(held), next.run(request)).await)
+        } else {
+            Ok(next.run(request).await)
+        }
     };
     tokio::select! {
         biased;

@@ -36,7 +36,7 @@ pub use error::{StoreError, Trouble};
 pub use fitness::{Unfit, wait_until_fit};
 pub use load::LoadStore;
 pub use offsets::{Offsets, StoredOffset};
-pub use pool::Pool;
+pub use pool::{Pool, holding};
 pub use retention::{Dropped, drop_expired};
 pub use sample::{SampleError, SampleStore};
 pub use schema::{Migrated, SchemaError, migrate, wait_for_schema};

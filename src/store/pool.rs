@@ -3,6 +3,7 @@
 mod watch;
 
 use std::{
+    any::Any,
     future::Future,
     sync::{
         Arc,
@@ -42,6 +43,15 @@ pub(super) const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Pause before a query that gave way is run again; twice as long each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+tokio::task_local! {
+    static HELD: Arc<dyn Any + Send + Sync>;
+}
+
+/// Runs `work`, of which each query keeps `held` until it has ended on the server, whoever has stopped waiting for it.
+pub async fn holding<F: Future>(held: Arc<dyn Any + Send + Sync>, work: F) -> F::Output {
+    HELD.scope(held, work).await
+}
 
 /// A bounded pool of connections; clones share it.
 ///
@@ -245,7 +255,8 @@ impl Pool {
         Arc::clone(&self.chunk_spans)
     }
 
-    /// Runs `work` on a connection to its end, even where the caller does not wait for it.
+    /// Runs `work` on a connection to its end, even where the caller does not wait for it; what the caller is
+    /// [`holding`] is held until then.
     pub(super) async fn run_within<T, W>(
         &self,
         answer_timeout: Duration,
@@ -264,7 +275,9 @@ impl Pool {
             return Err(StoreError::busy(doing));
         };
         let connections = self.connections.clone();
+        let held = HELD.try_with(Arc::clone).ok();
         let task = tokio::spawn(async move {
+            let _held = held;
             // A permit was to be had, so a connection is not waited for but made.
             let acquired = connections.acquire().await;
             let mut connection = acquired.map_err(|error| match error {

@@ -57,7 +57,7 @@ impl Server {
         let known_sensors = KnownSensors::new(&pool, http.known_sensors_max);
         let session = Health::default().component("postgres_session", Need::Required);
         tokio::spawn(known_sensors.clone().follow(database.clone(), session, stop.clone()));
-        let keys = KeyRing::new(&http.queries);
+        let keys = KeyRing::new(&http.queries, 10);
         keys.learn(StoredKeys::default());
         tokio::spawn(producer.clone().watch(stop.clone()));
         tokio::spawn(pool.clone().watch(postgres_health.clone(), stop.clone()));

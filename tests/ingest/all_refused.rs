@@ -95,3 +95,26 @@ async fn a_batch_whose_letters_take_long_is_cut() {
     assert_eq!(database.dead_letters().await.len(), 3_000);
     assert!(worker.stderr().contains("too much for one transaction"), "{}", worker.stderr());
 }
+
+/// Of a record that is read again other readings may be refused: its letter stands for those.
+#[tokio::test]
+async fn a_letter_of_many_says_what_is_refused_when_its_record_is_read_again() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
+    database.add_sensors(1).await;
+    let item = |n: i64| {
+        let sensor = if n % 2 == 0 { 1 } else { 77 };
+        format!(r#"{{"sensor_id":{sensor},"value":{n},"timestamp":{}}}"#, 1_704_067_200 + n)
+    };
+    topic.produce([Record::new(format!("[{}]", (0..2_400).map(item).collect::<Vec<_>>().join(",")))]).await;
+    stored_within(&database, &topic, "half is good").await;
+    assert_eq!((database.row_count().await, database.number(SET_ASIDE).await), (1_200, 1_200));
+
+    database
+        .execute("DELETE FROM sensor_data; DELETE FROM sensors; UPDATE ingest_offsets SET next_offset = 0")
+        .await;
+    stored_within(&database, &topic, "nothing is good any more").await;
+    assert_eq!((database.dead_letters().await.len(), database.number(SET_ASIDE).await), (1, 2_400));
+    let whole =
+        "SELECT count(*) FROM dead_letters WHERE items = '{0,2399}' AND detail LIKE '2400 readings: %'";
+    assert_eq!(database.number(whole).await, 1);
+}

@@ -240,6 +240,28 @@ async fn queries_of_one_key_leave_connections_to_others() {
 }
 
 #[tokio::test]
+async fn a_query_keeps_its_place_though_its_client_has_gone() {
+    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
+    database.add_sensors(1).await;
+    let api = Api::start(&database, &topic, &[("READ_POOL_SIZE", "4".to_owned())]).await;
+    let (greedy, other) =
+        join(Holder::new(&api, &database, "greedy", "read"), Holder::new(&api, &database, "other", "read"))
+            .await;
+    let locked = database.hold("LOCK TABLE sensor_data IN ACCESS EXCLUSIVE MODE").await;
+    for _ in 0..6 {
+        let asked = greedy.open("*/*", "/sensors/1/readings?limit=1");
+        assert!(timeout(Duration::from_secs(1), asked).await.is_err(), "it cannot be answered");
+    }
+    comes_to("queries of one key", PATIENCE, 2, async || database.waiting_for_locks().await).await;
+    let unlocking = async {
+        comes_to("queries", PATIENCE, 3, async || database.waiting_for_locks().await).await;
+        drop(locked);
+    };
+    let (other_query, ()) = join(other.open("*/*", "/sensors/1/readings?limit=1"), unlocking).await;
+    assert_eq!(other_query.status(), 200);
+}
+
+#[tokio::test]
 async fn streams_and_exports_end_with_their_key() {
     let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
     database.add_sensors(1).await;

@@ -203,7 +203,7 @@ async fn no_role_can_do_more_than_it_should() {
         ("sensorpipe_audit", "INSERT INTO sensors (sensor_type) VALUES ('x')"),
         ("sensorpipe_audit", "DELETE FROM audit_checkpoints"),
         ("sensorpipe_audit", "SELECT FROM api_keys"),
-        ("sensorpipe_writer", "UPDATE dead_letters SET reason = 'too_large'"),
+        ("sensorpipe_writer", "UPDATE dead_letters SET payload = ''"),
         ("sensorpipe_admin", "DROP TABLE sensor_data"),
     ] {
         assert_eq!(as_role(&database, role, statement).await, refused, "{role}: {statement}");
@@ -302,4 +302,22 @@ async fn the_script_speaks_of_every_table() {
             "deploy/postgres/roles.sql does not say who may do what with {table}"
         );
     }
+}
+
+/// Whoever adds a column says whether those may read it who may not read what dead letters hold.
+#[tokio::test]
+async fn of_dead_letters_the_reader_sees_all_but_what_they_hold() {
+    let database = database_with_roles(&[]).await;
+    let withheld: Vec<String> = sqlx::query_scalar(
+        "SELECT attname::text FROM pg_attribute
+         WHERE attrelid = 'dead_letters'::regclass AND attnum > 0 AND NOT attisdropped
+           AND NOT has_column_privilege('sensorpipe_reader', attrelid, attnum, 'SELECT') ORDER BY attname",
+    )
+    .fetch_all(&database.pool)
+    .await
+    .unwrap();
+    assert_eq!(
+        withheld,
+        ["detail", "headers", "key", "payload", "reading_time", "reading_times", "untimed_items"]
+    );
 }

@@ -54,11 +54,13 @@ impl Resource {
 pub(super) struct KeyShares([usize; 3]);
 
 impl KeyShares {
-    /// `KEY_SHARE_PERCENT` of what all have together, rounded up.
-    pub(super) fn new(config: &QueryConfig) -> Self {
+    /// `KEY_SHARE_PERCENT` of what all have together, rounded up: of queries the fewer of those that read from either
+    /// pool, for a request asks one or the other.
+    pub(super) fn new(config: &QueryConfig, database_pool_size: u32) -> Self {
         let percent = usize::from(config.key_share_percent);
         let share = |of: usize| of.saturating_mul(percent).div_ceil(100).clamp(1, Semaphore::MAX_PERMITS);
-        Self([config.read_pool_size as usize, config.exports_max, config.event_streams_max].map(share))
+        let queries = config.read_pool_size.min(database_pool_size / 2);
+        Self([queries as usize, config.exports_max, config.event_streams_max].map(share))
     }
 
     const fn of(self, resource: Resource) -> usize {

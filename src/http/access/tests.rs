@@ -43,9 +43,9 @@ fn what_holds_a_connection_is_a_query() {
     for route in ["/sensors", "/daily_avg/{sensor_id}", "/sensors/stats", "/dead-letters", "/new"] {
         assert!(is_query(&Method::GET, route), "{route}");
     }
-    for route in
-        ["/metrics", "/overview", "/overview/events", "/sensors/{sensor_id}/readings/events", "/log-level"]
-    {
+    // Until its first event, which is where the sensor's readings are.
+    assert!(is_query(&Method::GET, "/sensors/{sensor_id}/readings/events"));
+    for route in ["/metrics", "/overview", "/overview/events", "/log-level"] {
         assert!(!is_query(&Method::GET, route), "{route}");
     }
     assert!(!is_query(&Method::GET, "/receipts/{partition}/{offset}"));
@@ -150,7 +150,7 @@ async fn a_key_holds_its_share_and_no_more() {
         queries: QueryConfig,
     }
     let flags = ["api", "--read-pool-size", "3", "--exports-max", "1", "--event-streams-max", "4"];
-    let ring = KeyRing::new(&<Flags as clap::Parser>::parse_from(flags).queries);
+    let ring = KeyRing::new(&<Flags as clap::Parser>::parse_from(flags).queries, 100);
     let (_, client) = let_in(&ring, "greedy");
     for (resource, share) in [(Resource::Export, 1), (Resource::EventStream, 2)] {
         let held: Vec<_> = (0..share).map(|_| client.hold(resource).unwrap()).collect();

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     batch::{Batch, Limits, Rejected, distinct, sort_for_chunks},
     config::Rollups,
-    reading::{OnDuplicate, Window, untimed::GivenTimes},
+    reading::{OnDuplicate, Reason, Window, untimed::GivenTimes},
     store::{
         StoreError,
         error::Remedy,
@@ -39,6 +39,10 @@ use crate::{
 };
 
 const DOING: &str = "replaying dead letters";
+/// Why a letter of many readings stays whose payload has other readings at their places by now.
+const CUT_IN_ANOTHER_WAY: &str =
+    "the record is cut into other readings than when it was refused: send it again";
+
 /// How often a transaction that lost to another one is tried.
 const ATTEMPTS: u32 = 3;
 
@@ -175,11 +179,19 @@ async fn store(
                 match letter.part() {
                     Some(part) => {
                         let (is_part, time_of) = (|place| part.has(place), |place| part.time_of(place));
-                        batch.push_part(&record, &rules.window, is_part, time_of);
+                        let readings = part.readings.cast_unsigned() as usize;
+                        if batch.push_part(&record, &rules.window, readings, is_part, time_of) {
+                            Fate::Stored
+                        } else {
+                            let reason = Reason::WrongShape.as_str().to_owned();
+                            Fate::Refused { reason, detail: CUT_IN_ANOTHER_WAY.to_owned() }
+                        }
                     }
-                    None => batch.push(&record, letter.offset, &rules.window, &mut GivenTimes::default()),
+                    None => {
+                        batch.push(&record, letter.offset, &rules.window, &mut GivenTimes::default());
+                        Fate::Stored
+                    }
                 }
-                Fate::Stored
             }
             Err(fate) => fate,
         });

@@ -41,13 +41,16 @@ impl Pool {
                     PROBE_INTERVAL_UP
                 }
                 Ok(Some(reason)) => {
-                    // What a database says of new sessions, old ones do not hear.
-                    for pool in [&probing, &self] {
-                        while let Some(idle) = pool.connections.try_acquire() {
-                            drop(idle.detach());
-                        }
-                    }
                     postgres.down(reason);
+                    // What a database says of new sessions, old ones do not hear. The one that was asked is on its way
+                    // back: it is waited for.
+                    let asked = tokio::time::timeout(LOOK_UP_TIMEOUT, probing.connections.acquire()).await;
+                    if let Ok(Ok(asked)) = asked {
+                        drop(asked.detach());
+                    }
+                    while let Some(idle) = self.connections.try_acquire() {
+                        drop(idle.detach());
+                    }
                     PROBE_INTERVAL_DOWN
                 }
                 Err(error) => {

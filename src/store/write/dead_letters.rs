@@ -111,7 +111,8 @@ async fn insert_some(
     Ok(())
 }
 
-/// One of many readings of a record.
+/// One of many readings of a record. Where the record is read again, what is refused of it now is all that the letter stands
+/// for: the others are stored.
 async fn insert_many(
     connection: &mut PgConnection,
     log: &Log,
@@ -123,7 +124,10 @@ async fn insert_many(
         r#"INSERT INTO dead_letters (topic, topic_id, partition, "offset", reason, detail, key, payload, headers,
                                      record_time, readings, items, untimed_items, reading_times)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-           ON CONFLICT DO NOTHING"#,
+           ON CONFLICT (topic_id, partition, "offset", coalesce(item, -1)) WHERE topic_id IS NOT NULL
+           DO UPDATE SET reason = excluded.reason, detail = excluded.detail, readings = excluded.readings,
+                         items = excluded.items, untimed_items = excluded.untimed_items,
+                         reading_times = excluded.reading_times, mirrored_at = NULL"#,
     )
     .bind(&log.topic)
     .bind(&log.topic_id)
