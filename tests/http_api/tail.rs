@@ -1,6 +1,9 @@
 use serde_json::{Value, json};
 
-use crate::{events::Events, site::Site};
+use crate::{
+    events::Events,
+    site::{PATIENCE, Site},
+};
 
 const PATH: &str = "/sensors/1/readings/events";
 
@@ -47,6 +50,8 @@ async fn a_sensor_that_is_not_there_has_no_stream_and_all_end_with_the_process()
     site.server.get(PATH).await.expect(404);
     site.server.get("/sensors/x/readings/events").await.expect(422);
     site.database.add_sensors(1).await;
+    // Within a second: it was unknown a moment ago.
+    testbed::eventually(PATIENCE, async || site.server.known_sensors.is_cached(1)).await;
     let mut events = Events::open(&site.server, PATH).await;
     site.database.execute("INSERT INTO sensor_data (sensor_id, value) VALUES (1, 5)").await;
     assert_eq!(values(&mut events).await, [5.0], "its first reading ever");

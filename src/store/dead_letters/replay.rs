@@ -176,21 +176,19 @@ async fn store(
             Ok(payload) => {
                 let record = letter.record(index as i32, payload);
                 // One that has no timestamp has the time that it was given when it was read.
-                match letter.part() {
-                    Some(part) => {
-                        let (is_part, time_of) = (|place| part.has(place), |place| part.time_of(place));
-                        let readings = part.readings.cast_unsigned() as usize;
-                        if batch.push_part(&record, &rules.window, readings, is_part, time_of) {
-                            Fate::Stored
-                        } else {
-                            let reason = Reason::WrongShape.as_str().to_owned();
-                            Fate::Refused { reason, detail: CUT_IN_ANOTHER_WAY.to_owned() }
-                        }
-                    }
-                    None => {
-                        batch.push(&record, letter.offset, &rules.window, &mut GivenTimes::default());
-                        Fate::Stored
-                    }
+                let is_taken = if let Some(part) = letter.part() {
+                    let (is_part, time_of) = (|place| part.has(place), |place| part.time_of(place));
+                    let readings = part.readings.cast_unsigned() as usize;
+                    batch.push_part(&record, &rules.window, readings, is_part, time_of)
+                } else {
+                    batch.push(&record, letter.offset, &rules.window, &mut GivenTimes::default());
+                    true
+                };
+                if is_taken {
+                    Fate::Stored
+                } else {
+                    let reason = Reason::WrongShape.as_str().to_owned();
+                    Fate::Refused { reason, detail: CUT_IN_ANOTHER_WAY.to_owned() }
                 }
             }
             Err(fate) => fate,
