@@ -111,23 +111,19 @@ async fn insert_some(
     Ok(())
 }
 
-/// One of many readings of a record. Where the record is read again, what is refused of it now is all that the letter stands
-/// for: the others are stored.
+/// One of many readings of a record.
 async fn insert_many(
     connection: &mut PgConnection,
     log: &Log,
     letter: &DeadLetter,
 ) -> Result<(), StoreError> {
     let Some(many) = &letter.many else { return Ok(()) };
-    let Part { readings, items, untimed_items, reading_times } = Part::of(many);
-    sqlx::query(
+    let part = Part::of(many);
+    let inserted = sqlx::query(
         r#"INSERT INTO dead_letters (topic, topic_id, partition, "offset", reason, detail, key, payload, headers,
                                      record_time, readings, items, untimed_items, reading_times)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-           ON CONFLICT (topic_id, partition, "offset", coalesce(item, -1)) WHERE topic_id IS NOT NULL
-           DO UPDATE SET reason = excluded.reason, detail = excluded.detail, readings = excluded.readings,
-                         items = excluded.items, untimed_items = excluded.untimed_items,
-                         reading_times = excluded.reading_times, mirrored_at = NULL"#,
+           ON CONFLICT DO NOTHING"#,
     )
     .bind(&log.topic)
     .bind(&log.topic_id)
@@ -139,15 +135,64 @@ async fn insert_many(
     .bind(&letter.payload)
     .bind(headers_as_json(&letter.headers))
     .bind(letter.record_time.and_then(storable))
-    .bind(readings)
-    .bind(items)
-    .bind(untimed_items)
-    .bind(reading_times)
-    .execute(connection)
+    .bind(part.readings)
+    .bind(&part.items)
+    .bind(&part.untimed_items)
+    .bind(&part.reading_times)
+    .execute(&mut *connection)
     .await
     .map_err(StoreError::new("keeping a dead letter of many readings"))?;
+    if inserted.rows_affected() == 0 {
+        bring_up_to_date(connection, log, letter, &part).await?;
+    }
     Ok(())
 }
+
+/// Of a record that is read again, what is refused now is all that its letter stands for: the others are stored.
+async fn bring_up_to_date(
+    connection: &mut PgConnection,
+    log: &Log,
+    letter: &DeadLetter,
+    part: &Part,
+) -> Result<(), StoreError> {
+    let doing = "bringing a dead letter of many readings up to date";
+    // A role of somebody's own may only insert.
+    let is_permitted: bool = sqlx::query_scalar(
+        "SELECT has_column_privilege('dead_letters', 'topic_id', 'SELECT')
+            AND has_column_privilege('dead_letters', 'items', 'UPDATE')",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(StoreError::new(doing))?;
+    if !is_permitted {
+        tracing::warn!(
+            kafka.partition = letter.partition,
+            offset = letter.offset,
+            "a record's dead letter stands for what was refused before: the role may not update it (see roles.sql)"
+        );
+        return Ok(());
+    }
+    sqlx::query(
+        r#"UPDATE dead_letters
+           SET reason = $4, detail = $5, readings = $6, items = $7, untimed_items = $8, reading_times = $9,
+               mirrored_at = NULL
+           WHERE topic_id = $1 AND partition = $2 AND "offset" = $3 AND item IS NULL"#,
+    )
+    .bind(&log.topic_id)
+    .bind(letter.partition)
+    .bind(letter.offset)
+    .bind(letter.reason.as_str())
+    .bind(&letter.detail)
+    .bind(part.readings)
+    .bind(&part.items)
+    .bind(&part.untimed_items)
+    .bind(&part.reading_times)
+    .execute(connection)
+    .await
+    .map_err(StoreError::new(doing))?;
+    Ok(())
+}
+
 /// `[{"key":…,"value":…}]`, or `"base64"` for the value where it is no text that Postgres can hold.
 fn headers_as_json(headers: &[Header]) -> Option<Value> {
     let header = |(key, value): &Header| {

@@ -42,10 +42,7 @@ const DEAD_LETTERS: &str = r#"
     INSERT INTO dead_letters (topic, topic_id, partition, "offset", item, reason, detail, key, payload, headers,
                               record_time, reading_time, readings, items, untimed_items, reading_times)
         SELECT '', '', 0, 0, NULL, '', '', NULL, NULL, NULL, NULL, NULL, 1, NULL, NULL, NULL WHERE false
-        ON CONFLICT (topic_id, partition, "offset", coalesce(item, -1)) WHERE topic_id IS NOT NULL
-        DO UPDATE SET reason = excluded.reason, detail = excluded.detail, readings = excluded.readings,
-                      items = excluded.items, untimed_items = excluded.untimed_items,
-                      reading_times = excluded.reading_times, mirrored_at = NULL"#;
+        ON CONFLICT DO NOTHING"#;
 
 /// Connects and does, with no rows, each statement that a batch may need; all of it is rolled back.
 pub async fn try_writing(config: &WriterConfig) -> Result<(), StoreError> {
