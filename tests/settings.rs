@@ -226,8 +226,8 @@ fn a_switch_has_several_words_and_none_is_off() {
 fn an_empty_variable_counts_as_not_set() {
     let output = run::<&str, &str>(&["api", "--help"], &[]);
     let help = String::from_utf8(output.stdout).expect("UTF-8");
-    let names = help.lines().filter_map(|line| line.split_once("[env: ")?.1.split_once('=')).map(|(name, _)| name);
-    let names: Vec<&str> = names.collect();
+    let name = |line| str::split_once(line, "[env: ")?.1.split_once('=').map(|(name, _)| name);
+    let names: Vec<&str> = help.lines().filter_map(name).collect();
     assert!(names.contains(&"HTTP_ALLOWED_HOSTS") && names.contains(&"HTTP_MAX_BODY_BYTES"), "{help}");
     let variables: Vec<(&str, &str)> = names.into_iter().map(|name| (name, "")).collect();
     let variables = [&variables[..], &[("KAFKA_CONFIG_acks", "1")]].concat();

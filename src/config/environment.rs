@@ -33,7 +33,8 @@ pub fn load_env_file() -> Result<(), String> {
 /// The same command for which an empty variable counts as not set: compose files and charts set variables that nobody gave
 /// a value.
 pub fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let is_empty = |arg: &clap::Arg| arg.get_env().and_then(env::var_os).is_some_and(|value| value.is_empty());
+    let value = |arg: &clap::Arg| arg.get_env().and_then(env::var_os);
+    let is_empty = |arg: &clap::Arg| value(arg).is_some_and(|value| value.is_empty());
     command
         .mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg })
         .mut_subcommands(without_empty_variables)

@@ -83,6 +83,14 @@ impl<'a> Holder<'a> {
     }
 }
 
+/// An api whose queries have four connections, and one sensor.
+async fn with_four_connections() -> (TestDatabase, TestTopic, Api) {
+    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
+    database.add_sensors(1).await;
+    let api = Api::start(&database, &topic, &[("READ_POOL_SIZE", "4".to_owned())]).await;
+    (database, topic, api)
+}
+
 /// It is told to come again, and why.
 async fn is_at_its_share(answer: Response, of: &str) {
     assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
@@ -210,9 +218,7 @@ async fn one_key_takes_its_share_and_leaves_the_rest() {
 
 #[tokio::test]
 async fn queries_of_one_key_leave_connections_to_others() {
-    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
-    database.add_sensors(1).await;
-    let api = Api::start(&database, &topic, &[("READ_POOL_SIZE", "4".to_owned())]).await;
+    let (database, _topic, api) = with_four_connections().await;
     let (greedy, other) =
         join(Holder::new(&api, &database, "greedy", "read"), Holder::new(&api, &database, "other", "read"))
             .await;
@@ -241,9 +247,7 @@ async fn queries_of_one_key_leave_connections_to_others() {
 
 #[tokio::test]
 async fn a_query_keeps_its_place_though_its_client_has_gone() {
-    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
-    database.add_sensors(1).await;
-    let api = Api::start(&database, &topic, &[("READ_POOL_SIZE", "4".to_owned())]).await;
+    let (database, _topic, api) = with_four_connections().await;
     let (greedy, other) =
         join(Holder::new(&api, &database, "greedy", "read"), Holder::new(&api, &database, "other", "read"))
             .await;
