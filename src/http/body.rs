@@ -44,6 +44,11 @@ pub(super) struct BodyLimits {
 }
 
 impl BodyLimits {
+    /// What a body holds at most, with what unpacks it.
+    pub(super) fn held_bytes_max(self) -> usize {
+        self.max_bytes + UNPACKED_CHUNK_BYTES + ZSTD_STATE_BYTES + ZSTD_WINDOW_BYTES
+    }
+
     /// The same, for bodies that are never so large.
     pub(super) fn at_most(self, max_bytes: usize) -> Self {
         Self { max_bytes: max_bytes.min(self.max_bytes), ..self }

@@ -1,7 +1,7 @@
 //! `POST /sensor_data/{sensor_id}`: one reading or many, answered when Kafka has them.
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Body,
     extract::{Path, State},
     http::Request,
@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::{
     Api,
+    access::Client,
     body::read_json,
     error::{ApiError, ErrorBody, InvalidBody},
     fault::Faults,
@@ -77,6 +78,7 @@ pub(super) struct AcceptedBody {
 pub(super) async fn send(
     State(api): State<Api>,
     Path(sensor_id): Path<String>,
+    Extension(client): Extension<Client>,
     request: Request<Body>,
 ) -> Result<Response, ApiError> {
     let started = Instant::now();
@@ -87,7 +89,7 @@ pub(super) async fn send(
     let body = read_json(&mut admitted.held, request, api.limits.body).await?;
     let (sensor_id, readings) = validated(&api, &sensor_id, &body)?;
     drop(body);
-    api.require_sensor(sensor_id).await?;
+    api.require_sensor_in_turn(sensor_id, client.look_ups()).await?;
     let mut outbox = Outbox::new(&api.producer, headers);
     if !readings.is_empty() {
         outbox.send(readings)?;

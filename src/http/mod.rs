@@ -66,7 +66,7 @@ mod visibility;
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{Router, http::HeaderMap};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -208,7 +208,7 @@ impl Api {
             known_sensors,
             exports: Exports::new(limits.exports),
             receipt_clock: ReceiptClock::default(),
-            admission: Admission::new(&limits.admission, limits.body.max_bytes),
+            admission: Admission::new(&limits.admission, limits.body.held_bytes_max()),
             visibility: Visibility::default(),
             overview: Overview::default(),
             filler: Filler::default(),
@@ -220,13 +220,23 @@ impl Api {
 
     /// Refuses what is about a sensor that there is not. The primary knows; it hears of a new sensor first.
     async fn require_sensor(&self, sensor_id: i32) -> Result<(), ApiError> {
-        if self.known_sensors.contains(sensor_id).await? { Ok(()) } else { Err(ApiError::NO_SUCH_SENSOR) }
+        self.require_sensor_in_turn(sensor_id, None).await
+    }
+
+    /// The same for those whose requests are not bounded otherwise.
+    async fn require_sensor_in_turn(
+        &self,
+        sensor_id: i32,
+        turns: Option<&Semaphore>,
+    ) -> Result<(), ApiError> {
+        let is_there = self.known_sensors.contains(sensor_id, turns).await?;
+        if is_there { Ok(()) } else { Err(ApiError::NO_SUCH_SENSOR) }
     }
 
     /// Refuses what is about a sensor that is known to be gone: some of its readings may be there still. A question that
     /// the primary does not answer is none.
     async fn refuse_deleted(&self, sensor_id: i32) -> Result<(), ApiError> {
-        match self.known_sensors.contains(sensor_id).await {
+        match self.known_sensors.contains(sensor_id, None).await {
             Ok(false) => Err(ApiError::NO_SUCH_SENSOR),
             Ok(true) | Err(_) => Ok(()),
         }

@@ -6,6 +6,7 @@ mod schema;
 pub(super) mod split;
 
 use axum::{
+    Extension,
     body::Body,
     extract::State,
     http::{HeaderMap, Request},
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     Api,
+    access::Client,
     body::{BodyReader, content_type, is_json},
     error::{ApiError, ErrorBody, InvalidBody},
     fault::{Faults, Refusal, Step},
@@ -61,7 +63,11 @@ const NDJSON_TYPES: [&str; 5] = [
         (status = 503, description = "Kafka does not take readings now, or there are too many requests; send it again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "Kafka does not answer now. Nothing was stored."})),
     ),
 )]
-pub(super) async fn send_many(State(api): State<Api>, request: Request<Body>) -> Result<Response, ApiError> {
+pub(super) async fn send_many(
+    State(api): State<Api>,
+    Extension(client): Extension<Client>,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
     let started = Instant::now();
     let mut admitted = api.admission.admit()?;
     api.producer.ready()?;
@@ -70,7 +76,7 @@ pub(super) async fn send_many(State(api): State<Api>, request: Request<Body>) ->
     let mut body = BodyReader::open(&head.headers, body, api.limits.body)?;
     let topic = api.producer.live_topic().await?;
 
-    let mut intake = Intake::new(&api, topic.partitions);
+    let mut intake = Intake::new(&api, &client, topic.partitions);
     let mut outbox = Outbox::new(&api.producer, trace::record_headers(&head.headers));
     admitted.held.hold(body.held_bytes())?;
     let broken = loop {
