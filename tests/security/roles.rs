@@ -257,7 +257,8 @@ async fn what_goes_further_has_to_be_asked_for_and_can_be_taken_back() {
 #[tokio::test]
 async fn the_script_leaves_out_what_an_older_schema_lacks() {
     let database = database_with_roles(&[]).await;
-    let older = "ALTER TABLE dead_letters DROP COLUMN items, DROP COLUMN untimed_items, DROP COLUMN reading_times;
+    let older =
+        "ALTER TABLE dead_letters DROP COLUMN items, DROP COLUMN untimed_items, DROP COLUMN reading_times;
                  DROP TABLE sensor_deletions";
     as_role(&database, "sensorpipe_owner", older).await.unwrap();
     make_roles(&database, &[]).await;
