@@ -70,6 +70,7 @@ pub struct Origin<'a> {
 #[derive(Debug)]
 pub struct Batch {
     limits: Limits,
+    max_records: usize,
     rows: Vec<Row>,
     rejected: Vec<Rejected>,
     /// By record, where they are too many for a dead letter each.
@@ -106,6 +107,7 @@ impl Batch {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            max_records: usize::MAX,
             rows: vec![],
             rejected: vec![],
             groups: vec![],
@@ -197,7 +199,9 @@ impl Batch {
 
     /// Whether a bound is reached.
     pub fn is_full(&self) -> bool {
-        self.reading_count() >= self.limits.max_readings || self.held_bytes() >= self.limits.max_bytes
+        self.reading_count() >= self.limits.max_readings
+            || self.held_bytes() >= self.limits.max_bytes
+            || self.records.len() >= self.max_records
     }
 
     fn held_bytes(&self) -> usize {
@@ -212,7 +216,7 @@ impl Batch {
         let by_readings = self.limits.max_readings.saturating_sub(readings) / per_record(readings);
         let by_bytes =
             self.limits.max_bytes.saturating_sub(self.held_bytes()) / per_record(self.held_bytes());
-        by_readings.min(by_bytes).max(1)
+        by_readings.min(by_bytes).min(self.max_records.saturating_sub(self.records.len())).max(1)
     }
 
     /// Whether the batch has anything of this partition.
@@ -240,9 +244,10 @@ impl Batch {
         self.records.len()
     }
 
-    /// From now on it is full at so many readings.
-    pub fn limit_readings(&mut self, most: usize) {
-        self.limits.max_readings = most;
+    /// From now on it is full at so many readings, or records.
+    pub fn limit(&mut self, readings: usize, records: usize) {
+        self.limits.max_readings = readings;
+        self.max_records = records;
     }
 
     /// How far each partition goes.
