@@ -114,8 +114,8 @@ BEGIN
             ('sensor_data', 'INSERT, DELETE', 'sensorpipe_writer'),
             ('ingest_offsets', 'INSERT, UPDATE', 'sensorpipe_writer'),
             ('stalled_partitions', 'INSERT, UPDATE, DELETE', 'sensorpipe_writer'),
-            -- Letters expire, and are marked once DEAD_LETTER_TOPIC has them; one of many readings is brought up to date when
-            -- its record is read again.
+            -- Letters expire, and are marked once DEAD_LETTER_TOPIC has them; when a record is read again, its letter of many
+            -- readings is brought up to date, or takes the place of single ones.
             ('dead_letters', 'SELECT, INSERT, UPDATE (mirrored_at, reason, detail, readings, items,'
                              ' untimed_items, reading_times), DELETE', 'sensorpipe_writer'),
             ('dead_letter_removals', 'INSERT, UPDATE', 'sensorpipe_writer'),
