@@ -173,7 +173,9 @@ async fn transaction(
     let mut letters =
         lock(&mut transaction, portion, &mut candidates).await.map_err(StoreError::new(DOING))?;
     if let Some(progress) = progress.filter(|_| is_dry_run) {
-        letters.iter_mut().for_each(|letter| letter.set_part(&progress.left));
+        for letter in &mut letters {
+            letter.set_part(&progress.left);
+        }
     }
     let (fates, further) = store(&mut transaction, &letters, rules, progress).await?;
     let Report { gone, parts, replayed } = report(&letters, fates, candidates);

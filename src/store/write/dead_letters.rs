@@ -153,7 +153,8 @@ async fn insert_many(
 ) -> Result<(), StoreError> {
     let Some(many) = &letter.many else { return Ok(()) };
     let part = Part::of(many);
-    let kept = sqlx::query(if may_update { INSERT_OR_UPDATE_MANY } else { INSERT_MANY })
+    let statement = if may_update { INSERT_OR_UPDATE_MANY } else { INSERT_MANY };
+    let kept = sqlx::query(statement)
         .bind(&log.topic)
         .bind(&log.topic_id)
         .bind(letter.partition)
