@@ -138,7 +138,8 @@ async fn a_letter_of_very_many_readings_is_replayed_in_transactions_of_bounded_l
         let mut replay =
             site.role(&[&["dead-letters", "replay", "--all", "--format", "json"], flags].concat()).start();
         replay.ended(PATIENCE).await;
-        let report: serde_json::Value = serde_json::from_str(&replay.stdout()).expect(&replay.stderr());
+        let report: serde_json::Value =
+            serde_json::from_str(&replay.stdout()).unwrap_or_else(|_| panic!("{}", replay.stderr()));
         ["stored", "duplicates", "refused"].map(|fate| report[fate].as_i64().unwrap())
     };
     assert_eq!(replayed(&["--dry-run"]).await, [MANY - 2, 1, 1]);
