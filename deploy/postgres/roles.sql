@@ -141,8 +141,8 @@ BEGIN
             ('sensor_data', 'INSERT, DELETE', NULL, 'sensorpipe_writer'),
             ('ingest_offsets', 'INSERT, UPDATE', NULL, 'sensorpipe_writer'),
             ('stalled_partitions', 'INSERT, UPDATE, DELETE', NULL, 'sensorpipe_writer'),
-            -- Letters expire, and are marked once DEAD_LETTER_TOPIC has them; one of many readings is brought up to date when
-            -- its record is read again.
+            -- Letters expire, and are marked once DEAD_LETTER_TOPIC has them; when a record is read again, its letter of many
+            -- readings is brought up to date, or takes the place of single ones.
             ('dead_letters', 'SELECT, INSERT, DELETE', NULL, 'sensorpipe_writer'),
             ('dead_letters', 'UPDATE', 'mirrored_at, reason, detail, readings, items, untimed_items, reading_times',
                              'sensorpipe_writer'),

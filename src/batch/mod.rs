@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use crate::reading::{Timestamp, Window, decode::Reject, untimed::GivenTimes};
 
 pub use dead_letter::DeadLetter;
+pub use decode::{PartToDecode, Taken};
 pub use record::{Header, Record};
 pub use rejected::{RECORD_LETTERS_MAX, Rejected, RejectedGroup, RejectedOfRecord};
 pub use rows::{Row, distinct, sort_for_chunks};
@@ -125,9 +126,8 @@ impl Batch {
     /// goes on from there.
     pub fn push(&mut self, record: &Record<'_>, position: i64, window: &Window, given: &mut GivenTimes) {
         let index = self.records.len() as u32;
-        let (rows, rejected) = (self.rows.len(), self.rejected.len());
+        let rows = self.rows.len();
         let has_untimed = self.decode(record, index, window, given);
-        self.cut_bytes += cut_bytes(&self.rejected[rejected..]);
         if self.oldest(record.partition).is_none() {
             let event = self.rows.get(rows).map(|row| Timestamp::from_postgres_micros(row.time));
             self.oldest.push((record.partition, Oldest { appended: record.timestamp, event }));
@@ -167,7 +167,7 @@ impl Batch {
         let stays = |record: u32| !partitions.contains(&records[record as usize].partition);
         self.rows.retain(|row| stays(row.record));
         self.rejected.retain(|rejected| stays(rejected.record));
-        self.cut_bytes = cut_bytes(&self.rejected);
+        self.cut_bytes = rejected::cut_bytes(&self.rejected);
         self.groups.retain(|(record, _)| stays(*record));
         self.grouped = self.groups.iter().map(|(_, group)| group.readings()).sum();
         self.spans.retain(|span| !partitions.contains(&span.partition));
@@ -313,11 +313,6 @@ impl Batch {
             headers: (!record.headers.is_empty()).then(|| record.headers.clone().into_boxed_slice()),
         });
     }
-}
-
-/// Bytes of the readings that decoding has cut out of their records.
-fn cut_bytes(rejected: &[Rejected]) -> usize {
-    rejected.iter().filter_map(|one| one.alone.as_ref()).map(|alone| alone.len()).sum()
 }
 
 #[cfg(test)]
