@@ -36,6 +36,7 @@ mod json_members;
 mod known_sensors;
 mod log_level;
 mod middleware;
+mod operations;
 mod overview;
 mod parameters;
 pub mod parsing;
@@ -73,6 +74,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use access::KeyRing;
 pub use known_sensors::KnownSensors;
+pub use operations::serve_operations;
 pub use request_id::current_request_id;
 pub use server::{ServeLimits, serve};
 
@@ -377,28 +379,6 @@ pub fn router(api: Api, keys: KeyRing, http: &HttpConfig, operations: Operations
         Some(layer) => routes.layer(layer),
         None => routes,
     }
-}
-
-/// Serves a worker's `/metrics`, `/healthz` and `/readyz` until `stop`.
-pub async fn serve_operations(
-    address: std::net::SocketAddr,
-    health: Health,
-    metrics: Exposition,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    /// None of the three waits for anything.
-    const TIMEOUT: Duration = Duration::from_secs(5);
-    /// Far more than probes and scrapes need; the worker's own connections come first.
-    const CONNECTIONS_MAX: usize = 100;
-    /// Longer than the pause between two scrapes, so that Prometheus keeps its connection.
-    const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
-    let listener = tokio::net::TcpListener::bind(address).await?;
-    // They are open to all: a ring without keys lets nobody in anywhere else.
-    let rules = Rules { timeout: TIMEOUT, keys: KeyRing::default(), cross_site: CrossSite::default() };
-    let limits =
-        ServeLimits { connections_max: CONNECTIONS_MAX, idle_timeout: IDLE_TIMEOUT, drain_timeout: TIMEOUT };
-    serve(listener, finished(health::routes(health, metrics), rules), limits, stop).await;
-    Ok(())
 }
 
 /// With an answer for what no route takes, and what every request passes.
