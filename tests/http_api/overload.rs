@@ -6,13 +6,21 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::site::{Answer, Site};
+use crate::{
+    packed::packed,
+    site::{Answer, Site},
+};
 
 /// A request that has been let in and does not go on.
 async fn stalled(site: &Site, path: &str, body: &[u8]) -> TcpStream {
+    stalled_of(site, path, body, 1_000).await
+}
+
+/// The same of a body of so many bytes.
+async fn stalled_of(site: &Site, path: &str, body: &[u8], length: usize) -> TcpStream {
     let mut client = TcpStream::connect(site.server.url.trim_start_matches("http://")).await.unwrap();
     let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\nconnection: close\r\n\r\n"
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
     );
     client.write_all(head.as_bytes()).await.unwrap();
     client.write_all(body).await.unwrap();
@@ -55,15 +63,35 @@ async fn requests_under_way_have_a_bound() {
 
 #[tokio::test]
 async fn bodies_held_have_a_bound() {
-    let flags = ["--http-max-held-bytes", "1000", "--http-max-body-bytes", "1000"];
+    const STALLED: usize = 10;
+    const BODY_BYTES: usize = 1_000_000;
+    let flags = ["--http-max-held-bytes", "10000000", "--http-max-body-bytes", "1000000"];
     let site = Site::start_with(&flags).await;
     site.database.add_sensors(1).await;
-    let _first = stalled(&site, "/sensor_data/1", &[b' '; 990]).await;
-    let large = format!(r#"{{"value":1,"padding":"{}"}}"#, "x".repeat(100));
-    testbed::eventually(crate::site::PATIENCE, async || {
-        site.server.post("/sensor_data/1", large.clone()).await.status == 503
-    })
-    .await;
+    let large = format!(r#"{{"value":1,"padding":"{}"}}"#, "x".repeat(BODY_BYTES / 2));
+    let post = async || site.server.post("/sensor_data/1", large.clone()).await;
+    post().await.expect(200);
+    let body = vec![b' '; BODY_BYTES - 1];
+    let stalled = (0..STALLED).map(|_| stalled_of(&site, "/sensor_data/1", &body, BODY_BYTES));
+    let clients = join_all(stalled).await;
+    testbed::eventually(crate::site::PATIENCE, async || post().await.status == 503).await;
+    drop(clients);
+    testbed::eventually(crate::site::PATIENCE, async || post().await.status == 200).await;
+}
+
+#[tokio::test]
+async fn a_body_of_the_largest_size_is_taken_however_it_is_packed() {
+    const BODY_BYTES: usize = 1_000_000;
+    let flags = ["--http-max-held-bytes", "1000", "--http-max-body-bytes", "1000000"];
+    let site = Site::start_with(&flags).await;
+    site.database.add_sensors(1).await;
+    let body = format!(r#"{{"value":1,"padding":"{}"}}"#, "x".repeat(BODY_BYTES - 50));
+    site.server.post("/sensor_data/1", body.clone()).await.expect(200);
+    for coding in ["gzip", "zstd"] {
+        let headers = [("content-encoding", coding)];
+        let packed = packed(coding, body.as_bytes()).await;
+        site.server.send("/sensor_data/1", &headers, packed).await.expect(200);
+    }
 }
 
 #[tokio::test]

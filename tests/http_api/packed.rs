@@ -6,7 +6,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::site::Site;
 
-async fn packed(coding: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) async fn packed(coding: &str, body: &[u8]) -> Vec<u8> {
     let mut packed = Vec::new();
     match coding {
         "zstd" => ZstdEncoder::new(body).read_to_end(&mut packed).await.unwrap(),
