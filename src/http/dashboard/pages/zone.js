@@ -48,6 +48,12 @@ export function local(ms, timeZone = current) {
   return parts;
 }
 
+/** The date that the zone's calendar shows so many days after that of an instant, as the api takes it. */
+export function dateFrom(ms, days, timeZone = current) {
+  const { year, month, day } = local(ms, timeZone);
+  return new Date(Date.UTC(year, month - 1, day + days)).toISOString().slice(0, 10);
+}
+
 const formats = new Map();
 
 function formatOf(timeZone) {
