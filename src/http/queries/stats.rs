@@ -88,7 +88,7 @@ pub(in crate::http) struct RangeBody {
     get, path = "/sensors/{sensor_id}/stats", tag = "statistics", operation_id = "sensor_stats",
     params(
         ("sensor_id" = i32, Path, description = "The sensor", example = 3),
-        ("start" = Option<String>, Query, description = "Readings from then on, in any form that a reading's timestamp has; without an offset by the clock of `timezone`. Where absent, a day before `end`, or 30 buckets if that is more, or 1,440 if that is less", example = "2024-10-12"),
+        ("start" = Option<String>, Query, description = "Readings from then on, in any form that a reading's timestamp has; without an offset by the clock of `timezone`; a time that it skips is when it does. Where absent, a day before `end`, or 30 buckets if that is more, or 1,440 if that is less", example = "2024-10-12"),
         ("end" = Option<String>, Query, description = "Readings before then; now where absent", example = "2024-10-13"),
         ("bucket" = Option<String>, Query, description = "`1s`, `5s`, `10s`, `15s`, `30s`, `1m`, `2m`, `3m`, `5m`, `10m`, `15m`, `20m`, `30m`, `1h`, `2h`, `3h`, `4h`, `6h`, `8h`, `12h`, `1d`, `1w` (from Monday), `1month`, `2month`, `3month`, `4month`, `6month`, `1year`; `1h` where absent", pattern = "^(1s|5s|10s|15s|30s|1m|2m|3m|5m|10m|15m|20m|30m|1h|2h|3h|4h|6h|8h|12h|1d|1w|1month|2month|3month|4month|6month|1year)$", example = "1d"),
         ("timezone" = Option<String>, Query, description = "Name of the zone by whose clock buckets begin; `UTC` where absent. An hour that the clock shows twice is two buckets of `1h`, one that it skips is none; where it is moved by half an hour, as on Lord Howe Island, one has half an hour or an hour and a half", example = "Europe/Berlin"),
@@ -130,7 +130,7 @@ pub(in crate::http) async fn of_one(
         ("ids" = Option<String>, Query, description = "Ids, separated by commas", pattern = "^[0-9]{1,9}(,[0-9]{1,9}){0,99}$", example = "1,2,3"),
         ("type" = Option<String>, Query, description = "Only sensors of this type", pattern = "^[^\\u0000]*$", example = "temperature"),
         ("location" = Option<String>, Query, description = "Only sensors in this place", pattern = "^[^\\u0000]*$", example = "Backyard"),
-        ("group" = Option<String>, Query, description = "A series for each `sensor`, or one for `all` together; `sensor` where absent. Of readings at the same time, any may be the `first` or `last` of all", pattern = "^(sensor|all)$", example = "sensor"),
+        ("group" = Option<String>, Query, description = "A series for each `sensor`, or one for `all` together; `sensor` where absent. Of readings at the same microsecond, that of the smaller sensor id is the `first` or the `last` of all", pattern = "^(sensor|all)$", example = "sensor"),
         ("start" = Option<String>, Query, description = "As for one sensor", example = "2024-10-12"),
         ("end" = Option<String>, Query, description = "As for one sensor", example = "2024-10-13"),
         ("bucket" = Option<String>, Query, description = "As for one sensor", pattern = "^(1s|5s|10s|15s|30s|1m|2m|3m|5m|10m|15m|20m|30m|1h|2h|3h|4h|6h|8h|12h|1d|1w|1month|2month|3month|4month|6month|1year)$", example = "1d"),
