@@ -1,7 +1,7 @@
-"""The tables of a sensor's days: every row is what the API says of that day."""
+"""A sensor's days: every row of their tables, and every time by a zone's clock, is what the API says of it."""
 
 import urllib.parse
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import service
 from browser import Case, expect
@@ -65,3 +65,20 @@ class Days(Case):
         self.assertEqual([row[0] for row in rows], [day["day"] for day in days])
         for (name, *cells), day in zip(rows, days):
             self.assert_figures(cells, [day[figure] for figure in AVERAGES], name)
+
+    def test_a_local_time_is_the_instant_that_the_api_takes_it_for(self):
+        instant = """async ([text, zone]) => {
+            const main = document.querySelector("script[type=module]").src;
+            return (await import(new URL("zone.js", main))).instant(text, zone);
+        }"""
+        for zone, text in [
+            ("Europe/Berlin", "2026-03-29T01:59:59.999"),
+            ("Europe/Berlin", "2026-03-29T02:30:00.9"),
+            ("Europe/Berlin", "2026-10-25T02:30"),
+            ("Australia/Lord_Howe", "2026-10-04T02:15"),
+            ("Pacific/Apia", "2011-12-30T12:00"),
+        ]:
+            asked = {"timezone": zone, "start": text, "end": "2030-01-01", "bucket": "1year"}
+            answer = service.call("GET", f"sensors/{self.sensor_id}/stats?{urllib.parse.urlencode(asked)}")
+            expected = datetime.fromisoformat(answer["start"]).timestamp() * 1000
+            self.assertEqual(self.page.evaluate(instant, [text, zone]), round(expected), f"{zone} {text}")
