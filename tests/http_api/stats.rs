@@ -172,6 +172,15 @@ async fn a_day_in_berlin_has_23_or_25_hours() {
     assert_eq!(days[1]["end"], "2026-03-30T00:00:00+02:00");
     let days = buckets(&site, &format!("{}&bucket=1d", query("2026-10-24", "2026-10-27"))).await;
     assert_eq!(column(&days, "count"), json!([24 * 60, 25 * 60, 24 * 60]));
+    // What the clock skips, with a fraction or without, is the instant at which it does.
+    let of_all =
+        async |start: &str, end: &str| buckets(&site, &format!("{}&bucket=1d", query(start, end))).await;
+    for skipped in ["2026-03-29T02:00", "2026-03-29T02:30:00.9", "2026-03-29T02:59:59.999999"] {
+        let since = of_all(skipped, "2026-03-29T04:00").await;
+        assert_eq!(column(&since, "count"), json!([60]), "{skipped}");
+        let before = of_all("2026-03-29T01:00", skipped).await;
+        assert_eq!(column(&before, "count"), json!([60]), "{skipped}");
+    }
     // The hour that the clock shows twice is two buckets.
     let hours = buckets(&site, &format!("{}&bucket=1h", query("2026-10-25T02:00", "2026-10-25T03:00"))).await;
     assert_eq!(column(&hours, "start"), json!(["2026-10-25T02:00:00+02:00", "2026-10-25T02:00:00+01:00"]));

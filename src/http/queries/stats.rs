@@ -140,7 +140,7 @@ pub(in crate::http) async fn of_one(
     ),
     responses(
         (status = 200, description = "The series.", body = StatsOfManyBody, example = json!({"start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "bucket": "1d", "timezone": "Europe/Berlin", "series": [{"sensor_id": 3, "buckets": [{"start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "count": 3, "avg": 22.9, "min": 22.5, "max": 23.5}]}]})),
-        (status = 422, description = "A parameter does not validate, or there would be more buckets, over all series, than `QUERY_BUCKETS_MAX`, or more sensors than `QUERY_SENSORS_MAX`.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "fill"], "msg": "Input should be 'null' or 'previous' or 'linear'", "type": "enum"}]})),
+        (status = 422, description = "A parameter does not validate, there would be more buckets, over all series, than `QUERY_BUCKETS_MAX`, or more sensors than `QUERY_SENSORS_MAX`, or a bucket would reach past the years 1 to 9999.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "fill"], "msg": "Input should be 'null' or 'previous' or 'linear'", "type": "enum"}]})),
         (status = 503, description = "The database does not answer, or not in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
