@@ -35,7 +35,7 @@ pub use self::{
         DeadLettersCommand, DiscardConfig, LetterBounds, LetterFilterConfig, LetterFormat, LetterRetention,
         ListLetters, ListNotKept, MirrorConfig, MirrorsItself, ReasonParser, ReplayConfig, ShowLetter,
     },
-    environment::{explained, load_env_file},
+    environment::{explained, load_env_file, without_empty_variables},
     hosts::AllowedHost,
     kafka_settings::{InvalidVariables, KafkaSettings, KafkaVariables, is_guarded, property},
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser};
 use sensorpipe::{
     app::{self, Command},
     config,
@@ -27,7 +27,9 @@ fn main() -> anyhow::Result<ExitCode> {
     if let Err(fault) = config::load_env_file() {
         return Ok(refuse(&format!(".env: {fault}")));
     }
-    let cli = Cli::try_parse().unwrap_or_else(|error| config::explained(error, &Cli::command()).exit());
+    let arguments = config::without_empty_variables(Cli::command()).try_get_matches();
+    let cli = arguments.and_then(|arguments| Cli::from_arg_matches(&arguments));
+    let cli = cli.unwrap_or_else(|error| config::explained(error, &Cli::command()).exit());
     let log_level = match app::start_logging(&cli.log) {
         Ok(log_level) => log_level,
         Err(error) => return Ok(refuse(&format!("LOG_LEVEL: {error:#}"))),

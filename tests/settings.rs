@@ -221,6 +221,20 @@ fn a_switch_has_several_words_and_none_is_off() {
     }
 }
 
+/// Compose files and charts set variables that nobody gave a value.
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    let output = run::<&str, &str>(&["api", "--help"], &[]);
+    let help = String::from_utf8(output.stdout).expect("UTF-8");
+    let name = |line| str::split_once(line, "[env: ")?.1.split_once('=').map(|(name, _)| name);
+    let names: Vec<&str> = help.lines().filter_map(name).collect();
+    assert!(names.contains(&"HTTP_ALLOWED_HOSTS") && names.contains(&"HTTP_MAX_BODY_BYTES"), "{help}");
+    let variables: Vec<(&str, &str)> = names.into_iter().map(|name| (name, "")).collect();
+    let variables = [&variables[..], &[("KAFKA_CONFIG_acks", "1")]].concat();
+    let said = refused(&["api"], &variables);
+    assert!(said.starts_with("Error: KAFKA_CONFIG_acks") && said.lines().count() == 1, "{said}");
+}
+
 #[test]
 fn a_log_filter_that_cannot_be_used_is_no_difference_that_an_audit_found() {
     let stderr = refused(&["audit"], &[("LOG_LEVEL", "sensorpipe=loud=very")]);

@@ -74,77 +74,116 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $$;
 
+-- Postgres lets everybody take advisory locks, by which a reader could hold up every write, and make large objects, by
+-- which it could fill the disk. Here only those may whose work it is. These functions are a superuser's; where the script
+-- is run by nobody of that kind, they stay as they are.
+DO $$
+DECLARE
+    offered record;
+BEGIN
+    FOR offered IN
+        SELECT oid::regprocedure AS function, proowner, proname ~ 'advisory' AS locks FROM pg_proc
+        WHERE pronamespace = 'pg_catalog'::regnamespace
+          AND proname ~ '^(pg_(try_)?advisory_.*|lo_(creat|create|from_bytea|put)|lowrite)$'
+    LOOP
+        IF NOT pg_has_role(offered.proowner, 'USAGE') THEN
+            RAISE WARNING 'readers may take advisory locks, and stop writes: only a superuser may take that right away';
+            EXIT;
+        END IF;
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', offered.function);
+        IF offered.locks THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO sensorpipe_writer, sensorpipe_api, %I',
+                           offered.function, current_setting('sensorpipe.owner'));
+        END IF;
+    END LOOP;
+END
+$$;
+
 -- What is granted on tables and sequences is exactly this: what an earlier version granted and this one does not, goes.
 REVOKE ALL ON ALL TABLES IN SCHEMA :"schema"
     FROM sensorpipe_reader, sensorpipe_writer, sensorpipe_api, sensorpipe_audit, sensorpipe_admin;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA :"schema"
     FROM sensorpipe_reader, sensorpipe_writer, sensorpipe_api, sensorpipe_audit, sensorpipe_admin;
 
--- A table is named here with what each role may do; a table that is not there yet is left out. A lock on a row asks
--- for UPDATE on any one column: where it is only for that, the column is the one that does least harm.
+-- A table is named here with what each role may do, or may do with some columns; a table or a column that is not there
+-- yet is left out. A lock on a row asks for UPDATE on any one column: where it is only for that, the column is the one
+-- that does least harm.
 DO $$
 DECLARE
     entry record;
+    granted_columns text;
 BEGIN
     FOR entry IN
         SELECT * FROM (VALUES
-            ('_sqlx_migrations', 'SELECT', 'sensorpipe_reader'),
-            ('sensors', 'SELECT', 'sensorpipe_reader'),
-            ('sensor_data', 'SELECT', 'sensorpipe_reader'),
-            ('daily_stats', 'SELECT', 'sensorpipe_reader'),
-            ('ingest_offsets', 'SELECT', 'sensorpipe_reader'),
+            ('_sqlx_migrations', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('sensors', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('sensor_data', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('daily_stats', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('ingest_offsets', 'SELECT', NULL, 'sensorpipe_reader'),
             -- Not what they hold: over HTTP that asks for the scope `admin`.
-            ('dead_letters', 'SELECT (id, topic, topic_id, partition, "offset", item, reason, received_at,'
-                             ' record_time, mirrored_at, readings, items)', 'sensorpipe_reader'),
-            ('dead_letter_removals', 'SELECT', 'sensorpipe_reader'),
-            ('offset_moves', 'SELECT', 'sensorpipe_reader'),
-            ('audit_checkpoints', 'SELECT', 'sensorpipe_reader'),
-            ('removed_sensors', 'SELECT', 'sensorpipe_reader'),
-            ('expired_chunks', 'SELECT', 'sensorpipe_reader'),
-            ('audits', 'SELECT', 'sensorpipe_reader'),
-            ('stalled_partitions', 'SELECT', 'sensorpipe_reader'),
+            ('dead_letters', 'SELECT', 'id, topic, topic_id, partition, offset, item, reason, received_at,'
+                             ' record_time, mirrored_at, readings, items', 'sensorpipe_reader'),
+            ('dead_letter_removals', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('offset_moves', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('audit_checkpoints', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('removed_sensors', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('expired_chunks', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('audits', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('stalled_partitions', 'SELECT', NULL, 'sensorpipe_reader'),
             -- Triggers write dead_letter_usage, with their owner's rights.
-            ('dead_letter_usage', 'SELECT', 'sensorpipe_reader'),
-            ('dead_letter_overflow', 'SELECT', 'sensorpipe_reader'),
-            ('dead_letter_overflow_totals', 'SELECT', 'sensorpipe_reader'),
-            ('sensor_deletions', 'SELECT', 'sensorpipe_reader'),
+            ('dead_letter_usage', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('dead_letter_overflow', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('dead_letter_overflow_totals', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('sensor_deletions', 'SELECT', NULL, 'sensorpipe_reader'),
 
-            ('sensors', 'UPDATE (description)', 'sensorpipe_writer'), -- to lock
+            ('sensors', 'UPDATE', 'description', 'sensorpipe_writer'), -- to lock
             -- DELETE takes away the stand-in row that makes a chunk, and readings of sensors that are marked as deleted.
-            ('sensor_data', 'INSERT, DELETE', 'sensorpipe_writer'),
-            ('ingest_offsets', 'INSERT, UPDATE', 'sensorpipe_writer'),
-            ('stalled_partitions', 'INSERT, UPDATE, DELETE', 'sensorpipe_writer'),
-            -- Letters expire, and are marked once DEAD_LETTER_TOPIC has them; one of many readings is brought up to date when
-            -- its record is read again.
-            ('dead_letters', 'SELECT, INSERT, UPDATE (mirrored_at, reason, detail, readings, items,'
-                             ' untimed_items, reading_times), DELETE', 'sensorpipe_writer'),
-            ('dead_letter_removals', 'INSERT, UPDATE', 'sensorpipe_writer'),
-            ('dead_letter_overflow', 'INSERT, UPDATE', 'sensorpipe_writer'),
-            ('dead_letter_overflow_totals', 'INSERT, UPDATE', 'sensorpipe_writer'),
+            ('sensor_data', 'INSERT, DELETE', NULL, 'sensorpipe_writer'),
+            ('ingest_offsets', 'INSERT, UPDATE', NULL, 'sensorpipe_writer'),
+            ('stalled_partitions', 'INSERT, UPDATE, DELETE', NULL, 'sensorpipe_writer'),
+            -- Letters expire, and are marked once DEAD_LETTER_TOPIC has them; when a record is read again, its letter of many
+            -- readings is brought up to date, or takes the place of single ones.
+            ('dead_letters', 'SELECT, INSERT, DELETE', NULL, 'sensorpipe_writer'),
+            ('dead_letters', 'UPDATE', 'mirrored_at, reason, detail, readings, items, untimed_items, reading_times',
+                             'sensorpipe_writer'),
+            ('dead_letter_removals', 'INSERT, UPDATE', NULL, 'sensorpipe_writer'),
+            ('dead_letter_overflow', 'INSERT, UPDATE', NULL, 'sensorpipe_writer'),
+            ('dead_letter_overflow_totals', 'INSERT, UPDATE', NULL, 'sensorpipe_writer'),
             -- Readings of deleted sensors; sensorpipe_delete_sensor() lets it delete the row of one that is marked.
-            ('sensor_deletions', 'UPDATE (chunks, chunks_done, updated_at)', 'sensorpipe_writer'),
-            ('removed_sensors', 'UPDATE (readings)', 'sensorpipe_writer'),
-            ('audit_checkpoints', 'INSERT, DELETE', 'sensorpipe_writer'),
-            ('audits', 'INSERT, UPDATE', 'sensorpipe_writer'), -- an audit in the worker's name that keeps its result
-            ('daily_stats', 'INSERT, UPDATE, DELETE', 'sensorpipe_writer'),
+            ('sensor_deletions', 'UPDATE', 'chunks, chunks_done, updated_at', 'sensorpipe_writer'),
+            ('removed_sensors', 'UPDATE', 'readings', 'sensorpipe_writer'),
+            ('audit_checkpoints', 'INSERT, DELETE', NULL, 'sensorpipe_writer'),
+            -- An audit in the worker's name keeps its result.
+            ('audits', 'INSERT, UPDATE', NULL, 'sensorpipe_writer'),
+            ('daily_stats', 'INSERT, UPDATE, DELETE', NULL, 'sensorpipe_writer'),
 
-            ('audits', 'INSERT, UPDATE', 'sensorpipe_audit'),
+            ('audits', 'INSERT, UPDATE', NULL, 'sensorpipe_audit'),
 
-            ('sensors', 'INSERT, UPDATE, DELETE', 'sensorpipe_api'),
-            ('removed_sensors', 'INSERT', 'sensorpipe_api'),
-            ('daily_stats', 'INSERT, UPDATE', 'sensorpipe_api'),
-            ('dead_letters', 'SELECT', 'sensorpipe_api'),
-            ('api_keys', 'SELECT', 'sensorpipe_api'),
+            ('sensors', 'INSERT, UPDATE, DELETE', NULL, 'sensorpipe_api'),
+            ('removed_sensors', 'INSERT', NULL, 'sensorpipe_api'),
+            ('daily_stats', 'INSERT, UPDATE', NULL, 'sensorpipe_api'),
+            ('dead_letters', 'SELECT', NULL, 'sensorpipe_api'),
+            ('api_keys', 'SELECT', NULL, 'sensorpipe_api'),
 
-            ('sensor_deletions', 'INSERT', 'sensorpipe_admin'),
-            ('api_keys', 'INSERT, UPDATE', 'sensorpipe_admin'),
-            ('audit_checkpoints', 'UPDATE', 'sensorpipe_admin'), -- audit --accept
-            ('dead_letters', 'UPDATE', 'sensorpipe_admin'),
-            ('offset_moves', 'INSERT', 'sensorpipe_admin')
-        ) AS granted (relation, privileges, role)
+            ('sensor_deletions', 'INSERT', NULL, 'sensorpipe_admin'),
+            ('api_keys', 'INSERT, UPDATE', NULL, 'sensorpipe_admin'),
+            ('audit_checkpoints', 'UPDATE', NULL, 'sensorpipe_admin'), -- audit --accept
+            ('dead_letters', 'UPDATE', NULL, 'sensorpipe_admin'),
+            ('offset_moves', 'INSERT', NULL, 'sensorpipe_admin')
+        ) AS granted (relation, privilege, columns, role)
         WHERE to_regclass(relation) IS NOT NULL
     LOOP
-        EXECUTE format('GRANT %s ON %I TO %I', entry.privileges, entry.relation, entry.role);
+        IF entry.columns IS NULL THEN
+            EXECUTE format('GRANT %s ON %I TO %I', entry.privilege, entry.relation, entry.role);
+            CONTINUE;
+        END IF;
+        SELECT string_agg(quote_ident(name), ', ') INTO granted_columns
+        FROM unnest(string_to_array(entry.columns, ', ')) AS name
+        WHERE EXISTS (SELECT FROM pg_attribute
+                      WHERE attrelid = to_regclass(entry.relation) AND attname = name AND NOT attisdropped);
+        IF granted_columns IS NOT NULL THEN
+            EXECUTE format('GRANT %s (%s) ON %I TO %I', entry.privilege, granted_columns, entry.relation, entry.role);
+        END IF;
     END LOOP;
     IF to_regclass('sensors') IS NOT NULL THEN
         EXECUTE format('GRANT USAGE ON SEQUENCE %s TO sensorpipe_api', pg_get_serial_sequence('sensors', 'sensor_id'));

@@ -12,6 +12,8 @@ const RECORD_LETTERS_TIMES: usize = 8;
 const RECORD_LETTERS_MOST: usize = 16 << 20;
 /// and these besides: key, headers and what stands beside a list are in each of them. Past that they are one letter.
 const RECORD_LETTERS_BYTES: usize = 256 << 10;
+/// A shorter record, with its key, has no more than a hundred readings, and their letters never hold that much.
+const RECORD_OF_MANY_BYTES_MIN: usize = 256;
 
 /// All that `dead_letters` keeps of a rejected reading, or of many readings of one record.
 #[derive(Clone, Debug)]
@@ -77,6 +79,20 @@ impl Batch {
             }
         };
         rejected.few.iter().zip(payloads).map(letter).collect()
+    }
+
+    /// One dead letter for all of a record's rejected readings, however few they are.
+    pub fn letter_for_all(&self, record: u32, rejected: &RejectedOfRecord<'_>) -> DeadLetter {
+        self.letter_of_many(&self.records[record as usize], rejected.together())
+    }
+
+    /// Whether a record of these can have had more rejected readings than have a dead letter each.
+    pub fn may_have_letters_of_many(&self) -> bool {
+        let bytes = |kept: &Kept| {
+            let headers = bytes_of_headers(kept.headers.as_deref().unwrap_or_default());
+            kept.key.unwrap_or(0) as usize + kept.payload.unwrap_or(0) as usize + headers
+        };
+        self.records.iter().any(|kept| bytes(kept) >= RECORD_OF_MANY_BYTES_MIN)
     }
 
     fn letter_of_many(&self, kept: &Kept, mut many: RejectedGroup) -> DeadLetter {

@@ -61,7 +61,8 @@ impl Batch {
                 }
             }
         });
-        let group = rejecting.into_group();
+        let (group, cut_bytes) = rejecting.finish();
+        self.cut_bytes += cut_bytes;
         self.keep_group(index, group);
         has_untimed
     }
@@ -73,29 +74,35 @@ impl Batch {
         }
     }
 
-    /// Takes in those of a record's readings that a dead letter of many stands for. Their times are those that they were
-    /// given when they were read first; `time_of` says them by place. False, and nothing is taken in, where the record does
-    /// not have as many of them as `readings`: it is cut in another way by now.
+    /// Takes in those of a record's readings that a dead letter of many stands for. None, and nothing is taken in, where the
+    /// record does not have as many of them: it is cut in another way by now.
+    ///
+    /// Readings that are not tried this time are set aside in their places.
     pub fn push_part(
         &mut self,
         record: &Record<'_>,
         window: &Window,
-        readings: usize,
-        is_part: impl Fn(u32) -> bool,
-        time_of: impl Fn(u32) -> Option<Timestamp>,
-    ) -> bool {
+        part: &PartToDecode<'_>,
+    ) -> Option<Taken> {
         let index = self.records.len() as u32;
         let payload = record.payload.unwrap_or_default();
         let first_row = self.rows.len();
-        let (rows, mut group) = (&mut self.rows, RejectedGroup::default());
+        let (rows, mut group, mut next) = (&mut self.rows, RejectedGroup::default(), None);
         let mut untimed = |_, place: Place| {
-            time_of(place.index()).ok_or_else(|| {
+            (part.time_of)(place.index()).ok_or_else(|| {
                 let detail = "neither the reading nor its record says when it was measured";
                 Reject::new(Reason::InvalidTimestamp, detail)
             })
         };
         decode(payload, &mut untimed, window, &mut |decoded| match decoded {
-            Decoded::Reading(place, _) if !is_part(place.index()) => {}
+            Decoded::Reading(place, _) if !(part.has)(place.index()) => {}
+            Decoded::Reading(place, Ok(_)) if place.index() < part.first => {
+                group.push(place, &(part.refused_before)(place.index()), None);
+            }
+            Decoded::Reading(place, Ok(_)) if rows.len() - first_row == part.most => {
+                next.get_or_insert(place.index());
+                group.push(place, &Reject::new(part.reason, "the replay has not come to it"), None);
+            }
             Decoded::Reading(place, Ok(reading)) => rows.push(Row::new(&reading, index, place)),
             Decoded::Reading(place, Err(reject)) => group.push(place, &reject, None),
             Decoded::TakeBack(first) => {
@@ -103,16 +110,41 @@ impl Batch {
                 let gone = rows[first_row..].iter().rev().take_while(is_gone).count();
                 rows.truncate(rows.len() - gone);
                 group.take_back(first);
+                next = next.filter(|next| *next < first);
             }
         });
-        let is_all = self.rows.len() - first_row + group.readings() == readings;
-        if is_all {
-            self.keep_group(index, group);
-            self.keep(record, false);
-            self.advance(record.partition, record.offset, offset_after(record.offset));
-        } else {
+        if self.rows.len() - first_row + group.readings() != part.readings {
             self.rows.truncate(first_row);
+            return None;
         }
-        is_all
+        self.keep_group(index, group);
+        self.keep(record, false);
+        self.advance(record.partition, record.offset, offset_after(record.offset));
+        Some(Taken { next })
     }
+}
+
+/// Readings of a record that a dead letter of many stands for, and which of them are tried.
+pub struct PartToDecode<'a> {
+    /// How many there are.
+    pub readings: usize,
+    /// Whether the one at this place is one of them.
+    pub has: &'a dyn Fn(u32) -> bool,
+    /// The time that the one at this place was given when it was read first.
+    pub time_of: &'a dyn Fn(u32) -> Option<Timestamp>,
+    /// Why it is refused as long as it is not tried.
+    pub reason: Reason,
+    /// Those from this place on are tried,
+    pub first: u32,
+    /// so many at most.
+    pub most: usize,
+    /// Why the one at this place, before `first`, was refused when it was tried.
+    pub refused_before: &'a dyn Fn(u32) -> Reject,
+}
+
+/// How far a dead letter's readings are taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The first place that is not tried; none where all are.
+    pub next: Option<u32>,
 }

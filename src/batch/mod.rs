@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use crate::reading::{Timestamp, Window, decode::Reject, untimed::GivenTimes};
 
 pub use dead_letter::DeadLetter;
+pub use decode::{PartToDecode, Taken};
 pub use record::{Header, Record};
 pub use rejected::{RECORD_LETTERS_MAX, Rejected, RejectedGroup, RejectedOfRecord};
 pub use rows::{Row, distinct, sort_for_chunks};
@@ -70,6 +71,7 @@ pub struct Origin<'a> {
 #[derive(Debug)]
 pub struct Batch {
     limits: Limits,
+    max_records: usize,
     rows: Vec<Row>,
     rejected: Vec<Rejected>,
     /// By record, where they are too many for a dead letter each.
@@ -106,6 +108,7 @@ impl Batch {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            max_records: usize::MAX,
             rows: vec![],
             rejected: vec![],
             groups: vec![],
@@ -123,9 +126,8 @@ impl Batch {
     /// goes on from there.
     pub fn push(&mut self, record: &Record<'_>, position: i64, window: &Window, given: &mut GivenTimes) {
         let index = self.records.len() as u32;
-        let (rows, rejected) = (self.rows.len(), self.rejected.len());
+        let rows = self.rows.len();
         let has_untimed = self.decode(record, index, window, given);
-        self.cut_bytes += cut_bytes(&self.rejected[rejected..]);
         if self.oldest(record.partition).is_none() {
             let event = self.rows.get(rows).map(|row| Timestamp::from_postgres_micros(row.time));
             self.oldest.push((record.partition, Oldest { appended: record.timestamp, event }));
@@ -165,7 +167,7 @@ impl Batch {
         let stays = |record: u32| !partitions.contains(&records[record as usize].partition);
         self.rows.retain(|row| stays(row.record));
         self.rejected.retain(|rejected| stays(rejected.record));
-        self.cut_bytes = cut_bytes(&self.rejected);
+        self.cut_bytes = rejected::cut_bytes(&self.rejected);
         self.groups.retain(|(record, _)| stays(*record));
         self.grouped = self.groups.iter().map(|(_, group)| group.readings()).sum();
         self.spans.retain(|span| !partitions.contains(&span.partition));
@@ -197,7 +199,9 @@ impl Batch {
 
     /// Whether a bound is reached.
     pub fn is_full(&self) -> bool {
-        self.reading_count() >= self.limits.max_readings || self.held_bytes() >= self.limits.max_bytes
+        self.reading_count() >= self.limits.max_readings
+            || self.held_bytes() >= self.limits.max_bytes
+            || self.records.len() >= self.max_records
     }
 
     fn held_bytes(&self) -> usize {
@@ -212,7 +216,7 @@ impl Batch {
         let by_readings = self.limits.max_readings.saturating_sub(readings) / per_record(readings);
         let by_bytes =
             self.limits.max_bytes.saturating_sub(self.held_bytes()) / per_record(self.held_bytes());
-        by_readings.min(by_bytes).max(1)
+        by_readings.min(by_bytes).min(self.max_records.saturating_sub(self.records.len())).max(1)
     }
 
     /// Whether the batch has anything of this partition.
@@ -240,9 +244,10 @@ impl Batch {
         self.records.len()
     }
 
-    /// From now on it is full at so many readings.
-    pub fn limit_readings(&mut self, most: usize) {
-        self.limits.max_readings = most;
+    /// From now on it is full at so many readings, or records.
+    pub fn limit(&mut self, readings: usize, records: usize) {
+        self.limits.max_readings = readings;
+        self.max_records = records;
     }
 
     /// How far each partition goes.
@@ -308,11 +313,6 @@ impl Batch {
             headers: (!record.headers.is_empty()).then(|| record.headers.clone().into_boxed_slice()),
         });
     }
-}
-
-/// Bytes of the readings that decoding has cut out of their records.
-fn cut_bytes(rejected: &[Rejected]) -> usize {
-    rejected.iter().filter_map(|one| one.alone.as_ref()).map(|alone| alone.len()).sum()
 }
 
 #[cfg(test)]

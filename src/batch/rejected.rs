@@ -119,6 +119,11 @@ impl RejectedGroup {
         self.runs.iter().copied()
     }
 
+    /// The readings by place, and why each was refused.
+    pub fn places(&self) -> impl Iterator<Item = (u32, Reason)> {
+        self.runs().flat_map(|(first, last)| first..=last).zip(self.reasons.iter().copied())
+    }
+
     /// The times of readings that may have been given one, by place.
     pub fn times(&self) -> &[(u32, Timestamp)] {
         &self.times
@@ -154,8 +159,7 @@ impl RejectedGroup {
         let mut both = Self::default();
         let mut others = others.iter().peekable();
         let mut times = self.times.iter().peekable();
-        let places = self.runs().flat_map(|(first, last)| first..=last);
-        for (place, reason) in places.zip(&self.reasons) {
+        for (place, reason) in self.places() {
             while let Some(other) = others.next_if(|other| other.place.index() < place) {
                 both.push(other.place, &other.reject, other.time);
             }
@@ -163,7 +167,7 @@ impl RejectedGroup {
                 both.first_detail.clone_from(&self.first_detail);
             }
             let time = times.next_if(|(of, _)| *of == place).map(|(_, time)| *time);
-            both.push_reason(place, *reason, time);
+            both.push_reason(place, reason, time);
         }
         others.for_each(|other| both.push(other.place, &other.reject, other.time));
         both
@@ -189,6 +193,11 @@ impl RejectedOfRecord<'_> {
         self.many.is_some() || self.few.len() > RECORD_LETTERS_MAX
     }
 
+    /// Whether it is the record itself that was rejected, not readings of it.
+    pub fn is_whole_record(&self) -> bool {
+        self.few.iter().any(|one| one.place == Place::Whole)
+    }
+
     /// All of them together.
     pub fn together(&self) -> RejectedGroup {
         let mut few = self.few.clone();
@@ -209,6 +218,8 @@ pub(super) struct Rejecting<'b> {
     /// Where those of this record begin.
     start: usize,
     bytes_left: usize,
+    /// Of the records of one reading that have been cut out.
+    cut_bytes: usize,
     group: RejectedGroup,
 }
 
@@ -216,7 +227,7 @@ impl<'b> Rejecting<'b> {
     /// `most_bytes` is what dead letters of the record may hold together.
     pub(super) fn new(record: u32, each: &'b mut Vec<Rejected>, most_bytes: usize) -> Self {
         let start = each.len();
-        Self { record, each, start, bytes_left: most_bytes, group: RejectedGroup::default() }
+        Self { record, each, start, bytes_left: most_bytes, cut_bytes: 0, group: RejectedGroup::default() }
     }
 
     /// Sets a reading aside; `alone` says how long a record with just this reading is, and makes it.
@@ -235,11 +246,13 @@ impl<'b> Rejecting<'b> {
         // What counts as one is the record itself.
         if place == Place::Whole || has_room {
             self.bytes_left = self.bytes_left.saturating_sub(bytes);
-            let alone = (place != Place::Whole).then(|| alone().into());
+            let alone: Option<Arc<[u8]>> = (place != Place::Whole).then(|| alone().into());
+            self.cut_bytes += alone.as_ref().map_or(0, |alone| alone.len());
             self.each.push(Rejected { record: self.record, place, reject, time, alone });
         } else {
             self.group = RejectedGroup::of(&self.each[self.start..]);
             self.each.truncate(self.start);
+            self.cut_bytes = 0;
             self.group.push(place, &reject, time);
         }
     }
@@ -249,13 +262,20 @@ impl<'b> Rejecting<'b> {
         self.group.take_back(first);
         let stays = |one: &Rejected| one.place.index() < first;
         let gone = self.each[self.start..].iter().rev().take_while(|one| !stays(one)).count();
-        self.each.truncate(self.each.len() - gone);
+        let stay = self.each.len() - gone;
+        self.cut_bytes -= cut_bytes(&self.each[stay..]);
+        self.each.truncate(stay);
     }
 
-    /// Those that are too many; none where they are not.
-    pub(super) fn into_group(self) -> RejectedGroup {
-        self.group
+    /// Those that are too many; none where they are not. And the bytes that have been cut out of the record.
+    pub(super) fn finish(self) -> (RejectedGroup, usize) {
+        (self.group, self.cut_bytes)
     }
+}
+
+/// Bytes of the readings that decoding has cut out of their records.
+pub(super) fn cut_bytes(rejected: &[Rejected]) -> usize {
+    rejected.iter().filter_map(|one| one.alone.as_ref()).map(|alone| alone.len()).sum()
 }
 
 impl Batch {

@@ -271,7 +271,16 @@ fn of_a_record_that_is_cut_in_another_way_by_now_nothing_is_taken() {
     for (readings, is_taken) in [(3, true), (4, false), (2, false)] {
         let mut batch = Batch::new(limits());
         let is_part = |place| place < 5;
-        let taken = batch.push_part(&record(0, 0, payload), &window(), readings, is_part, |_| Some(NOW));
+        let part = PartToDecode {
+            readings,
+            has: &is_part,
+            time_of: &|_| Some(NOW),
+            reason: Reason::UnknownSensor,
+            first: 0,
+            most: usize::MAX,
+            refused_before: &|_| unreachable!("all are tried"),
+        };
+        let taken = batch.push_part(&record(0, 0, payload), &window(), &part).is_some();
         assert_eq!((taken, batch.rows().len()), (is_taken, if is_taken { 2 } else { 0 }), "{readings}");
         assert_eq!(batch.reading_count(), if is_taken { 3 } else { 0 });
     }

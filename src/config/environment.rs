@@ -1,8 +1,8 @@
-//! Variables of the environment and of `.env` that cannot be read at all.
+//! Variables of the environment and of `.env`: those without a value, and those that cannot be read at all.
 
 use std::{env, path::Path};
 
-use clap::error::ErrorKind;
+use clap::{builder::Resettable, error::ErrorKind};
 
 use super::secrets::{env_file_fault, without_secrets};
 
@@ -28,6 +28,16 @@ pub fn load_env_file() -> Result<(), String> {
     }
     let loaded = dotenvy::from_path(ENV_FILE);
     loaded.err().as_ref().and_then(env_file_fault).map_or(Ok(()), |fault| Err(fault.to_string()))
+}
+
+/// The same command for which an empty variable counts as not set: compose files and charts set variables that nobody gave
+/// a value.
+pub fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let value = |arg: &clap::Arg| arg.get_env().and_then(env::var_os);
+    let is_empty = |arg: &clap::Arg| value(arg).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg })
+        .mut_subcommands(without_empty_variables)
 }
 
 /// An error of the command line, without secrets; variables of ours that are not UTF-8 are named, which clap does not.

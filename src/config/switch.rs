@@ -1,12 +1,11 @@
 //! Settings that are on or off.
 
-/// Whether a switch is on, as its environment variable has it. Compose files and charts set variables that nobody gave
-/// a value: an empty one counts as not set.
+/// Whether a switch is on, as its environment variable has it.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     let is_one_of = |words: [&str; 4]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
     match () {
         () if is_one_of(["true", "1", "yes", "on"]) => Ok(true),
-        () if text.is_empty() || is_one_of(["false", "0", "no", "off"]) => Ok(false),
+        () if is_one_of(["false", "0", "no", "off"]) => Ok(false),
         () => Err("a switch is true or false; 1, 0, yes, no, on and off mean the same".to_owned()),
     }
 }
@@ -20,10 +19,10 @@ mod tests {
         for text in ["true", "TRUE", "1", "yes", "on"] {
             assert_eq!(switch(text), Ok(true), "{text}");
         }
-        for text in ["", "false", "False", "0", "no", "OFF"] {
+        for text in ["false", "False", "0", "no", "OFF"] {
             assert_eq!(switch(text), Ok(false), "{text}");
         }
-        for text in ["2", "y", " ", "true ", "enabled"] {
+        for text in ["", "2", "y", " ", "true ", "enabled"] {
             assert!(switch(text).is_err(), "{text}");
         }
     }

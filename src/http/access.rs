@@ -91,7 +91,7 @@ pub(super) fn needed(method: &Method, route: &str) -> Option<Scopes> {
 /// towards its key's share of queries.
 ///
 /// Streams and exports are counted by themselves; the overview is asked for once for all who watch, and who waits for a
-/// receipt holds no connection meanwhile.
+/// receipt is no query meanwhile, but before and after.
 pub(super) fn is_query(method: &Method, route: &str) -> bool {
     let asks_nothing =
         matches!(route, "/overview" | "/overview/events" | "/log-level" | "/receipts/{partition}/{offset}");

@@ -65,15 +65,15 @@ pub(super) struct HeldBytes {
 }
 
 impl Admission {
-    /// `max_body_bytes` fit, whatever is configured.
-    pub(super) fn new(config: &AdmissionConfig, max_body_bytes: usize) -> Self {
+    /// A request that holds `largest` bytes fits, whatever is configured.
+    pub(super) fn new(config: &AdmissionConfig, largest: usize) -> Self {
         let rate = config.http_max_rate.map(|rate| {
             let burst = (rate.get() / BURSTS_PER_SECOND).try_into().unwrap_or(std::num::NonZeroU32::MIN);
             RateLimiter::direct(Quota::per_second(rate).allow_burst(burst))
         });
         Self(Arc::new(Gate {
             requests: Room::new(config.http_max_in_flight.max(1)),
-            bytes: Room::new(config.http_max_held_bytes.max(max_body_bytes)),
+            bytes: Room::new(config.http_max_held_bytes.max(largest)),
             rate,
         }))
     }

@@ -21,10 +21,10 @@ use axum::{
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use http_body_util::{LengthLimitError, Limited};
 use serde_json::{Value, value::RawValue};
-use tokio::time::Instant;
+use tokio::{task, time::Instant};
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use super::{admission::HeldBytes, cross_site::is_from_browser, error::ApiError};
+use super::{admission::HeldBytes, cross_site::is_from_browser, error::ApiError, server::BUFFER_BYTES};
 use crate::reading::decode::{foreign_encoding, without_byte_order_mark};
 
 /// What is unpacked at a time.
@@ -44,6 +44,11 @@ pub(super) struct BodyLimits {
 }
 
 impl BodyLimits {
+    /// What a body holds at most, with what unpacks it.
+    pub(super) fn held_bytes_max(self) -> usize {
+        self.max_bytes + BUFFER_BYTES + UNPACKED_CHUNK_BYTES + ZSTD_STATE_BYTES + ZSTD_WINDOW_BYTES
+    }
+
     /// The same, for bodies that are never so large.
     pub(super) fn at_most(self, max_bytes: usize) -> Self {
         Self { max_bytes: max_bytes.min(self.max_bytes), ..self }
@@ -63,6 +68,7 @@ pub(super) struct BodyReader {
     chunks: Chunks,
     coding: Coding,
     max_bytes: usize,
+    chunks_read: usize,
     read_bytes: usize,
     deadline: Instant,
 }
@@ -94,7 +100,14 @@ impl BodyReader {
                 Chunks::Unpacked(Box::pin(ReaderStream::with_capacity(decoder, UNPACKED_CHUNK_BYTES)))
             }
         };
-        Ok(Self { chunks, coding, max_bytes, read_bytes: 0, deadline: Instant::now() + timeout })
+        Ok(Self {
+            chunks,
+            coding,
+            max_bytes,
+            chunks_read: 0,
+            read_bytes: 0,
+            deadline: Instant::now() + timeout,
+        })
     }
 
     /// The next bytes; none at the end.
@@ -110,20 +123,33 @@ impl BodyReader {
         };
         let chunk = tokio::time::timeout_at(self.deadline, next).await;
         let chunk = chunk.unwrap_or(Err(ApiError::BodyTimedOut))?;
-        self.read_bytes += chunk.as_ref().map_or(0, Bytes::len);
+        let Some(chunk) = chunk else { return Ok(None) };
+        if self.is_in_parts() {
+            // What is unpacked is there at once, and work for a long time: others have their turn between two chunks.
+            task::yield_now().await;
+        }
+        self.chunks_read += 1;
+        self.read_bytes += chunk.len();
         if self.read_bytes > self.max_bytes {
             return Err(ApiError::BodyTooLarge { max_bytes: self.max_bytes });
         }
-        Ok(chunk)
+        Ok(Some(chunk))
     }
 
-    /// Bytes that unpacking itself holds by now.
+    /// Bytes that reading and unpacking hold themselves by now. Most bodies are there in one piece, and need no buffer for
+    /// the next one.
     pub(super) fn held_bytes(&self) -> usize {
-        match self.coding {
+        let buffer = if self.is_in_parts() { BUFFER_BYTES } else { 0 };
+        let unpacking = match self.coding {
             Coding::Plain => 0,
             Coding::Gzip => UNPACKED_CHUNK_BYTES + GZIP_STATE_BYTES,
             Coding::Zstd => UNPACKED_CHUNK_BYTES + ZSTD_STATE_BYTES + self.read_bytes.min(ZSTD_WINDOW_BYTES),
-        }
+        };
+        buffer + unpacking
+    }
+
+    fn is_in_parts(&self) -> bool {
+        self.chunks_read > 1
     }
 }
 
@@ -165,7 +191,7 @@ pub(super) async fn read_json(
     } else {
         let mut whole = Vec::from(first);
         while let Some(chunk) = next {
-            held.hold(whole.len() + chunk.len() + reader.held_bytes())?;
+            held.hold(whole.capacity().max(whole.len() + chunk.len()) + chunk.len() + reader.held_bytes())?;
             whole.extend_from_slice(&chunk);
             next = reader.chunk().await?;
         }

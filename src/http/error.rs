@@ -52,6 +52,8 @@ pub(super) enum ApiError {
     Conflict(&'static str),
     /// 413.
     BodyTooLarge { max_bytes: usize },
+    /// It has more items than any that holds readings.
+    TooManyItems { max: u64 },
     /// 415: what the body should be.
     UnsupportedMediaType(&'static str),
     /// 415: packed in a way that is not known.
@@ -105,7 +107,7 @@ impl ApiError {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge { .. } | Self::TooManyItems { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) | Self::UnsupportedEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NeedsHttp11(_) => StatusCode::UPGRADE_REQUIRED,
@@ -137,6 +139,7 @@ impl ApiError {
             Self::MethodNotAllowed => "Method not allowed.".into(),
             Self::BodyTimedOut => "The body did not arrive in time.".into(),
             Self::BodyTooLarge { max_bytes } => format!("The body is larger than {max_bytes} bytes.").into(),
+            Self::TooManyItems { max } => format!("The body has more than {max} items.").into(),
             Self::UnsupportedMediaType(wanted) => format!("The body should be {wanted}.").into(),
             Self::UnsupportedEncoding => "The body should be packed with gzip or zstd, or not at all.".into(),
             Self::Invalid(_) => "The request does not validate.".into(),

@@ -10,9 +10,10 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::OptionFuture;
 use moka::sync::Cache;
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -89,21 +90,24 @@ impl KnownSensors {
         }
     }
 
-    /// Whether there is such a sensor; asks Postgres where the cache does not know.
-    pub(super) async fn contains(&self, sensor_id: i32) -> Result<bool, StoreError> {
+    /// Whether there is such a sensor; asks Postgres where the cache does not know. Who asks in turns with others waits
+    /// for its own turn first.
+    pub(super) async fn contains(
+        &self,
+        sensor_id: i32,
+        turns: Option<&Semaphore>,
+    ) -> Result<bool, StoreError> {
         if let Some(answer) = self.heard(sensor_id) {
             return Ok(answer);
         }
-        let permit = timeout(LOOK_UP_WAIT, self.shared.look_ups.acquire())
-            .await
-            .map_err(StoreError::timed_out("waiting to look up a sensor"))?;
+        let permits = self.look_up(turns).await?;
         // Others may have asked for the same one meanwhile.
         if let Some(answer) = self.heard(sensor_id) {
             return Ok(answer);
         }
         let now = self.now();
         let exists = sensors::exists(&self.pool, sensor_id).await?;
-        drop(permit);
+        drop(permits);
         if exists {
             self.insert_as_of(now, sensor_id);
         } else {
@@ -113,7 +117,11 @@ impl KnownSensors {
     }
 
     /// Which of these are sensors; asks Postgres once for all that the cache does not know.
-    pub(super) async fn among(&self, sensor_ids: &[i32]) -> Result<Vec<i32>, StoreError> {
+    pub(super) async fn among(
+        &self,
+        sensor_ids: &[i32],
+        turns: Option<&Semaphore>,
+    ) -> Result<Vec<i32>, StoreError> {
         let (mut there, mut unheard) = (Vec::new(), Vec::new());
         for &sensor_id in sensor_ids {
             match self.heard(sensor_id) {
@@ -125,9 +133,7 @@ impl KnownSensors {
         if unheard.is_empty() {
             return Ok(there);
         }
-        let _permit = timeout(LOOK_UP_WAIT, self.shared.look_ups.acquire())
-            .await
-            .map_err(StoreError::timed_out("waiting to look up sensors"))?;
+        let _permits = self.look_up(turns).await?;
         let now = self.now();
         let found = sensors::existing(&self.pool, unheard.clone()).await?;
         for &sensor_id in &found {
@@ -142,6 +148,19 @@ impl KnownSensors {
             }
         }
         Ok(there)
+    }
+
+    /// Waits until a look-up may begin.
+    async fn look_up<'s>(
+        &'s self,
+        turns: Option<&'s Semaphore>,
+    ) -> Result<(Option<SemaphorePermit<'s>>, SemaphorePermit<'s>), StoreError> {
+        let waiting = async {
+            let turn = OptionFuture::from(turns.map(Semaphore::acquire)).await.transpose();
+            let place = self.shared.look_ups.acquire().await;
+            (turn.expect("it is never closed"), place.expect("it is never closed"))
+        };
+        timeout(LOOK_UP_WAIT, waiting).await.map_err(StoreError::timed_out("waiting to look up sensors"))
     }
 
     /// Whether the cache alone knows it.

@@ -1,10 +1,7 @@
 //! What every request passes: its id, whether it may, its key's share, the time it may take, its metrics, the headers of
 //! its answer.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{
     access::{self, Client, KeyRing},
@@ -15,7 +12,6 @@ use super::{
 };
 use crate::{
     access::Scopes,
-    store,
     traces::{self, RequestSpan},
 };
 use axum::{
@@ -116,14 +112,10 @@ async fn answer_client(client: Client, mut request: Request, next: Next) -> Resu
     let is_query = access::is_query(request.method(), route);
     let is_reading = access::is_reading(request.method());
     let has_key = matches!(client, Client::Key(_));
-    if is_reading {
-        request.extensions_mut().insert(client.clone());
-    }
+    request.extensions_mut().insert(client.clone());
     let answering = async {
         if is_query {
-            // A query goes on where its client has gone, and keeps its place.
-            let held = client.hold_query().await?;
-            Ok(store::holding(Arc::new(held), next.run(request)).await)
+            client.querying(async { Ok(next.run(request).await) }).await
         } else {
             Ok(next.run(request).await)
         }

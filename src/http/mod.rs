@@ -36,6 +36,7 @@ mod json_members;
 mod known_sensors;
 mod log_level;
 mod middleware;
+mod operations;
 mod overview;
 mod parameters;
 pub mod parsing;
@@ -66,13 +67,14 @@ mod visibility;
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{Router, http::HeaderMap};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use access::KeyRing;
 pub use known_sensors::KnownSensors;
+pub use operations::serve_operations;
 pub use request_id::current_request_id;
 pub use server::{ServeLimits, serve};
 
@@ -208,7 +210,7 @@ impl Api {
             known_sensors,
             exports: Exports::new(limits.exports),
             receipt_clock: ReceiptClock::default(),
-            admission: Admission::new(&limits.admission, limits.body.max_bytes),
+            admission: Admission::new(&limits.admission, limits.body.held_bytes_max()),
             visibility: Visibility::default(),
             overview: Overview::default(),
             filler: Filler::default(),
@@ -220,13 +222,23 @@ impl Api {
 
     /// Refuses what is about a sensor that there is not. The primary knows; it hears of a new sensor first.
     async fn require_sensor(&self, sensor_id: i32) -> Result<(), ApiError> {
-        if self.known_sensors.contains(sensor_id).await? { Ok(()) } else { Err(ApiError::NO_SUCH_SENSOR) }
+        self.require_sensor_in_turn(sensor_id, None).await
+    }
+
+    /// The same for those whose requests are not bounded otherwise.
+    async fn require_sensor_in_turn(
+        &self,
+        sensor_id: i32,
+        turns: Option<&Semaphore>,
+    ) -> Result<(), ApiError> {
+        let is_there = self.known_sensors.contains(sensor_id, turns).await?;
+        if is_there { Ok(()) } else { Err(ApiError::NO_SUCH_SENSOR) }
     }
 
     /// Refuses what is about a sensor that is known to be gone: some of its readings may be there still. A question that
     /// the primary does not answer is none.
     async fn refuse_deleted(&self, sensor_id: i32) -> Result<(), ApiError> {
-        match self.known_sensors.contains(sensor_id).await {
+        match self.known_sensors.contains(sensor_id, None).await {
             Ok(false) => Err(ApiError::NO_SUCH_SENSOR),
             Ok(true) | Err(_) => Ok(()),
         }
@@ -367,28 +379,6 @@ pub fn router(api: Api, keys: KeyRing, http: &HttpConfig, operations: Operations
         Some(layer) => routes.layer(layer),
         None => routes,
     }
-}
-
-/// Serves a worker's `/metrics`, `/healthz` and `/readyz` until `stop`.
-pub async fn serve_operations(
-    address: std::net::SocketAddr,
-    health: Health,
-    metrics: Exposition,
-    stop: CancellationToken,
-) -> std::io::Result<()> {
-    /// None of the three waits for anything.
-    const TIMEOUT: Duration = Duration::from_secs(5);
-    /// Far more than probes and scrapes need; the worker's own connections come first.
-    const CONNECTIONS_MAX: usize = 100;
-    /// Longer than the pause between two scrapes, so that Prometheus keeps its connection.
-    const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
-    let listener = tokio::net::TcpListener::bind(address).await?;
-    // They are open to all: a ring without keys lets nobody in anywhere else.
-    let rules = Rules { timeout: TIMEOUT, keys: KeyRing::default(), cross_site: CrossSite::default() };
-    let limits =
-        ServeLimits { connections_max: CONNECTIONS_MAX, idle_timeout: IDLE_TIMEOUT, drain_timeout: TIMEOUT };
-    serve(listener, finished(health::routes(health, metrics), rules), limits, stop).await;
-    Ok(())
 }
 
 /// With an answer for what no route takes, and what every request passes.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State as AxumState},
     http::HeaderMap,
     response::{IntoResponse, Response},
@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::{
     Api,
+    access::Client,
     error::{ApiError, ErrorBody, InvalidBody},
     fault::{Faults, Refusal, Step},
     visibility,
@@ -105,19 +106,17 @@ pub(super) struct ReceiptBody {
 pub(super) async fn read(
     AxumState(api): AxumState<Api>,
     Path((partition, offset)): Path<(String, String)>,
+    Extension(client): Extension<Client>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let started = Instant::now();
     let receipt = receipt(&partition, &offset)?;
-    let mut is_stored = is_stored(&api, receipt).await?;
+    let mut is_stored = client.querying(is_stored(&api, receipt)).await?;
     let wait = api.limits.wait(&headers);
     if let Some(wait) = wait
         && !is_stored
     {
         is_stored = api.visibility.stored_within(&[receipt], api.limits.until(started, wait)).await;
-    }
-    if is_stored && is_given_up(&api, receipt).await? {
-        return Err(ApiError::NotFound("Kafka's retention took this record before it was stored."));
     }
     let mut body = ReceiptBody {
         receipt: Receipt::new(&api, receipt),
@@ -127,12 +126,7 @@ pub(super) async fn read(
         maybe_not_kept: vec![],
     };
     if is_stored {
-        let log = visibility::log(&api.producer).await?;
-        let producer::Receipt { partition, offset } = receipt;
-        let reasons = receipts::dead_lettered(&api.current_reads, log.clone(), partition, offset).await?;
-        body.maybe_not_kept = receipts::maybe_not_kept(&api.current_reads, log, partition, offset).await?;
-        body.dead_lettered = Some(reasons.iter().map(|(_, count)| count).sum());
-        body.reasons = Some(reasons.into_iter().collect());
+        client.querying(look_at_dead_letters(&api, receipt, &mut body)).await?;
     }
     let mut response = Json(body).into_response();
     if let Some(wait) = wait {
@@ -156,6 +150,24 @@ async fn is_stored(api: &Api, receipt: producer::Receipt) -> Result<bool, ApiErr
         Some(_) | None if api.producer.reaches(&topic, partition, offset).await? => Ok(false),
         Some(_) | None => Err(NO_RECORD),
     }
+}
+
+/// Adds what became of a stored record's readings that were set aside.
+async fn look_at_dead_letters(
+    api: &Api,
+    receipt: producer::Receipt,
+    body: &mut ReceiptBody,
+) -> Result<(), ApiError> {
+    if is_given_up(api, receipt).await? {
+        return Err(ApiError::NotFound("Kafka's retention took this record before it was stored."));
+    }
+    let log = visibility::log(&api.producer).await?;
+    let producer::Receipt { partition, offset } = receipt;
+    let reasons = receipts::dead_lettered(&api.current_reads, log.clone(), partition, offset).await?;
+    body.maybe_not_kept = receipts::maybe_not_kept(&api.current_reads, log, partition, offset).await?;
+    body.dead_lettered = Some(reasons.iter().map(|(_, count)| count).sum());
+    body.reasons = Some(reasons.into_iter().collect());
+    Ok(())
 }
 
 /// Whether an operator has moved the stored offset over a record that was gone from the log, unread.

@@ -1,10 +1,13 @@
 //! What messages about sensors come to until the database is asked: where to look, and nothing more.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use tokio::time::Instant;
 
 use crate::store::{SENSOR_CHANGE_IDS_MAX, SensorChange};
+
+/// Most ids of a message that are looked for by themselves while the whole table is going to be looked at.
+const IDS_MAX_BESIDE_ALL: usize = 100;
 
 /// The sensors about which something was said. However much is said, there are no more ids than one look asks for.
 #[derive(Debug, Default)]
@@ -17,13 +20,20 @@ impl SensorHints {
     /// Notes a message.
     pub(super) fn note(&mut self, change: SensorChange) {
         match change {
-            SensorChange::Of(ranges) => self.ids.extend(ranges.into_iter().flatten()),
+            SensorChange::Of(ranges) => self.note_ids(&ranges),
             SensorChange::Unknown => self.all = true,
             SensorChange::Nothing => {}
         }
-        if self.ids.len() > SENSOR_CHANGE_IDS_MAX {
+    }
+
+    /// Costs in proportion to the message: what a few bytes say of very many ids is not taken apart.
+    fn note_ids(&mut self, ranges: &[RangeInclusive<i32>]) {
+        let named: usize = ranges.iter().map(|range| range.clone().count()).sum();
+        if self.ids.len() + named > SENSOR_CHANGE_IDS_MAX {
             self.ids.clear();
             self.all = true;
+        } else if !self.all || named <= IDS_MAX_BESIDE_ALL {
+            self.ids.extend(ranges.iter().cloned().flatten());
         }
     }
 
@@ -78,5 +88,12 @@ mod tests {
             hints.note(SensorChange::Of(vec![first..=first + 99]));
         }
         assert!(hints.are_about_all() && hints.take_ids().len() < 200);
+        // A flood of such messages is not taken apart.
+        for first in [1, 200_000] {
+            hints.note(SensorChange::Of(vec![first..=first + SENSOR_CHANGE_IDS_MAX as i32 - 1]));
+            assert!(!hints.are_about_some());
+        }
+        hints.note(SensorChange::Of(vec![5..=7]));
+        assert_eq!(hints.take_ids(), [5, 6, 7]);
     }
 }

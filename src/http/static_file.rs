@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use flate2::{Compression, write::GzEncoder};
-use std::io::Write as _;
+use std::{io::Write as _, sync::Arc};
 use tokio::{sync::OnceCell, task};
 
 /// Its bytes as they are, and compressed once somebody has asked for them so.
@@ -18,12 +18,12 @@ pub(super) struct StaticFile {
     content_type: HeaderValue,
     plain: Bytes,
     /// None where compressing makes it no smaller, or could not be done.
-    gzip: OnceCell<Option<Bytes>>,
+    gzip: Arc<OnceCell<Option<Bytes>>>,
 }
 
 impl StaticFile {
     pub(super) fn new(content_type: HeaderValue, bytes: impl Into<Bytes>) -> Self {
-        Self { content_type, plain: bytes.into(), gzip: OnceCell::new() }
+        Self { content_type, plain: bytes.into(), gzip: Arc::default() }
     }
 
     /// The document as a client with these headers takes it.
@@ -34,19 +34,21 @@ impl StaticFile {
         match gzip {
             Some(gzip) => {
                 let coding = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
-                (common, coding, Body::from(gzip.clone())).into_response()
+                (common, coding, Body::from(gzip)).into_response()
             }
             None => (common, Body::from(self.plain.clone())).into_response(),
         }
     }
 
-    /// Whoever asks first waits for some 20 ms, away from the threads that answer others.
-    async fn compressed(&self) -> Option<&Bytes> {
-        let compress = || async {
-            let plain = self.plain.clone();
-            task::spawn_blocking(move || compress(&plain)).await.ok().flatten()
-        };
-        self.gzip.get_or_init(compress).await.as_ref()
+    /// Whoever asks first waits for some 20 ms, away from the threads that answer others. It is done to its end though the
+    /// client goes away meanwhile, or each such client would have it done anew.
+    async fn compressed(&self) -> Option<Bytes> {
+        if !self.gzip.initialized() {
+            let (plain, gzip) = (self.plain.clone(), Arc::clone(&self.gzip));
+            let compress = || async { task::spawn_blocking(move || compress(&plain)).await.ok().flatten() };
+            task::spawn(async move { gzip.get_or_init(compress).await.is_some() }).await.ok()?;
+        }
+        self.gzip.get().cloned().flatten()
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) async fn daily_avg(
 ) -> Result<Json<Vec<DayBody>>, ApiError> {
     let sensor_id = path::sensor(&sensor_id)?;
     api.refuse_deleted(sensor_id).await.map_err(|_| ApiError::NO_DATA)?;
-    let kept_by = (api.limits.rollups == Rollups::On).then_some(&api.pool);
+    let kept_by = (api.limits.rollups == Rollups::On).then_some(&api.current_reads);
     let days = stats::daily_avg(&api.current_reads, kept_by, sensor_id).await?;
     if days.is_empty() {
         return Err(ApiError::NO_DATA);

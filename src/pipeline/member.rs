@@ -121,7 +121,7 @@ pub(super) struct Link {
     pub(super) in_flight: InFlight,
     /// Whether a look is under way.
     pub(super) look: Look,
-    /// How many readings a batch may have.
+    /// How much a batch may have.
     pub(super) batch_size: BatchSize,
     /// Batches that are not in use, for their memory.
     pub(super) spare: Option<Batch>,
@@ -139,7 +139,7 @@ impl Link {
     /// A batch to fill.
     pub(super) fn empty_batch(&mut self, limits: Limits) -> Batch {
         let mut batch = self.spare.take().unwrap_or_else(|| Batch::new(limits));
-        batch.limit_readings(self.batch_size.readings());
+        self.batch_size.limit(&mut batch);
         batch
     }
 

@@ -206,9 +206,9 @@ impl Session<'_> {
         stored: Vec<StoredOffset>,
     ) -> Result<(), MemberError> {
         self.link.in_flight = InFlight::default();
-        self.link.batch_size.cut_to(fits);
+        self.link.batch_size.cut(batch.record_count(), fits);
         self.keep_for_reuse(batch);
-        self.filling.limit_readings(self.link.batch_size.readings());
+        self.link.batch_size.limit(&mut self.filling);
         self.read_from(stored)
     }
 

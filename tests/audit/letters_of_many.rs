@@ -119,3 +119,43 @@ async fn topic_has(site: &Site, records: Vec<Record>) {
     site.topic.produce(records).await;
     site.store_all().await;
 }
+
+#[tokio::test]
+async fn a_letter_of_very_many_readings_is_replayed_in_transactions_of_bounded_length() {
+    const MANY: i64 = 80_000;
+    let site = Site::new(1, 1).await;
+    let items = vec![r#"{"value":1}"#; MANY as usize].join(",");
+    let payload = format!(r#"{{"sensor_id":2,"data":[{items}]}}"#);
+    topic_has(&site, vec![Record::new(payload).timestamp_ms(START_MS)]).await;
+    assert_eq!((site.database.dead_letters().await.len(), site.database.number(SET_ASIDE).await), (1, MANY));
+    // Of the first portion a reading is refused; of the other one a reading is there already.
+    let time = |place| format!("to_timestamp({}) + interval '{place} microseconds'", START_MS / 1_000);
+    site.database.add_sensors(1).await;
+    site.database.execute(&format!("ALTER TABLE sensor_data ADD CHECK (time <> {})", time(7))).await;
+    site.database.execute(&format!("INSERT INTO sensor_data VALUES (2, 1, {})", time(60_000))).await;
+
+    let replayed = async |flags: &[&str]| {
+        let mut replay =
+            site.role(&[&["dead-letters", "replay", "--all", "--format", "json"], flags].concat()).start();
+        replay.ended(PATIENCE).await;
+        let report: serde_json::Value =
+            serde_json::from_str(&replay.stdout()).unwrap_or_else(|_| panic!("{}", replay.stderr()));
+        ["stored", "duplicates", "refused"].map(|fate| report[fate].as_i64().unwrap())
+    };
+    assert_eq!(replayed(&["--dry-run"]).await, [MANY - 2, 1, 1]);
+    assert_eq!((site.database.row_count().await, site.database.number(SET_ASIDE).await), (1, MANY));
+    assert_eq!(replayed(&[]).await, [MANY - 2, 1, 1]);
+    assert_eq!(site.database.row_count().await, MANY - 1);
+    let left = "SELECT count(*) FROM dead_letters WHERE items = '{7,7}' AND readings = 1 AND cardinality(reading_times) = 1
+                AND detail LIKE '1 readings: 1 rejected_by_database; the first one: %violates check%'";
+    assert_eq!(site.database.number(left).await, 1);
+    let counted = "SELECT letters FROM dead_letter_removals WHERE outcome = 'replayed'";
+    assert_eq!(site.database.number(counted).await, MANY - 1);
+    let longest = "SELECT max(count) FROM (SELECT count(*) FROM sensor_data GROUP BY xmin::text) AS written";
+    assert_eq!(site.database.number(longest).await, 29_999, "the other portion, around what is there");
+    let left = site.database.number("SELECT id FROM dead_letters").await.to_string();
+    let mut show = site.role(&["dead-letters", "show", &left]).start();
+    show.ended(PATIENCE).await;
+    assert!(show.stdout().contains("item         many of its readings\n"), "{}", show.stdout());
+    site.is_clean(&[]).await;
+}

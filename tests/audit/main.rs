@@ -8,6 +8,7 @@ mod fates;
 mod kept;
 mod letter_bounds;
 mod letters_of_many;
+mod letters_read_again;
 mod logs;
 mod metrics;
 mod removals;

@@ -81,6 +81,34 @@ async fn queries_that_hold_every_connection_are_no_outage_and_leave_room_to_writ
     tokio::join!(queries, others);
 }
 
+/// What a request finds out it keeps for the next one, over the connections that it reads from.
+#[tokio::test]
+async fn keeping_days_leaves_room_to_writes() {
+    const SENSORS: i32 = 12;
+    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
+    database.add_sensors(SENSORS).await;
+    database
+        .execute(
+            "INSERT INTO sensor_data (sensor_id, value, time)
+             SELECT sensor_id, 1, timestamptz '2026-01-01T12:00Z' + sensor_id * interval '1 day' FROM sensors",
+        )
+        .await;
+    let server = Server::start(&database.config(), &topic.config(), &[]).await;
+    let locked = database.hold("LOCK TABLE daily_stats IN EXCLUSIVE MODE").await;
+    let paths: Vec<String> = (1..=SENSORS).map(|sensor| format!("/daily_avg/{sensor}")).collect();
+    let queries = join_all(paths.iter().map(|path| server.get(path)));
+    let others = async {
+        eventually(PATIENCE, async || database.waiting_for_locks().await >= 5).await;
+        for _ in 0..5 {
+            server.post("/sensors", r#"{"sensor_type":"t"}"#).await.expect(200);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        assert_eq!(database.waiting_for_locks().await, 5, "half of the connections");
+        drop(locked);
+    };
+    tokio::join!(queries, others);
+}
+
 #[tokio::test]
 async fn queries_that_take_too_long_end_and_take_nothing_from_others() {
     let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));

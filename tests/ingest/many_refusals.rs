@@ -90,3 +90,27 @@ async fn a_record_that_spans_more_chunks_than_can_be_locked_is_stored_as_far_as_
     let told = "SELECT count(*) FROM dead_letters WHERE detail LIKE 'a record may span 500 chunks%'";
     assert_eq!(database.number(told).await, 20);
 }
+
+/// Each of these records goes into so many chunks that no other one fits into its transaction.
+#[tokio::test]
+async fn records_that_span_many_chunks_hold_up_nobody() {
+    const WEEKS: i64 = 130;
+    const WEEK: i64 = 7 * 86_400;
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(2).await);
+    database.add_sensors(2).await;
+    for sensor in [1, 2] {
+        let many = |first: i64| {
+            let reading = |week| format!(r#"{{"sensor_id":{sensor},"value":1,"timestamp":{}}}"#, week * WEEK);
+            let readings: Vec<String> = (first..first + WEEKS).map(reading).collect();
+            Record::new(format!("[{}]", readings.join(","))).key(sensor.to_string())
+        };
+        let few = |second| reading(sensor, 1.0, second);
+        topic.produce([few(1), many(1_600), few(2), many(1_730), many(1_860), few(3)]).await;
+    }
+    let worker = worker(&database, &topic).start();
+    database.stores_all_of(&topic, PATIENCE).await;
+    let stored = 2 * (3 + 3 * WEEKS);
+    assert_eq!(database.tally().await, Tally { stored, duplicates: 0, dead_lettered: 0 });
+    let cuts = worker.stderr().matches("too much for one transaction").count();
+    assert!((1..=20).contains(&cuts), "{cuts} batches were cut");
+}

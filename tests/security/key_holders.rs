@@ -8,12 +8,12 @@ use std::{
 use futures_util::future::{join, join_all};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
-use testbed::{TestDatabase, TestTopic, comes_to, eventually};
+use testbed::{Record, TestDatabase, TestTopic, comes_to, eventually};
 use tokio::time::timeout;
 
 use crate::{
     PATIENCE,
-    service::{Api, role, run},
+    service::{Api, role, run, worker},
 };
 
 /// The keys are read each second; the rest is for a debug build on a busy machine.
@@ -81,6 +81,14 @@ impl<'a> Holder<'a> {
         let request = request.header("content-type", "application/json").body(body);
         Api::answer(request).await.0.map_or(0, |status| status.as_u16())
     }
+}
+
+/// An api whose queries have four connections, and one sensor.
+async fn with_four_connections() -> (TestDatabase, TestTopic, Api) {
+    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
+    database.add_sensors(1).await;
+    let api = Api::start(&database, &topic, &[("READ_POOL_SIZE", "4".to_owned())]).await;
+    (database, topic, api)
 }
 
 /// It is told to come again, and why.
@@ -210,14 +218,32 @@ async fn one_key_takes_its_share_and_leaves_the_rest() {
 
 #[tokio::test]
 async fn queries_of_one_key_leave_connections_to_others() {
-    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
-    database.add_sensors(1).await;
-    let api = Api::start(&database, &topic, &[("READ_POOL_SIZE", "4".to_owned())]).await;
+    let (database, topic, api) = with_four_connections().await;
     let (greedy, other) =
         join(Holder::new(&api, &database, "greedy", "read"), Holder::new(&api, &database, "other", "read"))
             .await;
-    let locked = database.hold("LOCK TABLE sensor_data IN ACCESS EXCLUSIVE MODE").await;
-    let greed = join_all((0..10).map(|_| greedy.open("*/*", "/sensors/1/readings?limit=1")));
+    topic.produce([Record::new(r#"{"sensor_id":1,"value":1}"#)]).await;
+    let worker = worker(role(&["worker", "--consumers", "1"]), &database, &topic, &[]);
+    database.stores_all_of(&topic, PATIENCE).await;
+    drop(worker);
+    for (asked, (path, table)) in
+        [("/sensors/1/readings?limit=1", "sensor_data"), ("/receipts/0/0", "dead_letters")].iter().enumerate()
+    {
+        leave_connections_to_others(&database, &greedy, &other, path, table).await;
+        assert_eq!(refusals(&api, "query").await, 8 * (asked as u32 + 1));
+    }
+}
+
+/// Eight of ten that the greedy one asks for are refused while the table is locked; the other one's is answered.
+async fn leave_connections_to_others(
+    database: &TestDatabase,
+    greedy: &Holder<'_>,
+    other: &Holder<'_>,
+    path: &str,
+    table: &str,
+) {
+    let locked = database.hold(&format!("LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")).await;
+    let greed = join_all((0..10).map(|_| greedy.open("*/*", path)));
     let other_query = async {
         comes_to("queries of one key", PATIENCE, 2, async || database.waiting_for_locks().await).await;
         let unlocking = async {
@@ -227,7 +253,7 @@ async fn queries_of_one_key_leave_connections_to_others() {
             assert_eq!(database.waiting_for_locks().await, 3);
             drop(locked);
         };
-        join(other.open("*/*", "/sensors/1/readings?limit=1"), unlocking).await.0
+        join(other.open("*/*", path), unlocking).await.0
     };
     let (greed, other_query) = join(greed, other_query).await;
     assert_eq!(other_query.status(), 200);
@@ -236,14 +262,39 @@ async fn queries_of_one_key_leave_connections_to_others() {
     for answer in refused {
         is_at_its_share(answer, "queries").await;
     }
-    assert_eq!(refusals(&api, "query").await, 8);
+}
+
+#[tokio::test]
+async fn look_ups_of_one_key_go_one_by_one_and_leave_room_to_others() {
+    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
+    database.add_sensors(100).await;
+    let api = Api::start(&database, &topic, &[("KNOWN_SENSORS_MAX", "1".to_owned())]).await;
+    let (greedy, other) = join(
+        Holder::new(&api, &database, "greedy", "ingest"),
+        Holder::new(&api, &database, "other", "ingest"),
+    )
+    .await;
+    let locked = database.hold("LOCK TABLE sensors IN ACCESS EXCLUSIVE MODE").await;
+    let paths: Vec<String> = (10..20).map(|sensor| format!("/sensor_data/{sensor}")).collect();
+    let greed = join_all(paths.iter().map(|path| greedy.post(path, r#"{"value":1}"#)));
+    let other_look_up = async {
+        comes_to("look-ups of one key", PATIENCE, 1, async || database.waiting_for_locks().await).await;
+        let unlocking = async {
+            comes_to("look-ups", PATIENCE, 2, async || database.waiting_for_locks().await).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            assert_eq!(database.waiting_for_locks().await, 2);
+            drop(locked);
+        };
+        join(other.post("/sensor_data/50", r#"{"value":1}"#), unlocking).await.0
+    };
+    let (greed, other_look_up) = join(greed, other_look_up).await;
+    assert_eq!(other_look_up, 200);
+    assert!(greed.iter().all(|status| [200, 503].contains(status)), "{greed:?}");
 }
 
 #[tokio::test]
 async fn a_query_keeps_its_place_though_its_client_has_gone() {
-    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
-    database.add_sensors(1).await;
-    let api = Api::start(&database, &topic, &[("READ_POOL_SIZE", "4".to_owned())]).await;
+    let (database, _topic, api) = with_four_connections().await;
     let (greedy, other) =
         join(Holder::new(&api, &database, "greedy", "read"), Holder::new(&api, &database, "other", "read"))
             .await;

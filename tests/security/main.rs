@@ -17,6 +17,7 @@ mod service;
 mod smuggling;
 mod static_files;
 mod tls;
+mod work;
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use crate::{PATIENCE, abuse::api, service::Api};
 const POD_MIB: u64 = 384;
 const CONNECTIONS: usize = 4_000;
 /// A debug build takes its time over millions of items.
-const DEBUG_PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const DEBUG_PATIENCE: Duration = Duration::from_secs(120);
 const CONNECTING_AT_A_TIME: usize = 200;
 
 /// Clients that send these bytes and then nothing, their connections open.
@@ -46,7 +46,7 @@ async fn holds(api: &Api, attack: &str) {
     assert!(peak < POD_MIB, "{attack}: {peak} MiB, and the pod may have {POD_MIB}");
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
@@ -165,6 +165,21 @@ async fn bombs_fit_into_a_pod() {
         }
     }
     holds(&api, "bombs of 200 MB, 40 at a time").await;
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_end_fit_into_a_pod() {
+    let (api, _database, _topic) = api(&[]).await;
+    let item = r#"{"value":1,"timestamp":1793491200},"#;
+    for path in ["/sensor_data/1", "/readings", "/sensors/bulk"] {
+        for items in [400, 800, 1_700] {
+            let body = format!(r#"{{"data":[{}"#, item.repeat(items));
+            let request = [post(path, "", 16_000_000), body.into_bytes()].concat();
+            let clients = stalled(&api, CONNECTIONS, &request).await;
+            holds(&api, &format!("{CONNECTIONS} bodies of {items} items for {path}")).await;
+            drop(clients);
+        }
+    }
 }
 
 #[tokio::test]

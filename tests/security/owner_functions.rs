@@ -64,8 +64,12 @@ async fn no_role_becomes_the_owner() {
     let mut ran = 0;
     // roles.sql takes temporary tables away; the functions have to do without that.
     database
-        .execute_as_superuser(&format!("GRANT TEMPORARY, CREATE ON DATABASE {} TO PUBLIC", database.name()))
+        .execute_as_superuser(&format!(
+            "GRANT TEMPORARY, CREATE ON DATABASE {} TO PUBLIC; GRANT CREATE ON SCHEMA public TO PUBLIC",
+            database.name()
+        ))
         .await;
+    set_traps_in_public(&database).await;
     for role in ROLES {
         let mut connection = PgConnection::connect(&database.url_as(role)).await.unwrap();
         set_traps(&mut connection, role).await;
@@ -79,6 +83,22 @@ async fn no_role_becomes_the_owner() {
         assert!(!whom.contains("sensorpipe_owner"), "{role}: {whom}");
     }
     assert!(ran >= 12, "{ran} calls were allowed: what is tried here?");
+}
+
+/// A stand-in in the schema of the tables, for an operator that would be found there: of a sensor's deletion where there
+/// are so many chunks that its keys are not checked one by one.
+async fn set_traps_in_public(database: &TestDatabase) {
+    let mut owner = PgConnection::connect(&database.url_as("sensorpipe_owner")).await.unwrap();
+    let chunks = "INSERT INTO sensor_data SELECT 1, 1, timestamptz '2019-01-01Z' + n * interval '7 days'
+                  FROM generate_series(1, 202) AS n";
+    owner.execute(chunks).await.unwrap();
+    let mut writer = PgConnection::connect(&database.url_as("sensorpipe_writer")).await.unwrap();
+    let traps = format!(
+        "CREATE FUNCTION public.unlike(name, name) RETURNS bool LANGUAGE plpgsql AS $$
+             BEGIN {WHO_RUNS}; RETURN true; END $$;
+         CREATE OPERATOR public.!~~ (LEFTARG = name, RIGHTARG = name, FUNCTION = public.unlike);"
+    );
+    writer.execute(traps.as_str()).await.unwrap();
 }
 
 /// Stand-ins for all that the functions use, in the temporary schema and in one of the role's own, which comes first.

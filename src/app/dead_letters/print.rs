@@ -106,7 +106,7 @@ pub(super) fn letter(whole: &WholeLetter, format: LetterFormat) {
         ("topic id", letter.topic_id.as_deref().map_or_else(|| "-".to_owned(), line)),
         ("partition", letter.partition.to_string()),
         ("offset", letter.offset.to_string()),
-        ("item", letter.item.map_or_else(|| "the whole record".to_owned(), |item| item.to_string())),
+        ("item", item(letter)),
         ("readings", letter.readings.to_string()),
         ("reason", line(&letter.reason)),
         ("detail", line(&letter.detail)),
@@ -126,6 +126,15 @@ pub(super) fn letter(whole: &WholeLetter, format: LetterFormat) {
             (None, None) => "-".to_owned(),
         };
         println!("{:<12} {}: {value}", "header", line(header["key"].as_str().unwrap_or_default()));
+    }
+}
+
+/// Which of its record's readings a letter stands for.
+fn item(letter: &Letter) -> String {
+    match letter.item {
+        Some(item) => item.to_string(),
+        None if letter.is_of_many => "many of its readings".to_owned(),
+        None => "the whole record".to_owned(),
     }
 }
 

@@ -10,7 +10,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{super::error::ApiError, series::Series};
-use crate::{config::QueryConfig, store::keys::StoredKey};
+use crate::{
+    config::QueryConfig,
+    store::{self, keys::StoredKey},
+};
 
 /// Longest wait for a place among its key's queries: as long as a query waits for a connection of its pool.
 const QUERY_WAIT: Duration = Duration::from_secs(2);
@@ -83,6 +86,8 @@ pub(in crate::http) struct Key {
     pub(super) ended: CancellationToken,
     shares: KeyShares,
     free: [Arc<Semaphore>; 3],
+    /// Look-ups of sensors that nobody has heard of: one of a key's goes at a time, so that another key waits for one.
+    look_ups: Semaphore,
 }
 
 impl Key {
@@ -94,6 +99,7 @@ impl Key {
             ended: CancellationToken::new(),
             shares,
             free: shares.0.map(|share| Arc::new(Semaphore::new(share))),
+            look_ups: Semaphore::new(1),
             stored,
         }
     }
@@ -133,6 +139,14 @@ impl Client {
         }
     }
 
+    /// Whose turn it is to look up a sensor, among the requests of one key.
+    pub(in crate::http) fn look_ups(&self) -> Option<&Semaphore> {
+        match self {
+            Self::Anybody(_) => None,
+            Self::Key(key) => Some(&key.look_ups),
+        }
+    }
+
     /// Takes one of the client's share, or says that it has none left.
     pub(in crate::http) fn hold(&self, resource: Resource) -> Result<Held, ApiError> {
         let Self::Key(key) = self else { return Ok(Held { _place: None }) };
@@ -142,8 +156,17 @@ impl Client {
         }
     }
 
+    /// Does `work` as one of the client's queries. A query goes on where its client has gone, and keeps its place.
+    pub(in crate::http) async fn querying<T>(
+        &self,
+        work: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        let held = self.hold_query().await?;
+        store::holding(Arc::new(held), work).await
+    }
+
     /// Takes a query of the client's share; waits a little for one to end, as it would for a connection.
-    pub(in crate::http) async fn hold_query(&self) -> Result<Held, ApiError> {
+    pub(super) async fn hold_query(&self) -> Result<Held, ApiError> {
         let Self::Key(key) = self else { return Ok(Held { _place: None }) };
         let free = Arc::clone(&key.free[Resource::Query as usize]);
         match timeout(QUERY_WAIT, free.acquire_owned()).await {

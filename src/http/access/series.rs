@@ -20,8 +20,9 @@ use crate::metrics::{self, HTTP_KEY_REFUSALS, HTTP_KEY_REQUESTS};
 
 /// How long the series of a key stay that holds no more: until the last of them was scraped several times.
 const KEPT_FOR: Duration = Duration::from_secs(300);
-/// Most keys that hold no more and have series; of more, those that ended last. As many as may hold at a time.
-const ENDED_MAX: usize = 1_000;
+/// Most names that have series while some of them hold no more; of those, the ones that ended last. As many as may hold at a
+/// time.
+const NAMES_MAX: usize = 1_000;
 
 /// What became of the requests of one key.
 #[derive(Debug, Default)]
@@ -121,14 +122,16 @@ impl KeySeries {
 }
 
 fn drop_old(all: &mut BTreeMap<String, Named>, now: Instant) {
-    let mut ended: Vec<Instant> = all.values().filter_map(|named| named.ended).collect();
-    ended.sort_unstable();
-    let first_kept = ended.len().checked_sub(ENDED_MAX).and_then(|past| ended.get(past).copied());
-    all.retain(|_, named| {
-        named.ended.is_none_or(|ended| {
-            now.duration_since(ended) < KEPT_FOR && first_kept.is_none_or(|first| ended >= first)
-        })
-    });
+    all.retain(|_, named| named.ended.is_none_or(|ended| now.duration_since(ended) < KEPT_FOR));
+    let too_many = all.len().saturating_sub(NAMES_MAX);
+    if too_many > 0 {
+        let mut ended: Vec<_> =
+            all.iter().filter_map(|(name, named)| Some((named.ended?, name.clone()))).collect();
+        ended.sort_unstable();
+        for (_, name) in ended.iter().take(too_many) {
+            all.remove(name);
+        }
+    }
 }
 
 fn head(text: &mut String, name: &str) {
@@ -177,13 +180,18 @@ mod tests {
     }
 
     #[test]
-    fn old_names_are_bounded() {
+    fn there_are_no_more_names_than_keys_may_hold() {
         let (all, start) = (KeySeries::default(), Instant::now());
-        for n in 0..=ENDED_MAX as u32 + 10 {
-            all.of(&format!("key-{n}"));
-            all.keep([].into_iter(), start + Duration::from_millis(n.into()));
+        let stays = |at| all.keep(["stays"].into_iter(), start + Duration::from_secs(at));
+        for (prefix, at) in [("first", 0), ("second", 1), ("third", 1)] {
+            (0..NAMES_MAX - 1).for_each(|n| all.of(&format!("{prefix}-{n}")).allowed());
+            all.of("stays").allowed();
+            stays(at);
         }
-        assert_eq!(all.all().len(), ENDED_MAX);
-        assert!(!all.all().contains_key("key-0"));
+        let names: Vec<String> = all.all().keys().cloned().collect();
+        assert_eq!(names.len(), NAMES_MAX);
+        assert!(
+            names.iter().any(|name| name == "stays") && !names.iter().any(|name| name.starts_with("first"))
+        );
     }
 }

@@ -155,6 +155,12 @@ fn body(receiver: mpsc::Receiver<Piece>, ended: CancellationToken) -> Body {
     }))
 }
 
+/// Says why, and what the metric calls it.
+fn cut_off(sensor_id: i32, error: &CutOff) -> &'static str {
+    tracing::warn!(sensor.id = sensor_id, "an export is cut off: {error}");
+    "cut_off"
+}
+
 /// An export under way.
 struct Export {
     pool: Pool,
@@ -182,14 +188,13 @@ impl Export {
         };
         let outcome = match sent {
             Ok(()) => "complete",
+            // The body has heard of it first, and takes nothing any more.
+            Err(CutOff::ClientGone) if ended.is_cancelled() => cut_off(sensor_id, &CutOff::KeyRevoked),
             Err(CutOff::ClientGone) => {
                 tracing::debug!(sensor.id = sensor_id, "an export's client is gone");
                 "client_gone"
             }
-            Err(error) => {
-                tracing::warn!(sensor.id = sensor_id, "an export is cut off: {error}");
-                "cut_off"
-            }
+            Err(error) => cut_off(sensor_id, &error),
         };
         counter!(EXPORTS, "outcome" => outcome).increment(1);
         drop(permits);

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap, mem};
 
 use super::split::{ITEM_MAX_BYTES, Item};
 use crate::{
-    http::{Api, error::ApiError, fault::FAULTS_MAX, publish::Outbox, store_error},
+    http::{Api, access::Client, error::ApiError, fault::FAULTS_MAX, publish::Outbox, store_error},
     reading::{
         Reading, Reason, Timestamp, Window,
         decode::{self, Decoded, Reject, Untimed},
@@ -62,6 +62,7 @@ enum Sensor {
 /// One request's items on their way into records.
 pub(super) struct Intake<'a> {
     api: &'a Api,
+    client: &'a Client,
     window: Window,
     received: Timestamp,
     items: u64,
@@ -100,10 +101,11 @@ pub(in crate::http) fn read(
 }
 
 impl<'a> Intake<'a> {
-    pub(super) fn new(api: &'a Api, partitions: i32) -> Self {
+    pub(super) fn new(api: &'a Api, client: &'a Client, partitions: i32) -> Self {
         let received = Timestamp::now();
         Self {
             api,
+            client,
             window: api.limits.window(received),
             received,
             items: 0,
@@ -199,7 +201,7 @@ impl<'a> Intake<'a> {
         if unknown.is_empty() {
             return;
         }
-        match self.api.known_sensors.among(&unknown).await {
+        match self.api.known_sensors.among(&unknown, self.client.look_ups()).await {
             Ok(there) => self.sensors.extend(there.into_iter().map(|id| (id, home(id)))),
             Err(error) => {
                 store_error::log(&error);

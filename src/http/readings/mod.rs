@@ -6,6 +6,7 @@ mod schema;
 pub(super) mod split;
 
 use axum::{
+    Extension,
     body::Body,
     extract::State,
     http::{HeaderMap, Request},
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     Api,
+    access::Client,
     body::{BodyReader, content_type, is_json},
     error::{ApiError, ErrorBody, InvalidBody},
     fault::{Faults, Refusal, Step},
@@ -26,6 +28,10 @@ use answer::{BrokenReport, ReadingsReport, answer};
 use intake::Intake;
 use schema::SensorReadings;
 use split::{Broken, Splitter};
+
+/// Fewest bytes of a reading: `{"value":1},` in a sensor's `data`. A body has no more items than the largest one has room for
+/// readings; there would be room for many more that are nothing but a comma, all of them packed into some hundred bytes.
+const READING_BYTES_MIN: usize = 12;
 
 /// What NDJSON is called.
 const NDJSON_TYPES: [&str; 5] = [
@@ -55,13 +61,17 @@ const NDJSON_TYPES: [&str; 5] = [
         (status = 207, description = "Some are, some are not.", body = ReadingsReport, headers(("Preference-Applied" = String, description = "Where `Prefer: wait` was")), example = json!({"accepted": 1, "failed": 1, "errors": [{"index": 1, "code": "invalid_value", "message": "`value` is not a number"}], "receipts": [{"topic": "sensor-readings", "partition": 4, "offset": 1043}]})),
         (status = 400, description = "The body broke off, cannot be unpacked, or is no JSON from some place on. With `accepted`, where what came before was accepted.", body = BrokenReport, example = json!({"detail": "The body broke off."})),
         (status = 408, description = "The body did not arrive in time; as with 400, what came before may be accepted.", body = BrokenReport, example = json!({"detail": "The body did not arrive in time."})),
-        (status = 413, description = "The body is too large; as with 400, what came before may be accepted.", body = BrokenReport, example = json!({"detail": "The body is larger than 16777216 bytes. Of the items after the first 230000 none was taken.", "accepted": 230_000, "failed": 0, "errors": [], "receipts": [{"topic": "sensor-readings", "partition": 4, "offset": 1044}]})),
+        (status = 413, description = "The body is too large, or has more items than fit into the largest one as readings; as with 400, what came before may be accepted.", body = BrokenReport, example = json!({"detail": "The body is larger than 16777216 bytes. Of the items after the first 230000 none was taken.", "accepted": 230_000, "failed": 0, "errors": [], "receipts": [{"topic": "sensor-readings", "partition": 4, "offset": 1044}]})),
         (status = 415, description = "The body is called neither JSON nor NDJSON, or packed in an unknown way.", body = ErrorBody, example = json!({"detail": "The body should be application/json or application/x-ndjson."})),
         (status = 422, description = "No item was accepted, or the body is no list.", body = InvalidBody, example = json!({"detail": [{"loc": ["body", 0], "msg": "there is no sensor 77", "type": "unknown_sensor"}]})),
         (status = 503, description = "Kafka does not take readings now, or there are too many requests; send it again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "Kafka does not answer now. Nothing was stored."})),
     ),
 )]
-pub(super) async fn send_many(State(api): State<Api>, request: Request<Body>) -> Result<Response, ApiError> {
+pub(super) async fn send_many(
+    State(api): State<Api>,
+    Extension(client): Extension<Client>,
+    request: Request<Body>,
+) -> Result<Response, ApiError> {
     let started = Instant::now();
     let mut admitted = api.admission.admit()?;
     api.producer.ready()?;
@@ -70,7 +80,8 @@ pub(super) async fn send_many(State(api): State<Api>, request: Request<Body>) ->
     let mut body = BodyReader::open(&head.headers, body, api.limits.body)?;
     let topic = api.producer.live_topic().await?;
 
-    let mut intake = Intake::new(&api, topic.partitions);
+    let items_max = (api.limits.body.max_bytes / READING_BYTES_MIN) as u64;
+    let mut intake = Intake::new(&api, &client, topic.partitions);
     let mut outbox = Outbox::new(&api.producer, trace::record_headers(&head.headers));
     admitted.held.hold(body.held_bytes())?;
     let broken = loop {
@@ -80,6 +91,9 @@ pub(super) async fn send_many(State(api): State<Api>, request: Request<Body>) ->
                 admitted.held.hold(chunk.len() + body.held_bytes() + kept)?;
                 if let Err(broken) = splitter.feed(&chunk, &mut |item| intake.take(item)) {
                     break Some(broken.into_error(intake.items()));
+                }
+                if intake.items() > items_max {
+                    break Some(ApiError::TooManyItems { max: items_max });
                 }
                 intake.settle(&mut outbox).await?;
                 // The client may keep the next chunk back for a long time.

@@ -17,7 +17,7 @@ pub struct Page {
 /// A key is a sensor's id by contract; what is longer is for who looks at one letter.
 const KEY: &str = "CASE WHEN octet_length(key) <= 256 THEN key END AS key";
 const COLUMNS: &str = r#"id, topic, topic_id, partition, "offset", item, reason, detail, received_at, record_time,
-    mirrored_at, octet_length(payload)::bigint AS payload_bytes, readings"#;
+    mirrored_at, octet_length(payload)::bigint AS payload_bytes, readings, items IS NOT NULL AS is_of_many"#;
 
 /// The newest `limit` letters of a filter whose ids are below `before`.
 pub async fn page(pool: &Pool, filter: Filter, before: Option<i64>, limit: u32) -> Result<Page, StoreError> {

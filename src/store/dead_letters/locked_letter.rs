@@ -3,9 +3,15 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
-use super::{Part, Portion, portion::Candidates, replay::Fate, replayable_reasons};
+use super::{
+    Part, Portion,
+    portion::{Candidates, READINGS_MAX},
+    progress::Progress,
+    replay::Fate,
+    replayable_reasons,
+};
 use crate::{
-    batch::Record,
+    batch::{Batch, PartToDecode, Record, Taken},
     reading::{
         Reason, Timestamp, Window,
         decode::{Decoded, Reject, decode},
@@ -78,6 +84,41 @@ impl LockedLetter {
             untimed_items: self.untimed_items.clone().unwrap_or_default(),
             reading_times: self.reading_times.clone().unwrap_or_default(),
         })
+    }
+
+    /// From now on it stands for these readings.
+    pub(super) fn set_part(&mut self, part: &Part) {
+        self.readings = part.readings;
+        self.items = Some(part.items.clone());
+        self.untimed_items = Some(part.untimed_items.clone());
+        self.reading_times = Some(part.reading_times.clone());
+    }
+
+    /// Takes its readings into a batch, from where `progress` is on and as many as one transaction stores. None where its
+    /// record is cut in another way by now.
+    pub(super) fn take_part(
+        &self,
+        batch: &mut Batch,
+        record: &Record<'_>,
+        part: &Part,
+        window: Window,
+        progress: Option<&Progress>,
+    ) -> Option<Taken> {
+        let reason = self.reason.parse().unwrap_or(Reason::WrongShape);
+        let refused_before = |place| match progress {
+            Some(progress) => progress.reject_of(place, reason),
+            None => Reject::new(reason, self.detail.clone()),
+        };
+        let to_decode = PartToDecode {
+            readings: part.readings.cast_unsigned() as usize,
+            has: &|place| part.has(place),
+            time_of: &|place| part.time_of(place),
+            reason,
+            first: progress.map_or(0, |progress| progress.next),
+            most: READINGS_MAX as usize,
+            refused_before: &refused_before,
+        };
+        batch.push_part(record, &window, &to_decode)
     }
 
     /// What is against a payload besides the rules of today: a letter stands for one reading, whose time is known.

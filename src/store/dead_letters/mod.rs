@@ -2,8 +2,8 @@
 //!
 //! A letter leaves in the transaction that says why: its readings are stored, or it is no longer wanted, and
 //! `dead_letter_removals` counts it. Letters are locked first, in the order of their ids, and the counts last; in between
-//! come the locks that every writer of readings takes. So nobody waits in a circle, and of two who work through the same
-//! letters one finds them gone.
+//! come the locks that every writer of readings takes. A worker that reads a record again locks its letters first, too.
+//! So nobody waits in a circle, and of two who work through the same letters one finds them gone.
 
 mod expiry;
 mod list;
@@ -12,6 +12,7 @@ mod mirror;
 mod overflow;
 mod part;
 mod portion;
+mod progress;
 mod removal;
 mod replay;
 mod summary;
@@ -81,6 +82,8 @@ pub struct Letter {
     pub payload_bytes: Option<i64>,
     /// For how many readings of the record it stands.
     pub readings: i32,
+    /// Whether it is one for many readings of the record, however few of them are left.
+    pub is_of_many: bool,
 }
 
 impl Letter {

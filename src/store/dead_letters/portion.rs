@@ -10,8 +10,8 @@ pub const IDS_MAX: usize = 1_000;
 pub const PORTION_MAX: u32 = 1_000;
 /// Most bytes of payloads that are taken into memory for one transaction; the first letter always is.
 const PAYLOAD_BYTES_MAX: i64 = 32 << 20;
-/// Most readings of letters in one transaction; the first letter always is.
-const READINGS_MAX: i64 = 50_000;
+/// Most readings of letters in one transaction; of one that has more, so many at a time.
+pub(super) const READINGS_MAX: i64 = 50_000;
 
 /// Which letters are to be worked through.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -112,16 +112,33 @@ pub(super) async fn remove(
     ids: &[i64],
     outcome: Outcome,
 ) -> Result<Removed, sqlx::Error> {
-    if ids.is_empty() {
+    remove_beside(connection, ids, &[], outcome).await
+}
+
+/// The same where readings have gone from letters that stay, too: their ids, and how many readings went from each. All
+/// is counted by one statement, in the order of partitions, so that of two transactions one waits for the other.
+pub(super) async fn remove_beside(
+    connection: &mut PgConnection,
+    ids: &[i64],
+    parts: &[(i64, i32)],
+    outcome: Outcome,
+) -> Result<Removed, sqlx::Error> {
+    if ids.is_empty() && parts.is_empty() {
         return Ok(Removed::default());
     }
     let (letters, readings): (i64, i64) = sqlx::query_as(
         "WITH gone AS (
              DELETE FROM dead_letters WHERE id = ANY ($1)
              RETURNING topic, coalesce(topic_id, '') AS topic_id, partition, readings
+         ), gone_or_smaller AS (
+             SELECT topic, topic_id, partition, readings FROM gone
+             UNION ALL
+             SELECT topic, coalesce(topic_id, ''), partition, smaller.readings
+             FROM unnest($3::bigint[], $4::int[]) AS smaller (id, readings) JOIN dead_letters USING (id)
+             WHERE smaller.readings > 0
          ), counted AS (
              INSERT INTO dead_letter_removals AS kept (topic, topic_id, partition, outcome, letters)
-             SELECT topic, topic_id, partition, $2, sum(readings) FROM gone
+             SELECT topic, topic_id, partition, $2, sum(readings) FROM gone_or_smaller
              GROUP BY topic, topic_id, partition ORDER BY topic, topic_id, partition
              ON CONFLICT (topic, topic_id, partition, outcome)
                  DO UPDATE SET letters = kept.letters + excluded.letters
@@ -130,13 +147,15 @@ pub(super) async fn remove(
     )
     .bind(ids)
     .bind(outcome.as_str())
+    .bind(parts.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(parts.iter().map(|(_, readings)| *readings).collect::<Vec<_>>())
     .fetch_one(connection)
     .await?;
     Ok(Removed { letters: letters.cast_unsigned(), readings: readings.cast_unsigned() })
 }
 
 /// Takes readings out of a letter that this transaction has locked: `left` are those that stay, with the reason of today.
-/// The others are counted as replayed.
+/// [`remove_beside`] counts the others.
 pub(super) async fn keep_part(
     connection: &mut PgConnection,
     id: i64,
@@ -144,16 +163,7 @@ pub(super) async fn keep_part(
     (reason, detail): (&str, &str),
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "WITH before AS (
-             SELECT topic, coalesce(topic_id, '') AS topic_id, partition, readings - $2 AS replayed
-             FROM dead_letters WHERE id = $1
-         ), counted AS (
-             INSERT INTO dead_letter_removals AS kept (topic, topic_id, partition, outcome, letters)
-             SELECT topic, topic_id, partition, $8, replayed FROM before WHERE replayed > 0
-             ON CONFLICT (topic, topic_id, partition, outcome)
-                 DO UPDATE SET letters = kept.letters + excluded.letters
-         )
-         UPDATE dead_letters
+        "UPDATE dead_letters
          SET readings = $2, items = $3, untimed_items = $4, reading_times = $5, reason = $6, detail = $7
          WHERE id = $1",
     )
@@ -164,7 +174,6 @@ pub(super) async fn keep_part(
     .bind(&left.reading_times)
     .bind(reason)
     .bind(detail)
-    .bind(Outcome::Replayed.as_str())
     .execute(connection)
     .await
     .map(drop)

@@ -10,7 +10,8 @@
 //! COMMIT
 //! ```
 //!
-//! So a letter is there until its reading is, and no longer: whoever crashes when, and however many replay it at once.
+//! So a letter is there until its reading is, and no longer: whoever crashes when, and however many replay it at once. One
+//! of very many readings takes several such transactions, each of which leaves less of it.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +20,9 @@ use sqlx::{Connection, PgConnection};
 use super::{
     Part, Portion,
     locked_letter::{LockedLetter, lock},
-    portion::Candidates,
-    removal::{Outcome, begin, keep_part, remove},
+    portion::{Candidates, Which},
+    progress::Progress,
+    removal::{Outcome, begin, keep_part, remove_beside},
 };
 use crate::{
     batch::{Batch, Limits, Rejected, distinct, sort_for_chunks},
@@ -108,20 +110,43 @@ pub(super) struct Left {
     detail: String,
 }
 
-/// Replays a portion of letters in one transaction, which is rolled back where `is_dry_run`.
+/// Replays a portion of letters in one transaction, which is rolled back where `is_dry_run`. A letter that has more
+/// readings than one transaction stores is alone in its portion, and takes several.
 pub async fn replay(
     pool: &Pool,
     portion: Portion,
     rules: ReplayRules,
     is_dry_run: bool,
 ) -> Result<Replayed, StoreError> {
+    let (mut replayed, mut progress) = replay_once(pool, portion, rules, is_dry_run, None).await?;
+    while let Some(tried) = progress {
+        let rest = Portion { which: Which::Ids(vec![tried.id]), after: None, limit: 1 };
+        let (more, further) = replay_once(pool, rest, rules, is_dry_run, Some(tried)).await?;
+        replayed.stored += more.stored;
+        replayed.duplicates += more.duplicates;
+        // Nothing where somebody else has worked it off meanwhile.
+        replayed.refused = more.refused;
+        progress = further;
+    }
+    Ok(replayed)
+}
+
+async fn replay_once(
+    pool: &Pool,
+    portion: Portion,
+    rules: ReplayRules,
+    is_dry_run: bool,
+    progress: Option<Progress>,
+) -> Result<(Replayed, Option<Progress>), StoreError> {
     let mut attempt = 1;
-    let replayed = loop {
-        let portion = portion.clone();
+    let (replayed, further) = loop {
+        let (portion, progress) = (portion.clone(), progress.clone());
         let outcome = pool
             .run(DOING, move |connection| {
                 // An error of one part is not all that the query has to say, so it travels as a value.
-                Box::pin(async move { Ok(transaction(connection, &portion, rules, is_dry_run).await) })
+                Box::pin(async move {
+                    Ok(transaction(connection, &portion, rules, is_dry_run, progress.as_ref()).await)
+                })
             })
             .await?;
         match outcome {
@@ -132,7 +157,7 @@ pub async fn replay(
     if !is_dry_run {
         Outcome::Replayed.count(replayed.stored + replayed.duplicates);
     }
-    Ok(replayed)
+    Ok((replayed, further))
 }
 
 async fn transaction(
@@ -140,25 +165,35 @@ async fn transaction(
     portion: &Portion,
     rules: ReplayRules,
     is_dry_run: bool,
-) -> Result<Replayed, StoreError> {
+    progress: Option<&Progress>,
+) -> Result<(Replayed, Option<Progress>), StoreError> {
     let mut transaction = connection.begin().await.map_err(StoreError::new(DOING))?;
     begin(&mut transaction).await.map_err(StoreError::new(DOING))?;
     let mut candidates = portion.candidates(&mut transaction).await.map_err(StoreError::new(DOING))?;
-    let letters = lock(&mut transaction, portion, &mut candidates).await.map_err(StoreError::new(DOING))?;
-    let fates = store(&mut transaction, &letters, rules).await?;
+    let mut letters =
+        lock(&mut transaction, portion, &mut candidates).await.map_err(StoreError::new(DOING))?;
+    if let Some(progress) = progress.filter(|_| is_dry_run) {
+        for letter in &mut letters {
+            letter.set_part(&progress.left);
+        }
+    }
+    let (fates, further) = store(&mut transaction, &letters, rules, progress).await?;
     let Report { gone, parts, replayed } = report(&letters, fates, candidates);
     if is_dry_run {
         transaction.rollback().await.map_err(StoreError::new(DOING))?;
     } else {
         keep_refused(&mut transaction, &replayed.refused).await.map_err(StoreError::new(DOING))?;
-        remove(&mut transaction, &gone, Outcome::Replayed).await.map_err(StoreError::new(DOING))?;
-        for (id, left) in &parts {
+        for (id, left, _) in &parts {
             let Left { part, reason, detail } = &**left;
             keep_part(&mut transaction, *id, part, (reason, detail)).await.map_err(StoreError::new(DOING))?;
         }
+        let taken: Vec<(i64, i32)> = parts.iter().map(|(id, _, taken)| (*id, *taken)).collect();
+        remove_beside(&mut transaction, &gone, &taken, Outcome::Replayed)
+            .await
+            .map_err(StoreError::new(DOING))?;
         transaction.commit().await.map_err(StoreError::new(DOING))?;
     }
-    Ok(replayed)
+    Ok((replayed, further))
 }
 
 /// Stores what can be stored. Each letter stands in the batch for a partition of its own, so that fates, which the
@@ -167,19 +202,21 @@ async fn store(
     connection: &mut PgConnection,
     letters: &[LockedLetter],
     rules: ReplayRules,
-) -> Result<Vec<Fate>, StoreError> {
+    progress: Option<&Progress>,
+) -> Result<(Vec<Fate>, Option<Progress>), StoreError> {
     let mut batch =
         Batch::new(Limits { max_readings: usize::MAX, max_bytes: usize::MAX, max_record_bytes: usize::MAX });
     let mut fates = Vec::with_capacity(letters.len());
+    let mut next_place = None;
     for (index, letter) in letters.iter().enumerate() {
         fates.push(match letter.payload_to_replay() {
             Ok(payload) => {
                 let record = letter.record(index as i32, payload);
                 // One that has no timestamp has the time that it was given when it was read.
                 let is_taken = if let Some(part) = letter.part() {
-                    let (is_part, time_of) = (|place| part.has(place), |place| part.time_of(place));
-                    let readings = part.readings.cast_unsigned() as usize;
-                    batch.push_part(&record, &rules.window, readings, is_part, time_of)
+                    let taken = letter.take_part(&mut batch, &record, &part, rules.window, progress);
+                    next_place = taken.and_then(|taken| taken.next);
+                    taken.is_some()
                 } else {
                     batch.push(&record, letter.offset, &rules.window, &mut GivenTimes::default());
                     true
@@ -204,7 +241,9 @@ async fn store(
         if rules.rollups == Rollups::On {
             days::reopen(connection, &rows).await?;
         }
-        let storing_rules = Rules { policy: rules.on_duplicate, has_triggers: true, goes_around_all: true };
+        let triggers = sensors::look_at_triggers(connection, None, false).await?;
+        let has_triggers = triggers.are_there;
+        let storing_rules = Rules { policy: rules.on_duplicate, has_triggers, goes_around_all: true };
         let storing = Storing::new(storing_rules, &batch, connection, &mut rejected);
         // Never by COPY: a process that is frozen in it holds its locks for as long as it is.
         stored = storing.store(&rows, &mut gave_way, Way::Staged).await?;
@@ -216,12 +255,20 @@ async fn store(
     for index in duplicates.keys() {
         fates[*index as usize] = Fate::Duplicate;
     }
-    note_refused(&batch, &rejected, letters, &mut fates);
+    let further = note_refused(&batch, &rejected, letters, &mut fates, next_place);
     note_parts(letters, &duplicates, &mut fates);
-    Ok(fates)
+    Ok((fates, further))
 }
 
-fn note_refused(batch: &Batch, rejected: &[Rejected], letters: &[LockedLetter], fates: &mut [Fate]) {
+/// Returns how far a letter has come that is not tried from `next_place` on.
+fn note_refused(
+    batch: &Batch,
+    rejected: &[Rejected],
+    letters: &[LockedLetter],
+    fates: &mut [Fate],
+    next_place: Option<u32>,
+) -> Option<Progress> {
+    let mut progress = None;
     for (record, of_record) in batch.rejected_by_record(rejected) {
         let index = batch.place_of(record).0 as usize;
         let refused = of_record.together();
@@ -229,11 +276,14 @@ fn note_refused(batch: &Batch, rejected: &[Rejected], letters: &[LockedLetter], 
         fates[index] = match letters[index].part() {
             Some(part) => {
                 let left = Left { part: part.left(&refused), reason, detail };
+                let id = letters[index].id;
+                progress = next_place.map(|next| Progress::new(id, next, left.part.clone(), &refused));
                 Fate::Parted { stored: 0, duplicates: 0, left: Some(Box::new(left)) }
             }
             None => Fate::Refused { reason, detail: refused.first_detail().to_owned() },
         };
     }
+    progress
 }
 
 /// How many readings of letters of many are stored, and how many were there already.
@@ -272,7 +322,8 @@ async fn chunk_micros(connection: &mut PgConnection) -> Result<i64, StoreError> 
 #[derive(Default)]
 struct Report {
     gone: Vec<i64>,
-    parts: Vec<(i64, Box<Left>)>,
+    /// Letters that stay, with what is left of them and how many readings are not.
+    parts: Vec<(i64, Box<Left>, i32)>,
     replayed: Replayed,
 }
 
@@ -283,14 +334,14 @@ fn report(letters: &[LockedLetter], fates: Vec<Fate>, candidates: Candidates) ->
     (replayed.missing, replayed.next) = (missing, next);
     for (letter, fate) in letters.iter().zip(fates) {
         let id = letter.id;
-        let left = match fate {
+        let (left, taken) = match fate {
             Fate::Stored => {
                 replayed.stored += 1;
-                None
+                (None, 1)
             }
             Fate::Duplicate => {
                 replayed.duplicates += 1;
-                None
+                (None, 1)
             }
             Fate::Refused { reason, detail } => {
                 replayed.refused.push(Refused { id, reason, detail });
@@ -299,7 +350,7 @@ fn report(letters: &[LockedLetter], fates: Vec<Fate>, candidates: Candidates) ->
             Fate::Parted { stored, duplicates, left } => {
                 replayed.stored += stored;
                 replayed.duplicates += duplicates;
-                left
+                (left, (stored + duplicates) as i32)
             }
         };
         match left {
@@ -307,7 +358,7 @@ fn report(letters: &[LockedLetter], fates: Vec<Fate>, candidates: Candidates) ->
             Some(left) => {
                 let (reason, detail) = (left.reason.clone(), left.detail.clone());
                 replayed.refused.push(Refused { id, reason, detail });
-                report.parts.push((id, left));
+                report.parts.push((id, left, taken));
             }
         }
     }

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use tokio::time::Instant;
 
-use super::letter_overflow::{self, NotKept};
+use super::{
+    known_letters::{Known, KnownLetters},
+    letter_overflow::{self, NotKept},
+};
 use crate::{
     batch::{Batch, DeadLetter, Header, RECORD_LETTERS_MAX, Rejected},
     config::LetterBounds,
@@ -26,6 +29,14 @@ const PORTION_BYTES: usize = 8 << 20;
 /// A batch whose dead letters take longer is cut, where it has more than one record. A thousand take some 50 ms.
 const LETTERS_TIME: Duration = Duration::from_secs(10);
 
+macro_rules! insert_many {
+    () => {
+        r#"INSERT INTO dead_letters (topic, topic_id, partition, "offset", reason, detail, key, payload, headers,
+                                     record_time, readings, items, untimed_items, reading_times)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"#
+    };
+}
+
 /// What came of a batch's dead letters.
 #[derive(Debug)]
 pub(super) enum Inserted {
@@ -35,8 +46,20 @@ pub(super) enum Inserted {
     TooSlow(f64),
 }
 
-/// Keeps what can never be stored, once: a record that is read again has its letters already. What is beyond the bounds is
-/// counted, and the log alone has it.
+/// What dead letters are kept by.
+#[derive(Clone, Copy)]
+pub(super) struct Keeping<'a> {
+    /// How many.
+    pub(super) bounds: LetterBounds,
+    /// What the batch's records have from before, locked.
+    pub(super) known: &'a KnownLetters,
+    /// Whether the writer's role may change a letter that is there.
+    pub(super) may_update: bool,
+}
+
+/// Keeps what can never be stored, once: a record that is read again has its letters already. One that has a letter of
+/// many readings keeps having one, however few are refused now; one that had a letter for each gets one of many where
+/// these are too many now. What is beyond the bounds is counted, and the log alone has it.
 ///
 /// How full the table is is asked before each statement. What other writers have not committed is not seen, so each may
 /// pass a bound by the letters of one batch.
@@ -45,7 +68,7 @@ pub(super) async fn insert(
     log: &Log,
     batch: &Batch,
     rejected: &[Rejected],
-    bounds: LetterBounds,
+    Keeping { bounds, known, may_update }: Keeping<'_>,
 ) -> Result<Inserted, StoreError> {
     let started = Instant::now();
     let mut left = batch.rejected_by_record(rejected);
@@ -64,13 +87,22 @@ pub(super) async fn insert(
             && bytes < PORTION_BYTES
             && let Some((record, rejected)) = left.pop_first()
         {
-            let of_record = batch.letters_of_record(record, &rejected);
+            let place = batch.place_of(record);
+            let of_record = match known.of(place) {
+                Some(Known::Many) if !rejected.is_whole_record() => {
+                    vec![batch.letter_for_all(record, &rejected)]
+                }
+                Some(_) | None => batch.letters_of_record(record, &rejected),
+            };
+            if known.of(place) == Some(Known::Each) && of_record.iter().any(|letter| letter.many.is_some()) {
+                delete_each(connection, log, place).await?;
+            }
             bytes += of_record.iter().map(DeadLetter::byte_count).sum::<usize>();
             letters.extend(of_record);
         }
         insert_some(connection, log, &letters).await?;
         for letter in letters.iter().filter(|letter| letter.many.is_some()) {
-            insert_many(connection, log, letter).await?;
+            insert_many(connection, log, letter, may_update).await?;
         }
     }
     Ok(Inserted::All(NotKept::default()))
@@ -111,85 +143,69 @@ async fn insert_some(
     Ok(())
 }
 
-/// One of many readings of a record.
+/// One of many readings of a record; of a record that is read again, what is refused now is all that it stands for: the
+/// others are stored.
 async fn insert_many(
     connection: &mut PgConnection,
     log: &Log,
     letter: &DeadLetter,
+    may_update: bool,
 ) -> Result<(), StoreError> {
     let Some(many) = &letter.many else { return Ok(()) };
     let part = Part::of(many);
-    let inserted = sqlx::query(
-        r#"INSERT INTO dead_letters (topic, topic_id, partition, "offset", reason, detail, key, payload, headers,
-                                     record_time, readings, items, untimed_items, reading_times)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-           ON CONFLICT DO NOTHING"#,
-    )
-    .bind(&log.topic)
-    .bind(&log.topic_id)
-    .bind(letter.partition)
-    .bind(letter.offset)
-    .bind(letter.reason.as_str())
-    .bind(&letter.detail)
-    .bind(&letter.key)
-    .bind(&letter.payload)
-    .bind(headers_as_json(&letter.headers))
-    .bind(letter.record_time.and_then(storable))
-    .bind(part.readings)
-    .bind(&part.items)
-    .bind(&part.untimed_items)
-    .bind(&part.reading_times)
-    .execute(&mut *connection)
-    .await
-    .map_err(StoreError::new("keeping a dead letter of many readings"))?;
-    if inserted.rows_affected() == 0 {
-        bring_up_to_date(connection, log, letter, &part).await?;
-    }
-    Ok(())
-}
-
-/// Of a record that is read again, what is refused now is all that its letter stands for: the others are stored.
-async fn bring_up_to_date(
-    connection: &mut PgConnection,
-    log: &Log,
-    letter: &DeadLetter,
-    part: &Part,
-) -> Result<(), StoreError> {
-    let doing = "bringing a dead letter of many readings up to date";
-    // A role of somebody's own may only insert.
-    let is_permitted: bool = sqlx::query_scalar(
-        "SELECT has_column_privilege('dead_letters', 'topic_id', 'SELECT')
-            AND has_column_privilege('dead_letters', 'items', 'UPDATE')",
-    )
-    .fetch_one(&mut *connection)
-    .await
-    .map_err(StoreError::new(doing))?;
-    if !is_permitted {
+    let statement = if may_update { INSERT_OR_UPDATE_MANY } else { INSERT_MANY };
+    let kept = sqlx::query(statement)
+        .bind(&log.topic)
+        .bind(&log.topic_id)
+        .bind(letter.partition)
+        .bind(letter.offset)
+        .bind(letter.reason.as_str())
+        .bind(&letter.detail)
+        .bind(&letter.key)
+        .bind(&letter.payload)
+        .bind(headers_as_json(&letter.headers))
+        .bind(letter.record_time.and_then(storable))
+        .bind(part.readings)
+        .bind(&part.items)
+        .bind(&part.untimed_items)
+        .bind(&part.reading_times)
+        .execute(&mut *connection)
+        .await
+        .map_err(StoreError::new("keeping a dead letter of many readings"))?;
+    if kept.rows_affected() == 0 {
         tracing::warn!(
             kafka.partition = letter.partition,
             offset = letter.offset,
             "a record's dead letter stands for what was refused before: the role may not update it (see roles.sql)"
         );
-        return Ok(());
     }
+    Ok(())
+}
+
+const INSERT_MANY: &str = concat!(insert_many!(), " ON CONFLICT DO NOTHING");
+const INSERT_OR_UPDATE_MANY: &str = concat!(
+    insert_many!(),
+    r#" ON CONFLICT (topic_id, partition, "offset", coalesce(item, -1)) WHERE topic_id IS NOT NULL DO UPDATE
+        SET reason = excluded.reason, detail = excluded.detail, readings = excluded.readings, items = excluded.items,
+            untimed_items = excluded.untimed_items, reading_times = excluded.reading_times, mirrored_at = NULL"#
+);
+
+/// Deletes a record's dead letters of one reading each, which one of many takes the place of.
+async fn delete_each(
+    connection: &mut PgConnection,
+    log: &Log,
+    (partition, offset): (i32, i64),
+) -> Result<(), StoreError> {
     sqlx::query(
-        r#"UPDATE dead_letters
-           SET reason = $4, detail = $5, readings = $6, items = $7, untimed_items = $8, reading_times = $9,
-               mirrored_at = NULL
-           WHERE topic_id = $1 AND partition = $2 AND "offset" = $3 AND item IS NULL"#,
+        r#"DELETE FROM dead_letters
+           WHERE topic_id = $1 AND partition = $2 AND "offset" = $3 AND item IS NOT NULL"#,
     )
     .bind(&log.topic_id)
-    .bind(letter.partition)
-    .bind(letter.offset)
-    .bind(letter.reason.as_str())
-    .bind(&letter.detail)
-    .bind(part.readings)
-    .bind(&part.items)
-    .bind(&part.untimed_items)
-    .bind(&part.reading_times)
+    .bind(partition)
+    .bind(offset)
     .execute(connection)
     .await
-    .map_err(StoreError::new(doing))?;
+    .map_err(StoreError::new("deleting dead letters that one of many replaces"))?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //!   chunks        made ahead, each in a transaction of its own
 //! BEGIN           with every constraint immediate: what is refused is refused by a statement, never by COMMIT
 //!   offsets       compare-and-set, in the order of partitions; one that fails stops everything
+//!   dead letters  locked, where records that are read again have some
 //!   sensors       locked against deletion, once per batch; readings of unknown ones are set aside
 //!   days          locked against whoever would keep their statistics; those that are kept are forgotten
 //!   readings      COPY; on a conflict the staged way, row by row where the database refuses one (`readings`)
@@ -22,6 +23,7 @@ mod dead_letters;
 mod each;
 mod fenced;
 mod frozen;
+mod known_letters;
 mod letter_overflow;
 mod offsets;
 mod open;
@@ -38,7 +40,8 @@ pub use copy::encode_rows;
 pub use rehearsal::try_writing;
 pub(super) use way::Way;
 
-use dead_letters::Inserted;
+use dead_letters::{Inserted, Keeping};
+use known_letters::KnownLetters;
 use letter_overflow::NotKept;
 use tokio::time::{Instant, timeout};
 
@@ -251,15 +254,21 @@ impl BatchWriter {
             open.execute("ROLLBACK", "rolling back").await?;
             return fenced::fenced(open, log, batch, &moved).await;
         }
+        let may_update = open.may_change_letters;
+        let known = if may_update {
+            known_letters::lock(&mut open.connection, log, batch).await?
+        } else {
+            KnownLetters::default()
+        };
         let mut rejected = batch.rejected().to_vec();
         let (mut rows, mut duplicates) = self.checked_rows(open, batch, &mut rejected).await?;
         let prepared = Instant::now();
         let mut stored =
             self.store_rows(open, batch, &spanned, &rows, &mut duplicates, &mut rejected).await?;
         rows.append(&mut stored.in_place_of_refused);
-        let bounds = self.config.letter_bounds;
-        let not_kept = match dead_letters::insert(&mut open.connection, log, batch, &rejected, bounds).await?
-        {
+        let keeping = Keeping { bounds: self.config.letter_bounds, known: &known, may_update };
+        let inserted = dead_letters::insert(&mut open.connection, log, batch, &rejected, keeping).await?;
+        let not_kept = match inserted {
             Inserted::All(not_kept) => not_kept,
             Inserted::TooSlow(share) => {
                 open.execute("ROLLBACK", "rolling back").await?;

@@ -52,9 +52,9 @@ pub(in crate::store) async fn lock_known(
 
 /// What is done about triggers in a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Triggers {
+pub(in crate::store) struct Triggers {
     /// Somebody's triggers see each row.
-    pub(super) are_there: bool,
+    pub(in crate::store) are_there: bool,
     /// The table has the key and the columns that are written by.
     pub(super) table_is_ours: bool,
     /// Foreign keys are not checked row by row, for [`lock_known`] has done it for the whole batch.
@@ -72,7 +72,7 @@ pub(super) struct Triggers {
 /// database's own, and the one that does for others' SQL what [`super::days`] does for a batch; the lock, the one that
 /// writing takes anyway, keeps new triggers of the table away until the transaction ends. (It is the table's alone: with
 /// it the lock of each chunk would be taken.) The constraint itself stays in the schema.
-pub(super) async fn look_at_triggers(
+pub(in crate::store) async fn look_at_triggers(
     connection: &mut PgConnection,
     chunks: Option<&[u32]>,
     may_skip: bool,
