@@ -6,7 +6,7 @@ import unittest
 import browser
 import service
 
-MODULES = ["guide", "charts", "live", "hostile", "layout", "access"]
+MODULES = ["guide", "charts", "days", "live", "hostile", "layout", "access"]
 
 
 def main() -> int:

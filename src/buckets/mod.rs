@@ -6,14 +6,16 @@
 mod edges;
 mod envelope;
 mod fill;
+mod zone;
 mod zoom;
 
 use std::fmt;
 
 pub use self::{
-    edges::{TooManyBuckets, edges, first_instant},
+    edges::{TooManyBuckets, edges},
     envelope::{Envelope, Envelopes},
     fill::{Fill, fill},
+    zone::Zone,
     zoom::Step,
 };
 
@@ -23,10 +25,10 @@ const HOUR: u32 = 3_600;
 /// How long a bucket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bucket {
-    /// So many seconds, which divide the day; the first one begins at local midnight.
+    /// So many seconds, which divide the day: from when the local clock shows a multiple of them.
     ///
-    /// Up to an hour all are equally long; longer ones begin when the local clock says so, and so the one in which
-    /// the clocks change is longer or shorter.
+    /// Up to an hour, one begins each time that it does: an hour that is shown twice is two. Of longer ones, the one in
+    /// which the clock is put back is longer. Where the clock skips a multiple, the bucket begins when it does.
     Seconds(u32),
     /// From local midnight to the next: 23 or 25 hours where the clocks change.
     Day,

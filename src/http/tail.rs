@@ -103,7 +103,7 @@ impl Tails {
                 continue;
             }
             let started = Instant::now();
-            let pause = match queries::newer(&pool, watched, READINGS_MAX).await {
+            let pause = match queries::newer(&pool, watched, READINGS_MAX + 1).await {
                 Ok(readings) => {
                     self.tell(&readings);
                     INTERVAL.max(started.elapsed() * REST)
@@ -124,7 +124,7 @@ impl Tails {
         sensors.iter().map(|(&sensor_id, tail)| (sensor_id, tail.seen)).collect()
     }
 
-    /// `readings` are in the order of their sensors.
+    /// `readings` are in the order of their sensors, and one more of a sensor than an event has where there are more.
     fn tell(&self, readings: &[Reading]) {
         let mut sensors = self.sensors();
         for of_one in readings.chunk_by(|one, next| one.sensor_id == next.sensor_id) {
@@ -133,10 +133,11 @@ impl Tails {
             tail.seen = last.time;
             let reading =
                 |reading: &Reading| ReadingBody { timestamp: reading.time.to_string(), value: reading.value };
+            let more = of_one.len().saturating_sub(READINGS_MAX);
             let body = ReadingsBody {
                 sensor_id: first.sensor_id,
-                data: of_one.iter().map(reading).collect(),
-                is_cut: of_one.len() == READINGS_MAX,
+                data: of_one[more..].iter().map(reading).collect(),
+                is_cut: more > 0,
             };
             // Whoever has gone meanwhile needs none.
             let _ = tail.events.send(event("readings", last.time.micros().div_euclid(1_000), &body));

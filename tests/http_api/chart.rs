@@ -49,6 +49,14 @@ async fn few_readings_are_shown_as_they_are() {
         assert_eq!((column(&empty, "time").len(), &empty["complete"]), (0, &json!(true)), "{path}");
         assert_ne!(empty["start"], empty["end"], "a range is never empty");
     }
+    // No year is written that RFC 3339 does not have.
+    for (asked, start, end) in [
+        ("start=9999-12-31T23:00", "9999-12-31T23:00:00Z", "9999-12-31T23:59:59.999999Z"),
+        ("end=0001-01-01T01:00", "0001-01-01T00:00:00Z", "0001-01-01T01:00:00Z"),
+    ] {
+        let empty = site.server.get(&format!("/sensors/2/chart?{asked}")).await.expect(200).json();
+        assert_eq!((&empty["start"], &empty["end"]), (&json!(start), &json!(end)));
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use sensorpipe::{
-    buckets::{Bucket, edges},
+    buckets::{Bucket, Zone, edges},
     reading::Timestamp,
     store::queries::{LATEST_SQL, Measure, Order, StatsQuery},
 };
@@ -97,7 +97,8 @@ async fn a_plan_holds_the_chunks_of_the_range_alone() {
             by_sensor,
             start: time(start),
             end: time(end),
-            edges: edges(bucket, chrono_tz::Europe::Berlin, time(start), time(end), 10_000).unwrap(),
+            edges: edges(bucket, &Zone::named("Europe/Berlin").unwrap(), time(start), time(end), 10_000)
+                .unwrap(),
             measures: vec![Measure::Count, Measure::Avg, Measure::Iqr],
         };
         let edges: Vec<DateTime<Utc>> = query.edges.iter().map(|edge| edge.to_datetime().unwrap()).collect();

@@ -47,3 +47,4 @@ mod stats;
 mod stats_of_many;
 mod stopping;
 mod tail;
+mod zones;

@@ -74,6 +74,41 @@ async fn all_together_are_one_series() {
 }
 
 #[tokio::test]
+async fn of_readings_at_the_same_time_the_smaller_sensor_has_the_first_and_the_last() {
+    let site = Site::start().await;
+    // Stored in any order; ids from before and after zero, times from before and after 2000.
+    site.database
+        .execute(
+            "INSERT INTO sensors (sensor_id, sensor_type)
+             SELECT n, 'tied' FROM unnest(ARRAY[1, 2, 256, 70000, 2147483647, -1, -2147483648]) AS n;
+             INSERT INTO sensor_data (sensor_id, value, time)
+             SELECT n, n, time FROM unnest(ARRAY[70000, 2, 2147483647, -1, 256, 1, -2147483648]) AS n,
+                    unnest(ARRAY['1999-12-31T10:10:00.000001Z', '1999-12-31T10:50:00Z', '2026-01-01T10:10:00.000001Z',
+                                 '2026-01-01T10:50:00Z', '2026-01-01T11:30:00Z']::timestamptz[]) AS time
+             WHERE NOT (n = -2147483648 AND time = '2026-01-01T10:50:00Z');
+             INSERT INTO sensor_data VALUES (2147483647, 7, '2026-01-01T10:10:00Z'), (70000, 8, '2026-01-01T11:30:00.000001Z')",
+        )
+        .await;
+    let smallest = f64::from(i32::MIN);
+    for (day, expected) in
+        [("1999-12-31", vec![(smallest, smallest)]), ("2026-01-01", vec![(7.0, -1.0), (smallest, 8.0)])]
+    {
+        for (bucket, hours) in
+            [("1h", expected.clone()), ("1d", vec![(expected[0].0, expected[expected.len() - 1].1)])]
+        {
+            let path = format!(
+                "/sensors/stats?type=tied&group=all&start={day}&end={day}T23:59:59Z&bucket={bucket}&measures=first,last"
+            );
+            let answer = site.server.get(&path).await.expect(200).json();
+            let found = answer["series"][0]["buckets"].as_array().unwrap().iter();
+            let found: Vec<_> =
+                found.map(|one| (one["first"].as_f64().unwrap(), one["last"].as_f64().unwrap())).collect();
+            assert_eq!(found, hours, "{day} {bucket}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn many_buckets_of_many_sensors_are_read_in_one_pass() {
     let site = Site::start().await;
     site.database.add_sensors(3).await;

@@ -45,6 +45,27 @@ async fn new_readings_come_as_they_are_stored() {
 }
 
 #[tokio::test]
+async fn as_many_as_an_event_holds_are_not_cut() {
+    let site = Site::start().await;
+    site.database.add_sensors(1).await;
+    site.database.execute("INSERT INTO sensor_data VALUES (1, 0, now() - interval '1 hour')").await;
+    for (count, is_cut, first) in [(500, false, 1), (501, true, 2), (499, false, 1)] {
+        let mut events = Events::open(&site.server, PATH).await;
+        let insert = format!(
+            "INSERT INTO sensor_data (sensor_id, value, time)
+             SELECT 1, n, latest + n * interval '1 millisecond'
+             FROM generate_series(1, {count}) AS n, (SELECT max(time) AS latest FROM sensor_data) AS before"
+        );
+        site.database.execute(&insert).await;
+        let data = events.next().await.unwrap().data;
+        let told = data["data"].as_array().unwrap();
+        assert_eq!((told.len(), &data["is_cut"]), (count.min(500), &json!(is_cut)), "{count}");
+        assert_eq!(told[0]["value"], f64::from(first), "{count}");
+        assert_eq!(told[told.len() - 1]["value"], count as f64, "the newest are told");
+    }
+}
+
+#[tokio::test]
 async fn a_sensor_that_is_not_there_has_no_stream_and_all_end_with_the_process() {
     let site = Site::start().await;
     site.server.get(PATH).await.expect(404);

@@ -1,9 +1,8 @@
 //! What the api asks, each question of the whole table.
 
 use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use sensorpipe::{
-    buckets::{Bucket, edges},
+    buckets::{Bucket, Zone, edges},
     reading::Timestamp,
     store::{
         Pool,
@@ -67,7 +66,7 @@ fn stats_query(table: &Table, bucket: Bucket, measures: Vec<Measure>) -> StatsQu
         by_sensor: true,
         start,
         end,
-        edges: edges(bucket, Tz::UTC, start, end, BUCKETS_MAX).unwrap(),
+        edges: edges(bucket, &Zone::UTC, start, end, BUCKETS_MAX).unwrap(),
         measures,
     }
 }

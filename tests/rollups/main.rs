@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "what is unwrapped is what the test is about")]
 
 mod bench;
+mod chart_edges;
 mod histories;
 mod interleavings;
 mod others_sql;

@@ -7,7 +7,6 @@ use axum::{
     extract::{Path, RawQuery, State},
 };
 use chrono::NaiveDate;
-use chrono_tz::Tz;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -16,10 +15,10 @@ use super::{
     Api,
     error::{ApiError, ErrorBody, InvalidBody},
     parameters::{Parameters, positive},
-    queries::{refused, time_bounds},
+    queries::{EARLIEST, LATEST, refused, time_bounds},
 };
 use crate::{
-    buckets::Envelope,
+    buckets::{Envelope, Zone},
     config::Rollups,
     reading::Timestamp,
     store::queries::{self, Chart, ChartQuery, Source},
@@ -111,8 +110,9 @@ impl ChartBody {
 
     /// Of a sensor without readings.
     fn empty(sensor_id: i32, start: Option<Timestamp>, end: Option<Timestamp>) -> Self {
-        let end = end.unwrap_or_else(|| start.unwrap_or_else(Timestamp::now).plus_micros(DAY_MICROS));
-        let start = start.unwrap_or_else(|| end.plus_micros(-DAY_MICROS));
+        let end =
+            end.unwrap_or_else(|| start.unwrap_or_else(Timestamp::now).plus_micros(DAY_MICROS).min(LATEST));
+        let start = start.unwrap_or_else(|| end.plus_micros(-DAY_MICROS).max(EARLIEST));
         Self {
             sensor_id,
             start: start.to_string(),
@@ -153,7 +153,7 @@ pub(super) async fn draw(
 ) -> Result<Json<ChartBody>, ApiError> {
     let mut parameters = Parameters::of(query.as_deref());
     let sensor_id = parameters.sensor_id(&sensor_id);
-    let (start, end) = time_bounds(&mut parameters, Tz::UTC);
+    let (start, end) = time_bounds(&mut parameters, &Zone::UTC);
     let width = parameters.take("width", |text| positive(text, WIDTH_MAX));
     parameters.finish()?;
     let query = ChartQuery {

@@ -1,12 +1,12 @@
 //! Which dead letters a request means: by ids, or by a filter.
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::{id_of, not_an_id};
 use crate::{
+    buckets::Zone,
     http::{
         fault::{Faults, Refusal, Step},
         queries::range,
@@ -211,7 +211,7 @@ pub(super) fn reason(text: &str) -> Result<Reason, Refusal> {
 }
 
 pub(super) fn time(text: &str) -> Result<DateTime<Utc>, Refusal> {
-    let time = range::time(text, Tz::UTC)?.to_datetime();
+    let time = range::time(text, &Zone::UTC)?.to_datetime();
     time.ok_or_else(|| Refusal::new("datetime_out_of_range", "Input should be in the years 1 to 9999"))
 }
 

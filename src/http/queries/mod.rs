@@ -18,7 +18,7 @@ mod stats_body;
 
 pub(super) use self::{
     export::{ExportLimits, Exports},
-    range::bounds as time_bounds,
+    range::{EARLIEST, LATEST, bounds as time_bounds},
 };
 use super::{error::ApiError, store_error};
 use crate::{

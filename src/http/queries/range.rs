@@ -1,34 +1,39 @@
 //! From when to when, and by which clock.
 
-use chrono_tz::Tz;
-
 use crate::{
-    buckets::first_instant,
+    buckets::Zone,
     http::{fault::Refusal, parameters::Parameters},
     reading::Timestamp,
 };
 
-/// 0001-01-01 and 10000-01-01: years of four digits.
-const EARLIEST: Timestamp = Timestamp::from_micros(-62_135_596_800_000_000);
-const LATEST: Timestamp = Timestamp::from_micros(253_402_300_800_000_000);
+/// 0001-01-01, and the last microsecond of 9999: RFC 3339 writes years in four digits.
+pub(in crate::http) const EARLIEST: Timestamp = Timestamp::from_micros(-62_135_596_800_000_000);
+pub(in crate::http) const LATEST: Timestamp = Timestamp::from_micros(253_402_300_799_999_999);
 
 /// The zone of `timezone`; UTC where absent.
-pub(super) fn zone(parameters: &mut Parameters<'_>) -> Tz {
+pub(super) fn zone(parameters: &mut Parameters<'_>) -> Zone {
     let zone = parameters.take("timezone", |text| {
-        text.parse().map_err(|_| {
+        Zone::named(text).ok_or_else(|| {
             Refusal::new("timezone", "Input should be the name of a time zone, such as 'Europe/Berlin'")
         })
     });
-    zone.unwrap_or(Tz::UTC)
+    zone.unwrap_or(Zone::UTC)
 }
 
 /// `start` and `end`, where given; a time without an offset is local to `zone`.
 pub(in crate::http) fn bounds(
     parameters: &mut Parameters<'_>,
-    zone: Tz,
+    zone: &Zone,
 ) -> (Option<Timestamp>, Option<Timestamp>) {
-    let start = parameters.take("start", |text| time(text, zone));
-    let end = parameters.take("end", |text| time(text, zone));
+    let start = parameters.take("start", |text| match time(text, zone)? {
+        // An end has to be after it, and a start before that.
+        LATEST => Err(out_of_years()),
+        start => Ok(start),
+    });
+    let end = parameters.take("end", |text| match time(text, zone)? {
+        EARLIEST => Err(out_of_years()),
+        end => Ok(end),
+    });
     if let (Some(start), Some(end)) = (start, end)
         && start >= end
     {
@@ -41,19 +46,18 @@ pub(super) fn empty_range() -> Refusal {
     Refusal::new("empty_range", "Input should be after start")
 }
 
+fn out_of_years() -> Refusal {
+    Refusal::new("datetime_out_of_range", "Input should be in the years 1 to 9999")
+}
+
 /// A time in any form that a reading's timestamp has, in the years 1 to 9999.
-pub(in crate::http) fn time(text: &str, zone: Tz) -> Result<Timestamp, Refusal> {
+pub(in crate::http) fn time(text: &str, zone: &Zone) -> Result<Timestamp, Refusal> {
     let text = with_plus(text);
     let time: Timestamp = text.parse().map_err(|error| {
         Refusal::new("datetime_parsing", format!("Input should be a valid datetime: {error}"))
     })?;
-    let out_of_range = || Refusal::new("datetime_out_of_range", "Input should be in the years 1 to 9999");
-    let time = match time.to_datetime() {
-        Some(local) if is_local(&text) => first_instant(zone, local.naive_utc()),
-        Some(_) => time,
-        None => return Err(out_of_range()),
-    };
-    if (EARLIEST..=LATEST).contains(&time) { Ok(time) } else { Err(out_of_range()) }
+    let time = if is_local(&text) { zone.first_instant(time.micros()) } else { time };
+    if (EARLIEST..=LATEST).contains(&time) { Ok(time) } else { Err(out_of_years()) }
 }
 
 /// A `+` that was not encoded arrives as a space: `2024-10-12T14:29:00 02:00` has an offset of two hours.
@@ -79,7 +83,7 @@ mod tests {
     use super::*;
 
     fn in_berlin(text: &str) -> String {
-        time(text, Tz::Europe__Berlin).unwrap().to_string()
+        time(text, &Zone::named("Europe/Berlin").unwrap()).unwrap().to_string()
     }
 
     #[test]
@@ -89,7 +93,9 @@ mod tests {
         assert_eq!(in_berlin("2026-03-29 12:00:00.25"), "2026-03-29T10:00:00.250Z");
         // Skipped, so the instant at which it is; and shown twice, so the first.
         assert_eq!(in_berlin("2026-03-29T02:30"), "2026-03-29T01:00:00Z");
+        assert_eq!(in_berlin("2026-03-29T02:30:00.9"), "2026-03-29T01:00:00Z");
         assert_eq!(in_berlin("2026-10-25T02:30"), "2026-10-25T00:30:00Z");
+        assert_eq!(in_berlin("2100-07-01"), "2100-06-30T22:00:00Z");
     }
 
     #[test]
@@ -113,8 +119,11 @@ mod tests {
             ("9e14", "datetime_out_of_range"),
             ("-9e14", "datetime_out_of_range"),
             ("0000-01-01", "datetime_out_of_range"),
+            ("0000-12-31T23:59:59.999999", "datetime_out_of_range"),
+            ("253402300800000", "datetime_out_of_range"),
+            ("9999-12-31T23:59:59-00:01", "datetime_out_of_range"),
         ] {
-            assert_eq!(time(text, Tz::UTC).unwrap_err().kind, kind, "{text}");
+            assert_eq!(time(text, &Zone::UTC).unwrap_err().kind, kind, "{text}");
         }
     }
 }

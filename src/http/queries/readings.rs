@@ -118,7 +118,7 @@ pub(in crate::http) fn page_asked(query: &str, sensor_id: i32) -> Option<PageQue
 
 fn asked(parameters: &mut Parameters<'_>, sensor_id: i32, format: Option<Format>) -> PageQuery {
     let zone = range::zone(parameters);
-    let (start, end) = range::bounds(parameters, zone);
+    let (start, end) = range::bounds(parameters, &zone);
     let order = parameters
         .take("order", |text| one_of(text, &[("desc", Order::Descending), ("asc", Order::Ascending)]));
     let (limit_default, limit_max) = match format {

@@ -6,7 +6,6 @@ use axum::{
     Json,
     extract::{Path, RawQuery, State},
 };
-use chrono_tz::Tz;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -15,7 +14,7 @@ use super::{
     stats_body::{BucketBody, BucketSchema, Measures, Series, in_zone},
 };
 use crate::{
-    buckets::{Bucket, Fill, TooManyBuckets, edges},
+    buckets::{Bucket, Fill, TooManyBuckets, Zone, edges},
     http::{
         Api,
         error::{ApiError, ErrorBody, InvalidBody},
@@ -77,7 +76,7 @@ pub(in crate::http) struct RangeBody {
     #[schema(example = "1d")]
     bucket: String,
     #[schema(example = "Europe/Berlin")]
-    timezone: &'static str,
+    timezone: String,
 }
 
 /// A sensor's statistics over time
@@ -89,17 +88,17 @@ pub(in crate::http) struct RangeBody {
     get, path = "/sensors/{sensor_id}/stats", tag = "statistics", operation_id = "sensor_stats",
     params(
         ("sensor_id" = i32, Path, description = "The sensor", example = 3),
-        ("start" = Option<String>, Query, description = "Readings from then on, in any form that a reading's timestamp has; without an offset by the clock of `timezone`. Where absent, a day before `end`, or 30 buckets if that is more, or 1,440 if that is less", example = "2024-10-12"),
+        ("start" = Option<String>, Query, description = "Readings from then on, in any form that a reading's timestamp has; without an offset by the clock of `timezone`; a time that it skips is when it does. Where absent, a day before `end`, or 30 buckets if that is more, or 1,440 if that is less", example = "2024-10-12"),
         ("end" = Option<String>, Query, description = "Readings before then; now where absent", example = "2024-10-13"),
         ("bucket" = Option<String>, Query, description = "`1s`, `5s`, `10s`, `15s`, `30s`, `1m`, `2m`, `3m`, `5m`, `10m`, `15m`, `20m`, `30m`, `1h`, `2h`, `3h`, `4h`, `6h`, `8h`, `12h`, `1d`, `1w` (from Monday), `1month`, `2month`, `3month`, `4month`, `6month`, `1year`; `1h` where absent", pattern = "^(1s|5s|10s|15s|30s|1m|2m|3m|5m|10m|15m|20m|30m|1h|2h|3h|4h|6h|8h|12h|1d|1w|1month|2month|3month|4month|6month|1year)$", example = "1d"),
-        ("timezone" = Option<String>, Query, description = "Name of the zone by whose clock buckets begin; `UTC` where absent", example = "Europe/Berlin"),
+        ("timezone" = Option<String>, Query, description = "Name of the zone by whose clock buckets begin; `UTC` where absent. An hour that the clock shows twice is two buckets of `1h`, one that it skips is none; where it is moved by half an hour, as on Lord Howe Island, one has half an hour or an hour and a half", example = "Europe/Berlin"),
         ("measures" = Option<String>, Query, description = "Any of `count`, `avg`, `min`, `max`, `sum`, `stddev`, `first`, `last`, `median`, `iqr` and percentiles from `p0` to `p100` such as `p99.9`, separated by commas; `count,avg,min,max` where absent", pattern = "^(count|avg|min|max|sum|stddev|first|last|median|iqr|p100|p[1-9]?[0-9])(,(count|avg|min|max|sum|stddev|first|last|median|iqr|p100|p[1-9]?[0-9])){0,9}$", example = "count,avg,min,max,p95"),
         ("fill" = Option<String>, Query, description = "What buckets without readings hold: `null`, the `previous` value, or one on the line between those on both sides (`linear`); left out where absent", pattern = "^(null|previous|linear)$", example = "null"),
     ),
     responses(
         (status = 200, description = "The buckets; none without readings unless they are filled.", body = StatsBody, example = json!({"sensor_id": 3, "start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "bucket": "1d", "timezone": "Europe/Berlin", "buckets": [{"start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "count": 3, "avg": 22.9, "min": 22.5, "max": 23.5}]})),
         (status = 404, description = "There is no such sensor.", body = ErrorBody, example = json!({"detail": "Sensor not found."})),
-        (status = 422, description = "A parameter does not validate, or there would be more buckets than `QUERY_BUCKETS_MAX`.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "bucket"], "msg": "The range has about 525601 buckets of 1m, and an answer at most 10000: ask for longer buckets or a shorter range", "type": "too_many_buckets"}]})),
+        (status = 422, description = "A parameter does not validate, there would be more buckets than `QUERY_BUCKETS_MAX`, or one would reach past the years 1 to 9999.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "bucket"], "msg": "The range has about 525601 buckets of 1m, and an answer at most 10000: ask for longer buckets or a shorter range", "type": "too_many_buckets"}]})),
         (status = 503, description = "The database does not answer, or not in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
@@ -131,7 +130,7 @@ pub(in crate::http) async fn of_one(
         ("ids" = Option<String>, Query, description = "Ids, separated by commas", pattern = "^[0-9]{1,9}(,[0-9]{1,9}){0,99}$", example = "1,2,3"),
         ("type" = Option<String>, Query, description = "Only sensors of this type", pattern = "^[^\\u0000]*$", example = "temperature"),
         ("location" = Option<String>, Query, description = "Only sensors in this place", pattern = "^[^\\u0000]*$", example = "Backyard"),
-        ("group" = Option<String>, Query, description = "A series for each `sensor`, or one for `all` together; `sensor` where absent. Of readings at the same time, any may be the `first` or `last` of all", pattern = "^(sensor|all)$", example = "sensor"),
+        ("group" = Option<String>, Query, description = "A series for each `sensor`, or one for `all` together; `sensor` where absent. Of readings at the same microsecond, that of the smaller sensor id is the `first` or the `last` of all", pattern = "^(sensor|all)$", example = "sensor"),
         ("start" = Option<String>, Query, description = "As for one sensor", example = "2024-10-12"),
         ("end" = Option<String>, Query, description = "As for one sensor", example = "2024-10-13"),
         ("bucket" = Option<String>, Query, description = "As for one sensor", pattern = "^(1s|5s|10s|15s|30s|1m|2m|3m|5m|10m|15m|20m|30m|1h|2h|3h|4h|6h|8h|12h|1d|1w|1month|2month|3month|4month|6month|1year)$", example = "1d"),
@@ -141,7 +140,7 @@ pub(in crate::http) async fn of_one(
     ),
     responses(
         (status = 200, description = "The series.", body = StatsOfManyBody, example = json!({"start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "bucket": "1d", "timezone": "Europe/Berlin", "series": [{"sensor_id": 3, "buckets": [{"start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "count": 3, "avg": 22.9, "min": 22.5, "max": 23.5}]}]})),
-        (status = 422, description = "A parameter does not validate, or there would be more buckets, over all series, than `QUERY_BUCKETS_MAX`, or more sensors than `QUERY_SENSORS_MAX`.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "fill"], "msg": "Input should be 'null' or 'previous' or 'linear'", "type": "enum"}]})),
+        (status = 422, description = "A parameter does not validate, there would be more buckets, over all series, than `QUERY_BUCKETS_MAX`, or more sensors than `QUERY_SENSORS_MAX`, or a bucket would reach past the years 1 to 9999.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "fill"], "msg": "Input should be 'null' or 'previous' or 'linear'", "type": "enum"}]})),
         (status = 503, description = "The database does not answer, or not in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
@@ -189,7 +188,7 @@ struct Asked {
     start: Timestamp,
     end: Timestamp,
     bucket: Bucket,
-    zone: Tz,
+    zone: Zone,
     edges: Vec<Timestamp>,
     measures: Arc<Measures>,
     fill: Option<Fill>,
@@ -199,7 +198,7 @@ impl Asked {
     /// Holds any one thing where parameters are at fault.
     fn take(parameters: &mut Parameters<'_>, buckets_max: usize) -> Self {
         let zone = range::zone(parameters);
-        let (start, end) = range::bounds(parameters, zone);
+        let (start, end) = range::bounds(parameters, &zone);
         let bucket = parameters.take("bucket", bucket).unwrap_or(Bucket::Seconds(3_600));
         let measures = parameters.take("measures", measures);
         let fill = parameters.take("fill", |text| {
@@ -207,10 +206,12 @@ impl Asked {
         });
         let is_until_now = end.is_none();
         let end = end.unwrap_or_else(Timestamp::now);
-        let earliest = start.unwrap_or_else(|| end.plus_micros(-usual_micros(bucket)));
+        let earliest = start.unwrap_or_else(|| end.plus_micros(-usual_micros(bucket)).max(range::EARLIEST));
         let edges = if earliest < end {
-            edges(bucket, zone, earliest, end, buckets_max)
-                .map_err(|error| parameters.refuse("bucket", too_many_buckets(bucket, error)))
+            edges(bucket, &zone, earliest, end, buckets_max)
+                .map_err(|error| too_many_buckets(bucket, error))
+                .and_then(|edges| in_years(bucket, edges))
+                .map_err(|refusal| parameters.refuse("bucket", refusal))
         } else {
             // Where both are given, this was noted.
             if is_until_now {
@@ -243,7 +244,7 @@ impl Asked {
     }
 
     fn series(&self) -> Series<'_> {
-        Series { zone: self.zone, edges: &self.edges, measures: Arc::clone(&self.measures), fill: self.fill }
+        Series { zone: &self.zone, edges: &self.edges, measures: Arc::clone(&self.measures), fill: self.fill }
     }
 
     /// `stats` is in the order of the sensors.
@@ -262,10 +263,10 @@ impl Asked {
 
     fn body(&self) -> RangeBody {
         RangeBody {
-            start: in_zone(self.zone, self.start),
-            end: in_zone(self.zone, self.end),
+            start: in_zone(&self.zone, self.start),
+            end: in_zone(&self.zone, self.end),
             bucket: self.bucket.to_string(),
-            timezone: self.zone.name(),
+            timezone: self.zone.name().to_owned(),
         }
     }
 }
@@ -281,6 +282,18 @@ fn bucket(text: &str) -> Result<Bucket, Refusal> {
         let names: Vec<&str> = Bucket::names().collect();
         Refusal::new("enum", format!("Input should be one of {}", names.join(", ")))
     })
+}
+
+/// The edges where all can be written; the buckets of the first and the last year may reach past them.
+fn in_years(bucket: Bucket, edges: Vec<Timestamp>) -> Result<Vec<Timestamp>, Refusal> {
+    if edges[0] >= range::EARLIEST && edges[edges.len() - 1] <= range::LATEST {
+        return Ok(edges);
+    }
+    let msg = format!(
+        "The range has a bucket of {bucket} that reaches past the years 1 to 9999: ask for shorter buckets or another \
+         range"
+    );
+    Err(Refusal::new("datetime_out_of_range", msg))
 }
 
 fn too_many_buckets(bucket: Bucket, TooManyBuckets { about, max }: TooManyBuckets) -> Refusal {
@@ -345,6 +358,24 @@ mod tests {
         }
         let names: Vec<String> = asked("").measures.iter().map(|(name, _)| name.clone()).collect();
         assert_eq!(names.join(","), MEASURES_DEFAULT);
+    }
+
+    #[test]
+    fn no_bucket_reaches_past_the_years_that_can_be_written() {
+        let asked_first = asked("end=0001-01-01T00:00:01Z&bucket=1year");
+        let years: Vec<String> = asked_first.edges.iter().map(ToString::to_string).collect();
+        assert_eq!(years, ["0001-01-01T00:00:00Z", "0002-01-01T00:00:00Z"]);
+        assert_eq!(asked("start=9998-12-31&end=9998-12-31T12:00Z&bucket=1year").edges.len(), 2);
+        for query in [
+            "start=9999-12-31&end=9999-12-31T23:59:59.999999Z&bucket=1s",
+            "start=2026-01-01&end=9999-12-31&bucket=1year",
+            "start=0001-01-01T00:00:00Z&end=0001-01-02&bucket=1month&timezone=America/New_York",
+        ] {
+            let mut parameters = Parameters::of(Some(query));
+            Asked::take(&mut parameters, 100_000);
+            let refused = parameters.finish().map_err(|error| format!("{error:?}"));
+            assert!(refused.is_err_and(|text| text.contains("datetime_out_of_range")), "{query}");
+        }
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use chrono::{Offset, SecondsFormat};
-use chrono_tz::Tz;
+use chrono::{Datelike as _, FixedOffset, SecondsFormat};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use utoipa::ToSchema;
 
 use crate::{
-    buckets::{Fill, fill},
+    buckets::{Fill, Zone, fill},
     reading::Timestamp,
     store::queries::{BucketStats, Measure},
 };
@@ -67,7 +66,7 @@ pub(in crate::http) struct BucketSchema {
 /// Makes the buckets of one series.
 #[derive(Debug)]
 pub(super) struct Series<'a> {
-    pub(super) zone: Tz,
+    pub(super) zone: &'a Zone,
     pub(super) edges: &'a [Timestamp],
     pub(super) measures: Arc<Measures>,
     pub(super) fill: Option<Fill>,
@@ -114,13 +113,15 @@ impl Series<'_> {
     }
 }
 
-/// RFC 3339 by the zone's clock; its offsets have no seconds, so times from before there were zones stay in UTC.
-pub(super) fn in_zone(zone: Tz, time: Timestamp) -> String {
-    match time.to_datetime().map(|time| time.with_timezone(&zone)) {
-        Some(local) if local.offset().fix().local_minus_utc() % 60 == 0 => {
-            local.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-        }
-        _ => time.to_string(),
+/// RFC 3339 by the zone's clock; it writes offsets in minutes and years in four digits, so times from before there were
+/// zones, and those that only a local clock has in the year 0 or 10000, stay in UTC.
+pub(super) fn in_zone(zone: &Zone, time: Timestamp) -> String {
+    let offset_seconds = zone.offset_seconds(time);
+    let offset = FixedOffset::east_opt(offset_seconds).filter(|_| offset_seconds % 60 == 0);
+    let local = time.to_datetime().zip(offset).map(|(time, offset)| time.with_timezone(&offset));
+    match local.filter(|local| (1..=9_999).contains(&local.year())) {
+        Some(local) => local.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        None => time.to_string(),
     }
 }
 
@@ -139,8 +140,8 @@ mod tests {
             .map(|name| (name.to_owned(), Measure::named(name).unwrap()))
             .collect();
         let stats = [BucketStats { sensor_id: 0, bucket: 1, values: vec![Some(1.0), None, Some(2.5)] }];
-        let mut series =
-            Series { zone: Tz::Europe__Berlin, edges: &edges, measures: Arc::new(measures), fill: None };
+        let berlin = Zone::named("Europe/Berlin").unwrap();
+        let mut series = Series { zone: &berlin, edges: &edges, measures: Arc::new(measures), fill: None };
         let second = json!({"start": "2026-03-29T03:00:00+02:00", "end": "2026-03-29T04:00:00+02:00", "count": 1, "stddev": null, "p99.9": 2.5});
         assert_eq!(json!(series.buckets(&stats)), json!([second]));
         series.fill = Some(Fill::Previous);
@@ -151,6 +152,19 @@ mod tests {
     #[test]
     fn a_zone_with_seconds_in_its_offset_is_not_rounded() {
         let then = Timestamp::from_micros(-3_000_000_000_000_000);
-        assert_eq!(in_zone(Tz::Europe__Berlin, then), "1874-12-07T18:40:00Z");
+        assert_eq!(in_zone(&Zone::named("Europe/Berlin").unwrap(), then), "1874-12-07T18:40:00Z");
+    }
+
+    #[test]
+    fn a_year_has_four_digits() {
+        let time = |text: &str| text.parse::<Timestamp>().unwrap();
+        for (zone, time, expected) in [
+            ("Europe/Berlin", time("9999-12-31T22:59:59Z"), "9999-12-31T23:59:59+01:00"),
+            ("Europe/Berlin", time("9999-12-31T23:00:00Z"), "9999-12-31T23:00:00Z"),
+            ("Etc/GMT+5", time("0001-01-01T05:00:00Z"), "0001-01-01T00:00:00-05:00"),
+            ("Etc/GMT+5", time("0001-01-01T04:59:59Z"), "0001-01-01T04:59:59Z"),
+        ] {
+            assert_eq!(in_zone(&Zone::named(zone).unwrap(), time), expected);
+        }
     }
 }

@@ -216,7 +216,7 @@ impl Snapshot<'_, '_> {
         )
         .bind(self.query.sensor_id)
         .bind(parameter(start))
-        .bind(parameter(end))
+        .bind(parameter(last_moment(end)))
         .fetch_one(&mut **self.transaction)
         .await
     }
@@ -278,7 +278,8 @@ impl Snapshot<'_, '_> {
         Ok(())
     }
 
-    /// What is kept of the days of a range; without the quarter-hours where those are not drawn.
+    /// What is kept of the days that a range reaches into; without the quarter-hours where those are not drawn. Of a
+    /// final day that the range cuts, they always are.
     async fn kept(
         &mut self,
         start: Timestamp,
@@ -287,13 +288,14 @@ impl Snapshot<'_, '_> {
     ) -> Result<Vec<Kept>, sqlx::Error> {
         sqlx::query_as(
             "SELECT day, is_final, reading_count, min_value, max_value, avg_value,
-                    CASE WHEN $4 THEN quarter_hours END AS quarter_hours
+                    CASE WHEN $4 OR is_final AND (day::timestamptz < $2 OR day::timestamptz + interval '24 hours' > $3)
+                         THEN quarter_hours END AS quarter_hours
              FROM daily_stats
              WHERE sensor_id = $1 AND day >= $2::timestamptz::date AND day <= $3::timestamptz::date ORDER BY day",
         )
         .bind(self.query.sensor_id)
         .bind(parameter(start))
-        .bind(parameter(end))
+        .bind(parameter(last_moment(end)))
         .bind(source == Source::QuarterHours)
         .fetch_all(&mut **self.transaction)
         .await
@@ -345,6 +347,11 @@ impl Snapshot<'_, '_> {
         .fetch_all(&mut **self.transaction)
         .await
     }
+}
+
+/// The last microsecond before `end`, whose day is the last one that a range reaches into.
+fn last_moment(end: Timestamp) -> Timestamp {
+    end.plus_micros(-1)
 }
 
 fn start_of(day: NaiveDate) -> Timestamp {

@@ -1,5 +1,22 @@
 //! What can be measured of a bucket, and the SQL for it.
 
+/// The earliest reading's value, and the latest one's, of one sensor.
+const FIRST: &str = "first(value, time)";
+const LAST: &str = "last(value, time)";
+/// The same of many sensors together: of readings at the same time, that of the smaller sensor id.
+///
+/// These aggregates order by one scalar: by bytes of the time, moved to where all times are positive, and of the id, with
+/// the bits flipped that make a smaller id come first, or last.
+const FIRST_OF_MANY: &str = "first(value, timestamptz_send(time + interval '60000000 hours')
+    || int4send(sensor_id # (-2147483648)::int4))";
+const LAST_OF_MANY: &str = "last(value, timestamptz_send(time + interval '60000000 hours')
+    || int4send(sensor_id # 2147483647))";
+
+/// The columns over many sensors together.
+pub(super) fn of_many(columns: &str) -> String {
+    columns.replace(FIRST, FIRST_OF_MANY).replace(LAST, LAST_OF_MANY)
+}
+
 /// One number about the readings of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Measure {
@@ -89,8 +106,8 @@ impl Measure {
             (Self::Sum, Precision::Numeric) => "sum(value::text::numeric)",
             (Self::Stddev, Precision::Double) => "stddev_samp(value)",
             (Self::Stddev, Precision::Numeric) => "stddev_samp(value::text::numeric)",
-            (Self::First, _) => "first(value, time)",
-            (Self::Last, _) => "last(value, time)",
+            (Self::First, _) => FIRST,
+            (Self::Last, _) => LAST,
             (Self::Count | Self::Iqr | Self::Quantile(_), _) => return None,
         })
     }

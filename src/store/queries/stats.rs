@@ -7,7 +7,7 @@ use std::ops::Range;
 use sqlx::{Connection, PgConnection};
 
 use super::{
-    measure::{Columns, Measure, Precision},
+    measure::{Columns, Measure, Precision, of_many},
     parameter,
 };
 use crate::{
@@ -115,7 +115,8 @@ impl StatsQuery {
                  ORDER BY sensor_id, bucket"
             );
         }
-        let sensor = if self.by_sensor { "sensor_id" } else { "0" };
+        let (sensor, columns) =
+            if self.by_sensor { ("sensor_id", columns) } else { ("0", of_many(&columns)) };
         format!(
             "SELECT {sensor} AS sensor_id, width_bucket(time, $4::timestamptz[]) AS bucket, {columns}
              FROM sensor_data

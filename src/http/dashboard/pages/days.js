@@ -2,11 +2,10 @@
 
 import { json, withQuery } from "./api.js";
 import { h, notice, setText, table } from "./dom.js";
-import { count, date, value } from "./format.js";
+import { count, value } from "./format.js";
 import { Plot, colour } from "./plot.js";
-import { onZone, zone } from "./zone.js";
+import { dateFrom, onZone, zone } from "./zone.js";
 
-const DAY_MS = 86_400_000;
 const LENGTHS = [["30 days", 30], ["90 days", 90], ["1 year", 365]];
 const MEASURES = ["min", "p25", "median", "p75", "max", "avg", "count"];
 
@@ -71,12 +70,13 @@ export class DayBand {
     try {
       const { buckets } = await json(withQuery(`sensors/${this.id}/stats`, {
         bucket: "1d", timezone: zone(), measures: MEASURES.join(","),
-        start: new Date(latest - (this.days - 1) * DAY_MS).toISOString(), end: new Date(latest + 1).toISOString(),
+        // Dates, which are midnights by the zone's clock: of a day that is cut, a part would be shown for the whole.
+        start: dateFrom(latest, 1 - this.days), end: dateFrom(latest, 1),
       }), { signal });
       const days = buckets.map((bucket) => ({ at: Date.parse(bucket.start), ...bucket }));
       this.plot.show([days.map(({ at }) => at), ...MEASURES.slice(0, 6).map((name) => days.map((day) => day[name]))]);
       setText(this.status, `${count(days.length)} days with readings, by the clock of ${zone()}`);
-      this.rows.replaceChildren(...days.toReversed().map((day) => h("tr", {}, h("th", { scope: "row" }, date(day.at)),
+      this.rows.replaceChildren(...days.toReversed().map((day) => h("tr", {}, h("th", { scope: "row" }, day.start.slice(0, 10)),
         ...MEASURES.map((name) => h("td", { class: "number" }, (name === "count" ? count : value)(day[name]))))));
     } catch (error) {
       if (!signal.aborted) setText(this.status, error.message);

@@ -48,6 +48,12 @@ export function local(ms, timeZone = current) {
   return parts;
 }
 
+/** The date that the zone's calendar shows so many days after that of an instant, as the api takes it. */
+export function dateFrom(ms, days, timeZone = current) {
+  const { year, month, day } = local(ms, timeZone);
+  return new Date(Date.UTC(year, month - 1, day + days)).toISOString().slice(0, 10);
+}
+
 const formats = new Map();
 
 function formatOf(timeZone) {
@@ -66,7 +72,8 @@ function offsetMs(ms, timeZone) {
   return Date.UTC(year, month - 1, day, hour, minute, second) - Math.floor(ms / 1000) * 1000;
 }
 
-/** The instant at which the zone's clock shows this, as `<input type=datetime-local>` says it; the first of two. */
+/** The instant at which the zone's clock shows this, as `<input type=datetime-local>` says it: the first of two, and where it
+ * skips this, when it does; as for the api. */
 export function instant(text, timeZone = current) {
   const shown = Date.parse(`${text}Z`);
   if (Number.isNaN(shown)) return null;
@@ -74,5 +81,17 @@ export function instant(text, timeZone = current) {
   // The offset is one of those around that time; of two that fit, the earlier instant.
   const candidates = [shown - 26 * hour, shown, shown + 26 * hour].map((around) => shown - offsetMs(around, timeZone));
   const fitting = candidates.filter((at) => at + offsetMs(at, timeZone) === shown);
-  return fitting.length > 0 ? Math.min(...fitting) : candidates[1];
+  return fitting.length > 0 ? Math.min(...fitting) : endOfGap(shown, timeZone);
+}
+
+/** When the zone's clock is put past a time that it skips. */
+function endOfGap(shown, timeZone) {
+  const day = 86_400_000;
+  let [before, after] = [shown - 2 * day, shown + 2 * day];
+  while (after - before > 1) {
+    const middle = Math.floor((before + after) / 2);
+    if (middle + offsetMs(middle, timeZone) < shown) before = middle;
+    else after = middle;
+  }
+  return after;
 }

@@ -114,10 +114,11 @@ impl Days {
         let (first, last) = self.whole;
         for kept in self.kept.values().filter(|kept| !self.read.contains(&kept.day)) {
             // Of a day that is cut, the readings are drawn while they are there.
-            if !(kept.is_final || first <= kept.day && kept.day < last) {
+            let is_whole = first <= kept.day && kept.day < last;
+            if !(kept.is_final || is_whole) {
                 continue;
             }
-            if self.source == Source::QuarterHours && kept.quarter_hours.is_some() {
+            if kept.quarter_hours.is_some() {
                 let inside = kept.quarter_hours().filter(|(time, _)| {
                     self.start < time.plus_micros(Step::QUARTER_HOUR.micros()) && *time < self.end
                 });
