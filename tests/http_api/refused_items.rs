@@ -20,7 +20,13 @@ const ATTEMPTS: u32 = 3;
 async fn refused_items_cost_what_their_bytes_cost() {
     let site = Site::start().await;
     site.database.add_sensors(1).await;
-    for item in ["0,", "[],", r#"{"sensor_id":77,"value":1},"#, r#"{"sensor_id":1,"value":NaN},"#] {
+    // As many items as a body may have; more of them are refused as a whole.
+    for item in [
+        "           0,",
+        "          [],",
+        r#"{"sensor_id":77,"value":1},"#,
+        r#"{"sensor_id":1,"value":NaN},"#,
+    ] {
         let took = async |bytes: usize| {
             let count = bytes / item.len();
             let body = format!("[{}{}]", item.repeat(count), r#"{"sensor_id":1,"value":1}"#);
@@ -41,4 +47,18 @@ async fn refused_items_cost_what_their_bytes_cost() {
         println!("{item}: {attempts:?}");
         assert!(is_linear, "{item}: 4 MiB and 16 MiB take {attempts:?}");
     }
+}
+
+#[tokio::test]
+async fn more_items_than_fit_as_readings_are_too_many() {
+    let flags = ["--http-max-body-bytes", "12000"];
+    let site = Site::start_with(&flags).await;
+    site.database.add_sensors(1).await;
+    let body = |items: usize| format!(r#"[{{"sensor_id":1,"value":1}}{}]"#, ",0".repeat(items - 1));
+    let answer = site.server.post("/readings", body(1_000)).await.expect(207).json();
+    assert_eq!((&answer["accepted"], &answer["failed"]), (&json!(1), &json!(999)));
+    let answer = site.server.post("/readings", body(1_001)).await.expect(413).json();
+    assert_eq!((&answer["accepted"], &answer["failed"]), (&json!(1), &json!(1_000)));
+    let detail = "The body has more than 1000 items. Of the items after the first 1001 none was taken.";
+    assert_eq!(answer["detail"], detail);
 }
