@@ -4,9 +4,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what is unwrapped is what the test is about")]
 
+mod any_values;
 mod bench;
+mod failed_days;
 mod histories;
 mod interleavings;
+mod nearest;
 mod others_sql;
 mod plans;
 mod quarter_hours;
