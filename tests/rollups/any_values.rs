@@ -261,6 +261,31 @@ async fn stats_are_right(bench: &Bench, days: &Days, sensor_ids: Vec<i32>, bucke
     }
 }
 
+/// Of all sensors together, where no order of the readings is given.
+async fn stats_of_all_are_right(bench: &Bench, days: &Days) {
+    let start = at(DAYS, 0);
+    let query = StatsQuery {
+        sensor_ids: (1..=SENSORS).collect(),
+        by_sensor: false,
+        start,
+        end: at(0, 86_400),
+        edges: (0..=DAYS as i64 + 1).map(|n| start.plus_micros(n * 86_400_000_000)).collect(),
+        measures: vec![Measure::Avg],
+    };
+    let edges = query.edges.clone();
+    let found = stats(&bench.pool, query).await.unwrap();
+    assert_eq!(found.len(), DAYS as usize + 1);
+    for BucketStats { bucket, values: measured, .. } in found {
+        let day = day_of(edges[bucket]);
+        let values: Values =
+            days.iter().filter(|((_, of), _)| *of == day).flat_map(|(_, all)| all.values.clone()).collect();
+        let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+        let mean = values.iter().map(|value| value / largest).sum::<f64>() / values.len() as f64;
+        let told = measured[0].unwrap();
+        assert!((told / largest - mean).abs() <= 1e-10, "{day}: {told:e}, not {mean} of {largest:e}");
+    }
+}
+
 /// Each point of these charts is one day.
 async fn charts_are_right(bench: &Bench, days: &Days, sensor_id: i32, width: usize) {
     let chart = bench.chart(sensor_id, DAYS, width).await;
@@ -306,6 +331,8 @@ async fn any_doubles_have_statistics_and_the_same_by_every_way() {
     }
     // In one pass, for it is too many buckets to be looked up one by one.
     stats_are_right(&bench, &days, (1..=SENSORS).collect(), 96).await;
+
+    stats_of_all_are_right(&bench, &days).await;
 
     // A sweep rests longer than it works; so of all sensors but one, days are kept as the api keeps them.
     for (sensor_id, day) in days.keys().filter(|(sensor_id, day)| *sensor_id > 1 && *day < today()) {
