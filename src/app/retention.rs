@@ -45,7 +45,7 @@ impl Retention {
         if let Some(failed) = failed.any() {
             tracing::error!(
                 db.sqlstate = failed.sqlstate(),
-                "statistics not kept, so {} chunks of old readings are not dropped; others are, trying again: {failed}",
+                "old readings not dropped: {} chunks hold days whose statistics cannot be kept; trying again: {failed}",
                 held.len()
             );
         }

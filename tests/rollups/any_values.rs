@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
+use rand::{Rng, rngs::StdRng};
 use sensorpipe::{
     config::{RebuildConfig, RetentionStats},
     reading::Timestamp,
@@ -21,6 +21,7 @@ use testbed::config;
 use crate::{
     bench::{Bench, at, today},
     dice,
+    doubles::{Values, any_values, percentile},
     nearest::is_nearest,
 };
 
@@ -29,54 +30,6 @@ const SENSORS: i32 = 12;
 const DAYS: u64 = 7;
 /// So many readings a day of sensor 1 that its chart is not drawn of them.
 const MANY: usize = 250;
-
-/// What lies at the ends of the doubles, or where sums and squares begin to overflow.
-const EDGES: [f64; 16] = [
-    f64::MAX,
-    f64::MIN,
-    1.7e308,
-    -1.7e308,
-    1e308,
-    9e307,
-    1e200,
-    1.234_567_890_123_456_7e200,
-    1.4e154,
-    1e154,
-    3e144,
-    f64::MIN_POSITIVE,
-    5e-324,
-    -5e-324,
-    0.0,
-    -0.0,
-];
-
-/// The values of a day, within its first quarter-hour.
-type Values = Vec<f64>;
-
-fn any_values(dice: &mut StdRng, count: usize) -> Values {
-    let kind = dice.random_range(0..6);
-    let value = |dice: &mut StdRng| match kind {
-        0 => dice.random_range(-1e3..1e3),
-        1 => *EDGES.choose(dice).unwrap(),
-        2 => {
-            std::iter::repeat_with(|| f64::from_bits(dice.random())).find(|value| value.is_finite()).unwrap()
-        }
-        // Equal ones, whose mean is themselves.
-        3 => f64::MAX,
-        4 => f64::from_bits(dice.random_range(0..9)),
-        _ if dice.random() => *EDGES.choose(dice).unwrap(),
-        _ => dice.random_range(-1e3..1e3),
-    };
-    let mut values: Values = (0..count).map(|_| value(dice)).collect();
-    if count > 2 && dice.random_range(0..3) == 0 {
-        // What is left of large ones is small.
-        let half = count / 2;
-        for place in 0..half {
-            values[half + place] = -values[place];
-        }
-    }
-    values
-}
 
 /// What Postgres says itself; none where it has no answer.
 async fn of_postgres(bench: &Bench, aggregate: &str, values: &Values) -> Option<f64> {
@@ -89,23 +42,12 @@ async fn of_postgres(bench: &Bench, aggregate: &str, values: &Values) -> Option<
     }
 }
 
-fn percentile(values: &Values, share: f64) -> f64 {
-    let mut sorted = values.clone();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let place = share * (sorted.len() - 1) as f64;
-    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    let whole = below + (place - place.floor()) * (above - below);
-    if whole.is_finite() {
-        return whole;
-    }
-    (below / 2.0 + (place - place.floor()) * (above / 2.0 - below / 2.0)) * 2.0
-}
-
 /// What a day has to come to.
 struct Expected {
     values: Values,
     mean_of_postgres: Option<f64>,
     sum_of_postgres: Option<f64>,
+    deviation_of_postgres: Option<f64>,
 }
 
 impl Expected {
@@ -186,6 +128,7 @@ async fn filled(bench: &Bench, dice: &mut StdRng) -> Days {
             let expected = Expected {
                 mean_of_postgres: of_postgres(bench, "avg", &values).await,
                 sum_of_postgres: of_postgres(bench, "sum", &values).await,
+                deviation_of_postgres: of_postgres(bench, "stddev_samp", &values).await,
                 values,
             };
             days.insert((sensor_id, day_of(at(days_ago, 0))), expected);
@@ -257,7 +200,10 @@ async fn stats_are_right(bench: &Bench, days: &Days, sensor_ids: Vec<i32>, bucke
         for (value, share) in [(values[2], 0.5), (values[3], 0.0), (values[4], 1.0)] {
             assert_eq!(value, Some(percentile(&expected.values, share)), "{name}");
         }
-        assert!(values[5].is_none_or(|deviation| deviation >= 0.0), "{name}: {values:?}");
+        match expected.deviation_of_postgres {
+            Some(of_postgres) if !is_sorted => assert_eq!(values[5], Some(of_postgres), "{name}"),
+            _ => assert!(values[5].is_none_or(|deviation| deviation >= 0.0), "{name}: {values:?}"),
+        }
     }
 }
 

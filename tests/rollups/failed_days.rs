@@ -160,7 +160,7 @@ async fn a_worker_names_it_once_a_round_and_does_not_blame_its_role() {
     let line = format!("sensor 2, day {day}: keeping daily statistics failed: not this day");
     eventually(PATIENCE, async || worker.stderr().matches(&line).count() >= 2).await;
     let said = worker.stderr();
-    assert!(said.contains("1 chunks of old readings are not dropped"), "{said}");
+    assert!(said.contains("old readings not dropped: 1 chunks hold days"), "{said}");
     assert!(!said.contains("must own sensor_data"), "{said}");
     assert!(said.matches("old readings dropped").count() >= 3, "{said}");
     comes_to("readings of its chunk", PATIENCE, 1, async || {

@@ -6,6 +6,7 @@
 
 mod any_values;
 mod bench;
+mod doubles;
 mod failed_days;
 mod histories;
 mod interleavings;
