@@ -203,3 +203,20 @@ async fn days_before_the_year_1_and_after_9999_are_kept_as_any_other() {
     assert_eq!(expiry.dropped.len(), 2);
     assert_eq!(bench.daily_avg(1).await, days);
 }
+
+#[tokio::test]
+async fn a_worker_whose_role_owns_nothing_says_so() {
+    let bench = refusing(20).await;
+    bench.database.execute("DROP TRIGGER refuse ON daily_stats").await;
+    let topic = TestTopic::create(1).await;
+    let worker = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "1"])
+        .database(&bench.database)
+        .topic(&topic)
+        .env("DATABASE_URL", &bench.database.url_of_role_that_only_writes().await)
+        .env("RETENTION", "3days")
+        .env("RETENTION_INTERVAL", "200ms")
+        .start();
+    eventually(PATIENCE, async || worker.stderr().contains("must own sensor_data")).await;
+    assert!(!worker.stderr().contains("whose statistics cannot be kept"), "{}", worker.stderr());
+    worker.terminate();
+}
