@@ -337,7 +337,7 @@ async fn dispatch(
         Command::AfterRestore { database, kafka, after_restore } => {
             after_restore::run(&database, &kafka, &settings, &after_restore).await
         }
-        Command::Stats { database, command } => stats::run(&database, &command).await,
+        Command::Stats { database, command } => return stats::run(&database, &command).await,
         Command::Keys { command } => keys::run(command).await,
         Command::DeadLetters { command } => dead_letters::run(command).await,
         Command::Audit { database, kafka, audit, metrics } => {

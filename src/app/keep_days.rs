@@ -30,8 +30,14 @@ impl KeepDays {
                 sleep(self.interval).await;
                 let reach = if Instant::now() >= all_due { Reach::All } else { Reach::Week };
                 match sweep(&self.database, reach).await {
-                    Ok(kept) => {
-                        tracing::debug!(kept, "{kept} days of sensors kept for charts");
+                    Ok(swept) => {
+                        tracing::debug!(kept = swept.kept, "{} days of sensors kept for charts", swept.kept);
+                        if let Some(failed) = swept.failed.any() {
+                            tracing::error!(
+                                db.sqlstate = failed.sqlstate(),
+                                "days not kept for charts; trying again next time: {failed}"
+                            );
+                        }
                         if reach == Reach::All {
                             all_due = Instant::now() + ALL_INTERVAL;
                         }

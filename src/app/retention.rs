@@ -8,7 +8,7 @@ use crate::{
     config::{DatabaseConfig, RetentionStats},
     metrics::CHUNKS_DROPPED,
     reading::{Acceptance, Timestamp},
-    store,
+    store::{self, Expiry, StoreError},
 };
 
 /// When and how old readings go.
@@ -36,22 +36,36 @@ impl Retention {
 
     async fn drop_expired(&self) {
         let Some(edge) = self.acceptance.retention_edge(Timestamp::now()) else { return };
-        match store::drop_expired(&self.database, edge, self.stats).await {
-            Ok(dropped) => {
-                metrics::counter!(CHUNKS_DROPPED).increment(dropped.len() as u64);
-                for chunk in dropped {
-                    tracing::info!(chunk = chunk.chunk, since = %chunk.since, until = %chunk.until, "old readings dropped");
-                }
-            }
-            Err(error) if error.is_retriable() => {
-                tracing::warn!(error = %error, cause = error.cause(), "old readings stay for now");
-            }
-            Err(error) => {
-                tracing::error!(
-                    error = %error, cause = error.cause(), db.sqlstate = error.sqlstate(),
-                    "old readings cannot be dropped; the role of the worker must own sensor_data for that"
-                );
-            }
+        let Expiry { dropped, failed, held, error } =
+            store::drop_expired(&self.database, edge, self.stats).await;
+        metrics::counter!(CHUNKS_DROPPED).increment(dropped.len() as u64);
+        for chunk in dropped {
+            tracing::info!(chunk = chunk.chunk, since = %chunk.since, until = %chunk.until, "old readings dropped");
         }
+        if let Some(failed) = failed.any() {
+            tracing::error!(
+                db.sqlstate = failed.sqlstate(),
+                "old readings not dropped: {} chunks hold days whose statistics cannot be kept; trying again: {failed}",
+                held.len()
+            );
+        }
+        if let Some(error) = error {
+            log(&error);
+        }
+    }
+}
+
+/// Why old readings are still there.
+fn log(error: &StoreError) {
+    let (sqlstate, cause) = (error.sqlstate(), error.cause());
+    if error.is_retriable() {
+        tracing::warn!(error = %error, cause, db.sqlstate = sqlstate, "old readings not dropped; trying again");
+    } else if error.is_missing_right() {
+        tracing::error!(
+            error = %error, cause, db.sqlstate = sqlstate,
+            "old readings not dropped; the role of the worker must own sensor_data for that"
+        );
+    } else {
+        tracing::error!(error = %error, cause, db.sqlstate = sqlstate, "old readings not dropped; trying again");
     }
 }

@@ -1,6 +1,6 @@
 //! The `stats` commands.
 
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 
 use crate::{
     config::{DatabaseConfig, StatsCommand},
@@ -11,13 +11,17 @@ use crate::{
 const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Does what is asked and says what came of it.
-pub(super) async fn run(database: &DatabaseConfig, command: &StatsCommand) -> anyhow::Result<()> {
+pub(super) async fn run(database: &DatabaseConfig, command: &StatsCommand) -> anyhow::Result<ExitCode> {
     store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
     let mut stats = StatsStore::connect(database).await?;
     match command {
         StatsCommand::Rebuild(which) => {
             let rebuilt = stats.rebuild(which).await?;
             println!("{} kept days of sensors forgotten, {} kept anew", rebuilt.forgotten, rebuilt.kept);
+            if let Some(failed) = rebuilt.failed.any() {
+                eprintln!("Error: not rebuilt, all other days are: {failed}");
+                return Ok(ExitCode::FAILURE);
+            }
         }
         StatsCommand::InstallTrigger => {
             stats.install_trigger().await?;
@@ -30,5 +34,5 @@ pub(super) async fn run(database: &DatabaseConfig, command: &StatsCommand) -> an
             );
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

@@ -29,12 +29,10 @@ impl Envelope {
     pub fn with(self, other: Self) -> Self {
         let count = self.count + other.count;
         let share = |part: Self| part.avg * (part.count as f64 / count as f64);
-        Self {
-            count,
-            min: self.min.min(other.min),
-            max: self.max.max(other.max),
-            avg: share(self) + share(other),
-        }
+        let (min, max) = (self.min.min(other.min), self.max.max(other.max));
+        // Rounding takes it past the largest double, or makes the smallest one vanish.
+        let avg = share(self) + share(other);
+        Self { count, min, max, avg: if avg.is_nan() { avg } else { avg.max(min).min(max) } }
     }
 }
 
@@ -68,6 +66,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_mean_lies_between_the_extremes() {
+        for value in [f64::MAX, f64::MIN, f64::from_bits(1), 0.1] {
+            let of = |count| Envelope { count, ..Envelope::of(value) };
+            for (few, more) in [(1, 1), (1, 2), (3, 4), (7, 1)] {
+                assert_eq!(of(few).with(of(more)), of(few + more), "{value:e}");
+            }
+        }
+    }
 
     proptest! {
         #[test]

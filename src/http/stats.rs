@@ -25,34 +25,36 @@ pub(super) struct DayBody {
     day: NaiveDate,
     #[schema(example = 3)]
     sensor_id: i32,
-    #[schema(example = 22.9)]
-    avg_value: f64,
-    #[schema(example = 22.5)]
-    min_value: f64,
-    #[schema(example = 23.5)]
-    max_value: f64,
+    /// Null only where SQL of others has stored what is no number; so is any other value of such a day.
+    #[schema(example = 22.9, required)]
+    avg_value: Option<f64>,
+    #[schema(example = 22.5, required)]
+    min_value: Option<f64>,
+    #[schema(example = 23.5, required)]
+    max_value: Option<f64>,
     #[schema(example = 3)]
     reading_count: i64,
     /// Between two readings, linearly interpolated (`percentile_cont`).
-    #[schema(example = 22.7)]
-    median_value: f64,
-    /// Third quartile less the first.
-    #[schema(example = 0.5)]
-    iqr_value: f64,
+    #[schema(example = 22.7, required)]
+    median_value: Option<f64>,
+    /// Third quartile less the first; null where that is past the largest double.
+    #[schema(example = 0.5, required)]
+    iqr_value: Option<f64>,
 }
 
 impl DayBody {
     fn new(sensor_id: i32, day: &DayStats) -> Self {
+        // JSON has neither infinity nor NaN.
+        let number = |value: f64| value.is_finite().then_some(value);
         Self {
             day: day.day,
             sensor_id,
-            avg_value: day.avg_value,
-            min_value: day.min_value,
-            max_value: day.max_value,
+            avg_value: number(day.avg_value),
+            min_value: number(day.min_value),
+            max_value: number(day.max_value),
             reading_count: day.reading_count,
-            median_value: day.median_value,
-            // The quartiles of the largest doubles are further apart than any double, and JSON has no infinity.
-            iqr_value: (day.upper_quartile - day.lower_quartile).min(f64::MAX),
+            median_value: number(day.median_value),
+            iqr_value: number(day.upper_quartile - day.lower_quartile),
         }
     }
 }

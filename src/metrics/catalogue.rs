@@ -262,7 +262,7 @@ pub const CATALOGUE: &[Metric] = &[
     of_worker(DAYS_REOPENED, COUNTER, "days", &[],
         "Kept daily statistics forgotten because readings of their day were written."),
     of_both(DAYS_KEPT, COUNTER, "days", &[one_of("outcome", &["kept", "busy", "failed"])],
-        "Days whose statistics were to be kept, by outcome."),
+        "Days whose statistics were to be kept, by outcome; retention does not drop the readings of one that `failed`."),
     of_worker(CHUNKS_DROPPED, COUNTER, "chunks", &[], "Chunks of readings dropped by retention."),
     of_worker(SENSOR_DELETIONS, GAUGE, "sensors", &[],
         "Deleted sensors whose readings are being deleted; every worker tells the same."),

@@ -41,6 +41,11 @@ pub(super) fn day_of(number: i64) -> NaiveDate {
     day.expect("days of readings are within chrono's range, which is wider than Postgres'")
 }
 
+/// The day after; the last one of chrono's has none, and comes after every reading that can be told.
+pub(super) fn next_day(day: NaiveDate) -> NaiveDate {
+    day.succ_opt().unwrap_or(day)
+}
+
 /// Second key of the lock of the day of this number.
 pub(super) const fn slot(number: i64) -> i32 {
     number.rem_euclid(LOCK_SLOTS as i64) as i32

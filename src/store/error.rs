@@ -104,6 +104,17 @@ impl StoreError {
         self.is_refusal() && self.sqlstate().as_deref().is_some_and(is_of_a_row)
     }
 
+    /// Whether a living server said no to this piece of work, and may well say yes to another one: neither does the role
+    /// lack a right nor the server something that all work needs.
+    pub(super) fn is_of_the_work(&self) -> bool {
+        self.is_refusal() && !self.is_missing_right() && self.remedy() != Remedy::Reconnect
+    }
+
+    /// Whether the transaction gave way to another one, and may succeed another time.
+    pub(super) fn gave_way(&self) -> bool {
+        self.trouble() == Trouble::GaveWay
+    }
+
     /// A database that must not be written to.
     pub(super) fn unfit(unfit: Unfit) -> Self {
         let source = sqlx::Error::Configuration(Box::new(unfit));

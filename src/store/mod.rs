@@ -37,7 +37,7 @@ pub use fitness::{Unfit, wait_until_fit};
 pub use load::LoadStore;
 pub use offsets::{Offsets, StoredOffset};
 pub use pool::{Pool, holding};
-pub use retention::{Dropped, drop_expired};
+pub use retention::{Dropped, Expiry, drop_expired};
 pub use sample::{SampleError, SampleStore};
 pub use schema::{Migrated, SchemaError, migrate, wait_for_schema};
 pub use sensor_changes::{IDS_MAX as SENSOR_CHANGE_IDS_MAX, SensorChange, SensorChanges};

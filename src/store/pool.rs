@@ -192,8 +192,8 @@ impl Pool {
         self.run_within(self.answer_timeout(), doing, work).await
     }
 
-    /// Runs `work`, of which the server ends a statement that takes longer than `statement_timeout`, or than any may.
-    pub(super) async fn run_briefly<T, W>(
+    /// As [`Self::read`], but the server ends a statement that takes longer than `statement_timeout`, or than any may.
+    pub(super) async fn read_briefly<T, W>(
         &self,
         statement_timeout: Duration,
         doing: &'static str,
@@ -201,11 +201,16 @@ impl Pool {
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
     {
         const LIMIT: &str = "SELECT set_config('statement_timeout', $1, true)";
         let timeout = statement_timeout.min(self.statement_timeout);
-        self.run_within(timeout + ANSWER_GRACE, doing, move |connection| {
+        self.read_within(timeout + ANSWER_GRACE, doing, move |connection| {
+            let work = work.clone();
             Box::pin(async move {
                 let mut transaction = connection.begin().await?;
                 sqlx::query(LIMIT).bind(timeout.as_millis().to_string()).execute(&mut *transaction).await?;
@@ -233,7 +238,25 @@ impl Pool {
             + Sync
             + 'static,
     {
-        let deadline = Instant::now() + self.answer_timeout();
+        self.read_within(self.answer_timeout(), doing, work).await
+    }
+
+    /// The same within another time.
+    pub(super) async fn read_within<T, W>(
+        &self,
+        answer_timeout: Duration,
+        doing: &'static str,
+        work: W,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        let deadline = Instant::now() + answer_timeout;
         let mut pause = RETRY_PAUSE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -1,6 +1,6 @@
 //! Times as Postgres has them on the wire.
 
-use chrono::{DateTime, Datelike as _, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use sqlx::{
     Encode, Postgres, Type,
     encode::IsNull,
@@ -32,6 +32,12 @@ impl Encode<'_, Postgres> for PostgresTime {
     }
 }
 
+/// A day as Postgres reads it in a statement, which has no year 0, and no signs for the years before 1 and after 9999.
+pub(super) fn date_literal(day: NaiveDate) -> String {
+    let (year, era) = if day.year() > 0 { (day.year(), "") } else { (1 - day.year(), " BC") };
+    format!("{year:04}-{:02}-{:02}{era}", day.month(), day.day())
+}
+
 /// A record's timestamp is whatever its producer said. One that no column holds is no reading's time either, so that it
 /// is not missed.
 pub(super) fn storable(time: Timestamp) -> Option<DateTime<Utc>> {
@@ -41,6 +47,19 @@ pub(super) fn storable(time: Timestamp) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn years_are_written_as_postgres_writes_them() {
+        for (year, literal) in [
+            (2026, "2026-11-01"),
+            (12_000, "12000-11-01"),
+            (9, "0009-11-01"),
+            (0, "0001-11-01 BC"),
+            (-43, "0044-11-01 BC"),
+        ] {
+            assert_eq!(date_literal(NaiveDate::from_ymd_opt(year, 11, 1).unwrap()), literal);
+        }
+    }
 
     #[test]
     fn a_time_that_no_column_holds_is_none() {

@@ -3,6 +3,9 @@
 //! A chunk goes once all of it is before the edge, which is a midnight, and by then no worker accepts readings of it.
 //! Its days' statistics are made complete first where they are to stay, and final in the transaction that drops it:
 //! a day that a chunk's border runs through is kept whole, and not computed from the half that is left.
+//!
+//! A chunk of which a day's statistics cannot be kept stays, with all its readings, and so does one that Postgres will not
+//! drop; younger chunks go. It is tried again each time.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
@@ -10,7 +13,8 @@ use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
 use super::{
     StoreError,
     connection::{connect, takes},
-    stats::fill,
+    queries::windows,
+    stats::{FailedDays, fill},
 };
 use crate::{
     config::{DatabaseConfig, RetentionStats},
@@ -44,54 +48,104 @@ impl Dropped {
     }
 }
 
+/// What one look at old chunks came to.
+#[derive(Debug, Default)]
+pub struct Expiry {
+    /// Chunks that are gone.
+    pub dropped: Vec<Dropped>,
+    /// Days whose statistics were to stay and could not be kept; their chunks stay instead.
+    pub failed: FailedDays,
+    /// Chunks that stay because of these days.
+    pub held: Vec<Dropped>,
+    /// What else went wrong first: with one chunk, or for all of them, which ended it.
+    pub error: Option<StoreError>,
+}
+
 /// Drops the chunks that end at or before `edge`, the oldest first; none where another process is at it.
-pub async fn drop_expired(
-    database: &DatabaseConfig,
-    edge: Timestamp,
-    stats: RetentionStats,
-) -> Result<Vec<Dropped>, StoreError> {
-    let mut connection = connect(database, "sensorpipe retention").await?;
-    let is_ours = takes(&mut connection, LOCK_KEY).await.map_err(StoreError::new(DOING))?;
-    let mut dropped = Vec::new();
-    if is_ours {
-        for chunk in expired(&mut connection, edge).await? {
-            if stats == RetentionStats::Keep && !keep_days_of(&mut connection, &chunk).await? {
-                break;
-            }
-            if !drop_one(&mut connection, &chunk, stats).await? {
-                break;
-            }
-            dropped.push(chunk);
-        }
+pub async fn drop_expired(database: &DatabaseConfig, edge: Timestamp, stats: RetentionStats) -> Expiry {
+    let mut expiry = Expiry::default();
+    if let Err(error) = expiry.run(database, edge, stats).await {
+        expiry.error = Some(error);
     }
-    // The lock goes with the connection.
-    connection.close().await.map_err(StoreError::new(DOING))?;
-    Ok(dropped)
+    expiry
+}
+
+impl Expiry {
+    async fn run(
+        &mut self,
+        database: &DatabaseConfig,
+        edge: Timestamp,
+        stats: RetentionStats,
+    ) -> Result<(), StoreError> {
+        let mut connection = connect(database, "sensorpipe retention").await?;
+        let is_ours = takes(&mut connection, LOCK_KEY).await.map_err(StoreError::new(DOING))?;
+        if is_ours {
+            for chunk in expired(&mut connection, edge).await? {
+                match self.drop_chunk(&mut connection, chunk, stats).await {
+                    // Of others it would not be otherwise.
+                    Err(error) if !error.is_of_the_work() || error.is_retriable() => return Err(error),
+                    Err(error) => drop(self.error.get_or_insert(error)),
+                    Ok(()) => {}
+                }
+            }
+        }
+        // The lock goes with the connection.
+        connection.close().await.map_err(StoreError::new(DOING))
+    }
+
+    /// Drops a chunk unless days of it are not kept.
+    async fn drop_chunk(
+        &mut self,
+        connection: &mut PgConnection,
+        chunk: Dropped,
+        stats: RetentionStats,
+    ) -> Result<(), StoreError> {
+        let failed_before = self.failed.count();
+        let is_kept =
+            stats == RetentionStats::Drop || keep_days_of(connection, &chunk, &mut self.failed).await?;
+        if self.failed.count() > failed_before {
+            self.held.push(chunk);
+        } else if is_kept && drop_one(connection, &chunk, stats).await? {
+            self.dropped.push(chunk);
+        }
+        Ok(())
+    }
 }
 
 async fn expired(connection: &mut PgConnection, edge: Timestamp) -> Result<Vec<Dropped>, StoreError> {
     sqlx::query_as(
-        "SELECT format('%I.%I', chunk_schema, chunk_name) AS chunk, range_start AS since, range_end AS until
+        "SELECT format('%I.%I', chunk_schema, chunk_name) AS chunk,
+                greatest(range_start, $2) AS since, range_end AS until
          FROM timescaledb_information.chunks
          WHERE format('%I.%I', hypertable_schema, hypertable_name)::regclass = 'sensor_data'::regclass
            AND range_end <= $1
          ORDER BY range_end",
     )
     .bind(edge.to_datetime())
+    .bind(windows::BEGINNING.to_datetime())
     .fetch_all(connection)
     .await
     .map_err(StoreError::new("looking for old chunks"))
 }
 
 /// Completes the statistics of a chunk's days; says whether they are complete.
-async fn keep_days_of(connection: &mut PgConnection, chunk: &Dropped) -> Result<bool, StoreError> {
+async fn keep_days_of(
+    connection: &mut PgConnection,
+    chunk: &Dropped,
+    failed: &mut FailedDays,
+) -> Result<bool, StoreError> {
+    let failed_before = failed.count();
     for _ in 0..ROUNDS {
         let missing = not_kept(connection, chunk).await?;
         if missing.is_empty() {
             return Ok(true);
         }
         for (sensor_id, day) in missing {
-            fill::keep(connection, sensor_id, day).await?;
+            let outcome = fill::keep(connection, sensor_id, day).await;
+            failed.take(sensor_id, day, outcome)?;
+        }
+        if failed.count() > failed_before {
+            return Ok(false);
         }
     }
     Ok(not_kept(connection, chunk).await?.is_empty())
@@ -126,7 +180,7 @@ async fn not_kept(
     .map_err(StoreError::new("looking for days without statistics"))
 }
 
-/// Drops one chunk, unless readings have come meanwhile whose statistics are to be kept.
+/// Drops one chunk and no other, unless readings have come meanwhile whose statistics are to be kept.
 ///
 /// Dropping a table that refers to `sensors` locks `sensors` against everybody. Taken first, as everybody does, that
 /// lock also keeps away all who write readings or statistics until the transaction ends; so it is waited for, and held
@@ -151,8 +205,11 @@ async fn drop_one(
     }
     settle_stats(&mut transaction, chunk, stats).await?;
     keep_account(&mut transaction, chunk, readings).await?;
-    sqlx::query("SELECT drop_chunks('sensor_data', older_than => $1)")
+    // What holds the earliest times has no beginning, and nothing lies before it.
+    let since = Some(chunk.since).filter(|since| Some(*since) > windows::BEGINNING.to_datetime());
+    sqlx::query("SELECT drop_chunks('sensor_data', older_than => $1, newer_than => $2)")
         .bind(chunk.until)
+        .bind(since)
         .execute(&mut *transaction)
         .await
         .map_err(StoreError::new(DOING))?;

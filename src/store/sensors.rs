@@ -84,7 +84,7 @@ pub async fn create_all(pool: &Pool, new: Vec<NewSensor>) -> Result<Vec<i32>, St
 pub async fn find(pool: &Pool, sensor_id: i32) -> Result<Option<Sensor>, StoreError> {
     const SQL: &str = "SELECT sensor_id, sensor_type, description, location FROM sensors
          WHERE sensor_id = $1 AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))";
-    pool.run("reading a sensor", move |connection| {
+    pool.read("reading a sensor", move |connection| {
         Box::pin(sqlx::query_as(SQL).bind(sensor_id).fetch_optional(connection))
     })
     .await
@@ -94,7 +94,7 @@ pub async fn find(pool: &Pool, sensor_id: i32) -> Result<Option<Sensor>, StoreEr
 pub async fn exists(pool: &Pool, sensor_id: i32) -> Result<bool, StoreError> {
     const SQL: &str = "SELECT EXISTS (SELECT FROM sensors
         WHERE sensor_id = $1 AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions)))";
-    pool.run_within(LOOK_UP_TIMEOUT, "looking up a sensor", move |connection| {
+    pool.read_within(LOOK_UP_TIMEOUT, "looking up a sensor", move |connection| {
         Box::pin(sqlx::query_scalar(SQL).bind(sensor_id).fetch_one(connection))
     })
     .await
@@ -104,8 +104,8 @@ pub async fn exists(pool: &Pool, sensor_id: i32) -> Result<bool, StoreError> {
 pub async fn existing(pool: &Pool, sensor_ids: Vec<i32>) -> Result<Vec<i32>, StoreError> {
     const SQL: &str = "SELECT sensor_id FROM sensors
         WHERE sensor_id = ANY ($1) AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))";
-    pool.run_within(LOOK_UP_TIMEOUT, "looking up sensors", move |connection| {
-        Box::pin(sqlx::query_scalar(SQL).bind(sensor_ids).fetch_all(connection))
+    pool.read_within(LOOK_UP_TIMEOUT, "looking up sensors", move |connection| {
+        Box::pin(sqlx::query_scalar(SQL).bind(sensor_ids.clone()).fetch_all(connection))
     })
     .await
 }

@@ -6,9 +6,12 @@
 //!              newest_days ──> one snapshot: which days there are; those not kept, from their readings
 //!                └─ days that are over and not kept:
 //!              fill ──> kept from now on; see `day_locks`
+//!              any_values ──> the same figures where plain SQL overflows
 //! queries::chart ── quarter_hours ──> the same days, finer, for charts; `sweep` keeps them unasked
 //! ```
 
+mod any_values;
+mod failed_days;
 pub(super) mod fill;
 mod newest_days;
 mod quarter_hours;
@@ -21,11 +24,12 @@ use chrono::{NaiveDate, Utc};
 use self::newest_days::{Kept, Question};
 pub(super) use self::quarter_hours::FIGURES;
 pub use self::{
+    failed_days::FailedDays,
     newest_days::DAYS_OF_WEEK,
     quarter_hours::keep_quarter_hours,
     rebuild::{Rebuilt, StatsStore},
     settled::statement as settled_statement,
-    sweep::{Reach, sweep},
+    sweep::{Reach, Swept, sweep},
 };
 use super::{StoreError, pool::Pool};
 
@@ -50,37 +54,22 @@ pub struct DayStats {
     pub upper_quartile: f64,
 }
 
-/// The newest days that are told.
-const DAYS_MAX: usize = 7;
-
-/// How the mean is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mean {
-    /// As floats; squares of values past 1e154 overflow inside `avg()`, which keeps a variance besides.
-    Float,
-    /// Slower and with 15 digits, but it has an answer for every double.
-    Numeric,
-}
-
-impl Mean {
-    /// Columns of readings summed up, in a `SELECT` over `sensor_data`.
-    fn columns(self) -> &'static str {
-        match self {
-            Self::Float => {
-                "avg(value) AS avg_value, min(value) AS min_value, max(value) AS max_value,
-                 count(*) AS reading_count,
-                 percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY value) AS quartiles"
-            }
-            Self::Numeric => {
-                "avg(value::numeric)::float8 AS avg_value, min(value) AS min_value, max(value) AS max_value,
-                 count(*) AS reading_count,
-                 percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY value) AS quartiles"
-            }
-        }
+impl DayStats {
+    /// False where plain SQL's quartiles overflowed, or a reading that others' SQL wrote is no number.
+    fn has_quartiles(&self) -> bool {
+        [self.lower_quartile, self.median_value, self.upper_quartile].into_iter().all(f64::is_finite)
     }
 }
 
-/// The columns of [`DayStats`] from those of [`Mean::columns`] and a `day`.
+/// The newest days that are told.
+const DAYS_MAX: usize = 7;
+
+/// Columns of readings summed up, in a `SELECT` over `sensor_data`. Sums, squares and distances of values past 1e144 may
+/// overflow: see [`any_values`].
+const COLUMNS: &str = "avg(value) AS avg_value, min(value) AS min_value, max(value) AS max_value,
+    count(*) AS reading_count, percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY value) AS quartiles";
+
+/// The columns of [`DayStats`] from [`COLUMNS`] and a `day`.
 const SUMMED_UP: &str = "day, avg_value, min_value, max_value, reading_count,
     quartiles[1] AS lower_quartile, quartiles[2] AS median_value, quartiles[3] AS upper_quartile";
 

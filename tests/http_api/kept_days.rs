@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 use testbed::{Role, TestDatabase, TestTopic, eventually, free_address};
 
-use crate::site::PATIENCE;
+use crate::site::{PATIENCE, Site};
 
 #[tokio::test]
 async fn days_that_are_over_are_kept_and_old_readings_refused() {
@@ -47,4 +47,29 @@ async fn days_that_are_over_are_kept_and_old_readings_refused() {
         assert_eq!(answer.status(), status, "{age_days} days old: {}", answer.text().await.unwrap());
     }
     api.terminate();
+}
+
+/// Days are kept the newest first; the one that fails is asked for again by whoever looks at the chart.
+#[tokio::test]
+async fn a_day_that_cannot_be_kept_keeps_no_other_from_charts() {
+    let site = Site::start().await;
+    site.database.add_sensors(1).await;
+    site.database
+        .execute(
+            "INSERT INTO sensor_data (sensor_id, value, time)
+             SELECT 1, 1, time FROM generate_series(
+                 date_trunc('day', now(), 'UTC') - interval '40 days', date_trunc('day', now(), 'UTC') - interval '1 hour',
+                 interval '1 hour') AS time;
+             CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this day'; END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON daily_stats FOR EACH ROW
+             WHEN (NEW.day >= (now() - interval '36 hours')::date) EXECUTE FUNCTION refuse()",
+        )
+        .await;
+    let chart = async || site.server.get("/sensors/1/chart?width=100").await.expect(200).json();
+    assert_eq!(chart().await["complete"], false);
+    eventually(PATIENCE, async || chart().await["complete"] == true).await;
+    let counts: i64 =
+        chart().await["points"]["count"].as_array().unwrap().iter().filter_map(Value::as_i64).sum();
+    assert_eq!(counts, 960);
+    assert!(site.database.number("SELECT count(*) FROM daily_stats").await >= 38);
 }

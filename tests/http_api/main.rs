@@ -38,6 +38,7 @@ mod readings_of_a_deleted_sensor;
 mod receipts;
 mod refusals;
 mod refused_items;
+mod retention;
 mod retries;
 mod sensor_deletion;
 mod sensors;

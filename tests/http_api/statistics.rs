@@ -94,11 +94,76 @@ async fn the_largest_doubles_have_statistics_too() {
     insert(
         &site,
         "VALUES (1, 1.7e308, '2025-03-01T00:00Z'), (1, 1.7e308, '2025-03-01T01:00Z'),
-                (1, -1.7e308, '2025-03-02T00:00Z'), (1, -1.6e308, '2025-03-02T01:00Z'), (1, 5e-324, '2025-03-02T02:00Z')",
+                (1, -1.7e308, '2025-03-02T00:00Z'), (1, -1.6e308, '2025-03-02T01:00Z'), (1, 5e-324, '2025-03-02T02:00Z'),
+                (1, 1.7976931348623157e308, '2025-03-03T00:00Z'), (1, 1.7976931348623157e308, '2025-03-03T00:01Z'),
+                (1, 1e308, '2025-03-04T00:00Z'), (1, -1e308, '2025-03-04T00:01Z'), (1, 5e-324, '2025-03-04T00:02Z'),
+                (1, 1.7e308, '2025-03-05T00:00Z'), (1, -1.7e308, '2025-03-05T00:01Z'),
+                (1, 1.2345678901234567e200, '2025-03-06T00:00Z'), (1, 1.2345678901234569e200, '2025-03-06T00:01Z')",
     )
     .await;
-    let days = days(&site, 1).await;
-    assert_eq!(days[1]["avg_value"], json!(1.7e308));
-    assert_eq!(days[0]["min_value"], json!(-1.7e308));
-    assert!(days[0]["iqr_value"].is_f64());
+    // Computed, and kept.
+    for _ in 0..2 {
+        let days = days(&site, 1).await;
+        for (day, expected) in days[1..].iter().zip([
+            [0.0, 0.0, 1.7e308],
+            [0.0, 5e-324, 1e308],
+            [f64::MAX, f64::MAX, 0.0],
+            [-1.1e308, -1.6e308, 8.5e307],
+            [1.7e308, 1.7e308, 0.0],
+        ]) {
+            for (field, expected) in ["avg_value", "median_value", "iqr_value"].into_iter().zip(expected) {
+                let told = day[field].as_f64().unwrap();
+                assert!((told / 4.0 - expected / 4.0).abs() <= 1e292, "{} {field}: {told:e}", day["day"]);
+            }
+        }
+        let (avg, max) = (days[0]["avg_value"].as_f64().unwrap(), days[0]["max_value"].as_f64().unwrap());
+        assert!(days[0]["min_value"].as_f64().unwrap() <= avg && avg <= max, "{avg:e} above {max:e}");
+    }
+    for path in [
+        "/sensors/1/stats?bucket=1d&start=2025-03-01&end=2025-03-07&measures=avg",
+        "/sensors/1/chart?width=1",
+    ] {
+        site.server.get(path).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_distance_past_the_largest_double_is_null() {
+    let site = Site::start().await;
+    site.database.add_sensors(1).await;
+    insert(
+        &site,
+        "SELECT 1, CASE WHEN n < 2 THEN -1.7e308 ELSE 1.7e308 END, '2025-03-01Z'::timestamptz + n * interval '1 min'
+         FROM generate_series(0, 3) AS n",
+    )
+    .await;
+    let day = days(&site, 1).await.remove(0);
+    let told = ["avg_value", "median_value", "iqr_value"].map(|field| day[field].clone());
+    assert_eq!(json!(told), json!([0.0, 0.0, null]));
+    let stats =
+        site.server.get("/sensors/1/stats?bucket=1d&start=2025-03-01&end=2025-03-02&measures=avg,median,iqr");
+    let bucket = stats.await.expect(200).json()["buckets"][0].clone();
+    assert_eq!(json!([bucket["avg"], bucket["median"], bucket["iqr"]]), json!(told));
+}
+
+/// Only others' SQL can store that.
+#[tokio::test]
+async fn what_is_no_number_is_null() {
+    let site = Site::start().await;
+    site.database.add_sensors(2).await;
+    insert(
+        &site,
+        "VALUES (1, 'NaN', '2025-03-01T00:00Z'), (1, 1, '2025-03-01T01:00Z'), (1, 2, '2025-03-02T00:00Z'),
+                (2, 'NaN', '2025-03-01T00:00Z'), (2, 1e308, '2025-03-01T01:00Z'), (2, -1e308, '2025-03-01T02:00Z')",
+    )
+    .await;
+    for _ in 0..2 {
+        let days = days(&site, 1).await;
+        assert_eq!((&days[0]["avg_value"], &days[0]["iqr_value"]), (&json!(2.0), &json!(0.0)));
+        for field in ["avg_value", "max_value", "median_value", "iqr_value"] {
+            assert_eq!(days[1][field], json!(null), "{field}");
+        }
+        assert_eq!(days[1]["reading_count"], 2);
+        assert_eq!(self::days(&site, 2).await[0]["avg_value"], json!(null));
+    }
 }

@@ -302,10 +302,40 @@ async fn numbers_that_do_not_exist_are_null() {
     let range = "start=2026-01-01&end=2026-01-01T05:00&measures=";
     let hours = buckets(&site, &format!("{range}count,avg,sum,stddev,median,iqr,max")).await;
     assert_eq!(column(&hours, "count"), json!([2, 3, 3, 1, 1]));
-    assert_eq!(column(&hours, "avg"), json!([1.7e308, 1.0, 7.0 / 30.0, null, null]));
-    assert_eq!(column(&hours, "sum"), json!([null, 3.0, 0.7, null, null]));
+    // An hour that overflows changes no other's answer.
+    let sum = 0.1 + 0.2 + 0.4;
+    assert_eq!(column(&hours, "avg"), json!([1.7e308, 1.0, sum / 3.0, null, null]));
+    assert_eq!(column(&hours, "sum"), json!([null, 3.0, sum, null, null]));
     assert_eq!(column(&hours, "median"), json!([1.7e308, 3.0, 0.2, null, null]));
     assert_eq!(column(&hours, "max"), json!([1.7e308, 1e308, 0.4, null, null]));
     assert_eq!((&hours[0]["stddev"], &hours[0]["iqr"]), (&json!(0.0), &json!(0.0)));
     assert!((hours[1]["stddev"].as_f64().unwrap() - 1e308).abs() < 1e294, "{}", hours[1]["stddev"]);
+}
+
+/// A bucket of more chunks than one statement may touch is put together from parts.
+#[tokio::test]
+async fn sums_of_many_chunks_do_not_overflow() {
+    let site = Site::start().await;
+    site.database.add_sensors(2).await;
+    site.database.execute("SELECT set_chunk_time_interval('sensor_data', interval '1 day')").await;
+    insert(
+        &site,
+        "SELECT 1, CASE WHEN n = 100 THEN 3 WHEN n % 2 = 0 THEN 1.7976931348623157e308 ELSE -1.7976931348623157e308 END,
+                '2026-01-01T12:00Z'::timestamptz + n * interval '1 day' FROM generate_series(0, 100) AS n
+         UNION ALL
+         SELECT 2, 1.7976931348623157e308, '2026-01-01T12:00Z'::timestamptz + n * interval '1 day'
+         FROM generate_series(0, 99) AS n",
+    )
+    .await;
+    let range = "start=2026-01-01&end=2026-05-01&bucket=1year&measures=";
+    let one = buckets(&site, &format!("{range}count,avg,sum,median,max")).await;
+    let figures = ["count", "avg", "sum", "median", "max"].map(|name| column(&one, name)[0].clone());
+    assert_eq!(json!(figures), json!([101, 3.0 / 101.0, 3.0, 3.0, f64::MAX]));
+    let path = format!("/sensors/stats?ids=1,2&group=all&{range}avg,sum,p100");
+    let both = site.server.get(&path).await.expect(200).json();
+    let bucket = &both["series"][0]["buckets"][0];
+    // Half of the readings are the largest double, and the others come to nothing.
+    let avg = bucket["avg"].as_f64().unwrap_or_else(|| panic!("{both}"));
+    assert!((avg / f64::MAX - 100.0 / 201.0).abs() < 1e-15, "{avg:e}");
+    assert_eq!((&bucket["sum"], &bucket["p100"]), (&json!(null), &json!(f64::MAX)));
 }

@@ -4,10 +4,14 @@
 
 #![expect(clippy::unwrap_used, reason = "what is unwrapped is what the test is about")]
 
+mod any_values;
 mod bench;
 mod chart_edges;
+mod doubles;
+mod failed_days;
 mod histories;
 mod interleavings;
+mod nearest;
 mod others_sql;
 mod plans;
 mod quarter_hours;

@@ -133,7 +133,7 @@ async fn what_retention_has_taken_is_drawn_from_what_is_kept() {
     let bench = twelve_days().await;
     keep_all(&bench).await;
     // Chunks of seven days: at least one ends before then, and only days whose chunks are gone are final.
-    let dropped = drop_expired(&bench.database.config(), at(0, 0), RetentionStats::Keep).await.unwrap();
+    let dropped = drop_expired(&bench.database.config(), at(0, 0), RetentionStats::Keep).await.dropped;
     assert!(!dropped.is_empty());
     let oldest: i64 =
         bench.database.number("SELECT (extract(epoch FROM min(time)))::bigint FROM sensor_data").await;
@@ -156,14 +156,14 @@ async fn a_sweep_keeps_what_nobody_asked_for() {
     bench.database.add_sensors(1).await;
     let database = bench.database.config();
     let others = bench.database.hold("SELECT pg_advisory_xact_lock(126956639449203)").await;
-    assert_eq!(sweep(&database, Reach::All).await.unwrap(), 0, "one process at a time");
+    assert_eq!(sweep(&database, Reach::All).await.unwrap().kept, 0, "one process at a time");
     drop(others);
-    comes_to("days swept", PATIENCE, 7, async || sweep(&database, Reach::Week).await.unwrap()).await;
+    comes_to("days swept", PATIENCE, 7, async || sweep(&database, Reach::Week).await.unwrap().kept).await;
     assert_eq!((bench.kept_quarter_hours().await, bench.wrong_quarter_hours().await), (7, 0));
-    assert_eq!(sweep(&database, Reach::All).await.unwrap(), 5);
+    assert_eq!(sweep(&database, Reach::All).await.unwrap().kept, 5);
     assert_eq!((bench.kept_quarter_hours().await, bench.wrong_quarter_hours().await), (12, 0));
     assert_eq!(
-        sweep(&database, Reach::All).await.unwrap(),
+        sweep(&database, Reach::All).await.unwrap().kept,
         0,
         "today is not over, and one sensor has nothing"
     );

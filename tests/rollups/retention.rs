@@ -33,7 +33,7 @@ async fn twenty_days(chunk_interval: &str) -> Bench {
 }
 
 async fn drop_older_than(bench: &Bench, days_ago: u64, stats: RetentionStats) -> usize {
-    drop_expired(&bench.database.config(), at(days_ago, 0), stats).await.unwrap().len()
+    drop_expired(&bench.database.config(), at(days_ago, 0), stats).await.dropped.len()
 }
 
 async fn oldest_reading(bench: &Bench) -> Timestamp {
@@ -115,7 +115,8 @@ async fn one_at_a_time_and_not_while_somebody_writes_there() {
     drop(held);
     // A transaction that writes readings has locked its sensors.
     let writing = bench.database.hold("SELECT FROM sensors WHERE sensor_id = 1 FOR KEY SHARE").await;
-    let refused = drop_expired(&bench.database.config(), at(1, 0), RetentionStats::Drop).await.unwrap_err();
+    let expiry = drop_expired(&bench.database.config(), at(1, 0), RetentionStats::Drop).await;
+    let refused = expiry.error.unwrap();
     assert!(refused.is_retriable(), "{refused}: {}", refused.cause());
     drop(writing);
     assert!(drop_older_than(&bench, 1, RetentionStats::Drop).await >= 1);

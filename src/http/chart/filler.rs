@@ -12,12 +12,18 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::store::{Pool, stats};
+use crate::{
+    reminder::Reminder,
+    store::{Pool, stats},
+};
 
 /// Sensors whose days wait; one more takes the place of the oldest, and its chart asks again.
 const SENSORS_MAX: usize = 64;
-/// Pause after a failure, such as a database that is away.
+/// Pause where the database does not answer.
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
+
+/// Of days that cannot be kept.
+static SAID: Reminder = Reminder::new();
 
 /// Days that wait to be kept; clones share them.
 #[derive(Clone, Debug, Default)]
@@ -73,15 +79,28 @@ impl Filler {
             };
             let Some(day) = wanted.take() else { continue };
             let started = Instant::now();
-            match stats::keep_quarter_hours(&pool, wanted.sensor_id, day).await {
+            let sensor_id = wanted.sensor_id;
+            match stats::keep_quarter_hours(&pool, sensor_id, day).await {
                 Ok(()) => {
-                    self.want(wanted.sensor_id, wanted.days);
+                    self.want(sensor_id, wanted.days);
                     sleep(started.elapsed()).await;
                 }
-                // Whoever looks at the chart asks for them again.
+                // Whoever looks at the chart asks for it again; the days before it do not wait for that.
                 Err(error) => {
-                    tracing::warn!(error = %error, cause = error.cause(), "days are not kept for charts");
-                    sleep(FAILURE_PAUSE).await;
+                    let pause = if error.is_answer() {
+                        self.want(sensor_id, wanted.days);
+                        started.elapsed()
+                    } else {
+                        FAILURE_PAUSE
+                    };
+                    if SAID.is_due() {
+                        tracing::warn!(
+                            db.sqlstate = error.sqlstate(),
+                            "a day of sensor {sensor_id} is not kept for charts: {day}: {error}: {}",
+                            error.server_message()
+                        );
+                    }
+                    sleep(pause).await;
                 }
             }
         }

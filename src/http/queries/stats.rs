@@ -82,7 +82,8 @@ pub(in crate::http) struct RangeBody {
 /// A sensor's statistics over time
 ///
 /// Buckets of any length by any zone's calendar, with the measures asked for; to the last digit what Postgres'
-/// aggregates answer over the raw readings. A number that does not exist is null: the deviation of one reading, or a
+/// aggregates answer over the raw readings. Where these fail because a double overflows on the way, sums and means are
+/// exact and rounded once. A number that does not exist is null: the deviation of one reading, or a
 /// sum past the largest double.
 #[utoipa::path(
     get, path = "/sensors/{sensor_id}/stats", tag = "statistics", operation_id = "sensor_stats",

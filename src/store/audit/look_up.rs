@@ -123,11 +123,21 @@ impl LookUp {
         let wanted = || which.iter().filter_map(|&index| readings[index].reading.ok());
         let times = || wanted().map(|reading| reading.time.postgres_micros());
         let (Some(first), Some(last)) = (times().min(), times().max()) else { return Ok(vec![]) };
+        // What retention could not drop is no excuse for what is missing there, and is looked for where need be only.
         // The bounds let the planner leave out chunks; those of an outer join it does not look at, hence the LIMIT.
         let found: Vec<(i64, Option<f64>, String)> = sqlx::query_as(
-            "SELECT sent.place - 1, kept.value,
+            "WITH held AS MATERIALIZED (
+                 SELECT range_start, range_end FROM timescaledb_information.chunks
+                 WHERE format('%I.%I', hypertable_schema, hypertable_name)::regclass = 'sensor_data'::regclass
+                   AND range_end <= (SELECT max(until) FROM expired_chunks))
+             SELECT sent.place - 1, kept.value,
                     CASE WHEN kept.value IS NOT NULL THEN 'other_value'
-                         WHEN sent.time < (SELECT max(until) FROM expired_chunks) THEN 'expired'
+                         WHEN EXISTS (SELECT FROM expired_chunks
+                                      WHERE sent.time >= since AND sent.time < until) THEN 'expired'
+                         WHEN sent.time < (SELECT max(until) FROM expired_chunks)
+                              AND NOT EXISTS (SELECT FROM held
+                                              WHERE sent.time >= range_start AND sent.time < range_end)
+                              THEN 'expired'
                          WHEN EXISTS (SELECT FROM removed_sensors AS removed
                                       WHERE removed.sensor_id = sent.sensor_id) THEN 'sensor_removed'
                          ELSE 'missing' END

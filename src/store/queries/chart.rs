@@ -21,7 +21,6 @@ use self::days::{Days, Kept};
 use super::{
     Measure, StatsQuery,
     ends::{first_time, last_time},
-    measure::Precision,
     parameter, windows,
 };
 use crate::{
@@ -30,7 +29,6 @@ use crate::{
     store::{
         StoreError,
         chunk_spans::ChunkSpans,
-        error::is_out_of_range,
         pool::Pool,
         read_snapshot::{BEGIN_SNAPSHOT, release_locks},
     },
@@ -97,12 +95,7 @@ pub async fn chart(pool: &Pool, query: ChartQuery) -> Result<Option<Chart>, Stor
         let (known_spans, query) = (known_spans.clone(), query.clone());
         Box::pin(async move {
             let spans = known_spans.get(connection).await?;
-            match in_snapshot(connection, &query, Precision::Double, &spans).await {
-                Err(error) if is_out_of_range(&error) => {
-                    in_snapshot(connection, &query, Precision::Numeric, &spans).await
-                }
-                chart => chart,
-            }
+            in_snapshot(connection, &query, &spans).await
         })
     })
     .await
@@ -111,11 +104,10 @@ pub async fn chart(pool: &Pool, query: ChartQuery) -> Result<Option<Chart>, Stor
 async fn in_snapshot(
     connection: &mut PgConnection,
     query: &ChartQuery,
-    precision: Precision,
     spans: &ChunkSpans,
 ) -> Result<Option<Chart>, sqlx::Error> {
     let mut transaction = connection.begin_with(BEGIN_SNAPSHOT).await?;
-    let mut snapshot = Snapshot { transaction: &mut transaction, query, precision, spans };
+    let mut snapshot = Snapshot { transaction: &mut transaction, query, spans };
     let chart = match snapshot.range().await? {
         Some((start, end)) => Some(snapshot.draw(start, end).await?),
         None => None,
@@ -128,7 +120,6 @@ async fn in_snapshot(
 struct Snapshot<'s, 't> {
     transaction: &'s mut Transaction<'t, Postgres>,
     query: &'s ChartQuery,
-    precision: Precision,
     spans: &'s ChunkSpans,
 }
 
@@ -269,7 +260,7 @@ impl Snapshot<'_, '_> {
             edges: step.edges(start, end),
             measures: MEASURES.to_vec(),
         };
-        let stats = query.run(&mut *self.transaction, self.precision, self.spans).await?;
+        let stats = query.run(&mut *self.transaction, self.spans).await?;
         for bucket in stats {
             let value = |place: usize| bucket.values.get(place).copied().flatten().unwrap_or(f64::NAN);
             let envelope = Envelope { count: value(0) as i64, min: value(1), max: value(2), avg: value(3) };

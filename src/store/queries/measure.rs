@@ -49,8 +49,10 @@ pub struct Quantile(u32);
 impl Quantile {
     /// Half of them.
     pub const MEDIAN: Self = Self(50_000);
-    const LOWER_QUARTILE: Self = Self(25_000);
-    const UPPER_QUARTILE: Self = Self(75_000);
+    /// A quarter of them.
+    pub const LOWER_QUARTILE: Self = Self(25_000);
+    /// All but a quarter.
+    pub const UPPER_QUARTILE: Self = Self(75_000);
     const WHOLE: u32 = 100_000;
 
     /// From per cent, `0` to `100` with at most three decimals, written in one way only.
@@ -96,31 +98,27 @@ impl Measure {
     }
 
     /// The aggregate for it, unless [`Columns`] has it anyway or works it out of quantiles.
-    pub(super) fn aggregate(self, precision: Precision) -> Option<&'static str> {
-        Some(match (self, precision) {
-            (Self::Avg, Precision::Double) => "avg(value)",
-            (Self::Avg, Precision::Numeric) => "avg(value::text::numeric)",
-            (Self::Min, _) => "min(value)",
-            (Self::Max, _) => "max(value)",
-            (Self::Sum, Precision::Double) => "sum(value)",
-            (Self::Sum, Precision::Numeric) => "sum(value::text::numeric)",
-            (Self::Stddev, Precision::Double) => "stddev_samp(value)",
-            (Self::Stddev, Precision::Numeric) => "stddev_samp(value::text::numeric)",
-            (Self::First, _) => FIRST,
-            (Self::Last, _) => LAST,
-            (Self::Count | Self::Iqr | Self::Quantile(_), _) => return None,
+    pub(super) fn aggregate(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Avg => "avg(value)",
+            Self::Min => "min(value)",
+            Self::Max => "max(value)",
+            Self::Sum => "sum(value)",
+            Self::Stddev => "stddev_samp(value)",
+            Self::First => FIRST,
+            Self::Last => LAST,
+            Self::Count | Self::Iqr | Self::Quantile(_) => return None,
         })
+    }
+
+    /// Whether its aggregate adds up values, and so may overflow.
+    pub(super) fn adds_up(self) -> bool {
+        matches!(self, Self::Avg | Self::Sum | Self::Stddev)
     }
 }
 
-/// In what numbers sums are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Precision {
-    /// As Postgres does it unasked.
-    Double,
-    /// Slow, and without an end: for values whose squares no double holds.
-    Numeric,
-}
+/// From here on values are huge. Below it nothing that adds up overflows, not even the squares of 2^30 readings' sums.
+pub(super) const HUGE: f64 = 3e144;
 
 /// What a query selects for a list of measures: `reading_count`, `aggregates`, `quantiles`.
 #[derive(Debug)]
@@ -156,33 +154,41 @@ impl Columns {
     }
 
     /// Made of words of ours alone, never of a client's text.
-    pub(super) fn sql(&self, precision: Precision) -> String {
-        let aggregates: Vec<String> = self
-            .measures
-            .iter()
-            .filter_map(|measure| measure.aggregate(precision))
-            .map(|aggregate| match precision {
-                Precision::Double => aggregate.to_owned(),
-                // A sum may be past the largest double, and then there is no such number.
-                Precision::Numeric => {
-                    format!(
-                        "CASE WHEN abs({aggregate}) <= 1.7976931348623157e308 THEN ({aggregate})::float8 END"
-                    )
-                }
-            })
-            .collect();
-        let quantiles = if self.quantiles.is_empty() {
-            // Without it nothing has to be sorted.
-            "'{}'::float8[]".to_owned()
-        } else {
-            let fractions: Vec<String> =
-                self.quantiles.iter().map(|one| one.fraction().to_string()).collect();
-            format!("percentile_cont(ARRAY[{}]::float8[]) WITHIN GROUP (ORDER BY value)", fractions.join(","))
-        };
+    pub(super) fn sql(&self) -> String {
+        let aggregates = self.aggregates(|measure| measure.aggregate().map(ToOwned::to_owned));
+        let quantiles = self.percentiles("value");
+        format!("count(*) AS reading_count, {aggregates} AS aggregates, {quantiles} AS quantiles")
+    }
+
+    /// The same for any values, without an error: what adds up leaves out huge values, `has_huge` says whether there are
+    /// any, and `halved_quantiles` are those of halves, whose distance is always a double. Values below 1, whose halves
+    /// may be none, are 0 there: nothing beside them is that far away.
+    pub(super) fn sql_of_any(&self) -> String {
+        let aggregates = self.aggregates(|measure| {
+            let aggregate = measure.aggregate()?;
+            let not_huge = format!("{aggregate} FILTER (WHERE abs(value) < {HUGE:e})");
+            Some(if measure.adds_up() { not_huge } else { aggregate.to_owned() })
+        });
+        let quantiles = self.percentiles("value");
+        let halved = self.percentiles("CASE WHEN abs(value) >= 1 THEN value / 2 ELSE 0 END");
         format!(
-            "count(*) AS reading_count, ARRAY[{}]::float8[] AS aggregates, {quantiles} AS quantiles",
-            aggregates.join(",")
+            "count(*) AS reading_count, {aggregates} AS aggregates, {quantiles} AS quantiles,
+             {halved} AS halved_quantiles, bool_or(NOT abs(value) < {HUGE:e}) AS has_huge"
         )
+    }
+
+    fn aggregates(&self, sql: impl Fn(Measure) -> Option<String>) -> String {
+        let aggregates: Vec<String> = self.measures.iter().copied().filter_map(sql).collect();
+        format!("ARRAY[{}]::float8[]", aggregates.join(","))
+    }
+
+    fn percentiles(&self, of: &str) -> String {
+        if self.quantiles.is_empty() {
+            // Without it nothing has to be sorted.
+            return "'{}'::float8[]".to_owned();
+        }
+        let fractions: Vec<String> = self.quantiles.iter().map(|one| one.fraction().to_string()).collect();
+        format!("percentile_cont(ARRAY[{}]::float8[]) WITHIN GROUP (ORDER BY {of})", fractions.join(","))
     }
 
     /// The measures' values out of a row, in the order in which they were asked for. JSON has neither infinity nor
@@ -245,7 +251,7 @@ mod tests {
     fn what_is_not_asked_for_is_not_computed() {
         let columns = Columns::new(&[Measure::Count, Measure::Min]);
         assert_eq!(
-            columns.sql(Precision::Double),
+            columns.sql(),
             "count(*) AS reading_count, ARRAY[min(value)]::float8[] AS aggregates, '{}'::float8[] AS quantiles"
         );
         assert_eq!(columns.values(3, &[Some(1.5)], &[]), [Some(3.0), Some(1.5)]);
@@ -255,7 +261,7 @@ mod tests {
     fn a_quantile_is_asked_for_once() {
         let names = ["iqr", "median", "p75", "first"];
         let columns = Columns::new(&names.map(|name| Measure::named(name).unwrap()));
-        assert!(columns.sql(Precision::Double).contains("percentile_cont(ARRAY[0.25,0.75,0.5]::float8[])"));
+        assert!(columns.sql().contains("percentile_cont(ARRAY[0.25,0.75,0.5]::float8[])"));
         let values = columns.values(9, &[Some(7.0)], &[Some(1.0), Some(4.0), Some(2.0)]);
         assert_eq!(values, [Some(3.0), Some(2.0), Some(4.0), Some(7.0)]);
     }

@@ -73,7 +73,7 @@ pub async fn progress(pool: &Pool, sensor_id: i32) -> Result<Option<DeletionProg
           AND (removed_at = marked.requested_at
                OR NOT EXISTS (SELECT FROM sensors WHERE sensors.sensor_id = removed_sensors.sensor_id))
         ORDER BY removed_at DESC LIMIT 1";
-    pool.run("looking at the deletion of a sensor", move |connection| {
+    pool.read("looking at the deletion of a sensor", move |connection| {
         Box::pin(sqlx::query_as(SQL).bind(sensor_id).fetch_optional(connection))
     })
     .await

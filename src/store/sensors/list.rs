@@ -33,7 +33,8 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The first `limit` sensors of a filter whose ids are above `after`.
 pub async fn page(pool: &Pool, filter: Filter, after: Option<i32>, limit: u16) -> Result<Page, StoreError> {
-    pool.run_briefly(PAGE_TIMEOUT, "listing sensors", move |connection| {
+    pool.read_briefly(PAGE_TIMEOUT, "listing sensors", move |connection| {
+        let filter = filter.clone();
         Box::pin(async move {
             // Only the conditions that there are, so that the planner sees which index serves them.
             let mut query: QueryBuilder<'_, Postgres> = QueryBuilder::new(

@@ -1,34 +1,42 @@
 //! Keeping the statistics of days that are over.
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use sqlx::{Executor, PgConnection};
 
-use super::{KEPT, Mean, SUMMED_UP};
+use super::{COLUMNS, KEPT, SUMMED_UP, any_values, failed_days::FailedDays};
 use crate::{
     metrics::DAYS_KEPT,
+    reminder::Reminder,
     store::{
         StoreError,
-        day_locks::{LOCK_CLASS, slot_of},
+        day_locks::{LOCK_CLASS, next_day, slot_of},
         error::is_out_of_range,
         pool::Pool,
+        postgres_time::date_literal,
     },
 };
 
+/// Of days that cannot be kept, for each request meets them again.
+static SAID: Reminder = Reminder::new();
+
+const DOING: &str = "keeping daily statistics";
+
 /// Keeps these days of a sensor, as far as nobody is changing them. The request goes on in any case.
 pub(super) async fn keep_days(pool: &Pool, sensor_id: i32, days: Vec<NaiveDate>) {
-    let outcome = pool
-        .run("keeping daily statistics", move |connection| {
-            Box::pin(async move {
-                for day in days {
-                    keep_day(connection, sensor_id, day).await?;
-                }
-                Ok(())
-            })
-        })
-        .await;
-    if let Err(error) = outcome {
-        metrics::counter!(DAYS_KEPT, "outcome" => "failed").increment(1);
-        tracing::warn!(error = %error, cause = error.cause(), "daily statistics are not kept");
+    let mut failed = FailedDays::default();
+    for day in days {
+        let keeping = pool.run(DOING, move |connection| Box::pin(keep_day(connection, sensor_id, day)));
+        if let Err(error) = failed.take(sensor_id, day, keeping.await) {
+            metrics::counter!(DAYS_KEPT, "outcome" => "failed").increment(1);
+            tracing::warn!(error = %error, cause = error.cause(), "daily statistics are not kept");
+            return;
+        }
+    }
+    if let Some(failed) = failed.any().filter(|_| SAID.is_due()) {
+        tracing::warn!(
+            db.sqlstate = failed.sqlstate(),
+            "daily statistics not kept; computed for each request: {failed}"
+        );
     }
 }
 
@@ -38,7 +46,7 @@ pub(in crate::store) async fn keep(
     sensor_id: i32,
     day: NaiveDate,
 ) -> Result<bool, StoreError> {
-    keep_day(connection, sensor_id, day).await.map_err(StoreError::new("keeping daily statistics"))
+    keep_day(connection, sensor_id, day).await.map_err(StoreError::new(DOING))
 }
 
 /// Keeps one day, in a transaction of its own; says whether it is kept now.
@@ -47,13 +55,12 @@ pub(super) async fn keep_day(
     sensor_id: i32,
     day: NaiveDate,
 ) -> Result<bool, sqlx::Error> {
-    let outcome = match connection.execute(transaction(sensor_id, day, Mean::Float).as_str()).await {
-        Err(error) if is_out_of_range(&error) => {
-            connection.execute(transaction(sensor_id, day, Mean::Numeric).as_str()).await
+    match connection.execute(transaction(sensor_id, day).as_str()).await {
+        Err(error) if is_out_of_range(&error) => any_values::keep_day(connection, sensor_id, day).await?,
+        outcome => {
+            outcome?;
         }
-        outcome => outcome,
-    };
-    outcome?;
+    }
     let is_kept = is_kept(connection, sensor_id, day).await?;
     let outcome = if is_kept { "kept" } else { "busy" };
     metrics::counter!(DAYS_KEPT, "outcome" => outcome).increment(1);
@@ -77,9 +84,11 @@ pub(super) async fn is_kept(
 ///
 /// The server runs it to its end whatever becomes of the client: a process that is frozen cannot hold up writers.
 /// The sensor is locked first, as by everybody, and not waited for: whoever deletes it may be waiting for the day.
-/// A crash may lose the row, which is no loss, so nobody waits for the disk.
-fn transaction(sensor_id: i32, day: NaiveDate, mean: Mean) -> String {
-    let (columns, slot, next) = (mean.columns(), slot_of(day), day + Days::new(1));
+/// A crash may lose the row, which is no loss, so nobody waits for the disk. Quartiles that overflow are as good an error
+/// as sums that do.
+fn transaction(sensor_id: i32, day: NaiveDate) -> String {
+    let (slot, next) = (slot_of(day), date_literal(next_day(day)));
+    let day = date_literal(day);
     format!(
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
          SET LOCAL synchronous_commit = off;
@@ -91,10 +100,16 @@ fn transaction(sensor_id: i32, day: NaiveDate, mean: Mean) -> String {
                  IF pg_try_advisory_xact_lock({LOCK_CLASS}, {slot}) THEN
                      INSERT INTO daily_stats (sensor_id, {KEPT})
                      SELECT {sensor_id}, {SUMMED_UP}
-                     FROM (SELECT date '{day}' AS day, {columns} FROM sensor_data
+                     FROM (SELECT date '{day}' AS day, {COLUMNS} FROM sensor_data
                            WHERE sensor_id = {sensor_id} AND time >= '{day}' AND time < '{next}') AS day_stats
                      WHERE reading_count > 0
                      ON CONFLICT DO NOTHING;
+                     IF EXISTS (SELECT FROM daily_stats
+                                CROSS JOIN LATERAL unnest(ARRAY[lower_quartile, median_value, upper_quartile]) AS figure
+                                WHERE sensor_id = {sensor_id} AND day = '{day}'
+                                  AND NOT (figure > '-infinity' AND figure < 'infinity')) THEN
+                         RAISE numeric_value_out_of_range;
+                     END IF;
                  END IF;
              END IF;
          END $$"

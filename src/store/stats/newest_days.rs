@@ -3,7 +3,7 @@
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
-use super::{DAYS_MAX, DayStats, Mean, SUMMED_UP};
+use super::{COLUMNS, DAYS_MAX, DayStats, SUMMED_UP, any_values};
 use crate::{
     reading::Timestamp,
     store::{
@@ -97,12 +97,7 @@ pub(super) async fn read(pool: &Pool, question: Question) -> Result<Newest, Stor
         let known_spans = known_spans.clone();
         Box::pin(async move {
             let spans = known_spans.get(connection).await?;
-            match in_snapshot(connection, question, Mean::Float, &spans).await {
-                Err(error) if is_out_of_range(&error) => {
-                    in_snapshot(connection, question, Mean::Numeric, &spans).await
-                }
-                newest => newest,
-            }
+            in_snapshot(connection, question, &spans).await
         })
     })
     .await
@@ -111,7 +106,6 @@ pub(super) async fn read(pool: &Pool, question: Question) -> Result<Newest, Stor
 async fn in_snapshot(
     connection: &mut PgConnection,
     question: Question,
-    mean: Mean,
     spans: &ChunkSpans,
 ) -> Result<Newest, sqlx::Error> {
     // All that is told of a day comes from one snapshot: a day that is not kept in it was not written since.
@@ -126,7 +120,7 @@ async fn in_snapshot(
         snapshot.rollback().await?;
         return Ok(Newest { days: vec![], to_keep });
     }
-    let mut days = compute(&mut snapshot, question.sensor_id, &not_kept, mean, spans).await?;
+    let mut days = compute(&mut snapshot, question.sensor_id, &not_kept, spans).await?;
     snapshot.commit().await?;
     days.extend(listed.iter().filter_map(Listed::kept));
     days.sort_unstable_by_key(|day| std::cmp::Reverse(day.day));
@@ -199,17 +193,15 @@ async fn compute(
     snapshot: &mut Transaction<'_, Postgres>,
     sensor_id: i32,
     days: &[NaiveDate],
-    mean: Mean,
     spans: &ChunkSpans,
 ) -> Result<Vec<DayStats>, sqlx::Error> {
     let (Some(&first), Some(&last)) = (days.iter().min(), days.iter().max()) else { return Ok(vec![]) };
-    let columns = mean.columns();
     // The bounds leave out all other chunks, each day's own make it a range of the key.
     let sql = format!(
         "SELECT {SUMMED_UP}
          FROM unnest($2::date[]) AS asked (day)
          CROSS JOIN LATERAL (
-             SELECT {columns} FROM sensor_data
+             SELECT {COLUMNS} FROM sensor_data
              WHERE sensor_id = $1 AND time >= $3 AND time < $4
                AND time >= asked.day::timestamptz
                AND time < asked.day::timestamptz + interval '24 hours') AS day_stats
@@ -220,15 +212,23 @@ async fn compute(
     let mut stats = Vec::with_capacity(days.len());
     for days in days.chunks(at_once) {
         let (Some(first), Some(last)) = (days.iter().min(), days.iter().max()) else { continue };
-        let computed: Vec<DayStats> = sqlx::query_as(&sql)
+        let computed: Result<Vec<DayStats>, _> = sqlx::query_as(&sql)
             .bind(sensor_id)
             .bind(days)
             .bind(midnight(*first))
             .bind(midnight(*last) + TimeDelta::days(1))
             .fetch_all(&mut **snapshot)
-            .await?;
+            .await;
         release_locks(snapshot).await?;
-        stats.extend(computed);
+        match computed {
+            Ok(computed) if computed.iter().all(DayStats::has_quartiles) => stats.extend(computed),
+            Err(error) if !is_out_of_range(&error) => return Err(error),
+            _ => {
+                for &day in days {
+                    stats.extend(any_values::sum_up(snapshot, sensor_id, day, spans).await?);
+                }
+            }
+        }
     }
     Ok(stats)
 }
@@ -238,7 +238,7 @@ pub(super) fn start_of(day: NaiveDate) -> Timestamp {
     Timestamp::from_micros(midnight(day).timestamp_micros())
 }
 
-fn end_of(day: NaiveDate) -> Timestamp {
+pub(super) fn end_of(day: NaiveDate) -> Timestamp {
     start_of(day).plus_micros(DAY_MICROS)
 }
 

@@ -4,15 +4,19 @@
 //! when a reading of its day changes, and they go with it. They are filled in by a transaction of their own, so that
 //! `/daily_avg` does not wait for what it does not show.
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use sqlx::{Executor, PgConnection};
 
-use super::fill::{is_kept, keep_day};
+use super::{
+    any_values,
+    fill::{is_kept, keep_day},
+};
 use crate::store::{
     StoreError,
-    day_locks::{LOCK_CLASS, slot_of},
+    day_locks::{LOCK_CLASS, next_day, slot_of},
     error::is_out_of_range,
     pool::Pool,
+    postgres_time::date_literal,
 };
 
 /// Numbers of each quarter of an hour in the column.
@@ -33,20 +37,20 @@ pub(super) async fn keep_whole_day(
     if !is_kept(connection, sensor_id, day).await? && !keep_day(connection, sensor_id, day).await? {
         return Ok(());
     }
-    match connection.execute(transaction(sensor_id, day, "avg(value)").as_str()).await {
+    match connection.execute(transaction(sensor_id, day).as_str()).await {
         Err(error) if is_out_of_range(&error) => {
-            connection.execute(transaction(sensor_id, day, "avg(value::numeric)::float8").as_str()).await
+            any_values::keep_quarter_hours(connection, sensor_id, day).await
         }
-        outcome => outcome,
-    }?;
-    Ok(())
+        outcome => outcome.map(drop),
+    }
 }
 
 /// As the transaction that keeps the statistics, one message of several statements.
 ///
 /// What retention has taken readings of is left as it is: the rest would be told for the whole.
-fn transaction(sensor_id: i32, day: NaiveDate, mean: &str) -> String {
-    let (slot, next) = (slot_of(day), day + Days::new(1));
+fn transaction(sensor_id: i32, day: NaiveDate) -> String {
+    let (slot, next) = (slot_of(day), date_literal(next_day(day)));
+    let day = date_literal(day);
     format!(
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
          SET LOCAL synchronous_commit = off;
@@ -60,7 +64,7 @@ fn transaction(sensor_id: i32, day: NaiveDate, mean: &str) -> String {
                      FROM generate_series(0, 95) AS quarter
                      CROSS JOIN LATERAL (
                          SELECT count(*) AS reading_count, min(value) AS min_value, max(value) AS max_value,
-                                {mean} AS avg_value
+                                avg(value) AS avg_value
                          FROM sensor_data
                          WHERE sensor_id = {sensor_id} AND time >= '{day}' AND time < '{next}'
                            AND time >= timestamptz '{day}' + quarter * interval '15 minutes'

@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{fill, quarter_hours::keep_whole_day};
+use super::{failed_days::FailedDays, fill, quarter_hours::keep_whole_day};
 use crate::{
     config::{DatabaseConfig, RebuildConfig},
     store::{
@@ -19,12 +19,14 @@ pub struct StatsStore {
 }
 
 /// What `stats rebuild` did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Rebuilt {
     /// Days of sensors that were kept before.
     pub forgotten: usize,
-    /// Those of them that are kept again; the others have no readings any more, or are being written.
+    /// Those of them that are kept again; the others have no readings any more, are being written, or failed.
     pub kept: usize,
+    /// Those that could not be computed or kept again.
+    pub failed: FailedDays,
 }
 
 impl StatsStore {
@@ -34,20 +36,26 @@ impl StatsStore {
     }
 
     /// Forgets what is kept of these sensors and days, and computes it anew. Days whose readings retention has
-    /// dropped stay as they are.
+    /// dropped stay as they are; one that fails stays forgotten, and the others go on.
     pub async fn rebuild(&mut self, which: &RebuildConfig) -> Result<Rebuilt, StoreError> {
         let forgotten = self.forget(which).await?;
-        let mut kept = 0;
+        let (mut kept, mut failed) = (0, FailedDays::default());
         for &(sensor_id, day) in &forgotten {
-            let is_kept = fill::keep(&mut self.connection, sensor_id, day).await?;
-            if is_kept {
-                keep_whole_day(&mut self.connection, sensor_id, day)
-                    .await
-                    .map_err(StoreError::new("keeping quarter-hours"))?;
-            }
-            kept += usize::from(is_kept);
+            let outcome = self.keep(sensor_id, day).await;
+            kept += usize::from(failed.take(sensor_id, day, outcome)?);
         }
-        Ok(Rebuilt { forgotten: forgotten.len(), kept })
+        Ok(Rebuilt { forgotten: forgotten.len(), kept, failed })
+    }
+
+    /// Whether the day is kept now.
+    async fn keep(&mut self, sensor_id: i32, day: NaiveDate) -> Result<bool, StoreError> {
+        let is_kept = fill::keep(&mut self.connection, sensor_id, day).await?;
+        if is_kept {
+            keep_whole_day(&mut self.connection, sensor_id, day)
+                .await
+                .map_err(StoreError::new("keeping quarter-hours"))?;
+        }
+        Ok(is_kept)
     }
 
     /// The locks of all days are waited for: whoever is computing a row now may not have seen the change.

@@ -3,7 +3,7 @@
 use chrono::{Days, NaiveDate};
 use sqlx::{Executor, FromRow, PgConnection, error::DatabaseError};
 
-use super::{DAYS_MAX, DayStats, KEPT, Mean, SUMMED_UP, newest_days::start_of};
+use super::{COLUMNS, DAYS_MAX, DayStats, KEPT, SUMMED_UP, newest_days::start_of};
 use crate::store::{StoreError, error::is_out_of_range, pool::Pool, queries::windows};
 
 /// A sensor's newest days where those of the last week are kept and there are enough of them; none where there may be
@@ -23,8 +23,9 @@ pub(super) async fn week(
                     return Ok(vec![]);
                 }
                 match read(connection, sensor_id, today).await {
-                    // Today's values are out of float's reach; who asks next has the means.
+                    // Of today's values something overflows; the general case has an answer.
                     Err(error) if is_out_of_range(&error) => Ok(vec![]),
+                    Ok(days) if !days.iter().all(DayStats::has_quartiles) => Ok(vec![]),
                     days => days,
                 }
             })
@@ -69,7 +70,6 @@ fn is_not_prepared(error: &sqlx::Error) -> bool {
 pub fn statement(today: NaiveDate) -> String {
     let (week_ago, tomorrow) = (today - Days::new(DAYS_MAX as u64), today + Days::new(1));
     let enough = DAYS_MAX - 1;
-    let columns = Mean::Float.columns();
     format!(
         "WITH kept AS MATERIALIZED (
              SELECT {KEPT} FROM daily_stats
@@ -83,7 +83,7 @@ pub fn statement(today: NaiveDate) -> String {
                                 WHERE sensor_id = (SELECT $1::int) AND time >= '{tomorrow}') AS is_settled
          )
          SELECT {SUMMED_UP}
-         FROM (SELECT date '{today}' AS day, {columns} FROM sensor_data
+         FROM (SELECT date '{today}' AS day, {COLUMNS} FROM sensor_data
                WHERE sensor_id = (SELECT $1::int) AND time >= '{today}' AND time < '{tomorrow}'
                  AND (SELECT is_settled FROM settled)) AS today
          WHERE reading_count > 0

@@ -4,7 +4,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use super::quarter_hours::keep_whole_day;
+use super::{failed_days::FailedDays, quarter_hours::keep_whole_day};
 use crate::{
     config::DatabaseConfig,
     store::{
@@ -31,27 +31,37 @@ pub enum Reach {
     All,
 }
 
-/// Keeps what is not kept, the newest days first; how many days of sensors, none where another process is at it.
-pub async fn sweep(database: &DatabaseConfig, reach: Reach) -> Result<u64, StoreError> {
+/// What a sweep did.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Days of sensors that were looked at because they were not kept, without those that failed.
+    pub kept: u64,
+    /// Those that could not be kept.
+    pub failed: FailedDays,
+}
+
+/// Keeps what is not kept, the newest days first; nothing where another process is at it.
+pub async fn sweep(database: &DatabaseConfig, reach: Reach) -> Result<Swept, StoreError> {
     let mut connection = connect(database, "sensorpipe statistics").await?;
-    let swept = sweep_over(&mut connection, reach).await.map_err(StoreError::new(DOING))?;
+    let swept = sweep_over(&mut connection, reach).await?;
     // The lock goes with the connection.
     connection.close().await.map_err(StoreError::new(DOING))?;
     Ok(swept)
 }
 
-async fn sweep_over(connection: &mut PgConnection, reach: Reach) -> Result<u64, sqlx::Error> {
-    let is_ours = takes(connection, LOCK_KEY).await?;
-    let Some((oldest, newest)) = chunks(connection).await?.filter(|_| is_ours) else { return Ok(0) };
+async fn sweep_over(connection: &mut PgConnection, reach: Reach) -> Result<Swept, StoreError> {
+    let mut swept = Swept::default();
+    let is_ours = takes(connection, LOCK_KEY).await.map_err(StoreError::new(DOING))?;
+    let chunks = chunks(connection).await.map_err(StoreError::new(DOING))?;
+    let Some((oldest, newest)) = chunks.filter(|_| is_ours) else { return Ok(swept) };
     let yesterday = Utc::now().date_naive() - Days::new(1);
     let mut day = newest.min(yesterday);
     let last = match reach {
         Reach::Week => oldest.max(yesterday - Days::new(6)),
         Reach::All => oldest,
     };
-    let mut swept = 0;
     while day >= last {
-        swept += keep_day_of_all(connection, day).await?;
+        keep_day_of_all(connection, day, &mut swept).await?;
         day = day - Days::new(1);
     }
     Ok(swept)
@@ -70,17 +80,22 @@ async fn chunks(connection: &mut PgConnection) -> Result<Option<(NaiveDate, Naiv
     Ok(since.zip(until).map(|(since, until)| (day(since), day(until - TimeDelta::microseconds(1)))))
 }
 
-async fn keep_day_of_all(connection: &mut PgConnection, day: NaiveDate) -> Result<u64, sqlx::Error> {
-    let (mut after, mut swept) = (i32::MIN, 0);
+async fn keep_day_of_all(
+    connection: &mut PgConnection,
+    day: NaiveDate,
+    swept: &mut Swept,
+) -> Result<(), StoreError> {
+    let mut after = i32::MIN;
     loop {
         let started = Instant::now();
-        let missing = not_kept(connection, day, after).await?;
+        let missing = not_kept(connection, day, after).await.map_err(StoreError::new(DOING))?;
         sleep(started.elapsed() * REST).await;
-        let Some(&last) = missing.last() else { return Ok(swept) };
+        let Some(&last) = missing.last() else { return Ok(()) };
         for sensor_id in missing {
             let started = Instant::now();
-            keep_whole_day(connection, sensor_id, day).await?;
-            swept += 1;
+            let outcome = keep_whole_day(connection, sensor_id, day).await.map_err(StoreError::new(DOING));
+            let is_kept = swept.failed.take(sensor_id, day, outcome.map(|()| true))?;
+            swept.kept += u64::from(is_kept);
             sleep(started.elapsed() * REST).await;
         }
         after = last;

@@ -1,7 +1,8 @@
 //! A bucket that has more chunks than one statement may touch: put together from its spans.
 //!
 //! Counts, extremes, and the first and last values are what one statement would answer; sums, means and deviations may
-//! differ in the last digit, as they do wherever Postgres adds up in parallel. Quantiles are selected: see [`quantiles`].
+//! differ in the last digit, as they do wherever Postgres adds up in parallel; those that may overflow are added up of
+//! the readings. Quantiles are selected: see [`quantiles`].
 
 mod quantiles;
 
@@ -9,12 +10,12 @@ use std::{collections::BTreeMap, ops::Range};
 
 use sqlx::PgConnection;
 
-use super::{BucketStats, StatsQuery};
+use super::{BucketStats, StatsQuery, huge_values};
 use crate::{
     reading::Timestamp,
     store::{
         chunk_spans::ChunkSpans,
-        queries::measure::{Columns, Measure, Precision},
+        queries::measure::{Columns, HUGE, Measure},
         read_snapshot::release_locks,
     },
 };
@@ -35,23 +36,31 @@ const MEASURES: [Measure; 8] = [
 pub(super) async fn stats(
     snapshot: &mut PgConnection,
     query: &StatsQuery,
-    precision: Precision,
     spans: &ChunkSpans,
 ) -> Result<Vec<BucketStats>, sqlx::Error> {
-    let parts = parts(snapshot, query, precision, spans).await?;
+    let parts = parts(snapshot, query, spans).await?;
     let columns = Columns::new(&query.measures);
     let mut stats = Vec::with_capacity(parts.len());
+    let spans = spans.split(query.start..query.end);
     for (sensor_id, parts) in parts {
+        let sensor_ids = if query.by_sensor { vec![sensor_id] } else { query.sensor_ids.clone() };
         let quantiles = if columns.quantiles().is_empty() {
             vec![]
         } else {
-            let sensor_ids = if query.by_sensor { vec![sensor_id] } else { query.sensor_ids.clone() };
-            let readings = quantiles::Readings { sensor_ids, spans: spans.split(query.start..query.end) };
+            let readings = quantiles::Readings { sensor_ids: sensor_ids.clone(), spans: spans.clone() };
             readings.quantiles(snapshot, &parts, columns.quantiles()).await?
         };
-        let is_aggregate = |measure: &&Measure| measure.aggregate(precision).is_some();
-        let aggregates: Vec<Option<f64>> =
-            query.measures.iter().filter(is_aggregate).map(|measure| parts.value(*measure)).collect();
+        let moments = if parts.may_overflow() && query.measures.iter().any(|measure| measure.adds_up()) {
+            Some(huge_values::moments(snapshot, &sensor_ids, &spans).await?)
+        } else {
+            None
+        };
+        let value = |measure: &Measure| match &moments {
+            Some(moments) if measure.adds_up() => moments.of(*measure),
+            _ => parts.value(*measure),
+        };
+        let is_aggregate = |measure: &&Measure| measure.aggregate().is_some();
+        let aggregates: Vec<Option<f64>> = query.measures.iter().filter(is_aggregate).map(value).collect();
         let values = columns.values(parts.count as i64, &aggregates, &quantiles);
         stats.push(BucketStats { sensor_id, bucket: 0, values });
     }
@@ -62,12 +71,11 @@ pub(super) async fn stats(
 async fn parts(
     snapshot: &mut PgConnection,
     query: &StatsQuery,
-    precision: Precision,
     spans: &ChunkSpans,
 ) -> Result<BTreeMap<i32, Parts>, sqlx::Error> {
     let mut parts: BTreeMap<i32, Parts> = BTreeMap::new();
     for span in spans.split(query.start..query.end) {
-        let part = of_span(query, span).run_at_once(snapshot, precision).await?;
+        let part = of_span(query, span).run_at_once(snapshot).await?;
         release_locks(snapshot).await?;
         for BucketStats { sensor_id, values, .. } in part {
             let part = Parts::of(&values);
@@ -136,6 +144,12 @@ impl Parts {
         self.max = self.max.zip(later.max).map(|(max, later)| max.max(later));
         self.sum = self.sum.zip(later.sum).map(|(sum, later)| sum + later);
         self.last = later.last;
+    }
+
+    /// Whether there are huge values, of which sums, means and deviations are not put together but computed anew.
+    fn may_overflow(&self) -> bool {
+        let is_huge = |value: Option<f64>| value.is_none_or(|value| value.abs() >= HUGE);
+        is_huge(self.min) || is_huge(self.max)
     }
 
     /// Of a measure that is an aggregate; counts and quantiles are none.

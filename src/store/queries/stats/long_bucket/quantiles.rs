@@ -58,7 +58,7 @@ impl Readings {
         let value = |rank: f64| values.get(&(rank as u64)).copied();
         let quantile = |place: f64| {
             let (below, above) = (value(place.floor())?, value(place.ceil())?);
-            Some(below + (place - place.floor()) * (above - below))
+            Some(between(below, above, place - place.floor()))
         };
         Ok(wanted.iter().map(place).map(quantile).collect())
     }
@@ -150,6 +150,13 @@ impl Readings {
     }
 }
 
+/// As `percentile_cont` interpolates; by way of halves where no double is as large as the distance.
+fn between(below: f64, above: f64, share: f64) -> f64 {
+    let value = |below: f64, above: f64| below + share * (above - below);
+    let (whole, halved) = (value(below, above), value(below / 2.0, above / 2.0) * 2.0);
+    if whole.is_finite() { whole } else { halved }
+}
+
 /// Both ends of each range, for `width_bucket`: it answers odd numbers within ranges, and even ones between them.
 fn thresholds(ranges: &[Range<u64>]) -> Vec<f64> {
     ranges.iter().flat_map(|range| [value_of(range.start), value_of(range.end)]).collect()
@@ -208,6 +215,19 @@ mod tests {
         assert!(values.windows(2).all(|pair| key_of(pair[0]) < key_of(pair[1])));
         assert!(values.iter().all(|value| value_of(key_of(*value)).to_bits() == value.to_bits()));
         assert!(value_of(key_of(f64::MAX) + 1).is_infinite());
+    }
+
+    #[test]
+    fn the_largest_doubles_have_a_middle() {
+        for (below, above, share, expected) in [
+            (1.0, 2.0, 0.25, 1.25),
+            (f64::MIN, f64::MAX, 0.5, 0.0),
+            (f64::MIN, f64::MAX, 0.75, f64::MAX / 2.0),
+            (f64::MIN, f64::MAX, 0.0, f64::MIN),
+        ] {
+            let value = between(below, above, share);
+            assert!((value - expected).abs() <= f64::MAX * 1e-15, "{below:e} {above:e} {share}: {value:e}");
+        }
     }
 
     #[test]
