@@ -5,6 +5,7 @@ use std::{io::Write as _, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 use futures_util::{StreamExt as _, future::join_all, stream};
+use reqwest::StatusCode;
 use testbed::eventually;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 
@@ -14,7 +15,7 @@ use crate::{PATIENCE, abuse::api, service::Api};
 const POD_MIB: u64 = 384;
 const CONNECTIONS: usize = 4_000;
 /// A debug build takes its time over millions of items.
-pub(crate) const DEBUG_PATIENCE: Duration = Duration::from_secs(120);
+const DEBUG_PATIENCE: Duration = Duration::from_secs(120);
 const CONNECTING_AT_A_TIME: usize = 200;
 
 /// Clients that send these bytes and then nothing, their connections open.
@@ -50,6 +51,13 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+/// What the api answers to a body that is packed with gzip.
+pub(crate) async fn post_packed(api: &Api, path: &str, packed: &[u8]) -> (Option<StatusCode>, String) {
+    let request = api.client.post(format!("{}{path}", api.url)).header("content-encoding", "gzip");
+    let request = request.header("content-type", "application/json").timeout(DEBUG_PATIENCE);
+    Api::answer(request.body(packed.to_vec())).await
 }
 
 fn post(path: &str, headers: &str, content_length: usize) -> Vec<u8> {
@@ -93,16 +101,7 @@ async fn lists_of_sensors_that_are_none_fit_into_a_pod() {
     ] {
         let packed = gzip(body.as_bytes());
         assert!(packed.len() < 10_000, "{}", packed.len());
-        let request = || {
-            let request = api.client.post(format!("{}{path}", api.url)).header("content-encoding", "gzip");
-            Api::answer(
-                request
-                    .header("content-type", "application/json")
-                    .timeout(DEBUG_PATIENCE)
-                    .body(packed.clone()),
-            )
-        };
-        for (status, answer) in join_all((0..40).map(|_| request())).await {
+        for (status, answer) in join_all((0..40).map(|_| post_packed(&api, path, &packed))).await {
             let status = status.map(|status| status.as_u16());
             assert!(matches!(status, Some(422 | 503)), "{status:?} {answer}");
             assert!(answer.len() < 20_000, "{} bytes come back", answer.len());
@@ -129,13 +128,7 @@ async fn lists_of_readings_that_are_none_fit_into_a_pod() {
     let body = format!("[{}0]", "0,".repeat((4 << 20) / 2 - 10));
     let packed = gzip(body.as_bytes());
     assert!(packed.len() < 20_000, "{}", packed.len());
-    let request = || {
-        let request = api.client.post(format!("{}/readings", api.url)).header("content-encoding", "gzip");
-        Api::answer(
-            request.header("content-type", "application/json").timeout(DEBUG_PATIENCE).body(packed.clone()),
-        )
-    };
-    for (status, answer) in join_all((0..8).map(|_| request())).await {
+    for (status, answer) in join_all((0..8).map(|_| post_packed(&api, "/readings", &packed))).await {
         let status = status.map(|status| status.as_u16());
         // A debug build may not get to the end in time.
         assert!(matches!(status, Some(408 | 413 | 503)), "{status:?} {answer}");
@@ -150,16 +143,7 @@ async fn bombs_fit_into_a_pod() {
     let (api, _database, _topic) = api(&[]).await;
     let packed = gzip(&vec![b' '; 200 << 20]);
     for path in ["/readings", "/sensor_data/1", "/sensors/bulk"] {
-        let request = || {
-            let request = api.client.post(format!("{}{path}", api.url)).header("content-encoding", "gzip");
-            Api::answer(
-                request
-                    .header("content-type", "application/json")
-                    .timeout(DEBUG_PATIENCE)
-                    .body(packed.clone()),
-            )
-        };
-        for (status, answer) in join_all((0..40).map(|_| request())).await {
+        for (status, answer) in join_all((0..40).map(|_| post_packed(&api, path, &packed))).await {
             let status = status.map(|status| status.as_u16());
             assert!(matches!(status, Some(408 | 413 | 503)), "{path}: {status:?} {answer}");
         }

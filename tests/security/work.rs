@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::{
     abuse::api,
-    memory::{DEBUG_PATIENCE, gzip},
+    memory::{gzip, post_packed},
     service::Api,
 };
 
@@ -54,16 +54,8 @@ async fn bodies_that_are_all_work_keep_nobody_waiting() {
     ] {
         let packed = gzip(body.as_bytes());
         assert!(packed.len() < 50_000, "{}", packed.len());
-        let request = || {
-            let request = api.client.post(format!("{}{path}", api.url)).header("content-encoding", "gzip");
-            Api::answer(
-                request
-                    .header("content-type", "application/json")
-                    .timeout(DEBUG_PATIENCE)
-                    .body(packed.clone()),
-            )
-        };
-        let answers = served_meanwhile(&api, join_all((0..AT_A_TIME).map(|_| request()))).await;
+        let answers =
+            served_meanwhile(&api, join_all((0..AT_A_TIME).map(|_| post_packed(&api, path, &packed)))).await;
         for (status, answer) in answers {
             let status = status.map(|status| status.as_u16());
             // Together they may be more than fits, and a debug build may not get to their end in time.
