@@ -125,7 +125,7 @@ impl BodyReader {
         let chunk = chunk.unwrap_or(Err(ApiError::BodyTimedOut))?;
         let Some(chunk) = chunk else { return Ok(None) };
         if self.is_in_parts() {
-            // What is unpacked is there at once, and work for a long time: others have their turn between two chunks.
+            // Decompressed chunks are there at once and take long to work through: others have their turn in between.
             task::yield_now().await;
         }
         self.chunks_read += 1;

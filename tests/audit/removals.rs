@@ -12,14 +12,19 @@ use serde_json::json;
 
 use crate::site::{Site, reading};
 
-#[tokio::test]
-async fn chunks_that_retention_dropped_and_sensors_that_were_deleted_are_subtracted() {
+/// Three sensors with a reading a day, all of them stored.
+async fn with_eight_weeks() -> Site {
     let site = Site::new(2, 3).await;
-    // A reading a day of each sensor, for eight weeks.
     let readings = (0..56).flat_map(|day| (1..=3).map(move |sensor| (sensor, day)));
     let records = readings.map(|(sensor, day)| reading(sensor, 1.0, day * 86_400).partition(sensor % 2));
     site.topic.produce(records.collect::<Vec<_>>()).await;
     site.store_all().await;
+    site
+}
+
+#[tokio::test]
+async fn chunks_that_retention_dropped_and_sensors_that_were_deleted_are_subtracted() {
+    let site = with_eight_weeks().await;
     site.is_clean(&[]).await;
 
     let pool = Pool::new(&site.database.config()).unwrap();
@@ -56,11 +61,7 @@ async fn chunks_that_retention_dropped_and_sensors_that_were_deleted_are_subtrac
 /// A chunk that retention had to leave is older than those that are gone, and no reading of it may be missing.
 #[tokio::test]
 async fn what_retention_could_not_drop_is_looked_at_like_any_other() {
-    let site = Site::new(2, 3).await;
-    let readings = (0..56).flat_map(|day| (1..=3).map(move |sensor| (sensor, day)));
-    let records = readings.map(|(sensor, day)| reading(sensor, 1.0, day * 86_400).partition(sensor % 2));
-    site.topic.produce(records.collect::<Vec<_>>()).await;
-    site.store_all().await;
+    let site = with_eight_weeks().await;
     site.database
         .execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this day'; END $$;
