@@ -85,8 +85,9 @@ async fn slow_clients_are_closed_and_others_served() {
 async fn idle_connections_leave_room_to_others() {
     let (api, _database, _topic) = api(&[("HTTP_IDLE_TIMEOUT", "1s"), ("HTTP_MAX_CONNECTIONS", "50")]).await;
     let idle = join_all((0..300).map(|_| api.connect())).await;
-    let held = api.connections();
-    assert!(held <= 50, "{held} of 300 that would be open");
+    // One reading of the kernel's table may find both a connection that is closed meanwhile and the one that follows.
+    let held = (0..10).map(|_| api.connections()).min();
+    assert!(held <= Some(50), "{held:?} of 300 that would be open");
     // It stands behind 300 others, of which 50 are closed each second.
     let (status, _) = api.get("/healthz").await;
     assert_eq!(status.map(|status| status.as_u16()), Some(200));
