@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings},
     kafka::{TopicLog, topic_log},
-    pipeline::Log,
+    log::Log,
     store::audit::checkpoints,
 };
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings, ListFormat, MoveNote, OffsetsCommand},
     kafka::{TopicLog, find_topic, topic_log},
-    pipeline::{Gap, Log},
+    log::{Gap, Log},
     store::{
         self,
         offset_moves::{KeptOffset, Move, MoveKind, OffsetLedger},

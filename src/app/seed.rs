@@ -7,14 +7,14 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    batch::offset_after,
     config::{DatabaseConfig, KafkaConfig, KafkaSettings},
     health::{Health, Need},
     kafka::{
         find_topic,
         producer::{MAX_RECORD_BYTES, Producer},
     },
-    pipeline::Log,
+    log::Log,
+    log::offset_after,
     reading::{Reading, Timestamp, encode},
     seed,
     store::{self, Offsets, SampleStore},

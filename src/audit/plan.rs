@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{batch::Tally, kafka::Watermarks, reading::untimed::GivenTimes};
+use crate::{batch::Tally, log::Watermarks, reading::untimed::GivenTimes};
 
 /// A row of `ingest_offsets`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,10 @@ mod tally;
 
 use std::collections::BTreeSet;
 
-use crate::reading::{Timestamp, Window, decode::Reject, untimed::GivenTimes};
+use crate::{
+    log::{Span, offset_after},
+    reading::{Timestamp, Window, decode::Reject, untimed::GivenTimes},
+};
 
 pub use dead_letter::DeadLetter;
 pub use decode::{PartToDecode, Taken};
@@ -17,13 +20,6 @@ pub use record::{Header, Record};
 pub use rejected::{RECORD_LETTERS_MAX, Rejected, RejectedGroup, RejectedOfRecord};
 pub use rows::{Row, distinct, sort_for_chunks};
 pub use tally::{PartitionTally, Tally};
-
-/// The offset that follows a consumed one: where reading goes on.
-///
-/// Offsets have gaps, so this says where to read next and never how many records there are.
-pub const fn offset_after(offset: i64) -> i64 {
-    offset + 1
-}
 
 /// Bounds of a batch. A record is never split, so the last one may carry a batch past them by its own size.
 #[derive(Clone, Copy, Debug)]
@@ -34,17 +30,6 @@ pub struct Limits {
     pub max_bytes: usize,
     /// Bytes of one record's value; a larger one is dead-lettered whole.
     pub max_record_bytes: usize,
-}
-
-/// How far a batch takes one partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// The partition.
-    pub partition: i32,
-    /// The stored offset that must still be there when the batch is written.
-    pub expected: i64,
-    /// The stored offset once it is.
-    pub next: i64,
 }
 
 /// The first record that a batch holds of a partition.
@@ -136,8 +121,7 @@ impl Batch {
         self.advance(record.partition, position, offset_after(record.offset));
     }
 
-    /// Moves a partition on without a reading, as behind control records.
-    pub fn advance(&mut self, partition: i32, position: i64, next: i64) {
+    fn advance(&mut self, partition: i32, position: i64, next: i64) {
         match self.spans.iter_mut().find(|span| span.partition == partition) {
             Some(span) => {
                 debug_assert!(
@@ -150,10 +134,12 @@ impl Batch {
         }
     }
 
-    /// Notes what is to be stored beside each partition's offset: the times given up to there.
-    pub fn note_given_times<'g>(&mut self, given: impl Fn(i32) -> Option<&'g GivenTimes>) {
+    /// Sets the offsets that it goes to, and what is stored beside them: the times given up to there. Nothing more is
+    /// taken in.
+    pub fn seal<'g>(&mut self, spans: Vec<Span>, given: impl Fn(i32) -> Option<&'g GivenTimes>) {
         let bytes = |span: &Span| Some((span.partition, given(span.partition)?.to_bytes(span.next)));
-        self.given_times = self.spans.iter().filter_map(bytes).collect();
+        self.given_times = spans.iter().filter_map(bytes).collect();
+        self.spans = spans;
     }
 
     /// What is stored beside a partition's offset.

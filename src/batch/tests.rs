@@ -35,22 +35,15 @@ fn letter_of(batch: &Batch, rejected: &Rejected) -> DeadLetter {
 }
 
 #[test]
-fn the_offset_after_a_record() {
-    assert_eq!(offset_after(0), 1);
-    assert_eq!(offset_after(41), 42);
-}
-
-#[test]
 fn a_span_runs_from_the_position_before_the_first_record_over_gaps() {
     let mut batch = Batch::new(limits());
     assert!(batch.is_empty());
     push(&mut batch, &record(3, 12, r#"{"sensor_id":1,"value":1}"#), 10);
     push(&mut batch, &record(3, 20, r#"{"sensor_id":1,"value":2}"#), 13);
     push(&mut batch, &record(5, 0, "[]"), 0);
-    batch.advance(3, 21, 25);
     assert_eq!(
         batch.spans(),
-        [Span { partition: 3, expected: 10, next: 25 }, Span { partition: 5, expected: 0, next: 1 },]
+        [Span { partition: 3, expected: 10, next: 21 }, Span { partition: 5, expected: 0, next: 1 },]
     );
     assert_eq!(batch.rows().len(), 2);
 }
@@ -241,7 +234,8 @@ fn given_times_go_with_their_partitions() {
     for partition in 0..2 {
         push(&mut batch, &record(partition, 0, "[]"), 0);
     }
-    batch.note_given_times(|partition| (partition == 1).then_some(&given));
+    let spans = [0, 1].map(|partition| Span { partition, expected: 0, next: 1 });
+    batch.seal(spans.to_vec(), |partition| (partition == 1).then_some(&given));
     assert_eq!(batch.given_times(0), None);
     assert_eq!(batch.given_times(1), Some(given.to_bytes(1).as_slice()));
     batch.clear();

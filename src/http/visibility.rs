@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     kafka::producer::{Producer, PublishError, Receipt},
-    pipeline::Log,
+    log::Log,
     store::{Pool, StoreError, receipts},
 };
 

@@ -25,9 +25,12 @@ use super::{
     group::{GroupEvent, Notes, group_refusal},
     leaving::Leaving,
     partition_queue::{Fetched, PartitionQueue, high_watermark},
-    topic::{TopicError, TopicIdentity, check_settings, identify, partition_count},
+    topic::{TopicError, check_settings, identify, partition_count},
 };
-use crate::config::{KafkaConfig, KafkaSettings};
+use crate::{
+    config::{KafkaConfig, KafkaSettings},
+    log::{TopicIdentity, Watermarks},
+};
 
 /// The consumer cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -44,15 +47,6 @@ pub enum ConsumerError {
     /// An error after which the client is of no use, such as being fenced by a twin with the same instance id.
     #[error("the Kafka consumer failed for good")]
     Fatal(#[source] KafkaError),
-}
-
-/// The first offset that a partition's log still has, and the one that the next record will get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Watermarks {
-    /// The first offset.
-    pub low: i64,
-    /// The next offset.
-    pub high: i64,
 }
 
 /// A member of the group; used by the thread that made it.

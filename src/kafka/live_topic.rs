@@ -8,7 +8,8 @@ use std::{
 use rdkafka::client::{Client, ClientContext};
 use tokio::sync::Mutex;
 
-use super::topic::{TopicError, TopicIdentity, look_up};
+use super::topic::{TopicError, look_up};
+use crate::log::TopicIdentity;
 
 /// The topic as the brokers described it last.
 #[derive(Debug)]

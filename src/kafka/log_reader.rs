@@ -14,13 +14,14 @@ use rdkafka::{
 use super::{
     client::create_client,
     consumer::SETTINGS,
-    fetch_error::{FetchError, FetchFault},
+    fetch_error::FetchError,
     group::Notes,
     partition_queue::{Fetched, PartitionQueue},
 };
 use crate::{
-    batch::{Record, offset_after},
+    batch::Record,
     config::{KafkaConfig, KafkaSettings},
+    log::{FetchFault, offset_after},
 };
 
 /// Longest silence of the brokers in the middle of a log.

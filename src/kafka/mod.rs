@@ -29,9 +29,9 @@ mod topic_log;
 pub use bulk_producer::BulkProducer;
 pub use client::setting_fault;
 pub use committed::committed_offsets;
-pub use consumer::{Consumer, ConsumerError, Watermarks};
+pub use consumer::{Consumer, ConsumerError};
 pub use describe::DescribeError;
-pub use fetch_error::{FetchError, FetchFault, Unreadable};
+pub use fetch_error::FetchError;
 pub use group::GroupEvent;
 pub use group_members::GroupMember;
 pub use letter_producer::{LetterProducer, LetterRecord};
@@ -40,7 +40,5 @@ pub use log_reader::{LogError, LogReader, Progress};
 pub use observer::{LogObserver, ObserveError};
 pub use partition_queue::Fetched;
 pub use record_headers::RecordHeaders;
-pub use topic::{
-    Topic, TopicError, TopicIdentity, check_settings, ensure_topic, find_topic, identify, partition_count,
-};
+pub use topic::{Topic, TopicError, check_settings, ensure_topic, find_topic, identify, partition_count};
 pub use topic_log::{Range, TopicLog, offsets_at, read_ranges, topic_log};

@@ -20,21 +20,15 @@ use super::{
     client::create_client,
     describe::{self, DescribeError, TopicDescription},
 };
-use crate::config::{KafkaConfig, KafkaSettings, TopicConfig};
+use crate::{
+    config::{KafkaConfig, KafkaSettings, TopicConfig},
+    log::TopicIdentity,
+};
 
 /// How long is waited for Kafka to come up.
 const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
-
-/// Which topic it is; its name alone does not say, since another cluster, or a topic made anew, has the same.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TopicIdentity {
-    /// The cluster's id.
-    pub cluster_id: String,
-    /// The topic's id in base64, as Kafka's tools print it.
-    pub topic_id: String,
-}
 
 /// A topic that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]

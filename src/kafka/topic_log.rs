@@ -17,13 +17,13 @@ use rdkafka::{
 use tokio::task::spawn_blocking;
 
 use super::{
-    Watermarks,
     client::create_client,
-    topic::{AdminSession, REQUEST_TIMEOUT, TopicError, TopicIdentity, partition_count},
+    topic::{AdminSession, REQUEST_TIMEOUT, TopicError, partition_count},
 };
 use crate::{
-    batch::{Record, offset_after},
+    batch::Record,
     config::{KafkaConfig, KafkaSettings},
+    log::{TopicIdentity, Watermarks, offset_after},
     reading::Timestamp,
 };
 

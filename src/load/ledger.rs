@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::Latencies;
-use crate::{batch::offset_after, kafka::producer::Receipt};
+use crate::{kafka::producer::Receipt, log::offset_after};
 
 /// A record that was sent: when it was due, and whether its way into the database is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

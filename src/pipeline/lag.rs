@@ -7,34 +7,23 @@ use metrics::{Gauge, gauge};
 use super::session::Session;
 use crate::{
     batch::{Batch, Oldest},
+    log::Span,
     metrics::{EVENT_LAG_SECONDS, IN_FLIGHT_READINGS, LAG_RECORDS, LAG_SECONDS, STORED_OFFSET},
+    protocol,
     reading::Timestamp,
 };
 
-/// What there is to know of the batch that the writer has.
+/// What there is to tell of the batch that the writer has.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
-    partitions: Vec<i32>,
     oldest: Vec<(i32, Oldest)>,
     readings: usize,
 }
 
 impl InFlight {
     pub(super) fn of(batch: &Batch) -> Self {
-        let partitions: Vec<i32> = batch.spans().iter().map(|span| span.partition).collect();
-        let oldest = |&partition| Some((partition, batch.oldest(partition)?));
-        let oldest = partitions.iter().filter_map(oldest).collect();
-        Self { partitions, oldest, readings: batch.reading_count() }
-    }
-
-    /// Whether the writer has nothing.
-    pub(super) fn is_empty(&self) -> bool {
-        self.partitions.is_empty()
-    }
-
-    /// Whether the writer has anything of a partition.
-    pub(super) fn has(&self, partition: i32) -> bool {
-        self.partitions.contains(&partition)
+        let oldest = |span: &Span| Some((span.partition, batch.oldest(span.partition)?));
+        Self { oldest: batch.spans().iter().filter_map(oldest).collect(), readings: batch.reading_count() }
     }
 
     fn oldest(&self, partition: i32) -> Option<Oldest> {
@@ -43,23 +32,18 @@ impl InFlight {
 }
 
 impl Session<'_> {
-    /// Tells how far behind the partitions are that are ours, also those that stand still.
+    /// Tells how far behind the partitions are that are ours, also those that are stalled.
     pub(super) fn tell_lag(&mut self) {
-        let blocked = self.blocked.iter().filter(|(partition, _)| !self.assignment.owns(**partition));
-        let blocked = blocked.map(|(&partition, stored)| {
-            // All of a topic made anew is still to be stored.
-            let is_of_this_log = stored.topic_id == self.log.topic_id;
-            (partition, if is_of_this_log { stored.next_offset } else { 0 })
-        });
+        let (in_flight, filling) = (&self.link.in_flight, &self.filling);
         let mut standings: Vec<Standing> = self
-            .assignment
-            .stored()
-            .chain(blocked)
-            .map(|(partition, stored)| Standing {
+            .link
+            .state
+            .standings()
+            .map(|protocol::Standing { partition, stored }| Standing {
                 partition,
                 stored,
                 end: None,
-                oldest: self.link.in_flight.oldest(partition).or_else(|| self.filling.oldest(partition)),
+                oldest: in_flight.oldest(partition).or_else(|| filling.oldest(partition)),
             })
             .collect();
         let partitions: Vec<i32> = standings.iter().map(|standing| standing.partition).collect();
@@ -70,9 +54,10 @@ impl Session<'_> {
             standing.end = self.consumer.known_end(standing.partition);
         }
         let now = Timestamp::now();
+        let was_assigned = self.link.state.was_assigned();
         let lag = &mut self.link.lag;
         lag.hold(self.filling.reading_count() + self.link.in_flight.readings);
-        if self.was_assigned { lag.tell(now, &standings) } else { lag.wait(now) }
+        if was_assigned { lag.tell(now, &standings) } else { lag.wait(now) }
     }
 }
 

@@ -1,59 +1,52 @@
 //! How a session ends: what the group waits for is answered, and the group is left.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{
-    rebalance::Rebalance,
-    session::{Ended, Session},
+use super::session::Session;
+use crate::{
+    metrics::ASSIGNED_PARTITIONS,
+    protocol::{Action, Answer},
 };
 
 /// Bound on leaving the group.
 pub(super) const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
-impl Session<'_> {
-    /// Before the group is left in the middle of a turn: whatever change of the assignment librdkafka waits for an answer
-    /// to, giving up everything is one.
-    pub(super) fn give_up_everything(&mut self) {
-        if matches!(self.rebalance, Rebalance::None) {
-            let partitions = self.consumer.assigned();
-            self.rebalance = Rebalance::Revoking { partitions, deadline: Instant::now() };
+/// What is said to the group last.
+#[derive(Default)]
+pub(super) struct Leaving {
+    answer: Option<Answer>,
+    offsets: Vec<(i32, i64)>,
+}
+
+impl Leaving {
+    /// What the protocol's state says of it.
+    pub(super) fn of(action: Action) -> Option<Self> {
+        match action {
+            Action::Leave { answer, offsets } => Some(Self { answer, offsets }),
+            _ => None,
         }
     }
+}
 
-    pub(super) fn leave(mut self) -> Ended {
-        // Whoever is next tells Kafka where it starts; where the process stops, there may be nobody for long.
-        let mut offsets: Vec<_> = match self.drain_deadline {
-            Some(_) => self.assignment.stored().collect(),
-            None => vec![],
-        };
-        let mut partitions = self.assignment.partitions();
-        partitions.extend(self.blocked.keys());
-        self.forget(&partitions);
+impl Session<'_> {
+    pub(super) fn leave(mut self) {
+        let Leaving { answer, offsets } = self.leaving.take().unwrap_or_default();
         // librdkafka waits for an answer to every rebalance, also before it lets a member go.
-        let answer = match &self.rebalance {
-            Rebalance::None => Ok(()),
-            Rebalance::Assigning(partitions) => {
+        let answered = match answer {
+            None => Ok(()),
+            Some(Answer::Assign(partitions)) => {
                 let starts: Vec<(i32, i64)> = partitions.iter().map(|&partition| (partition, 0)).collect();
                 self.consumer.assign(&starts)
             }
-            Rebalance::Revoking { partitions, .. } => {
-                offsets.retain(|(partition, _)| !partitions.contains(partition));
-                self.consumer.unassign(partitions)
-            }
+            Some(Answer::Unassign(partitions)) => self.consumer.unassign(&partitions),
         };
-        if let Err(error) = answer {
+        if let Err(error) = answered {
             tracing::debug!(error = %error, "rebalance not answered before leaving");
         }
-        self.consumer.leave(&offsets, LEAVE_TIMEOUT);
-        match self.drain_deadline {
-            Some(_) if self.link.in_flight.is_empty() => Ended::Stopped,
-            Some(_) => {
-                tracing::warn!(
-                    "stopped with a batch in flight; Kafka has it, and it is done again from there"
-                );
-                Ended::Stopped
-            }
-            None => Ended::Left,
+        if self.link.state.is_stopping() && !self.link.state.in_flight().is_empty() {
+            tracing::warn!("stopped with a batch in flight; Kafka has it, and it is done again from there");
         }
+        metrics::gauge!(ASSIGNED_PARTITIONS).decrement(self.assigned as f64);
+        self.consumer.leave(&offsets, LEAVE_TIMEOUT);
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     sync::mpsc as replies,
     thread::{self, Thread},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
@@ -13,8 +13,7 @@ use super::{
     Absences, FirstTrial, Outage, StalledPartitions,
     batch_size::BatchSize,
     lag::{InFlight, Lag},
-    session::{Ended, Session},
-    starts::PartitionStart,
+    session::Session,
     writer::{self, Job, Outcome},
 };
 use crate::{
@@ -23,6 +22,8 @@ use crate::{
     health::{Component, Pulse},
     kafka::{ConsumerError, TopicError},
     panics,
+    protocol::{Bounds, PartitionStart, State, Time},
+    reading::untimed::GivenTimes,
     store::{BatchWriter, StoreError, WriterConfig},
 };
 
@@ -93,23 +94,11 @@ pub struct Member {
 pub(super) enum Reply {
     Wrote(Outcome),
     /// For these partitions.
-    Starts(Vec<i32>, Result<Vec<PartitionStart>, StoreError>),
+    Starts(Vec<i32>, Result<Vec<PartitionStart<GivenTimes>>, StoreError>),
     /// Whether an empty write passes.
     Tried(Result<(), StoreError>),
     /// What was asked for panicked, with this message.
     Panicked(&'static str, String),
-}
-
-/// Whether the writer was asked to look at the stored offsets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Look {
-    /// No.
-    #[default]
-    Idle,
-    /// Yes.
-    Asked,
-    /// Yes, and the offsets were read another way since.
-    Outdated,
 }
 
 /// The loop's end of its channels. At most one batch and one look are under way, so the channels are short.
@@ -117,10 +106,12 @@ pub(super) struct Link {
     pub(super) jobs: mpsc::Sender<Job>,
     pub(super) answers: replies::Receiver<Reply>,
     pub(super) answer: replies::Sender<Reply>,
+    /// What the consumer knows and decides.
+    pub(super) state: State<GivenTimes>,
+    /// When its clock began.
+    pub(super) started: Instant,
     /// The batch that is being written.
     pub(super) in_flight: InFlight,
-    /// Whether a look is under way.
-    pub(super) look: Look,
     /// How much a batch may have.
     pub(super) batch_size: BatchSize,
     /// Batches that are not in use, for their memory.
@@ -143,11 +134,9 @@ impl Link {
         batch
     }
 
-    /// What a look under way has seen is older than what is about to be read.
-    pub(super) fn outdate_look(&mut self) {
-        if self.look == Look::Asked {
-            self.look = Look::Outdated;
-        }
+    /// The moment on the consumer's clock.
+    pub(super) fn now(&self) -> Time {
+        self.started.elapsed()
     }
 }
 
@@ -178,8 +167,12 @@ impl Member {
             jobs,
             answers,
             answer,
+            state: State::new(Bounds {
+                linger: self.config.linger,
+                drain_timeout: self.config.drain_timeout,
+            }),
+            started: Instant::now(),
             in_flight: InFlight::default(),
-            look: Look::Idle,
             batch_size: BatchSize::new(self.config.limits.max_readings),
             spare: None,
             lag: Lag::default(),
@@ -188,13 +181,12 @@ impl Member {
             first_trial: Some(self.config.first_trial.clone()),
         };
         while self.wait_until_permitted(&mut link) {
-            match Session::join(self, &mut link)? {
-                None => return Ok(()),
-                Some(session) => match session.run()? {
-                    Ended::Stopped => return Ok(()),
-                    Ended::Left => tracing::warn!("left the group, so that others may take over"),
-                },
+            let Some(session) = Session::join(self, &mut link)? else { return Ok(()) };
+            session.run()?;
+            if link.state.is_stopping() {
+                return Ok(());
             }
+            tracing::warn!("left the group, so that others may take over");
         }
         Ok(())
     }

@@ -10,31 +10,26 @@
 //! ```
 //!
 //! At most one batch is being written and one is filling, so memory has a bound and decoding overlaps writing.
-//! The thread alone changes the assignment, and it never waits for the database.
+//! What the thread does is decided by [`crate::protocol::State`]: the session reports what happens, and carries out what
+//! comes of it. It never waits for the database.
 
 mod absences;
-mod assignment;
+mod actions;
 mod batch_size;
-mod gap;
+mod intake;
 mod lag;
 mod leaving;
-mod look;
 mod member;
 mod outage;
-mod ownership;
 mod permission;
-mod rebalance;
-mod rereads;
+mod questions;
 mod session;
 mod stalled;
 mod starts;
-mod unreadable;
 mod writer;
 
 pub use absences::Absences;
-pub use gap::Gap;
 pub use member::{Member, MemberConfig, MemberError};
 pub use outage::Outage;
 pub use permission::FirstTrial;
 pub use stalled::{Stall, StalledPartitions};
-pub use starts::Log;

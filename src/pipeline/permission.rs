@@ -2,7 +2,6 @@
 //! partitions that nobody else reads, and while a batch of its is not written.
 
 use std::{
-    panic::AssertUnwindSafe,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -14,19 +13,17 @@ use futures_util::{
 };
 
 use super::{
-    member::{Link, Member, Reply, send},
+    member::{Link, Member, MemberError},
     session::Session,
 };
 use crate::{
-    panics,
+    protocol::Event,
     reading::Timestamp,
     store::{StoreError, WriterConfig, try_writing},
 };
 
 /// First and longest pause before a consumer that was kept out tries again.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
-/// How long a batch may be under way before it is asked whether one could be written at all, and how often then.
-const DOUBT_AFTER: Duration = Duration::from_secs(5);
 /// The loop of the consumer turns at least this often.
 const TURN: Duration = Duration::from_millis(500);
 
@@ -119,48 +116,15 @@ impl Member {
 }
 
 impl Session<'_> {
-    /// Where a batch is not written for long: whether the role may write at all. Others may have the right.
-    pub(super) fn doubt_permission(&mut self) {
-        let is_due = !self.link.in_flight.is_empty()
-            && self.submitted.elapsed() >= DOUBT_AFTER
-            && self.last_trial.is_none_or(|last| last.elapsed() >= DOUBT_AFTER);
-        if !is_due {
-            return;
-        }
-        self.last_trial = Some(Instant::now());
-        let config = self.member.config.writer.clone();
-        let (answer, owner) = (self.link.answer.clone(), thread::current());
-        self.member.runtime.spawn(async move {
-            let tried = AssertUnwindSafe(try_writing(&config)).catch_unwind().await;
-            let panicked = |panic: Box<dyn std::any::Any + Send>| {
-                Reply::Panicked("trying an empty write", panics::message(&*panic).to_owned())
-            };
-            send(&answer, &owner, tried.map_or_else(panicked, Reply::Tried));
-        });
-    }
-
     /// What every role would meet, such as a database that is read-only for a while, is waited for in the group.
-    pub(super) fn on_tried(&mut self, tried: Result<(), StoreError>) {
-        if let Err(error) = tried
-            && error.is_missing_right()
-            && self.last_trial.is_some()
-        {
-            self.member.note_refusal(&error);
-            self.must_leave = true;
+    pub(super) fn on_tried(&mut self, tried: Result<(), StoreError>) -> Result<(), MemberError> {
+        match tried {
+            Err(error) if error.is_missing_right() => {
+                self.member.note_refusal(&error);
+                self.on(Event::NotPermitted)
+            }
+            Ok(()) | Err(_) => Ok(()),
         }
-    }
-
-    /// What the group assigned cannot be taken: it is left, to be joined again after a pause.
-    pub(super) fn fail_assignment(&mut self, reason: String) {
-        self.member.config.absences.add(self.member.index, reason);
-        self.link.failed_assignments += 1;
-        self.must_leave = true;
-    }
-
-    /// The group has said what is ours, and it was taken.
-    pub(super) fn settle_assignment(&mut self) {
-        self.link.failed_assignments = 0;
-        self.member.config.absences.remove(self.member.index);
     }
 }
 

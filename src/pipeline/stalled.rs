@@ -6,8 +6,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::Gap;
-use crate::{health::Component, kafka::Unreadable, metrics::STALLED_PARTITIONS};
+use crate::{
+    health::Component,
+    log::{Gap, Unreadable},
+    metrics::STALLED_PARTITIONS,
+};
 
 /// Why no record of a partition is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,31 +4,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Gap;
 use crate::{
     config::{DatabaseConfig, Start},
-    kafka::{TopicIdentity, Watermarks},
+    log::{Gap, Log, StoredOffset, Watermarks},
     metrics::GAPS,
-    store::{Offsets, StoreError, StoredOffset},
+    protocol::PartitionStart,
+    reading::untimed::GivenTimes,
+    store::{Offsets, StoreError},
 };
 
-/// Which log a stored offset belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// The cluster's id.
-    pub cluster_id: String,
-    /// The topic's name.
-    pub topic: String,
-    /// The topic's id; another one under the same name means that the topic was made anew.
-    pub topic_id: String,
-}
-
-impl Log {
-    /// That of a topic which Kafka has told apart from others of its name.
-    pub fn new(topic: &str, identity: TopicIdentity) -> Self {
-        Self { cluster_id: identity.cluster_id, topic: topic.to_owned(), topic_id: identity.topic_id }
-    }
-}
+/// How long one question to Kafka may take.
+pub(super) const KAFKA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A partition and what the broker says of its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,19 +34,12 @@ pub(super) struct StartsWanted {
     pub(super) logs: Vec<PartitionLog>,
 }
 
-/// A partition's stored offset, and why it may not be used, if so.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PartitionStart {
-    pub(super) stored: StoredOffset,
-    pub(super) gap: Option<Gap>,
-}
-
 /// Reads the stored offsets, after adding those that are missing; tries for so long and then gives up.
 pub(super) async fn resolve(
     database: &DatabaseConfig,
     wanted: &StartsWanted,
     timeout: Duration,
-) -> Result<Vec<PartitionStart>, StoreError> {
+) -> Result<Vec<PartitionStart<GivenTimes>>, StoreError> {
     let deadline = Instant::now() + timeout;
     loop {
         match resolve_once(database, wanted, deadline).await {
@@ -79,7 +58,7 @@ async fn resolve_once(
     database: &DatabaseConfig,
     wanted: &StartsWanted,
     deadline: Instant,
-) -> Result<Vec<PartitionStart>, StoreError> {
+) -> Result<Vec<PartitionStart<GivenTimes>>, StoreError> {
     let resolving = async {
         let mut offsets = Offsets::connect(database, &wanted.log).await?;
         let firsts = match wanted.start {
@@ -110,7 +89,7 @@ fn firsts(logs: &[PartitionLog], offset: impl Fn(Watermarks) -> i64) -> Vec<(i32
     logs.iter().map(|log| (log.partition, offset(log.watermarks))).collect()
 }
 
-fn judge(stored: StoredOffset, wanted: &StartsWanted) -> PartitionStart {
+fn judge(stored: StoredOffset, wanted: &StartsWanted) -> PartitionStart<GivenTimes> {
     let log = wanted.logs.iter().find(|log| log.partition == stored.partition);
     let gap = log.and_then(|log| Gap::between(&stored, &wanted.log.topic_id, log.watermarks));
     PartitionStart { stored, gap }

@@ -6,15 +6,16 @@ use rand::Rng;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{Log, Outage};
+use super::Outage;
 use crate::{
     batch::{Batch, Tally},
     health::Component,
+    log::{Fence, Log, StoredOffset},
     metrics::{
         BATCH_BYTES, BATCH_PHASE_SECONDS, BATCH_READINGS, BATCHES, DEAD_LETTERS, FENCES, READINGS,
         WRITE_RETRIES, WRITE_SECONDS,
     },
-    store::{BatchWriter, Fence, Phases, Report, StallReport, StoredOffset, Written},
+    store::{BatchWriter, Phases, Report, StallReport, Written},
     traces::{self, BatchSpan, Filled},
 };
 

@@ -9,7 +9,7 @@ use crate::{
     batch::Tally,
     config::DatabaseConfig,
     load::{CHECKSUM_MODULUS, CHECKSUM_SENSOR_FACTOR, Expected, Found},
-    pipeline::Log,
+    log::Log,
 };
 
 /// How long is waited for Postgres to come up.

@@ -10,7 +10,7 @@ use super::{ConnectError, ReportedStall, StoreError, stalled, startup::connect_w
 use crate::{
     batch::Tally,
     config::{DatabaseConfig, MoveNote},
-    pipeline::Log,
+    log::Log,
     reading::untimed::GivenTimes,
 };
 

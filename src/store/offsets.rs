@@ -3,20 +3,10 @@
 use sqlx::{PgConnection, Row};
 
 use super::{StoreError, connection::connect};
-use crate::{config::DatabaseConfig, pipeline::Log, reading::untimed::GivenTimes};
-
-/// The stored offset of a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredOffset {
-    /// The partition.
-    pub partition: i32,
-    /// First offset that is not stored.
-    pub next_offset: i64,
-    /// The topic that the offset belongs to.
-    pub topic_id: String,
-    /// The times that readings before it were given last.
-    pub given_times: GivenTimes,
-}
+use crate::{
+    log::StoredOffset,
+    {config::DatabaseConfig, log::Log, reading::untimed::GivenTimes},
+};
 
 /// A short conversation about the offsets of one topic, apart from the writers'.
 pub struct Offsets<'a> {

@@ -4,7 +4,7 @@ use super::{
     StoreError,
     pool::{LOOK_UP_TIMEOUT, Pool},
 };
-use crate::pipeline::Log;
+use crate::log::Log;
 
 /// How far a partition is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::FromRow)]

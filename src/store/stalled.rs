@@ -7,7 +7,7 @@ use super::{
     overview::BooksOf,
     pool::{LOOK_UP_TIMEOUT, Pool},
 };
-use crate::pipeline::Log;
+use crate::log::Log;
 
 /// A stalled partition, as its worker reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,6 @@
 //! Sensors made since a backup: their ids are not given out again.
 
-use sensorpipe::{
-    config::KafkaSettings,
-    kafka::{TopicIdentity, find_topic},
-};
+use sensorpipe::{config::KafkaSettings, kafka::find_topic, log::TopicIdentity};
 use testbed::Record;
 
 use crate::{Site, reading_of};

@@ -4,7 +4,7 @@ use chrono::{Days, NaiveTime, TimeDelta};
 use sensorpipe::{
     audit::{Item, Whereabouts},
     config::{RebuildConfig, RetentionStats},
-    pipeline::Log,
+    log::Log,
     reading::{Reading, Timestamp},
     store::{
         self,

@@ -6,7 +6,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use sensorpipe::{
     batch::{Batch, Limits, Record},
     config::{FkCheck, LetterBounds, Rollups},
-    pipeline::Log,
+    log::Log,
     reading::{OnDuplicate, Timestamp, Window, untimed::GivenTimes},
     store::{
         BatchWriter, Offsets, Pool, WriterConfig, Written,

@@ -4,7 +4,7 @@ use super::round::After;
 use crate::{
     audit::{Kept, Report, Resume, Summary, WholeTopic},
     config::DatabaseConfig,
-    pipeline::Log,
+    log::Log,
     store::{
         StoreError,
         audit::results::{self, Outcome, Overwrite},

@@ -13,7 +13,7 @@ use crate::{
     audit::{ChunkBuilder, ChunkLetters, Example, Fates, KnownTimes, LogChunk, Pace, Plan, Work},
     config::{KafkaConfig, KafkaSettings},
     kafka::{LogError, LogReader, Progress},
-    pipeline::Log,
+    log::Log,
     store::audit::LookUp,
 };
 

@@ -19,8 +19,9 @@ use crate::{
         self, Audited, Books, Difference, Evidence, Judged, KnownTimes, Note, Obstacle, Pace,
         PartitionReport, Plan, Point, Report, Resume, TableReport, judge, judge_overwritten, judge_table,
     },
-    kafka::{Watermarks, committed_offsets, find_topic, topic_log},
-    pipeline::Log,
+    kafka::{committed_offsets, find_topic, topic_log},
+    log::Log,
+    log::Watermarks,
     reading::OnDuplicate,
     store::audit::{Snapshot, SnapshotStore, Wanted},
 };

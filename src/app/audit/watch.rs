@@ -11,11 +11,11 @@ use crate::{
     config::AuditFormat,
     health::Component,
     kafka::find_topic,
+    log::Log,
     metrics::{
         AUDIT_DIFFERENCES, AUDIT_ENDED_AT, AUDIT_OPEN_DIFFERENCES, AUDIT_READINGS, AUDIT_ROUNDS,
         AUDIT_SECONDS, AUDIT_UNACCOUNTED, AUDITED_UP_TO,
     },
-    pipeline::Log,
     reading::Timestamp,
     store,
 };

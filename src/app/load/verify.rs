@@ -15,7 +15,7 @@ use crate::{
     config::{KafkaConfig, KafkaSettings},
     kafka::{TopicLog, topic_log},
     load::{Expected, Ledger, Outcome, Sightings, Verified},
-    pipeline::Log,
+    log::Log,
     store::LoadStore,
 };
 

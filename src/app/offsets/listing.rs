@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::plan::{Verdict, verdict};
 use crate::{
-    kafka::{TopicLog, Unreadable, Watermarks},
+    kafka::TopicLog,
+    log::{Unreadable, Watermarks},
     store::{
         ReportedStall,
         offset_moves::{KeptOffset, RecordedMove},
@@ -168,7 +169,7 @@ fn number(number: Option<i64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{batch::Tally, kafka::TopicIdentity};
+    use crate::{batch::Tally, log::TopicIdentity};
 
     #[test]
     fn every_partition_of_the_topic_and_of_the_database_is_shown() {

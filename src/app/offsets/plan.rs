@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::{
     kafka::TopicLog,
-    pipeline::Gap,
+    log::{Gap, StoredOffset},
     reading::untimed::GivenTimes,
-    store::{
-        StoredOffset,
-        offset_moves::{KeptOffset, Move},
-    },
+    store::offset_moves::{KeptOffset, Move},
 };
 
 /// How a stored offset and the log of its partition go together.
@@ -187,7 +184,7 @@ mod tests {
     use super::*;
     use crate::{
         batch::Tally,
-        kafka::{TopicIdentity, Watermarks},
+        log::{TopicIdentity, Watermarks},
     };
 
     const LOW: i64 = 10;

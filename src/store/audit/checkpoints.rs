@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use crate::{
     audit::Books,
     config::DatabaseConfig,
-    pipeline::Log,
+    log::Log,
     store::{StoreError, connection::connect},
 };
 

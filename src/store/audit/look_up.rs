@@ -7,7 +7,7 @@ use sqlx::{Executor, PgConnection};
 use crate::{
     audit::{Finding, Item, Letters, Whereabouts},
     config::DatabaseConfig,
-    pipeline::Log,
+    log::Log,
     store::{StoreError, chunk_spans::KnownChunkSpans, connection::connect, postgres_time::PostgresTime},
 };
 

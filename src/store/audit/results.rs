@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::{
     audit::{Kept, Progress, Summary, Sums},
     config::DatabaseConfig,
-    pipeline::Log,
+    log::Log,
     store::{StoreError, connection::connect},
 };
 

@@ -9,7 +9,7 @@ use crate::{
     audit::{Books, Checkpoint, LetterBooks, Point, TableBooks},
     batch::Tally,
     config::DatabaseConfig,
-    pipeline::Log,
+    log::Log,
     reading::untimed::GivenTimes,
     store::{
         ConnectError, StoreError,

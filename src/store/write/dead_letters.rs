@@ -14,7 +14,7 @@ use super::{
 use crate::{
     batch::{Batch, DeadLetter, Header, RECORD_LETTERS_MAX, Rejected},
     config::LetterBounds,
-    pipeline::Log,
+    log::Log,
     store::{
         StoreError,
         dead_letters::{Part, Usage},

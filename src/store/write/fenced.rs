@@ -1,10 +1,11 @@
 //! A batch that is not written: where its partitions stand instead.
 
-use super::{Fence, Written, open::Open};
+use super::{Written, open::Open};
 use crate::{
-    batch::{Batch, Span},
-    pipeline::Log,
-    store::{StoreError, StoredOffset, offsets},
+    batch::Batch,
+    log::{Fence, Log},
+    log::{Span, StoredOffset},
+    store::{StoreError, offsets},
 };
 
 /// That a batch is to be read again in smaller ones, or, where that would not help, which partitions stand elsewhere.

@@ -7,11 +7,7 @@ use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
-use crate::{
-    batch::{Batch, Span},
-    pipeline::Log,
-    store::StoreError,
-};
+use crate::{batch::Batch, log::Log, log::Span, store::StoreError};
 
 /// What a record has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

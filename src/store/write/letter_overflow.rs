@@ -6,8 +6,8 @@ use sqlx::PgConnection;
 
 use crate::{
     batch::{Batch, RejectedOfRecord},
+    log::Log,
     metrics::DEAD_LETTERS_NOT_KEPT,
-    pipeline::Log,
     reading::Reason,
     store::StoreError,
 };

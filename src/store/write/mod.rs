@@ -51,12 +51,12 @@ use self::{
     open::Open,
     way::Met,
 };
-use super::{StallReport, StoreError, StoredOffset, fitness};
+use super::{StallReport, StoreError, fitness};
 use crate::{
     batch::{Batch, Rejected, Row, Tally, distinct, sort_for_chunks},
     config::{DatabaseConfig, FkCheck, LetterBounds, Rollups},
+    log::{Fence, Log, StoredOffset},
     metrics::FK_CHECK_PER_BATCH,
-    pipeline::Log,
     reading::{OnDuplicate, Reason},
 };
 
@@ -94,15 +94,6 @@ pub enum Written {
         /// Where the batch's partitions stand: each where it was expected.
         stored: Vec<StoredOffset>,
     },
-}
-
-/// A partition that stands elsewhere than a batch expects.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fence {
-    /// The partition.
-    pub partition: i32,
-    /// Where it stands; none where it has no row any more, as after a restore.
-    pub stored: Option<StoredOffset>,
 }
 
 /// Fates of a committed batch's readings.

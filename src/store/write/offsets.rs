@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use crate::{
     batch::{Batch, Tally},
-    pipeline::Log,
+    log::Log,
     store::StoreError,
 };
 

@@ -1,9 +1,9 @@
 //! A log and a stored offset that contradict each other. Pure.
 
-use crate::{kafka::Watermarks, store::StoredOffset};
+use super::{StoredOffset, Watermarks};
 
 /// Why a partition cannot be consumed before an operator says how to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Gap {
     /// The topic of this name is not the one whose offsets are stored.
     TopicRecreated,
@@ -18,7 +18,7 @@ impl Gap {
     pub const ALL: [Self; 3] = [Self::TopicRecreated, Self::OffsetPastEnd, Self::RecordsExpired];
 
     /// What a stored offset is in contradiction with, if anything.
-    pub fn between(stored: &StoredOffset, topic_id: &str, log: Watermarks) -> Option<Self> {
+    pub fn between<B>(stored: &StoredOffset<B>, topic_id: &str, log: Watermarks) -> Option<Self> {
         if stored.topic_id != topic_id {
             Some(Self::TopicRecreated)
         } else if stored.next_offset > log.high {
@@ -43,7 +43,7 @@ impl Gap {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::TopicRecreated => {
-                "the topic was deleted and made anew: the stored offset is of the old one"
+                "the topic was deleted and recreated: the stored offset is of the old one"
             }
             Self::OffsetPastEnd => {
                 "the stored offset lies past the end of the log: the log was cut, or is not the one it was"

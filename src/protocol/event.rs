@@ -1,0 +1,117 @@
+//! What a consumer is told.
+
+use crate::log::{Fence, FetchFault, Gap, StoredOffset};
+
+/// Something that is known now.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event<B> {
+    /// The group is being joined, for this topic.
+    Joined {
+        /// The topic's id.
+        topic_id: String,
+    },
+    /// The group gives us these partitions once it is answered with [`super::Action::Assign`].
+    Assigned(Vec<i32>),
+    /// The group wants these partitions back, and waits for [`super::Action::GiveUp`].
+    Revoked(Vec<i32>),
+    /// These partitions are gone already; the group still waits for its answer.
+    Lost(Vec<i32>),
+    /// Where partitions start.
+    Starts {
+        /// The partitions that were asked for.
+        asked: Vec<i32>,
+        /// What was found of each.
+        starts: Vec<PartitionStart<B>>,
+    },
+    /// Where partitions start cannot be found out.
+    NoStarts {
+        /// The partitions that were asked for.
+        asked: Vec<i32>,
+    },
+    /// Records of a partition were taken into the batch that fills, as [`super::Run`] says.
+    Taken {
+        /// The partition.
+        partition: i32,
+        /// The offset after the last of them.
+        next: i64,
+    },
+    /// Kafka says that a partition holds no record below this offset that is still to come.
+    Passed {
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+    },
+    /// A fetch failed: nothing is known of the records that it was to bring, and none come before the partition is assigned
+    /// again.
+    FetchFailed {
+        /// The partition.
+        partition: i32,
+        /// What is to be done about it.
+        fault: FetchFault,
+    },
+    /// A partition's position was held against its log, as [`super::Action::Compare`] asked.
+    Compared {
+        /// The partition.
+        partition: i32,
+        /// What came of it.
+        found: Compared,
+    },
+    /// A record of this partition came another way than it should: it must be assigned again where it stood.
+    Astray(i32),
+    /// The batch in flight is in the database.
+    Committed,
+    /// Nothing of the batch in flight was written: these partitions' stored offsets are not the ones that it expects.
+    Fenced(Vec<Fence<B>>),
+    /// Nothing of the batch in flight was written, for it is too much. Its partitions are where it expects them: here.
+    TooMuch(Vec<StoredOffset<B>>),
+    /// The stored offsets of partitions; one that has no row is asked for and not among them.
+    Looked {
+        /// The partitions that were asked for.
+        asked: Vec<i32>,
+        /// Their stored offsets.
+        stored: Vec<StoredOffset<B>>,
+        /// Whether the database now says of some that they are stalled; none where that was not reported.
+        has_reported: Option<bool>,
+    },
+    /// The stored offsets cannot be read for now.
+    NotLooked,
+    /// Kafka did not take the offsets that it was told.
+    OffsetsNotTaken,
+    /// The topic of our name has this id.
+    TopicIs(String),
+    /// The database does not let this process write, and others may have the right.
+    NotPermitted,
+    /// The process stops.
+    Stop,
+    /// Time has passed, or the batch that fills has come to a bound.
+    Turn {
+        /// Whether it has.
+        is_full: bool,
+    },
+    /// The consumer cannot go on, and leaves.
+    Broken {
+        /// The partitions that Kafka's client has for ours.
+        assigned: Vec<i32>,
+    },
+}
+
+/// A partition's stored offset, and why it may not be used, if so.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PartitionStart<B> {
+    /// The stored offset.
+    pub stored: StoredOffset<B>,
+    /// What the log has against it.
+    pub gap: Option<Gap>,
+}
+
+/// How a position and the partition's log go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Compared {
+    /// One goes on from the other.
+    NoGap,
+    /// They contradict each other.
+    Gap(Gap),
+    /// Kafka does not say.
+    Unknown,
+}

@@ -1,0 +1,182 @@
+//! What one consumer decides: a pure state machine, with no client, database, channel, clock, lock, log or metric.
+//!
+//! ```text
+//! what is known now                                      what is to be done, in this order
+//! ──────── Event ────────▶  State::on(event, now)  ──────── Action ────────▶
+//! ```
+//!
+//! [`crate::pipeline`] is the shell around it: it reports what Kafka, the writer and the clock say, and carries out what
+//! comes of it. The tests in `tests/offset_protocol` put the same state into a simulated world, and let everything go
+//! wrong in every order.
+//!
+//! Invariants:
+//!
+//! 1. What was taken is committed by compare-and-set on the offset that it followed, or dropped; never both.
+//! 2. A stored offset goes at most to one past what was read, or to what Kafka said holds no record.
+//! 3. One batch is in flight at most; what comes of a partition after it was given up is dropped.
+//! 4. A gap is for an operator: nothing else ends it.
+//! 5. Once faults stop, every record that can be read is stored.
+
+mod action;
+mod event;
+mod fetching;
+mod group;
+mod looking;
+mod partition;
+mod rebalance;
+mod reread;
+mod spans;
+mod standing;
+mod writing;
+
+use std::{collections::BTreeMap, time::Duration};
+
+pub use action::{Action, Answer};
+pub use event::{Compared, Event, PartitionStart};
+pub use fetching::Run;
+pub use spans::Spans;
+pub use standing::Standing;
+
+use self::{looking::Look, partition::Partition, rebalance::Rebalance};
+
+/// A moment, as the time since the caller's clock began.
+pub type Time = Duration;
+
+/// How often Kafka is told the stored offsets, and batches go past what holds no record.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// What nobody changes while a consumer runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Bounds {
+    /// Longest wait of a reading for company while the writer is free.
+    pub linger: Duration,
+    /// Longest wait for what is in flight, before partitions go or the process stops.
+    pub drain_timeout: Duration,
+}
+
+/// All that a consumer knows. `B` is what is stored beside an offset.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct State<B> {
+    bounds: Bounds,
+    /// The topic that was joined for; another one of its name is another log.
+    topic_id: String,
+    /// Not before it has joined the group, nor after it has left.
+    is_member: bool,
+    partitions: BTreeMap<i32, Partition<B>>,
+    rebalance: Rebalance,
+    filling: Spans,
+    filling_since: Option<Time>,
+    /// What the writer has. It outlives a membership of the group.
+    in_flight: Spans,
+    /// When it was handed over.
+    submitted: Time,
+    look: Look,
+    last_look: Time,
+    last_housekeeping: Time,
+    /// When it was tried last whether the database lets us write.
+    last_trial: Option<Time>,
+    /// The database may say of partitions of ours that they are stalled.
+    may_have_reported: bool,
+    /// The group has said at least once what is ours.
+    was_assigned: bool,
+    /// Set once the process stops: when to give up what is still in flight.
+    drain_deadline: Option<Time>,
+    /// The group has to be left.
+    must_leave: bool,
+}
+
+impl<B: Clone + Default + PartialEq> State<B> {
+    /// Of a consumer that is not in the group yet.
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            topic_id: String::new(),
+            is_member: false,
+            partitions: BTreeMap::new(),
+            rebalance: Rebalance::None,
+            filling: Spans::default(),
+            filling_since: None,
+            in_flight: Spans::default(),
+            submitted: Time::ZERO,
+            look: Look::Idle,
+            last_look: Time::ZERO,
+            last_housekeeping: Time::ZERO,
+            last_trial: None,
+            may_have_reported: false,
+            was_assigned: false,
+            drain_deadline: None,
+            must_leave: false,
+        }
+    }
+
+    /// Takes in what happened, and adds what is to be done about it.
+    pub fn on(&mut self, event: Event<B>, now: Time, actions: &mut Vec<Action>) {
+        match event {
+            Event::Joined { topic_id } => self.on_joined(topic_id, now),
+            Event::Assigned(partitions) => self.on_assigned(partitions, actions),
+            Event::Revoked(partitions) => self.on_revoked(partitions, now, actions),
+            Event::Lost(partitions) => self.on_lost(&partitions, actions),
+            Event::Starts { asked, starts } => self.on_starts(&asked, starts, actions),
+            Event::NoStarts { asked } => self.on_no_starts(&asked),
+            Event::Taken { partition, next } => self.on_taken(partition, next, now, actions),
+            Event::Passed { partition, offset } => self.on_passed(partition, offset, now),
+            Event::FetchFailed { partition, fault } => self.on_fetch_failed(partition, fault, now, actions),
+            Event::Compared { partition, found } => self.on_compared(partition, found, now, actions),
+            Event::Astray(partition) => self.on_astray(partition, now, actions),
+            Event::Committed => self.on_committed(actions),
+            Event::Fenced(fences) => self.on_fenced(fences, now, actions),
+            Event::TooMuch(stored) => self.on_too_much(stored, now, actions),
+            Event::Looked { asked, stored, has_reported } => {
+                self.on_looked(&asked, stored, has_reported, now, actions);
+            }
+            Event::NotLooked => self.look = Look::Idle,
+            Event::OffsetsNotTaken => self.forget_told(),
+            Event::TopicIs(topic_id) => self.must_leave |= topic_id != self.topic_id,
+            Event::NotPermitted => self.must_leave |= self.last_trial.is_some(),
+            Event::Stop => self.on_stop(now, actions),
+            Event::Turn { is_full } => self.on_turn(is_full, now, actions),
+            Event::Broken { assigned } => self.on_broken(assigned, now, actions),
+        }
+    }
+
+    /// What is due by now.
+    fn on_turn(&mut self, is_full: bool, now: Time, actions: &mut Vec<Action>) {
+        self.read_again(now, actions);
+        if now.saturating_sub(self.last_housekeeping) >= HOUSEKEEPING {
+            self.last_housekeeping = now;
+            self.go_past_what_holds_no_record(now);
+            self.tell_kafka(actions);
+            self.doubt_permission(now, actions);
+        }
+        self.look_at_stored_offsets(now, actions);
+        self.submit(is_full, now, actions);
+        self.give_up_revoked(now, actions);
+        if self.is_member && (self.must_leave || self.is_drained(now)) {
+            self.leave(actions);
+        }
+    }
+
+    /// Whether it is in the group.
+    pub fn is_member(&self) -> bool {
+        self.is_member
+    }
+
+    /// Whether the process stops.
+    pub fn is_stopping(&self) -> bool {
+        self.drain_deadline.is_some()
+    }
+
+    /// Whether the group has said at least once what is ours.
+    pub fn was_assigned(&self) -> bool {
+        self.was_assigned
+    }
+
+    /// Since when something waits to be handed to the writer, where nothing but time is in the way.
+    pub fn waits_since(&self) -> Option<Time> {
+        self.filling_since.filter(|_| self.in_flight.is_empty())
+    }
+
+    fn is_settled(&self) -> bool {
+        matches!(self.rebalance, Rebalance::None) && self.drain_deadline.is_none()
+    }
+}

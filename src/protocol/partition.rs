@@ -1,0 +1,62 @@
+//! A partition that is ours, and how far it is.
+
+use super::reread::Reread;
+use crate::log::StoredOffset;
+
+/// A partition of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Partition<B> {
+    /// The stored offset once all that has been taken is committed; the next batch expects it.
+    pub(super) position: i64,
+    /// What goes with the position.
+    pub(super) given_times: B,
+    /// The stored offset as last read or committed.
+    pub(super) stored: i64,
+    /// The stored offset that Kafka was told last.
+    pub(super) told: Option<i64>,
+    /// Kafka says that no record below is still to come.
+    pub(super) passed: i64,
+    pub(super) phase: Phase<B>,
+}
+
+/// Whether a partition is read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Phase<B> {
+    /// It is.
+    Reading,
+    /// A fetch failed; it is read again from its position.
+    Failed(Reread),
+    /// Its log contradicts its position: it is not, until this stored offset is moved.
+    Blocked(StoredOffset<B>),
+}
+
+impl<B> Partition<B> {
+    /// One that starts, or starts over, at its stored offset.
+    pub(super) fn at(stored: StoredOffset<B>) -> Self {
+        let StoredOffset { next_offset, given_times, .. } = stored;
+        Self {
+            position: next_offset,
+            given_times,
+            stored: next_offset,
+            told: None,
+            passed: next_offset,
+            phase: Phase::Reading,
+        }
+    }
+
+    /// One that cannot be read from its stored offset.
+    pub(super) fn blocked_at(stored: StoredOffset<B>) -> Self
+    where
+        B: Clone,
+    {
+        Self { phase: Phase::Blocked(stored.clone()), ..Self::at(stored) }
+    }
+
+    /// Whether it is read, or will be without anybody's doing.
+    pub(super) fn is_read(&self) -> bool {
+        match self.phase {
+            Phase::Reading | Phase::Failed(_) => true,
+            Phase::Blocked(_) => false,
+        }
+    }
+}
