@@ -11,12 +11,14 @@
 //! | module | what it holds | what it never touches |
 //! |---|---|---|
 //! | [`reading`] | a reading, its limits, its fates; decode and encode | I/O, the clock |
+//! | [`log`] | which log a partition's is, its offsets, and what contradicts them | I/O, the clock |
 //! | [`batch`] | what one transaction will hold: rows, rejects, offsets | I/O, the clock |
+//! | [`protocol`] | what a consumer decides, as a state machine | I/O, the clock, any lock or metric |
 //! | [`audit`] | what the log holds against what the database says of it | I/O, the clock |
 //! | [`buckets`] | time in buckets: where they begin in a zone's calendar, what fills gaps | I/O, the clock |
 //! | [`http`] | routes, validation, documents | SQL, librdkafka |
 //! | [`kafka`] | producer, consumer, rebalance events, the topic | SQL, HTTP |
-//! | [`pipeline`] | batch, assignment, the consumer's loop and its writer | the names `rdkafka`, `sqlx`, `axum` |
+//! | [`pipeline`] | the shell around the protocol: the consumer's loop and its writer | the names `rdkafka`, `sqlx`, `axum` |
 //! | [`store`] | every line of SQL; the exactly-once transaction | Kafka, HTTP |
 //! | [`load`] | what the load generator sends, when, and what came of it | SQL, librdkafka |
 //! | [`access`] | tokens and what a key allows | I/O |

@@ -36,7 +36,7 @@ impl Log {
 }
 
 /// The first offset that a partition's log still has, and the one that the next record will get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Watermarks {
     /// The first offset.
     pub low: i64,
@@ -64,6 +64,9 @@ pub struct Fence<B = GivenTimes> {
     pub partition: i32,
     /// Where it is; none where it has no row any more, as after a restore.
     pub stored: Option<StoredOffset<B>>,
+    /// It is where the batch goes, with what the batch stores beside it: an earlier COMMIT has taken effect, and its answer
+    /// was lost.
+    pub is_written: bool,
 }
 
 /// How far a batch takes one partition.

@@ -134,7 +134,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
                 }
             }
             // The assignment that follows finds out.
-            Compared::Unknown => self.must_leave = true,
+            Compared::Unknown => self.leave_if(true),
         }
     }
 

@@ -1,13 +1,15 @@
 //! Partitions that come and go with the group.
 
-use super::{Action, Answer, PartitionStart, State, Time, partition::Partition, rebalance::Rebalance};
+use super::{
+    Action, Answer, Membership, PartitionStart, State, Time, partition::Partition, rebalance::Rebalance,
+};
 
 impl<B: Clone + Default + PartialEq> State<B> {
     pub(super) fn on_joined(&mut self, topic_id: String, now: Time) {
         let before = std::mem::replace(self, Self::new(self.bounds));
         self.topic_id = topic_id;
-        self.is_member = true;
-        self.in_flight = before.in_flight;
+        self.membership = Membership::In;
+        (self.in_flight, self.in_flight_topic) = (before.in_flight, before.in_flight_topic);
         self.submitted = before.submitted;
         self.look = before.look.outdated();
         self.drain_deadline = before.drain_deadline;
@@ -82,7 +84,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
     }
 
     pub(super) fn on_no_starts(&mut self, asked: &[i32]) {
-        self.must_leave |= self.rebalance.waits_for(asked);
+        self.leave_if(self.rebalance.waits_for(asked));
     }
 
     pub(super) fn give_up_revoked(&mut self, now: Time, actions: &mut Vec<Action>) {
@@ -127,7 +129,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
         };
         let partitions: Vec<i32> = self.partitions.keys().copied().collect();
         self.forget(&partitions, actions);
-        self.is_member = false;
+        self.membership = Membership::Out;
         actions.push(Action::Leave { answer, offsets });
     }
 

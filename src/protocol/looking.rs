@@ -54,7 +54,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
     pub(super) fn on_looked(
         &mut self,
         asked: &[i32],
-        stored: Vec<StoredOffset<B>>,
+        stored: &[StoredOffset<B>],
         has_reported: Option<bool>,
         now: Time,
         actions: &mut Vec<Action>,
@@ -64,7 +64,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
             return;
         }
         self.may_have_reported = has_reported.unwrap_or(self.may_have_reported);
-        let (mut moved, mut unblocked) = (Vec::new(), Vec::new());
+        let (mut moved, mut unblocked, mut is_unknown) = (Vec::new(), Vec::new(), false);
         for &partition in asked {
             let stored = stored.iter().find(|stored| stored.partition == partition);
             let Some(held) = self.partitions.get(&partition) else { continue };
@@ -77,9 +77,9 @@ impl<B: Clone + Default + PartialEq> State<B> {
                     }
                 }
                 // Its row is gone or of another topic, as after a restore: it needs a new start.
-                (Phase::Reading | Phase::Failed(_), None) => self.must_leave = true,
+                (Phase::Reading | Phase::Failed(_), None) => is_unknown = true,
                 (Phase::Reading | Phase::Failed(_), Some(stored)) if stored.topic_id != self.topic_id => {
-                    self.must_leave = true;
+                    is_unknown = true;
                 }
                 (Phase::Reading | Phase::Failed(_), Some(stored)) => {
                     if stored.next_offset != held.stored {
@@ -88,8 +88,9 @@ impl<B: Clone + Default + PartialEq> State<B> {
                 }
             }
         }
+        self.leave_if(is_unknown);
         self.move_to(moved, now, actions);
-        if !unblocked.is_empty() && !self.must_leave && self.drain_deadline.is_none() {
+        if !unblocked.is_empty() && !self.must_leave() && self.drain_deadline.is_none() {
             self.restart(unblocked, actions);
         }
     }

@@ -18,6 +18,7 @@
 //! 5. Once faults stop, every record that can be read is stored.
 
 mod action;
+mod clock;
 mod event;
 mod fetching;
 mod group;
@@ -60,14 +61,15 @@ pub struct State<B> {
     bounds: Bounds,
     /// The topic that was joined for; another one of its name is another log.
     topic_id: String,
-    /// Not before it has joined the group, nor after it has left.
-    is_member: bool,
+    membership: Membership,
     partitions: BTreeMap<i32, Partition<B>>,
     rebalance: Rebalance,
     filling: Spans,
     filling_since: Option<Time>,
     /// What the writer has. It outlives a membership of the group.
     in_flight: Spans,
+    /// The topic that it is of: the one that was joined for before may have been recreated.
+    in_flight_topic: String,
     /// When it was handed over.
     submitted: Time,
     look: Look,
@@ -81,8 +83,17 @@ pub struct State<B> {
     was_assigned: bool,
     /// Set once the process stops: when to give up what is still in flight.
     drain_deadline: Option<Time>,
-    /// The group has to be left.
-    must_leave: bool,
+}
+
+/// How the consumer and the group stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Membership {
+    /// It has not joined, or has left.
+    Out,
+    /// It is a member, or about to be.
+    In,
+    /// It is one, and has to leave.
+    Leaving,
 }
 
 impl<B: Clone + Default + PartialEq> State<B> {
@@ -91,12 +102,13 @@ impl<B: Clone + Default + PartialEq> State<B> {
         Self {
             bounds,
             topic_id: String::new(),
-            is_member: false,
+            membership: Membership::Out,
             partitions: BTreeMap::new(),
             rebalance: Rebalance::None,
             filling: Spans::default(),
             filling_since: None,
             in_flight: Spans::default(),
+            in_flight_topic: String::new(),
             submitted: Time::ZERO,
             look: Look::Idle,
             last_look: Time::ZERO,
@@ -105,7 +117,6 @@ impl<B: Clone + Default + PartialEq> State<B> {
             may_have_reported: false,
             was_assigned: false,
             drain_deadline: None,
-            must_leave: false,
         }
     }
 
@@ -127,12 +138,12 @@ impl<B: Clone + Default + PartialEq> State<B> {
             Event::Fenced(fences) => self.on_fenced(fences, now, actions),
             Event::TooMuch(stored) => self.on_too_much(stored, now, actions),
             Event::Looked { asked, stored, has_reported } => {
-                self.on_looked(&asked, stored, has_reported, now, actions);
+                self.on_looked(&asked, &stored, has_reported, now, actions);
             }
             Event::NotLooked => self.look = Look::Idle,
             Event::OffsetsNotTaken => self.forget_told(),
-            Event::TopicIs(topic_id) => self.must_leave |= topic_id != self.topic_id,
-            Event::NotPermitted => self.must_leave |= self.last_trial.is_some(),
+            Event::TopicIs(topic_id) => self.leave_if(topic_id != self.topic_id),
+            Event::NotPermitted => self.leave_if(self.last_trial.is_some()),
             Event::Stop => self.on_stop(now, actions),
             Event::Turn { is_full } => self.on_turn(is_full, now, actions),
             Event::Broken { assigned } => self.on_broken(assigned, now, actions),
@@ -149,16 +160,34 @@ impl<B: Clone + Default + PartialEq> State<B> {
             self.doubt_permission(now, actions);
         }
         self.look_at_stored_offsets(now, actions);
-        self.submit(is_full, now, actions);
         self.give_up_revoked(now, actions);
-        if self.is_member && (self.must_leave || self.is_drained(now)) {
+        let has_to_leave = self.must_leave() || self.is_drained(now);
+        if has_to_leave && self.is_member() {
             self.leave(actions);
         }
+        // Last: what is stored beside the batch's offsets is asked for when this is carried out.
+        self.submit(is_full, now, actions);
+    }
+
+    /// The topic that was joined for.
+    pub fn topic_id(&self) -> &str {
+        &self.topic_id
     }
 
     /// Whether it is in the group.
     pub fn is_member(&self) -> bool {
-        self.is_member
+        self.membership != Membership::Out
+    }
+
+    /// Whether it has to leave the group: to start over from what the database and Kafka say by then.
+    fn must_leave(&self) -> bool {
+        self.membership == Membership::Leaving
+    }
+
+    fn leave_if(&mut self, has_reason: bool) {
+        if has_reason && self.is_member() {
+            self.membership = Membership::Leaving;
+        }
     }
 
     /// Whether the process stops.

@@ -69,6 +69,16 @@ impl Reread {
         self.quiet_since.get_or_insert(now);
     }
 
+    /// As if it had failed when the clock began.
+    pub(super) fn set_clock_back(&mut self) {
+        self.since = Time::ZERO;
+        self.quiet_since = self.quiet_since.map(|_| Time::ZERO);
+        self.due = match self.due {
+            Due::At(_) => Due::At(PAUSES.1),
+            Due::Compared | Due::Read => self.due,
+        };
+    }
+
     /// Whether it is to be read again now.
     pub(super) fn is_due(&self, now: Time) -> bool {
         matches!(self.due, Due::At(at) if at <= now)
@@ -97,7 +107,7 @@ mod tests {
             while !reread.is_due(now) {
                 now += Duration::from_millis(50);
             }
-            pauses.push((now - failed).as_millis());
+            pauses.push(now.saturating_sub(failed).as_millis());
         }
         assert_eq!(pauses, [250, 500, 1_000, 2_000, 4_000, 5_000, 5_000]);
     }

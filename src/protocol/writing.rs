@@ -18,47 +18,55 @@ impl<B: Clone + Default + PartialEq> State<B> {
             return;
         }
         self.in_flight = self.filling.take();
+        self.in_flight_topic.clone_from(&self.topic_id);
         self.filling_since = None;
         self.submitted = now;
         actions.push(Action::Write(self.in_flight.as_slice().to_vec()));
     }
 
     pub(super) fn on_committed(&mut self, actions: &mut Vec<Action>) {
-        for span in self.in_flight.take().as_slice() {
-            self.committed(span.partition, span.next);
+        let written = self.in_flight.take();
+        if self.in_flight_topic == self.topic_id {
+            for span in written.as_slice() {
+                self.committed(span.partition, span.next);
+            }
         }
         actions.push(Action::Recycle);
     }
 
     /// Nothing of the batch was written. What is somebody else's is dropped, the rest goes again.
     pub(super) fn on_fenced(&mut self, fences: Vec<Fence<B>>, now: Time, actions: &mut Vec<Action>) {
+        if self.in_flight_topic != self.topic_id {
+            // Its records are not this log's: written again, it would pass for records that nobody has read.
+            self.in_flight.take();
+            actions.push(Action::Recycle);
+            return;
+        }
         let (mut settled, mut moved) = (Vec::new(), Vec::new());
-        for Fence { partition, stored } in fences {
+        for Fence { partition, stored, is_written } in fences {
             let Some(&span) = self.in_flight.of(partition) else { continue };
             match stored {
-                Some(stored) if stored.topic_id == self.topic_id => match stored.next_offset {
-                    // The answer to an earlier COMMIT was lost; the batch is there.
-                    next if next == span.next => {
-                        self.committed(partition, next);
-                        settled.push(partition);
-                    }
-                    // Seen in the middle of somebody's change that came to nothing: not settled.
-                    next if next == span.expected => {}
-                    _ => {
+                Some(stored) if stored.topic_id == self.topic_id => {
+                    if is_written {
+                        self.committed(partition, stored.next_offset);
+                    } else if stored.next_offset == span.expected {
+                        // Seen in the middle of somebody's change that came to nothing: not settled.
+                        continue;
+                    } else {
                         moved.push(stored);
-                        settled.push(partition);
                     }
-                },
+                    settled.push(partition);
+                }
                 // Its row is gone or of another topic, as after a restore: it needs a new start.
                 _ => {
-                    self.must_leave = true;
+                    self.leave_if(true);
                     settled.push(partition);
                 }
             }
         }
         self.in_flight.remove(&settled);
         self.move_to(moved, now, actions);
-        if self.in_flight.is_empty() || self.must_leave {
+        if self.in_flight.is_empty() || self.must_leave() {
             self.in_flight.take();
             actions.push(Action::Recycle);
         } else {
@@ -71,7 +79,9 @@ impl<B: Clone + Default + PartialEq> State<B> {
     pub(super) fn on_too_much(&mut self, stored: Vec<StoredOffset<B>>, now: Time, actions: &mut Vec<Action>) {
         self.in_flight.take();
         actions.push(Action::Recycle);
-        self.read_from(stored, now, actions);
+        if self.in_flight_topic == self.topic_id {
+            self.read_from(stored, now, actions);
+        }
     }
 
     /// Continues partitions at stored offsets that others, or a restore, have moved.

@@ -4,6 +4,7 @@
 mod accepted;
 mod after_restore;
 mod other_cluster;
+mod recreated;
 mod replayed;
 
 use std::{net::SocketAddr, time::Duration};

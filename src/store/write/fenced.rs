@@ -40,12 +40,15 @@ pub(super) async fn fenced(
     let partitions = batch.spans().iter().map(|span| span.partition);
     let others: Vec<i32> = partitions.filter(|partition| !moved.contains(partition)).collect();
     let mut stored = offsets::read(&mut open.connection, log, &others).await?;
-    let mut fence = |partition| Fence {
-        partition,
-        stored: stored
-            .iter()
-            .position(|offset| offset.partition == partition)
-            .map(|at| stored.swap_remove(at)),
+    let mut fence = |span: &Span| {
+        let at = stored.iter().position(|offset| offset.partition == span.partition);
+        let stored = at.map(|at| stored.swap_remove(at));
+        let is_written = stored.as_ref().is_some_and(|stored| {
+            let beside = stored.given_times.to_bytes(span.next);
+            stored.next_offset == span.next && batch.given_times(span.partition) == Some(beside.as_slice())
+        });
+        Fence { partition: span.partition, stored, is_written }
     };
-    Ok(Written::Fenced(others.into_iter().map(&mut fence).collect()))
+    let fences = batch.spans().iter().filter(|span| others.contains(&span.partition)).map(&mut fence);
+    Ok(Written::Fenced(fences.collect()))
 }

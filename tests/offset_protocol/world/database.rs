@@ -1,0 +1,183 @@
+//! The database: stored offsets, how often each record's reading is stored, and who locks what.
+
+use sensorpipe::log::{Fence, Gap, Span, StoredOffset};
+
+use super::{
+    Broken, LastRecord,
+    topic::{Log, Topic},
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Database {
+    contents: Contents,
+    /// What a standby has: it may be behind.
+    standby: Contents,
+    /// By partition: the consumer whose open transaction has moved the offset.
+    pub(super) locks: Vec<Option<usize>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Contents {
+    /// `ingest_offsets`, by partition.
+    offsets: Vec<Option<Offset>>,
+    /// How often each record's reading was inserted. There is no primary key that would hide it.
+    stored: Vec<u8>,
+    /// How often operators had a record read again.
+    replayed: Vec<u8>,
+    /// Whether it is known that a record expired, and may not have been read.
+    given_up: Vec<u8>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Offset {
+    stored: StoredOffset<LastRecord>,
+    /// Where an operator had it begin, without anything beside it.
+    since: i64,
+}
+
+impl Database {
+    pub(super) fn new(partitions: usize) -> Self {
+        let contents =
+            Contents { offsets: vec![None; partitions], stored: vec![], replayed: vec![], given_up: vec![] };
+        Self { standby: contents.clone(), contents, locks: vec![None; partitions] }
+    }
+
+    pub(super) fn stored(&self, partition: i32) -> Option<&StoredOffset<LastRecord>> {
+        self.contents.offsets[partition as usize].as_ref().map(|offset| &offset.stored)
+    }
+
+    /// What a new partition, or an operator, begins with.
+    pub(super) fn begin(&mut self, partition: i32, next_offset: i64, topic_id: String) {
+        let stored = StoredOffset { partition, next_offset, topic_id, given_times: 0 };
+        self.contents.offsets[partition as usize] = Some(Offset { stored, since: next_offset });
+    }
+
+    /// The partitions whose stored offset is not the expected one.
+    pub(super) fn fences(&self, spans: &[(Span, LastRecord)], topic_id: &str) -> Vec<Fence<LastRecord>> {
+        let is_elsewhere = |(span, _): &&(Span, LastRecord)| {
+            self.stored(span.partition)
+                .is_none_or(|stored| stored.next_offset != span.expected || stored.topic_id != topic_id)
+        };
+        let fence = |(span, last): &(Span, LastRecord)| {
+            let stored = self.stored(span.partition).cloned();
+            let is_written = stored
+                .as_ref()
+                .is_some_and(|stored| stored.next_offset == span.next && stored.given_times == *last);
+            Fence { partition: span.partition, stored, is_written }
+        };
+        spans.iter().filter(is_elsewhere).map(fence).collect()
+    }
+
+    pub(super) fn is_locked(&self, spans: &[Span], except_by: usize) -> bool {
+        let lock = |span: &Span| self.locks[span.partition as usize];
+        spans.iter().any(|span| lock(span).is_some_and(|holder| holder != except_by))
+    }
+
+    pub(super) fn lock(&mut self, spans: &[Span], holder: usize) {
+        for span in spans {
+            self.locks[span.partition as usize] = Some(holder);
+        }
+    }
+
+    pub(super) fn unlock(&mut self, holder: usize) {
+        for lock in &mut self.locks {
+            *lock = lock.filter(|&by| by != holder);
+        }
+    }
+
+    pub(super) fn insert(&mut self, records: impl Iterator<Item = LastRecord>) {
+        for record in records {
+            *entry(&mut self.contents.stored, record) += 1;
+        }
+    }
+
+    pub(super) fn move_offsets(&mut self, spans: &[(Span, LastRecord)], topic_id: &str) {
+        for &(span, given_times) in spans {
+            let offset = &mut self.contents.offsets[span.partition as usize];
+            let since = offset.as_ref().map_or(span.expected, |offset| offset.since);
+            let (partition, next_offset, topic_id) = (span.partition, span.next, topic_id.to_owned());
+            let stored = StoredOffset { partition, next_offset, topic_id, given_times };
+            *offset = Some(Offset { stored, since });
+        }
+    }
+
+    /// An operator has these records read again.
+    pub(super) fn replay(&mut self, records: impl Iterator<Item = LastRecord>) {
+        for record in records {
+            // What is not stored yet is not stored again.
+            if *entry(&mut self.contents.stored, record) > 0 {
+                *entry(&mut self.contents.replayed, record) += 1;
+            }
+        }
+    }
+
+    /// It is known that records of a log expired: it is read from where it begins.
+    pub(super) fn give_up(&mut self, log: &Log) {
+        for record in log.expired() {
+            *entry(&mut self.contents.given_up, record) = 1;
+        }
+    }
+
+    /// The standby catches up.
+    pub(super) fn replicate(&mut self) {
+        self.standby = self.contents.clone();
+    }
+
+    /// The standby takes over; what it has not got is lost, and so is every open transaction.
+    pub(super) fn fail_over(&mut self) {
+        self.contents = self.standby.clone();
+        self.locks.fill(None);
+    }
+
+    pub(super) fn is_behind(&self) -> bool {
+        self.standby != self.contents
+    }
+
+    /// Why a partition cannot be read from its stored offset.
+    pub(super) fn gap(&self, partition: usize, topic: &Topic) -> Option<Gap> {
+        let stored = self.stored(partition as i32)?;
+        Gap::between(stored, &topic.id(), topic.logs[partition].watermarks())
+    }
+
+    /// Whether everything of a partition is stored.
+    pub(super) fn has_all(&self, partition: usize, topic: &Topic) -> bool {
+        let high = topic.logs[partition].watermarks().high;
+        self.stored(partition as i32)
+            .is_some_and(|stored| stored.next_offset == high && stored.topic_id == topic.id())
+    }
+
+    pub(super) fn broken(&self, topic: &Topic) -> Option<Broken> {
+        let times = |counts: &[u8], record: LastRecord| counts.get(usize::from(record)).copied().unwrap_or(0);
+        let Contents { offsets, stored, replayed, given_up } = &self.contents;
+        for record in 0..topic.record_count() as LastRecord {
+            if times(stored, record) > 1 + times(replayed, record) {
+                return Some(Broken::Twice);
+            }
+        }
+        for offset in offsets.iter().flatten() {
+            let at = &offset.stored;
+            if at.topic_id != topic.id() {
+                continue;
+            }
+            let log = &topic.logs[at.partition as usize];
+            let is_missing = |record| times(stored, record) == 0 && times(given_up, record) == 0;
+            if log.records(0, at.next_offset).any(is_missing) {
+                return Some(Broken::Lost);
+            }
+            // Where an operator had it begin, nothing was beside it; a consumer that had been there knows better.
+            let last = [offset.since, 0].map(|from| log.records(from, at.next_offset).last().unwrap_or(0));
+            if at.next_offset <= log.watermarks().high && !last.contains(&at.given_times) {
+                return Some(Broken::Beside);
+            }
+        }
+        None
+    }
+}
+
+fn entry(counts: &mut Vec<u8>, record: LastRecord) -> &mut u8 {
+    let index = usize::from(record);
+    if counts.len() <= index {
+        counts.resize(index + 1, 0);
+    }
+    &mut counts[index]
+}
