@@ -6,19 +6,22 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{
-    fault::Faults,
-    prefer::Wait,
-    queries, reading_body,
-    reading_field::FieldRules,
-    readings::{
-        intake::read,
-        split::{Broken, Item, Splitter},
-    },
-    receipt_clock::ReceiptClock,
-    receipts, request_id, trace,
-};
 use crate::{
+    http::{
+        ingest::{
+            reading_field::FieldRules,
+            readings::{
+                intake::read,
+                split::{Broken, Item, Splitter},
+            },
+            receipt_clock::ReceiptClock,
+            receipts,
+            sensor_data::body,
+            wait_preference::Wait,
+        },
+        query,
+        server::{errors::validation::Faults, request_id, trace_context},
+    },
     reading::{Reading, Reason, Timestamp, Window},
     store::queries::{PageQuery, StatsQuery},
     traces,
@@ -43,7 +46,7 @@ pub fn sensor_data(
     let clock = ReceiptClock::default();
     let rules = FieldRules { sensor_id: Some(sensor_id), window, now, clock: &clock };
     let mut faults = Faults::default();
-    let readings = reading_body::parse(body, &rules, &mut faults).map_err(|_| RefusedBody::NotJson)?;
+    let readings = body::parse(body, &rules, &mut faults).map_err(|_| RefusedBody::NotJson)?;
     if faults.is_empty() {
         return Ok(readings);
     }
@@ -87,12 +90,12 @@ pub fn readings<'c>(
 
 /// `GET /sensors/{sensor_id}/stats`: what a query string asks for; none where it is at fault.
 pub fn stats(query: &str, sensor_id: i32, buckets_max: usize) -> Option<StatsQuery> {
-    queries::stats::stats_asked(query, sensor_id, buckets_max)
+    query::stats::stats_asked(query, sensor_id, buckets_max)
 }
 
 /// `GET /sensors/{sensor_id}/readings`: the page that a query string asks for; none where it is at fault.
 pub fn page(query: &str, sensor_id: i32) -> Option<PageQuery> {
-    queries::readings::page_asked(query, sensor_id)
+    query::readings::page_asked(query, sensor_id)
 }
 
 /// `Prefer: wait`: for how long a request waits, at most `longest`.
@@ -109,7 +112,7 @@ pub fn is_traceparent(text: &str) -> bool {
 
 /// `tracestate`: all of them as one, where they go on into the records.
 pub fn tracestate(values: &[&[u8]]) -> Option<String> {
-    trace::tracestate(&headers("tracestate", values))
+    trace_context::tracestate(&headers("tracestate", values))
 }
 
 /// `x-request-id`: the name that a request gets.

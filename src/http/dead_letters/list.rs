@@ -1,5 +1,7 @@
 //! `GET /dead-letters` and `GET /dead-letters/{id}`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, RawQuery, State},
@@ -10,13 +12,15 @@ use utoipa::ToSchema;
 use super::{
     NO_SUCH_LETTER, id_of,
     letter::{LetterBody, WholeLetterBody},
-    letter_of, refused, which,
+    letter_of, refused, selection,
 };
 use crate::{
     http::{
-        Api,
-        error::{ApiError, ErrorBody, InvalidBody},
-        parameters::{Parameters, positive},
+        dead_letters::DeadLettersApi,
+        server::{
+            errors::{ApiError, ErrorBody, InvalidBody},
+            parameters::{Parameters, positive},
+        },
     },
     store::dead_letters::{self, Filter},
 };
@@ -43,7 +47,7 @@ pub(in crate::http) struct LettersPage {
     params(
         ("topic" = Option<String>, Query, description = "Only of this topic", pattern = "^[A-Za-z0-9._-]{1,249}$", example = "sensor-readings"),
         ("partition" = Option<i32>, Query, description = "Only of this partition", minimum = 0, example = 4),
-        ("reason" = inline(Option<which::ReasonName>), Query, description = "Only those set aside for this reason"),
+        ("reason" = inline(Option<selection::ReasonName>), Query, description = "Only those set aside for this reason"),
         ("sensor_id" = Option<i32>, Query, description = "Only those whose record's key is this sensor's id, as the topic's contract has it", example = 77),
         ("since" = Option<String>, Query, description = "Only those set aside then or later; any form that a reading's timestamp has", example = "2026-11-01"),
         ("until" = Option<String>, Query, description = "Only those set aside before then", example = "2026-11-02"),
@@ -58,17 +62,17 @@ pub(in crate::http) struct LettersPage {
     ),
 )]
 pub(in crate::http) async fn list(
-    State(api): State<Api>,
+    State(api): State<Arc<DeadLettersApi>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<LettersPage>, ApiError> {
     let mut parameters = Parameters::of(query.as_deref());
     let filter = Filter {
-        topic: parameters.take("topic", which::topic),
-        partition: parameters.take("partition", |text| which::partition(text.parse().ok())),
-        reason: parameters.take("reason", which::reason),
-        sensor_id: parameters.take("sensor_id", |text| which::sensor_id(text.parse().ok())),
-        since: parameters.take("since", which::time),
-        until: parameters.take("until", which::time),
+        topic: parameters.take("topic", selection::topic),
+        partition: parameters.take("partition", |text| selection::partition(text.parse().ok())),
+        reason: parameters.take("reason", selection::reason),
+        sensor_id: parameters.take("sensor_id", |text| selection::sensor_id(text.parse().ok())),
+        since: parameters.take("since", selection::time),
+        until: parameters.take("until", selection::time),
     };
     let limit = parameters.take("limit", |text| positive(text, LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
     let before = parameters.take("after", id_of);
@@ -93,7 +97,7 @@ pub(in crate::http) async fn list(
     ),
 )]
 pub(in crate::http) async fn show(
-    State(api): State<Api>,
+    State(api): State<Arc<DeadLettersApi>>,
     Path(id): Path<String>,
 ) -> Result<Json<WholeLetterBody>, ApiError> {
     let id = letter_of(&id)?;

@@ -1,6 +1,6 @@
 //! `POST /dead-letters/{id}/replay` and `POST /dead-letters/replay`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
@@ -11,12 +11,14 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{NO_SUCH_LETTER, cursor_of, letter_of, portion_of, refused, which::LettersBody};
+use super::{NO_SUCH_LETTER, cursor_of, letter_of, portion_of, refused, selection::LettersBody};
 use crate::{
     http::{
-        Api,
-        error::{ApiError, ErrorBody, InvalidBody},
-        parameters::{Parameters, one_of},
+        dead_letters::DeadLettersApi,
+        server::{
+            errors::{ApiError, ErrorBody, InvalidBody},
+            parameters::{Parameters, one_of},
+        },
     },
     store::dead_letters::{self, Portion, Refused, Replayed, Which},
 };
@@ -74,7 +76,7 @@ pub(in crate::http) struct RefusedBody {
     ),
 )]
 pub(in crate::http) async fn one(
-    State(api): State<Api>,
+    State(api): State<Arc<DeadLettersApi>>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<ReplayedBody>, ApiError> {
@@ -107,7 +109,7 @@ pub(in crate::http) async fn one(
     ),
 )]
 pub(in crate::http) async fn many(
-    State(api): State<Api>,
+    State(api): State<Arc<DeadLettersApi>>,
     RawQuery(query): RawQuery,
     request: Request<Body>,
 ) -> Result<Json<ReplayedBody>, ApiError> {
@@ -123,10 +125,9 @@ fn dry_run(parameters: &mut Parameters<'_>) -> bool {
     asked.unwrap_or(false)
 }
 
-async fn replay(api: &Api, portion: Portion, is_dry_run: bool) -> Result<Replayed, ApiError> {
-    let replayed = dead_letters::replay(&api.pool, portion, api.limits.replay_rules(), is_dry_run)
-        .await
-        .map_err(refused)?;
+async fn replay(api: &DeadLettersApi, portion: Portion, is_dry_run: bool) -> Result<Replayed, ApiError> {
+    let replayed =
+        dead_letters::replay(&api.pool, portion, api.replay_rules(), is_dry_run).await.map_err(refused)?;
     let Replayed { stored, duplicates, .. } = replayed;
     tracing::info!(stored, duplicates, refused = replayed.refused.len(), is_dry_run, "dead letters replayed");
     Ok(replayed)

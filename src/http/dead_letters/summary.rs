@@ -1,5 +1,7 @@
 //! `GET /dead-letters/summary`.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -8,8 +10,8 @@ use utoipa::ToSchema;
 use super::refused;
 use crate::{
     http::{
-        Api,
-        error::{ApiError, ErrorBody},
+        dead_letters::DeadLettersApi,
+        server::errors::{ApiError, ErrorBody},
     },
     reading::Reason,
     store::dead_letters::{self, OverflowRange, ReasonSummary},
@@ -78,7 +80,9 @@ pub(in crate::http) struct ReasonBody {
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn show(State(api): State<Api>) -> Result<Json<SummaryBody>, ApiError> {
+pub(in crate::http) async fn show(
+    State(api): State<Arc<DeadLettersApi>>,
+) -> Result<Json<SummaryBody>, ApiError> {
     let mut reasons = dead_letters::summary(&api.current_reads).await.map_err(refused)?;
     reasons.retain(|reason| reason.letters > 0);
     let not_kept = dead_letters::not_kept(&api.current_reads).await.map_err(refused)?;

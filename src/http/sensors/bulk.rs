@@ -1,5 +1,7 @@
 //! `POST /sensors/bulk`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     body::Body,
@@ -10,14 +12,21 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{SensorBody, fields};
+use super::{
+    create::SensorBody,
+    fields,
+    json_members::{items, members},
+};
 use crate::{
     http::{
-        Api,
-        body::{raw_value, read_json},
-        error::{ApiError, ErrorBody, InvalidBody},
-        fault::{Faults, Refusal, Step},
-        json_members::{items, members},
+        sensors::SensorsApi,
+        server::{
+            body::{raw_value, read_json},
+            errors::{
+                ApiError, ErrorBody, InvalidBody,
+                validation::{Faults, Refusal, Step},
+            },
+        },
     },
     store::sensors::{self, NewSensor},
 };
@@ -64,18 +73,18 @@ pub(in crate::http) struct CreatedAllBody {
     ),
 )]
 pub(in crate::http) async fn create_all(
-    State(api): State<Api>,
+    State(api): State<Arc<SensorsApi>>,
     request: Request<Body>,
 ) -> Result<(StatusCode, Json<CreatedAllBody>), ApiError> {
     // The sensors take about as much as their body, which counts until they are made.
     let mut held = api.admission.hold_nothing();
-    let body = read_json(&mut held, request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
+    let body = read_json(&mut held, request, api.body_limits.at_most(BODY_MAX_BYTES)).await?;
     let new = new_sensors(raw_value(&body)?).map_err(ApiError::Invalid)?;
     drop(body);
-    let now = api.known_sensors.now();
+    let now = api.sensors.now();
     let sensor_ids = sensors::create_all(&api.pool, new).await?;
     for &sensor_id in &sensor_ids {
-        api.known_sensors.insert_as_of(now, sensor_id);
+        api.sensors.insert_as_of(now, sensor_id);
     }
     Ok((StatusCode::CREATED, Json(CreatedAllBody { sensor_ids, message: "Sensors created successfully." })))
 }

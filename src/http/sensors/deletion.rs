@@ -1,5 +1,7 @@
 //! `GET /sensors/{sensor_id}/deletion`: how far the readings of a deleted sensor are gone.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -10,9 +12,11 @@ use utoipa::ToSchema;
 
 use crate::{
     http::{
-        Api,
-        error::{ApiError, ErrorBody, InvalidBody},
-        path,
+        sensors::SensorsApi,
+        server::{
+            errors::{ApiError, ErrorBody, InvalidBody},
+            parameters::path,
+        },
     },
     store::sensors::{self, DeletionProgress},
 };
@@ -62,7 +66,7 @@ pub(in crate::http) enum DeletionState {
     ),
 )]
 pub(in crate::http) async fn show(
-    State(api): State<Api>,
+    State(api): State<Arc<SensorsApi>>,
     Path(sensor_id): Path<String>,
 ) -> Result<Json<DeletionBody>, ApiError> {
     let sensor_id = path::sensor(&sensor_id)?;

@@ -2,11 +2,9 @@
 
 use serde_json::value::RawValue;
 
+use super::json_members::members;
 use crate::{
-    http::{
-        fault::{Faults, Refusal, Step},
-        json_members::members,
-    },
+    http::server::errors::validation::{Faults, Refusal, Step},
     store::sensors::{Change, NewSensor},
 };
 

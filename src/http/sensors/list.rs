@@ -1,5 +1,7 @@
 //! `GET /sensors`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{RawQuery, State},
@@ -8,14 +10,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    StoredBody,
+    create::StoredBody,
     fields::{TEXT_MAX_CHARS, TYPE_MAX_CHARS, text},
 };
 use crate::{
     http::{
-        Api, cursor,
-        error::{ApiError, ErrorBody, InvalidBody},
-        parameters::{Parameters, positive},
+        sensors::SensorsApi,
+        server::{
+            errors::{ApiError, ErrorBody, InvalidBody},
+            parameters::{Parameters, cursor, positive},
+        },
     },
     store::{
         StoreError, Trouble,
@@ -56,7 +60,7 @@ pub(in crate::http) struct PageBody {
     ),
 )]
 pub(in crate::http) async fn list(
-    State(api): State<Api>,
+    State(api): State<Arc<SensorsApi>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<PageBody>, ApiError> {
     let mut parameters = Parameters::of(query.as_deref());
@@ -108,7 +112,7 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::fault::Step;
+    use crate::http::server::errors::validation::Step;
 
     fn asked(query: &str) -> Result<Asked, Vec<(Vec<Step>, &'static str)>> {
         let mut parameters = Parameters::of(Some(query));

@@ -1,5 +1,7 @@
 //! `GET`, `PATCH` and `DELETE /sensors/{sensor_id}`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     body::Body,
@@ -10,15 +12,18 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{BODY_MAX_BYTES, StoredBody, fields};
+use super::{BODY_MAX_BYTES, create::StoredBody, fields};
 use crate::{
     http::{
-        Api,
-        body::{raw_value, read_json},
-        error::{ApiError, ErrorBody, InvalidBody},
-        fault::{Faults, Refusal},
-        parameters::Parameters,
-        path,
+        sensors::SensorsApi,
+        server::{
+            body::{raw_value, read_json},
+            errors::{
+                ApiError, ErrorBody, InvalidBody,
+                validation::{Faults, Refusal},
+            },
+            parameters::{Parameters, path},
+        },
     },
     store::sensors::{self, Deletion, ReadingsOf},
 };
@@ -65,7 +70,7 @@ pub(in crate::http) struct DeletedBody {
     ),
 )]
 pub(in crate::http) async fn show(
-    State(api): State<Api>,
+    State(api): State<Arc<SensorsApi>>,
     Path(sensor_id): Path<String>,
 ) -> Result<Json<StoredBody>, ApiError> {
     let sensor_id = path::sensor(&sensor_id)?;
@@ -92,12 +97,12 @@ pub(in crate::http) async fn show(
     ),
 )]
 pub(in crate::http) async fn change(
-    State(api): State<Api>,
+    State(api): State<Arc<SensorsApi>>,
     Path(sensor_id): Path<String>,
     request: Request<Body>,
 ) -> Result<Json<StoredBody>, ApiError> {
     let mut held = api.admission.hold_nothing();
-    let body = read_json(&mut held, request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
+    let body = read_json(&mut held, request, api.body_limits.at_most(BODY_MAX_BYTES)).await?;
     let mut faults = Faults::default();
     let sensor_id = faults.check(&path::SENSOR_ID, path::sensor_id(&sensor_id));
     let change = fields::change(raw_value(&body)?, &mut faults);
@@ -141,7 +146,7 @@ pub(in crate::http) struct MarkedBody {
     ),
 )]
 pub(in crate::http) async fn delete(
-    State(api): State<Api>,
+    State(api): State<Arc<SensorsApi>>,
     Path(sensor_id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
@@ -155,12 +160,12 @@ pub(in crate::http) async fn delete(
     let readings = readings.unwrap_or(ReadingsOf::Keep);
     match sensors::delete(&api.pool, sensor_id, readings).await? {
         Deletion::Deleted { readings } => {
-            api.known_sensors.remove(sensor_id);
+            api.sensors.remove(sensor_id);
             let message = "Sensor deleted successfully.";
             Ok(Json(DeletedBody { sensor_id, readings_deleted: readings, message }).into_response())
         }
         Deletion::Marked => {
-            api.known_sensors.remove(sensor_id);
+            api.sensors.remove(sensor_id);
             let message = "Sensor deleted; its readings are being deleted.";
             let progress = format!("/sensors/{sensor_id}/deletion");
             let location = [(LOCATION, progress.clone())];
