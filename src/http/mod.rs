@@ -38,8 +38,8 @@ pub use self::{
 };
 use self::{
     server::{
+        Routes,
         origins::{CrossSite, cors},
-        routes::Routes,
     },
     state::FrontEnd,
 };
@@ -66,11 +66,11 @@ pub fn router(api: Api, keys: KeyRing, http: &HttpConfig, operations: Operations
     let routes = routes();
     let document = pages::openapi::text(&routes);
     let routes = routes.merge(pages::routes(document)).with_state(FrontEnd::new(api, operations, http));
-    let router = server::router(routes, http.http_request_timeout, keys, CrossSite::new(http));
+    let front_end = server::router(routes, http.http_request_timeout, keys, CrossSite::new(http));
     match cors::layer(&http.cors_allow_origins) {
         // Outermost: a browser's question beforehand shows no key.
-        Some(layer) => router.layer(layer),
-        None => router,
+        Some(layer) => front_end.layer(layer),
+        None => front_end,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
             wait_preference::Wait,
         },
         query,
-        server::{errors::validation::Faults, request_id, trace_context},
+        server::{ValidationErrors, request_id, trace_context},
     },
     reading::{Reading, Reason, Timestamp, Window},
     store::queries::{PageQuery, StatsQuery},
@@ -32,7 +32,7 @@ use crate::{
 pub enum RefusedBody {
     /// 400: it is no JSON.
     NotJson,
-    /// 422: the `type` of each fault.
+    /// 422: the `type` of each error.
     Invalid(Vec<&'static str>),
 }
 
@@ -45,12 +45,12 @@ pub fn sensor_data(
 ) -> Result<Vec<Reading>, RefusedBody> {
     let clock = ReceiptClock::default();
     let rules = FieldRules { sensor_id: Some(sensor_id), window, now, clock: &clock };
-    let mut faults = Faults::default();
-    let readings = body::parse(body, &rules, &mut faults).map_err(|_| RefusedBody::NotJson)?;
-    if faults.is_empty() {
+    let mut errors = ValidationErrors::default();
+    let readings = body::parse(body, &rules, &mut errors).map_err(|_| RefusedBody::NotJson)?;
+    if errors.is_empty() {
         return Ok(readings);
     }
-    Err(RefusedBody::Invalid(faults.into_vec().into_iter().map(|fault| fault.kind).collect()))
+    Err(RefusedBody::Invalid(errors.into_vec().into_iter().map(|error| error.kind).collect()))
 }
 
 /// The form of a body of `POST /readings`.
@@ -88,12 +88,12 @@ pub fn readings<'c>(
     (items, is_whole)
 }
 
-/// `GET /sensors/{sensor_id}/stats`: what a query string asks for; none where it is at fault.
+/// `GET /sensors/{sensor_id}/stats`: what a query string asks for; none where it is invalid.
 pub fn stats(query: &str, sensor_id: i32, buckets_max: usize) -> Option<StatsQuery> {
     query::stats::stats_asked(query, sensor_id, buckets_max)
 }
 
-/// `GET /sensors/{sensor_id}/readings`: the page that a query string asks for; none where it is at fault.
+/// `GET /sensors/{sensor_id}/readings`: the page that a query string asks for; none where it is invalid.
 pub fn page(query: &str, sensor_id: i32) -> Option<PageQuery> {
     query::readings::page_asked(query, sensor_id)
 }
@@ -120,7 +120,7 @@ pub fn request_id(values: &[&[u8]]) -> Vec<u8> {
     request_id::settle(&mut headers("x-request-id", values)).as_bytes().to_vec()
 }
 
-/// `GET /receipts/{partition}/{offset}`: the two numbers; none where they are at fault.
+/// `GET /receipts/{partition}/{offset}`: the two numbers; none where they are invalid.
 pub fn receipt(partition: &str, offset: &str) -> Option<(i32, i64)> {
     let receipt = receipts::receipt(partition, offset).ok()?;
     Some((receipt.partition, receipt.offset))

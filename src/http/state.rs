@@ -12,7 +12,7 @@ use super::{
     operations::LogLevelApi,
     query::QueryApi,
     sensors::{SensorCache, SensorsApi},
-    server::{admission::Admission, body::BodyLimits},
+    server::{Admission, BodyLimits},
 };
 use crate::{
     config::{HttpConfig, IngestConfig},

@@ -15,7 +15,7 @@ use super::{NO_SUCH_LETTER, cursor_of, letter_of, portion_of, refused, selection
 use crate::{
     http::{
         dead_letters::DeadLettersApi,
-        server::errors::{ApiError, ErrorBody, InvalidBody},
+        server::{ApiError, ErrorBody, InvalidBody},
     },
     store::dead_letters::{self, Discarded, Portion, Which},
 };
@@ -23,7 +23,7 @@ use crate::{
 /// Dead letters that are gone.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"discarded": 12, "missing": [], "next": null}))]
-pub(in crate::http) struct DiscardedBody {
+pub(super) struct DiscardedBody {
     /// How many.
     discarded: u64,
     /// Ids that were asked for and are no letters', or no longer.
@@ -46,7 +46,7 @@ pub(in crate::http) struct DiscardedBody {
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn one(
+pub(super) async fn one(
     State(api): State<Arc<DeadLettersApi>>,
     Path(id): Path<String>,
 ) -> Result<Json<DiscardedBody>, ApiError> {
@@ -74,7 +74,7 @@ pub(in crate::http) async fn one(
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn many(
+pub(super) async fn many(
     State(api): State<Arc<DeadLettersApi>>,
     request: Request<Body>,
 ) -> Result<Json<DiscardedBody>, ApiError> {

@@ -10,17 +10,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    NO_SUCH_LETTER, id_of,
-    letter::{LetterBody, WholeLetterBody},
-    letter_of, refused, selection,
+    NO_SUCH_LETTER,
+    dead_letter::{LetterBody, WholeLetterBody},
+    id_of, letter_of, refused, selection,
 };
 use crate::{
     http::{
         dead_letters::DeadLettersApi,
-        server::{
-            errors::{ApiError, ErrorBody, InvalidBody},
-            parameters::{Parameters, positive},
-        },
+        server::{ApiError, ErrorBody, InvalidBody, Parameters, parameters::positive},
     },
     store::dead_letters::{self, Filter},
 };
@@ -30,7 +27,7 @@ const LIMIT_MAX: u64 = 1_000;
 
 /// A page of dead letters.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct LettersPage {
+pub(super) struct LettersPage {
     /// The newest first.
     letters: Vec<LetterBody>,
     /// What to send as `after` for the page behind this one; null on the last.
@@ -61,7 +58,7 @@ pub(in crate::http) struct LettersPage {
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn list(
+pub(super) async fn list(
     State(api): State<Arc<DeadLettersApi>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<LettersPage>, ApiError> {
@@ -96,7 +93,7 @@ pub(in crate::http) async fn list(
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn show(
+pub(super) async fn show(
     State(api): State<Arc<DeadLettersApi>>,
     Path(id): Path<String>,
 ) -> Result<Json<WholeLetterBody>, ApiError> {

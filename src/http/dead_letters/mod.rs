@@ -1,7 +1,7 @@
 //! Dead letters: looked at, replayed and discarded. For the scope `admin` alone, since they hold whatever somebody sent.
 
+mod dead_letter;
 mod discard;
-mod letter;
 mod list;
 mod replay;
 mod selection;
@@ -16,14 +16,8 @@ use crate::{
     access::{Scope, Scopes},
     config::Rollups,
     http::server::{
-        admission::Admission,
-        body::{BodyLimits, read_value},
-        errors::{
-            ApiError,
-            validation::{Faults, Refusal, Step},
-        },
-        parameters::cursor,
-        routes::{Access, Routes},
+        Access, Admission, ApiError, BodyLimits, FieldError, Routes, Step, ValidationErrors,
+        body::read_value, parameters::cursor,
     },
     reading::{Acceptance, OnDuplicate, Timestamp},
     store::{
@@ -94,19 +88,19 @@ async fn portion_of(api: &DeadLettersApi, request: Request<Body>) -> Result<Port
 }
 
 /// The id of a path, or of a list.
-fn letter_id(text: &str) -> Result<i64, Refusal> {
+fn letter_id(text: &str) -> Result<i64, FieldError> {
     let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|&id| is_digits && id > 0).ok_or_else(not_an_id)
 }
 
 /// The letter of a path in which nothing else can be wrong.
 fn letter_of(text: &str) -> Result<i64, ApiError> {
-    let mut faults = Faults::default();
-    faults.check(&ID, letter_id(text)).ok_or(ApiError::Invalid(faults))
+    let mut errors = ValidationErrors::default();
+    errors.check(&ID, letter_id(text)).ok_or(ApiError::Invalid(errors))
 }
 
-fn not_an_id() -> Refusal {
-    Refusal::new("int_parsing", format!("Input should be a valid integer from 1 to {}", i64::MAX))
+fn not_an_id() -> FieldError {
+    FieldError::new("int_parsing", format!("Input should be a valid integer from 1 to {}", i64::MAX))
 }
 
 /// The last id of a page, for who goes on behind it.
@@ -114,7 +108,7 @@ fn cursor_of(id: i64) -> String {
     cursor::encode(id.to_be_bytes())
 }
 
-fn id_of(cursor: &str) -> Result<i64, Refusal> {
+fn id_of(cursor: &str) -> Result<i64, FieldError> {
     cursor::decode(cursor).map(i64::from_be_bytes)
 }
 

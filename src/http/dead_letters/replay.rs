@@ -15,10 +15,7 @@ use super::{NO_SUCH_LETTER, cursor_of, letter_of, portion_of, refused, selection
 use crate::{
     http::{
         dead_letters::DeadLettersApi,
-        server::{
-            errors::{ApiError, ErrorBody, InvalidBody},
-            parameters::{Parameters, one_of},
-        },
+        server::{ApiError, ErrorBody, InvalidBody, Parameters, parameters::one_of},
     },
     store::dead_letters::{self, Portion, Refused, Replayed, Which},
 };
@@ -26,7 +23,7 @@ use crate::{
 /// What came of a replay.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"dry_run": false, "stored": 998, "duplicates": 1, "refused": 1, "reasons": {"unknown_sensor": 1}, "letters": [{"id": 1042, "reason": "unknown_sensor", "detail": "there is no sensor 77"}], "missing": [], "next": null}))]
-pub(in crate::http) struct ReplayedBody {
+pub(super) struct ReplayedBody {
     /// Whether this is only what would come of it.
     dry_run: bool,
     /// Readings that are stored now; they are no letters' any more.
@@ -75,7 +72,7 @@ pub(in crate::http) struct RefusedBody {
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds. The letter is stored or still there, never both.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn one(
+pub(super) async fn one(
     State(api): State<Arc<DeadLettersApi>>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
@@ -108,7 +105,7 @@ pub(in crate::http) async fn one(
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds. Each letter is stored or still there, never both.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn many(
+pub(super) async fn many(
     State(api): State<Arc<DeadLettersApi>>,
     RawQuery(query): RawQuery,
     request: Request<Body>,

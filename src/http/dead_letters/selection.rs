@@ -7,10 +7,7 @@ use utoipa::ToSchema;
 use super::{id_of, not_an_id};
 use crate::{
     buckets::Zone,
-    http::server::{
-        errors::validation::{Faults, Refusal, Step},
-        parameters::time_range,
-    },
+    http::server::{FieldError, Step, ValidationErrors, parameters::time_range},
     reading::Reason,
     store::dead_letters::{Filter, IDS_MAX, PORTION_MAX, Portion, Which},
 };
@@ -25,7 +22,7 @@ const TOPIC_MAX_CHARS: usize = 249;
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"filter": {"reason": "unknown_sensor"}}))]
 #[expect(dead_code, reason = "only describes the body, which is checked field by field")]
-pub(in crate::http) struct LettersBody {
+pub(super) struct LettersBody {
     /// Those with these ids.
     #[schema(min_items = 1, max_items = 1000, required = false)]
     ids: Vec<i64>,
@@ -44,7 +41,7 @@ pub(in crate::http) struct LettersBody {
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only describes the body, which is checked field by field")]
-pub(in crate::http) struct FilterBody {
+pub(super) struct FilterBody {
     /// Of this topic.
     #[schema(pattern = "^[A-Za-z0-9._-]{1,249}$", required = false)]
     topic: String,
@@ -69,7 +66,7 @@ pub(in crate::http) struct FilterBody {
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case", example = "unknown_sensor")]
 #[expect(dead_code, reason = "only describes a text, which `reason` reads")]
-pub(in crate::http) enum ReasonName {
+pub(super) enum ReasonName {
     MalformedJson,
     WrongShape,
     NulByte,
@@ -83,21 +80,21 @@ pub(in crate::http) enum ReasonName {
 }
 
 /// What a body means, or everything that is wrong with it.
-pub(super) fn portion(body: &Value) -> Result<Portion, Faults> {
-    let mut faults = Faults::default();
-    let Some(body) = faults.check(&[BODY], body.as_object().ok_or_else(Refusal::not_an_object)) else {
-        return Err(faults);
+pub(super) fn portion(body: &Value) -> Result<Portion, ValidationErrors> {
+    let mut errors = ValidationErrors::default();
+    let Some(body) = errors.check(&[BODY], body.as_object().ok_or_else(FieldError::not_an_object)) else {
+        return Err(errors);
     };
-    only(body, &["ids", "filter", "limit", "after"], &[BODY], &mut faults);
+    only(body, &["ids", "filter", "limit", "after"], &[BODY], &mut errors);
     let which = match (body.get("ids"), body.get("filter")) {
-        (Some(listed), None) => ids(listed, &mut faults).map(Which::Ids),
-        (None, Some(conditions)) => filter(conditions, &mut faults).map(Which::Matching),
+        (Some(listed), None) => ids(listed, &mut errors).map(Which::Ids),
+        (None, Some(conditions)) => filter(conditions, &mut errors).map(Which::Matching),
         (None, None) => {
-            faults.push(&[BODY], Refusal::new("missing", "Field required: 'ids' or 'filter'"));
+            errors.push(&[BODY], FieldError::new("missing", "Field required: 'ids' or 'filter'"));
             None
         }
         (Some(_), Some(_)) => {
-            faults.push(&[BODY], Refusal::new("extra_forbidden", "Either 'ids' or 'filter' is permitted"));
+            errors.push(&[BODY], FieldError::new("extra_forbidden", "Either 'ids' or 'filter' is permitted"));
             None
         }
     };
@@ -105,56 +102,56 @@ pub(super) fn portion(body: &Value) -> Result<Portion, Faults> {
         None => Ok(PORTION_MAX),
         Some(limit) => portion_limit(limit),
     };
-    let limit = faults.check(&[BODY, Step::Field("limit")], limit);
+    let limit = errors.check(&[BODY, Step::Field("limit")], limit);
     let after = body.get("after").map(|after| id_of(after.as_str().unwrap_or_default())).transpose();
-    let after = faults.check(&[BODY, Step::Field("after")], after);
+    let after = errors.check(&[BODY, Step::Field("after")], after);
     match (which, limit, after) {
-        (Some(which), Some(limit), Some(after)) if faults.is_empty() => Ok(Portion { which, after, limit }),
-        _ => Err(faults),
+        (Some(which), Some(limit), Some(after)) if errors.is_empty() => Ok(Portion { which, after, limit }),
+        _ => Err(errors),
     }
 }
 
 /// Notes that there are fields besides these.
-fn only(object: &Map<String, Value>, known: &[&str], place: &[Step], faults: &mut Faults) {
+fn only(object: &Map<String, Value>, known: &[&str], place: &[Step], errors: &mut ValidationErrors) {
     if object.keys().any(|name| !known.contains(&name.as_str())) {
         let known: Vec<String> = known.iter().map(|name| format!("'{name}'")).collect();
         let msg = format!("Extra inputs are not permitted; there are {}", known.join(", "));
-        faults.push(place, Refusal::new("extra_forbidden", msg));
+        errors.push(place, FieldError::new("extra_forbidden", msg));
     }
 }
 
-fn portion_limit(limit: &Value) -> Result<u32, Refusal> {
+fn portion_limit(limit: &Value) -> Result<u32, FieldError> {
     let limit = limit.as_u64().filter(|limit| (1..=u64::from(PORTION_MAX)).contains(limit));
     limit.map(|limit| limit as u32).ok_or_else(|| {
-        Refusal::new("int_parsing", format!("Input should be a valid integer from 1 to {PORTION_MAX}"))
+        FieldError::new("int_parsing", format!("Input should be a valid integer from 1 to {PORTION_MAX}"))
     })
 }
 
-fn ids(listed: &Value, faults: &mut Faults) -> Option<Vec<i64>> {
+fn ids(listed: &Value, errors: &mut ValidationErrors) -> Option<Vec<i64>> {
     let place = [BODY, Step::Field("ids")];
-    let list = listed.as_array().ok_or_else(|| Refusal::new("list_type", "Input should be a valid list"));
-    let list = faults.check(&place, list)?;
+    let list = listed.as_array().ok_or_else(|| FieldError::new("list_type", "Input should be a valid list"));
+    let list = errors.check(&place, list)?;
     if list.is_empty() {
-        faults.push(&place, Refusal::new("too_short", "List should have at least 1 item"));
+        errors.push(&place, FieldError::new("too_short", "List should have at least 1 item"));
     } else if list.len() > IDS_MAX {
         let msg = format!("List should have at most {IDS_MAX} items");
-        faults.push(&place, Refusal::new("too_long", msg));
+        errors.push(&place, FieldError::new("too_long", msg));
         return None;
     }
     let mut ids = Vec::with_capacity(list.len());
     for (index, id) in list.iter().enumerate() {
         let id = id.as_i64().filter(|&id| id > 0).ok_or_else(not_an_id);
-        ids.extend(faults.check(&[place[0], place[1], Step::Index(index)], id));
+        ids.extend(errors.check(&[place[0], place[1], Step::Index(index)], id));
     }
     Some(ids)
 }
 
-fn filter(conditions: &Value, faults: &mut Faults) -> Option<Filter> {
+fn filter(conditions: &Value, errors: &mut ValidationErrors) -> Option<Filter> {
     let place = [BODY, Step::Field("filter")];
-    let conditions = faults.check(&place, conditions.as_object().ok_or_else(Refusal::not_an_object))?;
-    only(conditions, &["topic", "partition", "reason", "sensor_id", "since", "until"], &place, faults);
-    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(Refusal::not_a_string);
-    let mut condition = Conditions { given: conditions, place, faults };
+    let conditions = errors.check(&place, conditions.as_object().ok_or_else(FieldError::not_an_object))?;
+    only(conditions, &["topic", "partition", "reason", "sensor_id", "since", "until"], &place, errors);
+    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(FieldError::not_a_string);
+    let mut condition = Conditions { given: conditions, place, errors };
     Some(Filter {
         topic: condition.take("topic", |value| topic(&text(value)?)),
         partition: condition.take("partition", |value| partition(value.as_i64())),
@@ -169,50 +166,54 @@ fn filter(conditions: &Value, faults: &mut Faults) -> Option<Filter> {
 struct Conditions<'b> {
     given: &'b Map<String, Value>,
     place: [Step; 2],
-    faults: &'b mut Faults,
+    errors: &'b mut ValidationErrors,
 }
 
 impl Conditions<'_> {
-    fn take<T>(&mut self, name: &'static str, parse: impl FnOnce(&Value) -> Result<T, Refusal>) -> Option<T> {
+    fn take<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl FnOnce(&Value) -> Result<T, FieldError>,
+    ) -> Option<T> {
         let outcome = self.given.get(name).map(parse).transpose();
-        self.faults.check(&[self.place[0], self.place[1], Step::Field(name)], outcome).flatten()
+        self.errors.check(&[self.place[0], self.place[1], Step::Field(name)], outcome).flatten()
     }
 }
 
-pub(super) fn topic(text: &str) -> Result<String, Refusal> {
+pub(super) fn topic(text: &str) -> Result<String, FieldError> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if (1..=TOPIC_MAX_CHARS).contains(&text.len()) && text.bytes().all(is_plain) {
         Ok(text.to_owned())
     } else {
         let msg = "String should match pattern '^[A-Za-z0-9._-]{1,249}$'";
-        Err(Refusal::new("string_pattern_mismatch", msg))
+        Err(FieldError::new("string_pattern_mismatch", msg))
     }
 }
 
-pub(super) fn partition(number: Option<i64>) -> Result<i32, Refusal> {
+pub(super) fn partition(number: Option<i64>) -> Result<i32, FieldError> {
     let number = number.and_then(|number| i32::try_from(number).ok()).filter(|&number| number >= 0);
     number.ok_or_else(|| {
-        Refusal::new("int_parsing", format!("Input should be a valid integer from 0 to {}", i32::MAX))
+        FieldError::new("int_parsing", format!("Input should be a valid integer from 0 to {}", i32::MAX))
     })
 }
 
-pub(super) fn sensor_id(number: Option<i64>) -> Result<i32, Refusal> {
+pub(super) fn sensor_id(number: Option<i64>) -> Result<i32, FieldError> {
     number.and_then(|number| i32::try_from(number).ok()).ok_or_else(|| {
         let msg = format!("Input should be a valid integer from {} to {}", i32::MIN, i32::MAX);
-        Refusal::new("int_parsing", msg)
+        FieldError::new("int_parsing", msg)
     })
 }
 
-pub(super) fn reason(text: &str) -> Result<Reason, Refusal> {
+pub(super) fn reason(text: &str) -> Result<Reason, FieldError> {
     text.parse().map_err(|_| {
         let names: Vec<String> = Reason::ALL.iter().map(|reason| format!("'{}'", reason.as_str())).collect();
-        Refusal::new("enum", format!("Input should be {}", names.join(" or ")))
+        FieldError::new("enum", format!("Input should be {}", names.join(" or ")))
     })
 }
 
-pub(super) fn time(text: &str) -> Result<DateTime<Utc>, Refusal> {
+pub(super) fn time(text: &str) -> Result<DateTime<Utc>, FieldError> {
     let time = time_range::time(text, &Zone::UTC)?.to_datetime();
-    time.ok_or_else(|| Refusal::new("datetime_out_of_range", "Input should be in the years 1 to 9999"))
+    time.ok_or_else(|| FieldError::new("datetime_out_of_range", "Input should be in the years 1 to 9999"))
 }
 
 #[cfg(test)]
@@ -221,9 +222,9 @@ mod tests {
 
     use super::*;
 
-    fn faults(body: &Value) -> Vec<(Value, &'static str)> {
-        let faults = portion(body).unwrap_err().into_vec();
-        faults.into_iter().map(|fault| (json!(fault.loc), fault.kind)).collect()
+    fn errors(body: &Value) -> Vec<(Value, &'static str)> {
+        let errors = portion(body).unwrap_err().into_vec();
+        errors.into_iter().map(|error| (json!(error.loc), error.kind)).collect()
     }
 
     #[test]
@@ -277,7 +278,7 @@ mod tests {
                 ],
             ),
         ] {
-            assert_eq!(faults(&body), expected, "{body}");
+            assert_eq!(errors(&body), expected, "{body}");
         }
     }
 

@@ -28,11 +28,7 @@ use crate::{
     access::{Scope, Scopes},
     http::{
         sensors::SensorCache,
-        server::{
-            admission::Admission,
-            body::BodyLimits,
-            routes::{Access, Routes},
-        },
+        server::{Access, Admission, BodyLimits, Routes},
     },
     kafka::producer::{Producer, Receipt},
     reading::{Acceptance, Timestamp, Window},

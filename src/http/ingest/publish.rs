@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, mem, ops::Range};
 
 use crate::{
-    http::server::errors::ApiError,
+    http::server::ApiError,
     kafka::{
         RecordHeaders,
         producer::{MAX_RECORD_BYTES, Producer, PublishError, Receipt, Sending},
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Records of one request on their way to Kafka.
-pub(in crate::http) struct Outbox<'p> {
+pub(super) struct Outbox<'p> {
     producer: &'p Producer,
     headers: RecordHeaders,
     /// From the first record on, where traces are on.
@@ -139,7 +139,7 @@ impl<'p> Outbox<'p> {
 }
 
 /// The last receipt of each partition, by partition: once it is stored, so are those before it.
-pub(in crate::http) fn last_of_each_partition(receipts: &[Receipt]) -> Vec<Receipt> {
+pub(super) fn last_of_each_partition(receipts: &[Receipt]) -> Vec<Receipt> {
     let mut last: BTreeMap<i32, Receipt> = BTreeMap::new();
     for receipt in receipts {
         let latest = last.entry(receipt.partition).or_insert(*receipt);

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::receipt_clock::ReceiptClock;
 use crate::{
-    http::server::errors::validation::{Faults, Refusal, Step},
+    http::server::{FieldError, Step, ValidationErrors},
     reading::{InvalidValue, Reading, Timestamp, Window, decode::is_time_name, parse_value},
 };
 
@@ -42,14 +42,14 @@ impl<'a> Fields<'a> {
 }
 
 /// An item of a batch.
-pub(in crate::http) enum MaybeObject<'a> {
+pub(super) enum MaybeObject<'a> {
     Object(Fields<'a>),
     Other,
 }
 
 /// What makes a reading out of fields.
 pub(in crate::http) struct FieldRules<'c> {
-    /// The path's; none where that is at fault.
+    /// The path's; none where that is invalid.
     pub(in crate::http) sensor_id: Option<i32>,
     pub(in crate::http) window: Window,
     /// The time of receipt.
@@ -58,33 +58,33 @@ pub(in crate::http) struct FieldRules<'c> {
 }
 
 impl FieldRules<'_> {
-    /// The reading, or its faults under `loc`.
+    /// The reading, or its errors under `loc`.
     pub(in crate::http) fn reading(
         &self,
         fields: &Fields<'_>,
         loc: &[Step],
-        faults: &mut Faults,
+        errors: &mut ValidationErrors,
     ) -> Option<Reading> {
-        let value = fields.value.map_or_else(|| Err(Refusal::missing()), value);
-        let value = value.map_err(|refusal| faults.push(&within(loc, "value"), refusal));
+        let value = fields.value.map_or_else(|| Err(FieldError::missing()), value);
+        let value = value.map_err(|error| errors.push(&within(loc, "value"), error));
         let time = self.time(fields);
-        let time = time.map_err(|refusal| faults.push(&within(loc, "timestamp"), refusal));
+        let time = time.map_err(|error| errors.push(&within(loc, "timestamp"), error));
         if let (Some(expected), Some(named)) = (self.sensor_id, fields.sensor_id.and_then(integer))
             && named != i64::from(expected)
         {
             let msg = format!("Input should be {expected}, as in the path, or left out");
-            faults.push(&within(loc, "sensor_id"), Refusal::new("value_error", msg));
+            errors.push(&within(loc, "sensor_id"), FieldError::new("value_error", msg));
             return None;
         }
         Some(Reading { sensor_id: self.sensor_id.unwrap_or_default(), time: time.ok()?, value: value.ok()? })
     }
 
-    fn time(&self, fields: &Fields<'_>) -> Result<Timestamp, Refusal> {
+    fn time(&self, fields: &Fields<'_>) -> Result<Timestamp, FieldError> {
         let raw = match (fields.timestamp, &fields.time_name) {
             (Some(raw), _) => raw,
             (None, Some(name)) => {
                 let msg = format!("Field required: `{name}` is not read, the field is called `timestamp`");
-                return Err(Refusal::new("missing", msg));
+                return Err(FieldError::new("missing", msg));
             }
             (None, None) => return Ok(self.clock.next(self.now)),
         };
@@ -93,12 +93,12 @@ impl FieldRules<'_> {
             Some(b'-' | b'0'..=b'9') => Timestamp::parse_number(raw.as_bytes()).ok(),
             Some(b'n') => {
                 let msg = "Input should be a valid datetime, or left out: null is neither";
-                return Err(Refusal::new("datetime_type", msg));
+                return Err(FieldError::new("datetime_type", msg));
             }
-            _ => return Err(Refusal::new("datetime_type", "Input should be a valid datetime")),
+            _ => return Err(FieldError::new("datetime_type", "Input should be a valid datetime")),
         };
         let time = time.ok_or_else(|| {
-            Refusal::new(
+            FieldError::new(
                 "datetime_parsing",
                 "Input should be a valid datetime: RFC 3339, without an offset for UTC, or Unix time in seconds \
                  or milliseconds",
@@ -108,11 +108,11 @@ impl FieldRules<'_> {
             return Ok(time);
         }
         let Window { since, until } = self.window;
-        Err(Refusal::new("time_out_of_window", format!("Input should be a time from {since} to {until}")))
+        Err(FieldError::new("time_out_of_window", format!("Input should be a time from {since} to {until}")))
     }
 }
 
-fn value(raw: &str) -> Result<f64, Refusal> {
+fn value(raw: &str) -> Result<f64, FieldError> {
     let parsed = match raw.as_bytes().first() {
         Some(b'"') => {
             unquoted(raw).map_or(Err(InvalidValue::NotANumber), |text| parse_value(text.as_bytes()))
@@ -121,14 +121,14 @@ fn value(raw: &str) -> Result<f64, Refusal> {
         // As pydantic takes them.
         Some(b't') => Ok(1.0),
         Some(b'f') => Ok(0.0),
-        _ => return Err(Refusal::new("float_type", "Input should be a valid number")),
+        _ => return Err(FieldError::new("float_type", "Input should be a valid number")),
     };
     parsed.map_err(|error| match error {
-        InvalidValue::NotANumber => Refusal::new(
+        InvalidValue::NotANumber => FieldError::new(
             "float_parsing",
             "Input should be a valid number, unable to parse string as a number",
         ),
-        InvalidValue::NotFinite => Refusal::not_finite(),
+        InvalidValue::NotFinite => FieldError::not_finite(),
     })
 }
 

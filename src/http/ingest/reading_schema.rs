@@ -29,7 +29,7 @@ pub(in crate::http) struct ReadingBody {
 
 /// A reading of a batch. Other fields are ignored.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ReadingItem {
+pub(super) struct ReadingItem {
     /// What was measured; finite.
     value: Number,
     /// When; the time of receipt where it is absent.
@@ -40,7 +40,7 @@ pub(in crate::http) struct ReadingItem {
 /// Many readings of one sensor. Other fields are ignored.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"data": [{"value": 22.7, "timestamp": "2024-10-12T14:30:00"}, {"value": 22.5, "timestamp": "2024-10-12T14:31:00"}]}))]
-pub(in crate::http) struct BatchBody {
+pub(super) struct BatchBody {
     /// The readings.
     #[schema(max_items = 500_000)]
     data: Vec<ReadingItem>,
@@ -76,7 +76,7 @@ impl PartialSchema for Number {
 
 /// A time in any of its forms.
 #[derive(Serialize)]
-pub(in crate::http) struct Time;
+pub(super) struct Time;
 
 impl ToSchema for Time {}
 

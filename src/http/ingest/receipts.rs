@@ -16,13 +16,7 @@ use super::visibility;
 use crate::{
     http::{
         ingest::IngestApi,
-        server::{
-            access::Client,
-            errors::{
-                ApiError, ErrorBody, InvalidBody,
-                validation::{Faults, Refusal, Step},
-            },
-        },
+        server::{ApiError, Client, ErrorBody, FieldError, InvalidBody, Step, ValidationErrors},
     },
     kafka::producer,
     store::receipts,
@@ -30,7 +24,7 @@ use crate::{
 
 /// Where a record is in the log.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub(in crate::http) struct Receipt {
+pub(super) struct Receipt {
     /// The topic.
     #[schema(example = "sensor-readings")]
     topic: String,
@@ -68,7 +62,7 @@ impl From<bool> for State {
 
 /// What became of a record.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ReceiptBody {
+pub(super) struct ReceiptBody {
     /// Where it is.
     receipt: Receipt,
     /// Whether queries show its readings.
@@ -110,7 +104,7 @@ pub(in crate::http) struct ReceiptBody {
         (status = 503, description = "Kafka or the database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn read(
+pub(super) async fn read(
     AxumState(api): AxumState<Arc<IngestApi>>,
     Path((partition, offset)): Path<(String, String)>,
     Extension(client): Extension<Client>,
@@ -184,20 +178,20 @@ async fn is_given_up(api: &IngestApi, receipt: producer::Receipt) -> Result<bool
 }
 
 pub(in crate::http) fn receipt(partition: &str, offset: &str) -> Result<producer::Receipt, ApiError> {
-    let mut faults = Faults::default();
+    let mut errors = ValidationErrors::default();
     let not_one =
-        |max: i64| Refusal::new("int_parsing", format!("Input should be a valid integer from 0 to {max}"));
+        |max: i64| FieldError::new("int_parsing", format!("Input should be a valid integer from 0 to {max}"));
     let of = |text: &str, max: i64| {
         let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
         let number = text.parse().ok().filter(|number| is_digits && (0..=max).contains(number));
         number.ok_or_else(|| not_one(max))
     };
     let path = |name| [Step::Field("path"), Step::Field(name)];
-    let partition = faults.check(&path("partition"), of(partition, i32::MAX.into()));
-    let offset = faults.check(&path("offset"), of(offset, i64::MAX));
+    let partition = errors.check(&path("partition"), of(partition, i32::MAX.into()));
+    let offset = errors.check(&path("offset"), of(offset, i64::MAX));
     match (partition, offset) {
         (Some(partition), Some(offset)) => Ok(producer::Receipt { partition: partition as i32, offset }),
-        _ => Err(ApiError::Invalid(faults)),
+        _ => Err(ApiError::Invalid(errors)),
     }
 }
 
@@ -209,7 +203,7 @@ mod tests {
     fn a_receipt_is_two_numbers() {
         let found = receipt("4", "9223372036854775807").ok().unwrap();
         assert_eq!(found, producer::Receipt { partition: 4, offset: i64::MAX });
-        for (partition, offset, faults) in [
+        for (partition, offset, errors) in [
             ("-1", "0", 1),
             ("+1", "0", 1),
             ("2147483648", "0", 1),
@@ -219,7 +213,7 @@ mod tests {
             let Err(ApiError::Invalid(found)) = receipt(partition, offset) else {
                 panic!("{partition}/{offset} is taken")
             };
-            assert_eq!(found.into_vec().len(), faults);
+            assert_eq!(found.into_vec().len(), errors);
         }
     }
 }

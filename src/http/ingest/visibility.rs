@@ -28,7 +28,7 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Those who wait; clones share them.
 #[derive(Clone, Debug, Default)]
-pub(in crate::http) struct Visibility(Arc<Shared>);
+pub(super) struct Visibility(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -54,7 +54,7 @@ struct Place<'v> {
 
 impl Visibility {
     /// Waits until all records are stored; whether they are by `until`.
-    pub(in crate::http) async fn stored_within(&self, receipts: &[Receipt], until: Instant) -> bool {
+    pub(super) async fn stored_within(&self, receipts: &[Receipt], until: Instant) -> bool {
         let mut places: Vec<Place<'_>> = receipts.iter().map(|receipt| self.queue(*receipt)).collect();
         let all = async {
             for place in &mut places {

@@ -21,10 +21,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::http::server::{
-    access::{Client, Resource},
-    errors::ApiError,
-};
+use crate::http::server::{ApiError, Client, Resource};
 
 /// The longest life of a stream.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -36,7 +33,7 @@ const RETRY: Bytes = Bytes::from_static(b"retry: 2000\n\n");
 
 /// The streams that are open; clones share them.
 #[derive(Clone, Debug)]
-pub(in crate::http) struct Streams {
+pub(super) struct Streams {
     permits: Arc<Semaphore>,
     closing: CancellationToken,
     lifetime: Duration,

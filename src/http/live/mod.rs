@@ -22,7 +22,7 @@ use crate::{
     access::Scope,
     http::{
         sensors::SensorCache,
-        server::routes::{Access, Routes},
+        server::{Access, Routes},
     },
     store::Pool,
 };

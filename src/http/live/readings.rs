@@ -28,12 +28,8 @@ use super::event_streams::event;
 use crate::{
     http::{
         live::LiveApi,
-        query::refused,
-        server::{
-            access::Client,
-            errors::{ApiError, ErrorBody, InvalidBody},
-            parameters::path,
-        },
+        query::query_failed,
+        server::{ApiError, Client, ErrorBody, InvalidBody, parameters::path},
     },
     reading::{Reading, Timestamp},
     store::{Pool, queries},
@@ -51,7 +47,7 @@ const EVENTS_MAX: usize = 16;
 
 /// The sensors that are watched; clones share them.
 #[derive(Clone, Debug, Default)]
-pub(in crate::http) struct WatchedSensors(Arc<Shared>);
+pub(super) struct WatchedSensors(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -97,7 +93,7 @@ impl WatchedSensors {
     }
 
     /// Looks for new readings while anybody watches; for ever.
-    pub(in crate::http) async fn poll(&self, pool: Pool) {
+    pub(super) async fn poll(&self, pool: Pool) {
         loop {
             let watched = self.watched();
             if watched.is_empty() {
@@ -166,7 +162,7 @@ impl WatchedSensors {
         (status = 503, description = "The database does not answer, or as many streams as `EVENT_STREAMS_MAX` are open; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "As many event streams as may be are open."})),
     ),
 )]
-pub(in crate::http) async fn events(
+pub(super) async fn events(
     State(api): State<Arc<LiveApi>>,
     Extension(client): Extension<Client>,
     Path(sensor_id): Path<String>,
@@ -175,7 +171,7 @@ pub(in crate::http) async fn events(
     const BEGINNING: Timestamp = Timestamp::from_micros(0);
     let sensor_id = path::sensor(&sensor_id)?;
     api.sensors.require(sensor_id).await?;
-    let latest = queries::latest(&api.reads, vec![sensor_id]).await.map_err(refused)?;
+    let latest = queries::latest(&api.reads, vec![sensor_id]).await.map_err(query_failed)?;
     let seen = latest.first().map_or(BEGINNING, |reading| reading.time);
     let events = stream::unfold(api.watched.watch(sensor_id, seen), |mut events| async {
         loop {

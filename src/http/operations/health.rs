@@ -21,7 +21,7 @@ const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Whether the process does anything.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct AliveBody {
+pub(super) struct AliveBody {
     /// `ok` or `stuck`.
     #[schema(example = "ok")]
     status: &'static str,
@@ -33,7 +33,7 @@ pub(in crate::http) struct AliveBody {
 
 /// Whether work should be sent here.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ReadyBody {
+pub(super) struct ReadyBody {
     /// No component that is needed is down, and the process goes on.
     ready: bool,
     /// The process is on its way out.
@@ -45,7 +45,7 @@ pub(in crate::http) struct ReadyBody {
 
 /// How a component is.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ComponentBody {
+pub(super) struct ComponentBody {
     /// `up` or `down`.
     #[schema(example = "up")]
     state: &'static str,
@@ -73,7 +73,7 @@ impl From<ComponentState> for ComponentBody {
         (status = 503, description = "A loop is stuck: restart the process.", body = AliveBody, example = json!({"status": "stuck", "stuck": ["consumer-0"]})),
     ),
 )]
-pub(in crate::http) async fn alive(State(health): State<Health>) -> impl IntoResponse {
+pub(super) async fn alive(State(health): State<Health>) -> impl IntoResponse {
     let stuck = health.stuck();
     if stuck.is_empty() {
         (StatusCode::OK, Json(AliveBody { status: "ok", stuck }))
@@ -90,7 +90,7 @@ pub(in crate::http) async fn alive(State(health): State<Health>) -> impl IntoRes
         (status = 503, description = "Not now.", body = ReadyBody, example = json!({"ready": false, "stopping": false, "components": {"api_keys": {"state": "up"}, "kafka": {"state": "down", "reason": "no broker answers"}, "postgres": {"state": "up"}}})),
     ),
 )]
-pub(in crate::http) async fn ready(State(health): State<Health>) -> impl IntoResponse {
+pub(super) async fn ready(State(health): State<Health>) -> impl IntoResponse {
     let report = health.report();
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let components = report.components.into_iter().map(|(name, state)| (name, state.into())).collect();
@@ -102,6 +102,6 @@ pub(in crate::http) async fn ready(State(health): State<Health>) -> impl IntoRes
     get, path = "/metrics", tag = "operations", operation_id = "metrics",
     responses((status = 200, description = "Prometheus' text format.", body = String, content_type = "text/plain", example = "# TYPE sensorpipe_published_readings_total counter\nsensorpipe_published_readings_total 42\n")),
 )]
-pub(in crate::http) async fn render(State(metrics): State<Exposition>) -> impl IntoResponse {
+pub(super) async fn render(State(metrics): State<Exposition>) -> impl IntoResponse {
     ([(CONTENT_TYPE, METRICS_TYPE)], metrics.render())
 }

@@ -6,12 +6,8 @@ use utoipa::ToSchema;
 
 use crate::{
     http::server::{
-        admission::Admission,
-        body::{BodyLimits, read_value},
-        errors::{
-            ApiError, ErrorBody, InvalidBody,
-            validation::{Faults, Refusal, Step},
-        },
+        Admission, ApiError, BodyLimits, ErrorBody, FieldError, InvalidBody, Step, ValidationErrors,
+        body::read_value,
     },
     log_level::{LogLevel, TEXT_MAX},
 };
@@ -20,7 +16,7 @@ use crate::{
 #[derive(ToSchema)]
 #[schema(example = json!({"level": "info,sensorpipe::store=debug"}))]
 #[expect(dead_code, reason = "only describes the body, which is checked field by field")]
-pub(in crate::http) struct WantedBody {
+pub(super) struct WantedBody {
     /// A level, levels of modules, or both with commas between.
     #[schema(
         max_length = 200,
@@ -31,7 +27,7 @@ pub(in crate::http) struct WantedBody {
 
 /// The level of the log.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct LevelBody {
+pub(super) struct LevelBody {
     /// What it is now.
     #[schema(example = "info,sensorpipe=debug")]
     level: String,
@@ -61,7 +57,7 @@ impl LogLevelApi {
     get, path = "/log-level", tag = "operations", operation_id = "show_log_level",
     responses((status = 200, description = "The level.", body = LevelBody)),
 )]
-pub(in crate::http) async fn show(State(state): State<LogLevelApi>) -> Json<LevelBody> {
+pub(super) async fn show(State(state): State<LogLevelApi>) -> Json<LevelBody> {
     Json(body_of(&state.log_level))
 }
 
@@ -81,24 +77,27 @@ pub(in crate::http) async fn show(State(state): State<LogLevelApi>) -> Json<Leve
         (status = 503, description = "The requests under way hold as much as they may; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The requests under way hold as much as they may. Send this one again."})),
     ),
 )]
-pub(in crate::http) async fn change(
+pub(super) async fn change(
     State(LogLevelApi { log_level, admission, limits }): State<LogLevelApi>,
     request: Request<Body>,
 ) -> Result<Json<LevelBody>, ApiError> {
     let body = read_value(&mut admission.hold_nothing(), request, limits).await?;
-    let mut faults = Faults::default();
+    let mut errors = ValidationErrors::default();
     let place = [Step::Field("body")];
-    let fields = faults.check(&place, body.as_object().ok_or_else(Refusal::not_an_object));
+    let fields = errors.check(&place, body.as_object().ok_or_else(FieldError::not_an_object));
     if let Some(fields) = fields {
-        let changed = fields.get("level").ok_or_else(Refusal::missing).and_then(|level| {
-            let text = level.as_str().ok_or_else(Refusal::not_a_string)?;
+        let changed = fields.get("level").ok_or_else(FieldError::missing).and_then(|level| {
+            let text = level.as_str().ok_or_else(FieldError::not_a_string)?;
             log_level.set(text).map_err(|error| {
-                Refusal::new("log_level", format!("Input should be at most {TEXT_MAX} characters; {error}"))
+                FieldError::new(
+                    "log_level",
+                    format!("Input should be at most {TEXT_MAX} characters; {error}"),
+                )
             })
         });
-        faults.check(&[Step::Field("body"), Step::Field("level")], changed);
+        errors.check(&[Step::Field("body"), Step::Field("level")], changed);
     }
-    if faults.is_empty() { Ok(Json(body_of(&log_level))) } else { Err(ApiError::Invalid(faults)) }
+    if errors.is_empty() { Ok(Json(body_of(&log_level))) } else { Err(ApiError::Invalid(errors)) }
 }
 
 fn body_of(log_level: &LogLevel) -> LevelBody {

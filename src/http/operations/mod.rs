@@ -15,14 +15,7 @@ pub(super) use self::log_level::LogLevelApi;
 use crate::{
     access::{Scope, Scopes},
     health::Health,
-    http::server::{
-        ServeLimits,
-        access::KeyRing,
-        origins::CrossSite,
-        router,
-        routes::{Access, Routes},
-        serve,
-    },
+    http::server::{Access, KeyRing, Routes, ServeLimits, origins::CrossSite, router, serve},
     metrics::Exposition,
 };
 
@@ -87,9 +80,9 @@ pub async fn serve_operations(
     let listener = TcpListener::bind(address).await?;
     // They are open to all: a ring without keys lets nobody in anywhere else.
     let routes = probes().with_state(Probed { health, metrics });
-    let router = router(routes, TIMEOUT, KeyRing::default(), CrossSite::default());
+    let served = router(routes, TIMEOUT, KeyRing::default(), CrossSite::default());
     let limits =
         ServeLimits { connections_max: CONNECTIONS_MAX, idle_timeout: IDLE_TIMEOUT, drain_timeout: TIMEOUT };
-    serve(listener, router, limits, stop).await;
+    serve(listener, served, limits, stop).await;
     Ok(())
 }

@@ -16,10 +16,7 @@ use axum::{
 use utoipa_swagger_ui::Config;
 
 use super::static_file::StaticFile;
-use crate::http::server::{
-    errors::ApiError,
-    routes::{Access, Routes},
-};
+use crate::http::server::{Access, ApiError, Routes};
 
 const HTML: &str = "text/html; charset=utf-8";
 const SWAGGER_PAGE: &str = include_str!("docs/swagger.html");

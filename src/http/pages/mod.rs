@@ -5,7 +5,7 @@ mod docs;
 pub(super) mod openapi;
 mod static_file;
 
-use crate::http::server::routes::Routes;
+use crate::http::server::Routes;
 
 /// The routes of the pages; `document` is the OpenAPI document.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>(document: String) -> Routes<S> {

@@ -5,7 +5,7 @@ use utoipa::OpenApi;
 
 use crate::{
     access::{Scope, Scopes},
-    http::server::routes::Routes,
+    http::server::Routes,
 };
 
 #[derive(OpenApi)]

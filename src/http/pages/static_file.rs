@@ -14,7 +14,7 @@ use tokio::{sync::OnceCell, task};
 
 /// Its bytes as they are, and compressed once somebody has asked for them so.
 #[derive(Debug)]
-pub(in crate::http) struct StaticFile {
+pub(super) struct StaticFile {
     content_type: HeaderValue,
     plain: Bytes,
     /// None where compressing makes it no smaller, or could not be done.

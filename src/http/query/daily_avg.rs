@@ -14,17 +14,14 @@ use crate::{
     config::Rollups,
     http::{
         query::QueryApi,
-        server::{
-            errors::{ApiError, ErrorBody, InvalidBody},
-            parameters::path,
-        },
+        server::{ApiError, ErrorBody, InvalidBody, parameters::path},
     },
     store::stats::{self, DayStats},
 };
 
 /// A sensor's readings of one UTC day, summed up.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct DayBody {
+pub(super) struct DayBody {
     #[schema(example = "2024-10-12")]
     day: NaiveDate,
     #[schema(example = 3)]
@@ -76,7 +73,7 @@ impl DayBody {
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn daily_avg(
+pub(super) async fn daily_avg(
     State(api): State<Arc<QueryApi>>,
     Path(sensor_id): Path<String>,
 ) -> Result<Json<Vec<DayBody>>, ApiError> {

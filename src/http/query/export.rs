@@ -22,13 +22,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{export_format::Format, refused};
+use super::{export_format::Format, query_failed};
 use crate::{
     config::QueryConfig,
-    http::server::{
-        access::{Client, Held, Resource},
-        errors::ApiError,
-    },
+    http::server::{ApiError, Client, Held, Resource},
     metrics::EXPORTS,
     reading::Reading,
     store::{
@@ -112,7 +109,7 @@ impl Exports {
         };
         let sensor_id = page.sensor_id;
         let mut export = Export { pool: pool.clone(), rest: page, format, limits: self.limits };
-        let first = export.next_page().await.map_err(refused)?;
+        let first = export.next_page().await.map_err(query_failed)?;
         if first.is_empty() {
             return Ok(None);
         }

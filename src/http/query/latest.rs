@@ -9,14 +9,11 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{refused, selection};
+use super::{query_failed, selection};
 use crate::{
     http::{
         query::QueryApi,
-        server::{
-            errors::{ApiError, ErrorBody, InvalidBody},
-            parameters::{Parameters, path},
-        },
+        server::{ApiError, ErrorBody, InvalidBody, Parameters, parameters::path},
     },
     reading::Reading,
     store::queries,
@@ -24,7 +21,7 @@ use crate::{
 
 /// A sensor's latest reading.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct LatestBody {
+pub(super) struct LatestBody {
     #[schema(example = 3)]
     sensor_id: i32,
     #[schema(example = 22.7)]
@@ -43,7 +40,7 @@ impl From<Reading> for LatestBody {
 /// Many sensors' latest readings.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"latest": [{"sensor_id": 3, "value": 22.7, "timestamp": "2024-10-12T14:31:00Z"}]}))]
-pub(in crate::http) struct LatestOfManyBody {
+pub(super) struct LatestOfManyBody {
     /// In the order of the sensors' ids; sensors without readings are left out.
     latest: Vec<LatestBody>,
 }
@@ -61,13 +58,13 @@ pub(in crate::http) struct LatestOfManyBody {
         (status = 503, description = "The database does not answer, or not in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn of_one(
+pub(super) async fn of_one(
     State(api): State<Arc<QueryApi>>,
     Path(sensor_id): Path<String>,
 ) -> Result<Json<LatestBody>, ApiError> {
     let sensor_id = path::sensor(&sensor_id)?;
     api.sensors.refuse_deleted(sensor_id).await?;
-    let latest = queries::latest(&api.reads, vec![sensor_id]).await.map_err(refused)?;
+    let latest = queries::latest(&api.reads, vec![sensor_id]).await.map_err(query_failed)?;
     let Some(latest) = latest.into_iter().next() else {
         api.sensors.require(sensor_id).await?;
         return Err(ApiError::NO_DATA);
@@ -91,7 +88,7 @@ pub(in crate::http) async fn of_one(
         (status = 503, description = "The database does not answer, or not in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn of_many(
+pub(super) async fn of_many(
     State(api): State<Arc<QueryApi>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<LatestOfManyBody>, ApiError> {
@@ -99,6 +96,6 @@ pub(in crate::http) async fn of_many(
     let selection = selection::take(&mut parameters, api.limits.sensors_max);
     parameters.finish()?;
     let sensor_ids = selection::resolve(&api, selection).await?;
-    let latest = queries::latest(&api.reads, sensor_ids).await.map_err(refused)?;
+    let latest = queries::latest(&api.reads, sensor_ids).await.map_err(query_failed)?;
     Ok(Json(LatestOfManyBody { latest: latest.into_iter().map(Into::into).collect() }))
 }

@@ -1,7 +1,7 @@
 //! What can be asked about readings: statistics, the readings themselves, the latest ones, charts.
 //!
 //! ```text
-//! parameters, selection ──> what is asked for, or every fault in it
+//! parameters, selection ──> what is asked for, or every error in it
 //!   stats ── stats_body ──────> store::queries
 //!   latest, daily_avg ────────> store
 //!   readings ── export ───────> store::queries, page by page
@@ -29,10 +29,7 @@ use crate::{
     config::{QueryConfig, Rollups},
     http::{
         sensors::SensorCache,
-        server::{
-            errors::{ApiError, store},
-            routes::{Access, Routes},
-        },
+        server::{Access, ApiError, Routes, errors::store},
     },
     store::{Pool, StoreError, Trouble},
 };
@@ -109,7 +106,7 @@ impl QueryApi {
 }
 
 /// Why a query has no answer.
-pub(super) fn refused(error: StoreError) -> ApiError {
+pub(super) fn query_failed(error: StoreError) -> ApiError {
     if error.trouble() == Trouble::TooLong {
         store::log(&error);
         return ApiError::Unavailable(

@@ -11,14 +11,13 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{export, export_format::Format, refused};
+use super::{export, export_format::Format, query_failed};
 use crate::{
     http::{
         query::QueryApi,
         server::{
-            access::Client,
-            errors::{ApiError, ErrorBody, InvalidBody},
-            parameters::{Parameters, cursor, one_of, positive, time_range},
+            ApiError, Client, ErrorBody, InvalidBody, Parameters,
+            parameters::{cursor, one_of, positive, time_range},
         },
     },
     reading::{Reading, Timestamp},
@@ -36,7 +35,7 @@ const EXPORT_OVER_HTTP10: ApiError = ApiError::NeedsHttp11(
 
 /// A page of readings.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ReadingsPage {
+pub(super) struct ReadingsPage {
     #[schema(example = 3)]
     sensor_id: i32,
     /// In the order asked for.
@@ -48,7 +47,7 @@ pub(in crate::http) struct ReadingsPage {
 
 /// A reading, as `POST /sensor_data` takes it.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct StoredReading {
+pub(super) struct StoredReading {
     #[schema(example = 22.7)]
     value: f64,
     /// RFC 3339, UTC.
@@ -81,7 +80,7 @@ pub(in crate::http) struct StoredReading {
         (status = 503, description = "The database does not answer, or not in time, or `EXPORTS_MAX` exports are under way; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn list(
+pub(super) async fn list(
     State(api): State<Arc<QueryApi>>,
     Extension(client): Extension<Client>,
     Path(sensor_id): Path<String>,
@@ -112,7 +111,7 @@ pub(in crate::http) async fn list(
     Ok(response)
 }
 
-/// The page that a query string asks for; none where it is at fault.
+/// The page that a query string asks for; none where it is invalid.
 pub(in crate::http) fn page_asked(query: &str, sensor_id: i32) -> Option<PageQuery> {
     let mut parameters = Parameters::of(Some(query));
     let page = asked(&mut parameters, sensor_id, None);
@@ -143,7 +142,7 @@ async fn one_page(api: &QueryApi, page: PageQuery) -> Result<Json<ReadingsPage>,
     let (sensor_id, limit) = (page.sensor_id, page.limit);
     // One more tells whether there is a page behind this one.
     let asked = PageQuery { limit: limit + 1, ..page };
-    let mut readings = queries::readings(&api.reads, asked).await.map_err(refused)?;
+    let mut readings = queries::readings(&api.reads, asked).await.map_err(query_failed)?;
     if readings.is_empty() {
         api.sensors.require(sensor_id).await?;
     }

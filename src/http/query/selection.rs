@@ -1,13 +1,10 @@
 //! Which sensors a query is about.
 
-use super::refused;
+use super::query_failed;
 use crate::{
     http::{
         query::QueryApi,
-        server::{
-            errors::{ApiError, validation::Refusal},
-            parameters::{Parameters, invalid},
-        },
+        server::{ApiError, FieldError, Parameters, parameters::invalid},
     },
     store::queries::{Selection, select},
 };
@@ -26,31 +23,31 @@ pub(super) async fn resolve(api: &QueryApi, selection: Selection) -> Result<Vec<
     let max = api.limits.sensors_max;
     let name =
         if selection.sensor_type.is_none() && selection.location.is_some() { "location" } else { "type" };
-    let sensor_ids = select(&api.reads, selection, max + 1).await.map_err(refused)?;
+    let sensor_ids = select(&api.reads, selection, max + 1).await.map_err(query_failed)?;
     if sensor_ids.len() > max {
         return Err(invalid(name, too_many(max)));
     }
     Ok(sensor_ids)
 }
 
-fn too_many(max: usize) -> Refusal {
-    Refusal::new("too_many_sensors", format!("Input should select at most {max} sensors"))
+fn too_many(max: usize) -> FieldError {
+    FieldError::new("too_many_sensors", format!("Input should select at most {max} sensors"))
 }
 
-fn ids(text: &str, max: usize) -> Result<Vec<i32>, Refusal> {
+fn ids(text: &str, max: usize) -> Result<Vec<i32>, FieldError> {
     if text.split(',').count() > max {
         return Err(too_many(max));
     }
     text.split(',').map(|id| id.trim().parse()).collect::<Result<_, _>>().map_err(|_| {
         let msg =
             format!("Input should be valid integers from {} to {}, separated by commas", i32::MIN, i32::MAX);
-        Refusal::new("int_parsing", msg)
+        FieldError::new("int_parsing", msg)
     })
 }
 
 /// Any text that a column can hold.
-fn text(text: &str) -> Result<String, Refusal> {
-    if text.contains('\0') { Err(Refusal::nul()) } else { Ok(text.to_owned()) }
+fn text(text: &str) -> Result<String, FieldError> {
+    if text.contains('\0') { Err(FieldError::nul()) } else { Ok(text.to_owned()) }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    refused, selection,
+    query_failed, selection,
     stats_body::{BucketBody, BucketSchema, Measures, Series, in_zone},
 };
 use crate::{
@@ -18,8 +18,8 @@ use crate::{
     http::{
         query::QueryApi,
         server::{
-            errors::{ApiError, ErrorBody, InvalidBody, validation::Refusal},
-            parameters::{Parameters, invalid, one_of, time_range},
+            ApiError, ErrorBody, FieldError, InvalidBody, Parameters,
+            parameters::{invalid, one_of, time_range},
         },
     },
     reading::Timestamp,
@@ -34,7 +34,7 @@ const DAY_MICROS: i64 = 86_400_000_000;
 
 /// A sensor's statistics.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct StatsBody {
+pub(super) struct StatsBody {
     #[schema(example = 3)]
     sensor_id: i32,
     #[serde(flatten)]
@@ -46,7 +46,7 @@ pub(in crate::http) struct StatsBody {
 
 /// Many sensors' statistics.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct StatsOfManyBody {
+pub(super) struct StatsOfManyBody {
     #[serde(flatten)]
     range: RangeBody,
     /// One for each sensor, in the order of their ids, or a single one for all together.
@@ -55,7 +55,7 @@ pub(in crate::http) struct StatsOfManyBody {
 
 /// One series of buckets.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct SeriesBody {
+pub(super) struct SeriesBody {
     /// Absent where the series is that of all sensors together.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 3)]
@@ -67,7 +67,7 @@ pub(in crate::http) struct SeriesBody {
 
 /// What was asked about, with the defaults filled in.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct RangeBody {
+pub(super) struct RangeBody {
     /// Readings from here on count; the first bucket may begin before.
     #[schema(example = "2024-10-12T00:00:00+02:00")]
     start: String,
@@ -104,7 +104,7 @@ pub(in crate::http) struct RangeBody {
         (status = 503, description = "The database does not answer, or not in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn of_one(
+pub(super) async fn of_one(
     State(api): State<Arc<QueryApi>>,
     Path(sensor_id): Path<String>,
     RawQuery(query): RawQuery,
@@ -114,7 +114,7 @@ pub(in crate::http) async fn of_one(
     let asked = Asked::take(&mut parameters, api.limits.buckets_max);
     parameters.finish()?;
     api.sensors.refuse_deleted(sensor_id).await?;
-    let stats = queries::stats(&api.reads, asked.query(vec![sensor_id], true)).await.map_err(refused)?;
+    let stats = queries::stats(&api.reads, asked.query(vec![sensor_id], true)).await.map_err(query_failed)?;
     if stats.is_empty() {
         api.sensors.require(sensor_id).await?;
     }
@@ -146,7 +146,7 @@ pub(in crate::http) async fn of_one(
         (status = 503, description = "The database does not answer, or not in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn of_many(
+pub(super) async fn of_many(
     State(api): State<Arc<QueryApi>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<StatsOfManyBody>, ApiError> {
@@ -166,10 +166,10 @@ pub(in crate::http) async fn of_many(
              buckets, a shorter range, fewer sensors or group=all",
             asked.bucket, limits.buckets_max
         );
-        return Err(invalid("bucket", Refusal::new("too_many_buckets", msg)));
+        return Err(invalid("bucket", FieldError::new("too_many_buckets", msg)));
     }
     let query = asked.query(sensor_ids.clone(), by_sensor);
-    let stats = queries::stats(&api.reads, query).await.map_err(refused)?;
+    let stats = queries::stats(&api.reads, query).await.map_err(query_failed)?;
     let series = if by_sensor {
         asked.series_by_sensor(&sensor_ids, &stats)
     } else {
@@ -178,7 +178,7 @@ pub(in crate::http) async fn of_many(
     Ok(Json(StatsOfManyBody { range: asked.body(), series }))
 }
 
-/// What a query string asks for of one sensor; none where it is at fault.
+/// What a query string asks for of one sensor; none where it is invalid.
 pub(in crate::http) fn stats_asked(query: &str, sensor_id: i32, buckets_max: usize) -> Option<StatsQuery> {
     let mut parameters = Parameters::of(Some(query));
     let asked = Asked::take(&mut parameters, buckets_max);
@@ -197,7 +197,7 @@ struct Asked {
 }
 
 impl Asked {
-    /// Holds any one thing where parameters are at fault.
+    /// Holds any one thing where parameters are invalid.
     fn take(parameters: &mut Parameters<'_>, buckets_max: usize) -> Self {
         let zone = time_range::zone(parameters);
         let (start, end) = time_range::bounds(parameters, &zone);
@@ -214,11 +214,11 @@ impl Asked {
             edges(bucket, &zone, earliest, end, buckets_max)
                 .map_err(|error| too_many_buckets(bucket, error))
                 .and_then(|edges| in_years(bucket, edges))
-                .map_err(|refusal| parameters.refuse("bucket", refusal))
+                .map_err(|error| parameters.refuse("bucket", error))
         } else {
             // Where both are given, this was noted.
             if is_until_now {
-                parameters.refuse("start", Refusal::new("empty_range", "Input should be before end"));
+                parameters.refuse("start", FieldError::new("empty_range", "Input should be before end"));
             }
             Err(())
         };
@@ -280,15 +280,15 @@ fn usual_micros(bucket: Bucket) -> i64 {
     DAY_MICROS.clamp(30 * one, 1_440 * one)
 }
 
-fn bucket(text: &str) -> Result<Bucket, Refusal> {
+fn bucket(text: &str) -> Result<Bucket, FieldError> {
     Bucket::named(text).ok_or_else(|| {
         let names: Vec<&str> = Bucket::names().collect();
-        Refusal::new("enum", format!("Input should be one of {}", names.join(", ")))
+        FieldError::new("enum", format!("Input should be one of {}", names.join(", ")))
     })
 }
 
 /// The edges where all can be written; the buckets of the first and the last year may reach past them.
-fn in_years(bucket: Bucket, edges: Vec<Timestamp>) -> Result<Vec<Timestamp>, Refusal> {
+fn in_years(bucket: Bucket, edges: Vec<Timestamp>) -> Result<Vec<Timestamp>, FieldError> {
     if edges[0] >= time_range::EARLIEST && edges[edges.len() - 1] <= time_range::LATEST {
         return Ok(edges);
     }
@@ -296,15 +296,15 @@ fn in_years(bucket: Bucket, edges: Vec<Timestamp>) -> Result<Vec<Timestamp>, Ref
         "The range has a bucket of {bucket} that reaches past the years 1 to 9999: ask for shorter buckets or another \
          range"
     );
-    Err(Refusal::new("datetime_out_of_range", msg))
+    Err(FieldError::new("datetime_out_of_range", msg))
 }
 
-fn too_many_buckets(bucket: Bucket, TooManyBuckets { about, max }: TooManyBuckets) -> Refusal {
+fn too_many_buckets(bucket: Bucket, TooManyBuckets { about, max }: TooManyBuckets) -> FieldError {
     let msg = format!(
         "The range has about {about} buckets of {bucket}, and an answer at most {max}: ask for longer buckets or a \
          shorter range"
     );
-    Refusal::new("too_many_buckets", msg)
+    FieldError::new("too_many_buckets", msg)
 }
 
 fn default_measures() -> Measures {
@@ -312,19 +312,19 @@ fn default_measures() -> Measures {
 }
 
 /// Those named twice are told once.
-fn measures(text: &str) -> Result<Measures, Refusal> {
+fn measures(text: &str) -> Result<Measures, FieldError> {
     let mut measures = Measures::new();
     for name in text.split(',').map(str::trim) {
         let measure = Measure::named(name).ok_or_else(|| {
             let msg = "Input should be any of count, avg, min, max, sum, stddev, first, last, median, iqr and \
                        percentiles from p0 to p100, separated by commas";
-            Refusal::new("enum", msg)
+            FieldError::new("enum", msg)
         })?;
         if measures.iter().any(|(known, _)| known == name) {
             continue;
         }
         if measures.len() == MEASURES_MAX {
-            return Err(Refusal::new(
+            return Err(FieldError::new(
                 "too_long",
                 format!("Input should name at most {MEASURES_MAX} measures"),
             ));

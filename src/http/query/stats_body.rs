@@ -14,7 +14,7 @@ use crate::{
 
 /// One bucket: when, and the measures asked for.
 #[derive(Debug)]
-pub(in crate::http) struct BucketBody {
+pub(super) struct BucketBody {
     start: String,
     end: String,
     values: Vec<Option<f64>>,
@@ -44,7 +44,7 @@ impl Serialize for BucketBody {
 #[derive(ToSchema)]
 #[schema(as = BucketBody, example = json!({"start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "count": 3, "avg": 22.9, "min": 22.5, "max": 23.5, "p95": 23.42}))]
 #[expect(dead_code, reason = "only describes the answer, which has the measures asked for")]
-pub(in crate::http) struct BucketSchema {
+pub(super) struct BucketSchema {
     /// RFC 3339, by the clock of `timezone`.
     start: String,
     /// Where the next one begins.

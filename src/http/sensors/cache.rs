@@ -186,7 +186,7 @@ impl SensorCache {
     }
 
     /// Notes that there was such a sensor then, unless one was deleted since: it may have been this one.
-    pub(in crate::http) fn insert_as_of(&self, moment: Moment, sensor_id: i32) {
+    pub(super) fn insert_as_of(&self, moment: Moment, sensor_id: i32) {
         self.insert(sensor_id);
         if self.shared.deletions.load(Ordering::Acquire) != moment.0 {
             self.ids.invalidate(&sensor_id);

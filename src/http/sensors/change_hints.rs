@@ -11,7 +11,7 @@ const IDS_MAX_BESIDE_ALL: usize = 100;
 
 /// The sensors about which something was said. However much is said, there are no more ids than one look asks for.
 #[derive(Debug, Default)]
-pub(in crate::http) struct SensorHints {
+pub(super) struct SensorHints {
     ids: BTreeSet<i32>,
     all: bool,
 }
@@ -38,24 +38,24 @@ impl SensorHints {
     }
 
     /// Whether only the whole table tells.
-    pub(in crate::http) fn are_about_all(&self) -> bool {
+    pub(super) fn are_about_all(&self) -> bool {
         self.all
     }
 
     /// Whether there are ids to look for.
-    pub(in crate::http) fn are_about_some(&self) -> bool {
+    pub(super) fn are_about_some(&self) -> bool {
         !self.ids.is_empty()
     }
 
     /// When the first look is due, where ids and the whole table may be looked for then; none where nothing was said.
-    pub(in crate::http) fn due(&self, ids_due: Instant, all_due: Instant) -> Option<Instant> {
+    pub(super) fn due(&self, ids_due: Instant, all_due: Instant) -> Option<Instant> {
         let ids_due = self.are_about_some().then_some(ids_due);
         let all_due = self.all.then_some(all_due);
         ids_due.into_iter().chain(all_due).min()
     }
 
     /// The ids, which are no hints any more.
-    pub(in crate::http) fn take_ids(&mut self) -> Vec<i32> {
+    pub(super) fn take_ids(&mut self) -> Vec<i32> {
         std::mem::take(&mut self.ids).into_iter().collect()
     }
 }

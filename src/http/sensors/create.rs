@@ -9,11 +9,8 @@ use utoipa::ToSchema;
 use super::{BODY_MAX_BYTES, SensorsApi, fields};
 use crate::{
     http::server::{
+        ApiError, ErrorBody, InvalidBody, Step, ValidationErrors,
         body::{raw_value, read_json},
-        errors::{
-            ApiError, ErrorBody, InvalidBody,
-            validation::{Faults, Step},
-        },
     },
     store::sensors::{self, Sensor},
 };
@@ -22,7 +19,7 @@ use crate::{
 #[derive(ToSchema)]
 #[schema(example = json!({"sensor_type": "temperature", "description": "Outdoor temperature sensor", "location": "Backyard"}))]
 #[expect(dead_code, reason = "only describes the body, which is checked field by field")]
-pub(in crate::http) struct SensorBody {
+pub(super) struct SensorBody {
     /// What it measures.
     #[schema(min_length = 1, max_length = 50, pattern = "^[^\\u0000]+$")]
     sensor_type: String,
@@ -37,7 +34,7 @@ pub(in crate::http) struct SensorBody {
 /// A sensor.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"sensor_id": 3, "sensor_type": "temperature", "description": "Outdoor temperature sensor", "location": "Backyard"}))]
-pub(in crate::http) struct StoredBody {
+pub(super) struct StoredBody {
     /// Its id.
     sensor_id: i32,
     /// What it measures.
@@ -57,7 +54,7 @@ impl From<Sensor> for StoredBody {
 
 /// The sensor that was made.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct CreatedBody {
+pub(super) struct CreatedBody {
     /// Its id from now on.
     #[schema(example = 3)]
     sensor_id: i32,
@@ -82,15 +79,15 @@ pub(in crate::http) struct CreatedBody {
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds. The sensor may exist or not.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn create(
+pub(super) async fn create(
     State(api): State<Arc<SensorsApi>>,
     request: Request<Body>,
 ) -> Result<Json<CreatedBody>, ApiError> {
     let mut held = api.admission.hold_nothing();
     let body = read_json(&mut held, request, api.body_limits.at_most(BODY_MAX_BYTES)).await?;
-    let mut faults = Faults::default();
-    let Some(sensor) = fields::new_sensor(raw_value(&body)?, &[Step::Field("body")], &mut faults) else {
-        return Err(ApiError::Invalid(faults));
+    let mut errors = ValidationErrors::default();
+    let Some(sensor) = fields::new_sensor(raw_value(&body)?, &[Step::Field("body")], &mut errors) else {
+        return Err(ApiError::Invalid(errors));
     };
     drop(body);
     let now = api.sensors.now();

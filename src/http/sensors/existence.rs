@@ -3,7 +3,7 @@
 use tokio::sync::Semaphore;
 
 use super::SensorCache;
-use crate::http::server::errors::ApiError;
+use crate::http::server::ApiError;
 
 impl SensorCache {
     /// Refuses what is about a sensor that there is not. The primary knows; it hears of a new sensor first.

@@ -17,8 +17,8 @@ use crate::{
     http::{
         sensors::SensorsApi,
         server::{
-            errors::{ApiError, ErrorBody, InvalidBody},
-            parameters::{Parameters, cursor, positive},
+            ApiError, ErrorBody, InvalidBody, Parameters,
+            parameters::{cursor, positive},
         },
     },
     store::{
@@ -33,7 +33,7 @@ const LIMIT_MAX: u64 = 1_000;
 /// A page of sensors.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"sensors": [{"sensor_id": 3, "sensor_type": "temperature", "description": "Greenhouse", "location": "North"}], "next": "AAAAAw"}))]
-pub(in crate::http) struct PageBody {
+pub(super) struct PageBody {
     /// In the order of their ids.
     sensors: Vec<StoredBody>,
     /// What to send as `after` for the page behind this one; null on the last.
@@ -59,7 +59,7 @@ pub(in crate::http) struct PageBody {
         (status = 503, description = "The database does not answer, or not in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn list(
+pub(super) async fn list(
     State(api): State<Arc<SensorsApi>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<PageBody>, ApiError> {
@@ -119,8 +119,8 @@ mod tests {
         let asked = Asked::take(&mut parameters);
         match parameters.finish() {
             Ok(()) => Ok(asked),
-            Err(ApiError::Invalid(faults)) => {
-                Err(faults.into_vec().into_iter().map(|fault| (fault.loc, fault.kind)).collect())
+            Err(ApiError::Invalid(errors)) => {
+                Err(errors.into_vec().into_iter().map(|error| (error.loc, error.kind)).collect())
             }
             Err(other) => panic!("{other:?}"),
         }
@@ -141,11 +141,11 @@ mod tests {
 
     #[test]
     fn every_fault_is_named() {
-        let faults = asked(&format!("type={}&q=%00&limit=0&after=3", "x".repeat(51))).unwrap_err();
+        let errors = asked(&format!("type={}&q=%00&limit=0&after=3", "x".repeat(51))).unwrap_err();
         let expected =
             [("type", "string_too_long"), ("q", "string_nul"), ("limit", "int_parsing"), ("after", "cursor")];
         assert_eq!(
-            faults,
+            errors,
             expected.map(|(name, kind)| (vec![Step::Field("query"), Step::Field(name)], kind))
         );
         for limit in ["1001", "-1", "ten", "1.0", ""] {

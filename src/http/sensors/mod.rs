@@ -25,11 +25,7 @@ use utoipa_axum::routes;
 pub use self::cache::SensorCache;
 use crate::{
     access::Scope,
-    http::server::{
-        admission::Admission,
-        body::BodyLimits,
-        routes::{Access, Routes},
-    },
+    http::server::{Access, Admission, BodyLimits, Routes},
     store::Pool,
 };
 

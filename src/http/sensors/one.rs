@@ -17,12 +17,9 @@ use crate::{
     http::{
         sensors::SensorsApi,
         server::{
+            ApiError, ErrorBody, FieldError, InvalidBody, Parameters, ValidationErrors,
             body::{raw_value, read_json},
-            errors::{
-                ApiError, ErrorBody, InvalidBody,
-                validation::{Faults, Refusal},
-            },
-            parameters::{Parameters, path},
+            parameters::path,
         },
     },
     store::sensors::{self, Deletion, ReadingsOf},
@@ -32,7 +29,7 @@ use crate::{
 #[derive(ToSchema)]
 #[schema(example = json!({"description": null, "location": "Cellar"}))]
 #[expect(dead_code, reason = "only describes the body, which is checked field by field")]
-pub(in crate::http) struct ChangeBody {
+pub(super) struct ChangeBody {
     /// What it measures.
     #[schema(min_length = 1, max_length = 50, pattern = "^[^\\u0000]+$", required = false)]
     sensor_type: String,
@@ -46,7 +43,7 @@ pub(in crate::http) struct ChangeBody {
 
 /// The sensor that is gone.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct DeletedBody {
+pub(super) struct DeletedBody {
     /// Its id, which is not given out again.
     #[schema(example = 3)]
     sensor_id: i32,
@@ -69,7 +66,7 @@ pub(in crate::http) struct DeletedBody {
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn show(
+pub(super) async fn show(
     State(api): State<Arc<SensorsApi>>,
     Path(sensor_id): Path<String>,
 ) -> Result<Json<StoredBody>, ApiError> {
@@ -96,25 +93,25 @@ pub(in crate::http) async fn show(
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn change(
+pub(super) async fn change(
     State(api): State<Arc<SensorsApi>>,
     Path(sensor_id): Path<String>,
     request: Request<Body>,
 ) -> Result<Json<StoredBody>, ApiError> {
     let mut held = api.admission.hold_nothing();
     let body = read_json(&mut held, request, api.body_limits.at_most(BODY_MAX_BYTES)).await?;
-    let mut faults = Faults::default();
-    let sensor_id = faults.check(&path::SENSOR_ID, path::sensor_id(&sensor_id));
-    let change = fields::change(raw_value(&body)?, &mut faults);
+    let mut errors = ValidationErrors::default();
+    let sensor_id = errors.check(&path::SENSOR_ID, path::sensor_id(&sensor_id));
+    let change = fields::change(raw_value(&body)?, &mut errors);
     drop(body);
-    let (Some(sensor_id), Some(change)) = (sensor_id, change) else { return Err(ApiError::Invalid(faults)) };
+    let (Some(sensor_id), Some(change)) = (sensor_id, change) else { return Err(ApiError::Invalid(errors)) };
     let sensor = sensors::update(&api.pool, sensor_id, change).await?.ok_or(ApiError::NO_SUCH_SENSOR)?;
     Ok(Json(sensor.into()))
 }
 
 /// A sensor that is gone, whose readings are being deleted.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct MarkedBody {
+pub(super) struct MarkedBody {
     /// Its id, which is not given out again.
     #[schema(example = 3)]
     sensor_id: i32,
@@ -145,7 +142,7 @@ pub(in crate::http) struct MarkedBody {
         (status = 503, description = "The database does not answer in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn delete(
+pub(super) async fn delete(
     State(api): State<Arc<SensorsApi>>,
     Path(sensor_id): Path<String>,
     RawQuery(query): RawQuery,
@@ -154,7 +151,7 @@ pub(in crate::http) async fn delete(
     let sensor_id = parameters.sensor_id(&sensor_id);
     let readings = parameters.take("readings", |text| match text {
         "delete" => Ok(ReadingsOf::Delete),
-        _ => Err(Refusal::new("literal_error", "Input should be 'delete'")),
+        _ => Err(FieldError::new("literal_error", "Input should be 'delete'")),
     });
     parameters.finish()?;
     let readings = readings.unwrap_or(ReadingsOf::Keep);
@@ -186,6 +183,6 @@ pub(in crate::http) async fn delete(
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 #[expect(dead_code, reason = "only describes the parameter")]
-pub(in crate::http) enum WhatOfReadings {
+pub(super) enum WhatOfReadings {
     Delete,
 }

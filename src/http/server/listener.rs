@@ -23,7 +23,7 @@ const HEAD_MAX_BYTES: usize = 24 << 10;
 /// What a connection holds of its client's bytes: a head that does not end, or a part of a body. hyper's own bound would
 /// let thousands of clients hold gigabytes. hyper's buffer begins with 8 KiB and grows by 16 KiB next, so that this is all
 /// that it takes; it would double for a little more.
-pub(in crate::http) const BUFFER_BYTES: usize = HEAD_MAX_BYTES;
+pub(super) const BUFFER_BYTES: usize = HEAD_MAX_BYTES;
 /// Pause after a failed accept, which mostly means that this process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -28,13 +28,24 @@ use std::time::Duration;
 use axum::Router;
 
 pub use self::listener::{ServeLimits, serve};
-use self::{access::KeyRing, errors::ApiError, middleware::Rules, origins::CrossSite, routes::Routes};
+pub(super) use self::{
+    access::{Client, Held, KeyRing, Resource},
+    admission::Admission,
+    body::BodyLimits,
+    errors::{
+        ApiError, ErrorBody, InvalidBody,
+        validation::{FieldError, Step, VALIDATION_ERRORS_MAX, ValidationErrors},
+    },
+    parameters::Parameters,
+    routes::{Access, Routes},
+};
+use self::{middleware::Rules, origins::CrossSite};
 
 /// The routes as they are served: a request reaches one by what it may, and there is an answer for what no route takes.
 pub(super) fn router(routes: Routes, timeout: Duration, keys: KeyRing, cross_site: CrossSite) -> Router {
-    let (router, access) = routes.into_parts();
+    let (unguarded, access) = routes.into_parts();
     let rules = Rules { timeout, keys, access, cross_site };
-    router
+    unguarded
         .fallback(async || ApiError::NotFound("Not found."))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .layer(axum::middleware::from_fn_with_state(rules, middleware::every_request))

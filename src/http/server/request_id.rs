@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::{Uuid, fmt::Hyphenated};
 
 /// Carries the name both ways.
-pub(in crate::http) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest name that is taken from a client.
 const ID_MAX_BYTES: usize = 128;
 
@@ -14,7 +14,7 @@ tokio::task_local! {
 }
 
 /// Works on a request under its name.
-pub(in crate::http) fn during<F: Future>(id: HeaderValue, work: F) -> impl Future<Output = F::Output> {
+pub(super) fn during<F: Future>(id: HeaderValue, work: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(id, work)
 }
 

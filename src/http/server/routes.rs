@@ -114,7 +114,7 @@ impl PathAccess {
 }
 
 /// Whether a request of this method changes nothing (RFC 9110, 9.2.1).
-pub(in crate::http) fn is_safe(method: &Method) -> bool {
+pub(super) fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
 }
 

@@ -41,7 +41,7 @@ const STOPPING_TIMEOUT: Duration = Duration::from_secs(1);
 const BUFFER_BYTES: usize = 16 << 10;
 
 /// A connection's two ends for bodies that are not read to their end.
-pub(in crate::http) fn unread_bodies() -> (UnreadSender, UnreadBodies) {
+pub(super) fn unread_bodies() -> (UnreadSender, UnreadBodies) {
     // A connection has one request at a time, and the next one begins where this one's body ends.
     let (sender, receiver) = mpsc::channel(1);
     (UnreadSender(sender), UnreadBodies(receiver))
@@ -49,11 +49,11 @@ pub(in crate::http) fn unread_bodies() -> (UnreadSender, UnreadBodies) {
 
 /// Takes what handlers leave.
 #[derive(Clone)]
-pub(in crate::http) struct UnreadSender(mpsc::Sender<Incoming>);
+pub(super) struct UnreadSender(mpsc::Sender<Incoming>);
 
 impl UnreadSender {
     /// The same request, whose body comes back here if its handler drops it before the end.
-    pub(in crate::http) fn attach(&self, request: Request<Incoming>) -> Request<RequestBody> {
+    pub(super) fn attach(&self, request: Request<Incoming>) -> Request<RequestBody> {
         let awaits_continue = request.headers().contains_key(EXPECT);
         request.map(|body| RequestBody {
             rest: (!body.is_end_stream()).then_some(body),
@@ -64,7 +64,7 @@ impl UnreadSender {
 }
 
 /// A request's body.
-pub(in crate::http) struct RequestBody {
+pub(super) struct RequestBody {
     /// None at the end, and after an error.
     rest: Option<Incoming>,
     /// The client sends its body once it has heard `100 Continue`, which is what reading from it says.
@@ -111,7 +111,7 @@ impl Drop for RequestBody {
 }
 
 /// Discards what handlers leave.
-pub(in crate::http) struct UnreadBodies(mpsc::Receiver<Incoming>);
+pub(super) struct UnreadBodies(mpsc::Receiver<Incoming>);
 
 impl UnreadBodies {
     /// Discards body after body for as long as it is polled, beside the connection that they come from.
@@ -149,10 +149,7 @@ async fn discard_one(mut body: Incoming, pause_timeout: Duration) {
 ///
 /// For what hyper refuses by itself (a head that is malformed or too large), and for clients that announce
 /// `Expect: 100-continue` and do not wait for it: the rest of such a request is on its way when the answer is.
-pub(in crate::http) async fn linger(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    idle_timeout: Duration,
-) {
+pub(super) async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), idle_timeout: Duration) {
     let until_closed = async {
         stream.shutdown().await?;
         let (mut buffer, mut discarded_bytes) = (vec![0; BUFFER_BYTES], 0);

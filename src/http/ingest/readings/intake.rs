@@ -5,12 +5,8 @@ use std::{borrow::Cow, collections::HashMap, mem};
 use super::split::{ITEM_MAX_BYTES, Item};
 use crate::{
     http::{
-        ingest::IngestApi,
-        ingest::publish::Outbox,
-        server::{
-            access::Client,
-            errors::{ApiError, store, validation::FAULTS_MAX},
-        },
+        ingest::{IngestApi, publish::Outbox},
+        server::{ApiError, Client, VALIDATION_ERRORS_MAX, errors::store},
     },
     reading::{
         Reading, Reason, Timestamp, Window,
@@ -50,7 +46,7 @@ pub(super) struct Tally {
 impl Tally {
     fn fail(&mut self, index: u64, code: &'static str, message: impl Into<Cow<'static, str>>) {
         self.failed += 1;
-        if self.failures.len() < FAULTS_MAX {
+        if self.failures.len() < VALIDATION_ERRORS_MAX {
             self.failures.push(FailedItem { index, code, message: message.into() });
         }
     }

@@ -23,12 +23,8 @@ use super::{
 use crate::http::{
     ingest::IngestApi,
     server::{
-        access::Client,
+        ApiError, Client, ErrorBody, FieldError, InvalidBody, Step, ValidationErrors,
         body::{BodyReader, content_type, is_json},
-        errors::{
-            ApiError, ErrorBody, InvalidBody,
-            validation::{Faults, Refusal, Step},
-        },
         trace_context,
     },
 };
@@ -55,7 +51,7 @@ const NDJSON_TYPES: [&str; 5] = [
 /// A JSON array, or NDJSON with a reading on each line; also one object, objects one behind the other, and the topic's
 /// `{"sensor_id": …, "data": […]}`. Compressed with gzip or zstd (`Content-Encoding`), or not at all. Each item is judged
 /// by itself, whether it is JSON or not: the good ones are accepted, the others named. It is read as it arrives, so what
-/// came before a fault of the body itself is accepted, and the answer says so. Sending a request again never stores a reading twice that has
+/// came before an error of the body itself is accepted, and the answer says so. Sending a request again never stores a reading twice that has
 /// a timestamp.
 #[utoipa::path(
     post, path = "/readings", tag = "readings", operation_id = "send_many_readings",
@@ -75,7 +71,7 @@ const NDJSON_TYPES: [&str; 5] = [
         (status = 503, description = "Kafka does not take readings now, or there are too many requests; send it again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "Kafka does not answer now. Nothing was stored."})),
     ),
 )]
-pub(in crate::http) async fn send_many(
+pub(super) async fn send_many(
     State(api): State<Arc<IngestApi>>,
     Extension(client): Extension<Client>,
     request: Request<Body>,
@@ -145,10 +141,10 @@ impl Broken {
     fn into_error(self, item: u64) -> ApiError {
         match self {
             Self::NotAList => {
-                let mut faults = Faults::default();
-                let refusal = Refusal::new("list_type", "Input should be a valid list");
-                faults.push(&[Step::Field("body")], refusal);
-                ApiError::Invalid(faults)
+                let mut errors = ValidationErrors::default();
+                let error = FieldError::new("list_type", "Input should be a valid list");
+                errors.push(&[Step::Field("body")], error);
+                ApiError::Invalid(errors)
             }
             Self::Expected(expected) => ApiError::BadJson(format!("expected {expected} at item {item}")),
             Self::Encoding(encoding) => ApiError::BadJson(encoding.into_owned()),

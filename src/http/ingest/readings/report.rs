@@ -13,15 +13,12 @@ use utoipa::ToSchema;
 use super::intake::{FailedItem, Tally};
 use crate::http::{
     ingest::receipts::{Receipt, State},
-    server::errors::{
-        ApiError,
-        validation::{Faults, Refusal, Step},
-    },
+    server::{ApiError, FieldError, Step, ValidationErrors},
 };
 
 /// What came of the readings of a request.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ReadingsReport {
+pub(super) struct ReadingsReport {
     /// Readings that are in Kafka, on all in-sync replicas.
     #[schema(example = 998)]
     accepted: u64,
@@ -39,7 +36,7 @@ pub(in crate::http) struct ReadingsReport {
 
 /// The body could not be read to its end. Where something of it was accepted before, the rest is said, too.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct BrokenReport {
+pub(super) struct BrokenReport {
     /// Why, for people.
     #[schema(example = "The body broke off. Of the items after the first 1000 none was taken.")]
     detail: Cow<'static, str>,
@@ -115,15 +112,15 @@ fn nothing_accepted(tally: Tally) -> ApiError {
     if tally.is_unavailable {
         return ApiError::Unavailable("The database does not answer now. Nothing was stored.".into());
     }
-    let mut faults = Faults::default();
+    let mut errors = ValidationErrors::default();
     for FailedItem { index, code, message } in tally.failures {
-        faults.push(&[BODY, Step::Index(index as usize)], Refusal::new(code, message));
+        errors.push(&[BODY, Step::Index(index as usize)], FieldError::new(code, message));
     }
-    if faults.is_empty() {
+    if errors.is_empty() {
         let msg = "List should have at least 1 item after validation, not 0";
-        faults.push(&[BODY], Refusal::new("too_short", msg));
+        errors.push(&[BODY], FieldError::new("too_short", msg));
     }
-    ApiError::Invalid(faults)
+    ApiError::Invalid(errors)
 }
 
 #[cfg(test)]

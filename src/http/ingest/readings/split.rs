@@ -13,7 +13,7 @@ use crate::reading::{
 };
 
 /// Longest text of an item, with all that it may say besides.
-pub(in crate::http) const ITEM_MAX_BYTES: usize = 64 << 10;
+pub(super) const ITEM_MAX_BYTES: usize = 64 << 10;
 /// So many bytes of a body say its encoding.
 const HEAD_BYTES: usize = 6;
 

@@ -1,11 +1,11 @@
-//! The body of a reading, or of many: JSON in, valid readings or every fault out.
+//! The body of a reading, or of many: JSON in, valid readings or every error out.
 //!
 //! One pass: each item of a batch is checked as the parser comes by it, and nothing else is kept.
 
 use crate::{
     http::{
         ingest::reading_field::{FieldRules, Fields, Key, MaybeObject},
-        server::errors::validation::{Faults, Refusal, Step},
+        server::{FieldError, Step, ValidationErrors},
     },
     reading::{
         Reading, Reason, Timestamp, Window,
@@ -25,23 +25,23 @@ const DATA: Step = Step::Field("data");
 
 /// Reads `{"value": …, "timestamp": …}` or `{"data": [ … ]}`; other fields are ignored.
 ///
-/// Faults go to `faults`, and the readings are only worth something where there is none.
+/// What is invalid goes to `errors`, and the readings are only worth something where there is none.
 /// The error says why the text is no JSON, and in which item.
 pub(in crate::http) fn parse(
     body: &[u8],
     rules: &FieldRules<'_>,
-    faults: &mut Faults,
+    errors: &mut ValidationErrors,
 ) -> Result<Vec<Reading>, String> {
-    read(body, rules, faults).or_else(|error| {
+    read(body, rules, errors).or_else(|error| {
         let error = error.to_string();
         match first_that_is_no_json(body) {
             Some((place, reject)) if reject.detail == NOT_A_JSON_NUMBER => {
                 let value = Step::Field("value");
-                let refusal = Refusal::not_finite();
+                let error = FieldError::not_finite();
                 match place {
-                    Place::Whole => faults.push(&[BODY, value], refusal),
+                    Place::Whole => errors.push(&[BODY, value], error),
                     Place::Item(index) => {
-                        faults.push(&[BODY, DATA, Step::Index(index as usize), value], refusal);
+                        errors.push(&[BODY, DATA, Step::Index(index as usize), value], error);
                     }
                 }
                 Ok(Vec::new())
@@ -72,19 +72,23 @@ fn first_that_is_no_json(body: &[u8]) -> Option<(Place, Reject)> {
     first
 }
 
-fn read(body: &[u8], rules: &FieldRules<'_>, faults: &mut Faults) -> Result<Vec<Reading>, serde_json::Error> {
+fn read(
+    body: &[u8],
+    rules: &FieldRules<'_>,
+    errors: &mut ValidationErrors,
+) -> Result<Vec<Reading>, serde_json::Error> {
     // Once for all: what is ignored would not be looked at otherwise.
     let text = std::str::from_utf8(body).map_err(serde_json::Error::custom)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     if body.trim_ascii_start().first() != Some(&b'{') {
         IgnoredAny::deserialize(&mut deserializer)?;
         deserializer.end()?;
-        faults.push(&[BODY], Refusal::not_an_object());
+        errors.push(&[BODY], FieldError::not_an_object());
         return Ok(Vec::new());
     }
-    let form = deserializer.deserialize_map(BodyVisitor { rules, faults })?;
+    let form = deserializer.deserialize_map(BodyVisitor { rules, errors })?;
     deserializer.end()?;
-    Ok(form.into_readings(rules, faults))
+    Ok(form.into_readings(rules, errors))
 }
 
 /// What the body's fields were.
@@ -102,22 +106,22 @@ enum Batch {
 }
 
 impl Form<'_> {
-    fn into_readings(self, rules: &FieldRules<'_>, faults: &mut Faults) -> Vec<Reading> {
+    fn into_readings(self, rules: &FieldRules<'_>, errors: &mut ValidationErrors) -> Vec<Reading> {
         let has_value = self.single.value.is_some_and(|value| value != "null");
         match self.batch {
             Some(Batch::Readings(_)) if has_value => {
                 // Taking one of them would lose the other without a word.
                 let msg = "Input should have either `value` or `data`, not both";
-                faults.push(&[BODY], Refusal::new("value_error", msg));
+                errors.push(&[BODY], FieldError::new("value_error", msg));
                 Vec::new()
             }
             Some(Batch::Readings(readings)) => readings,
             Some(Batch::NotAList) if !has_value => {
-                faults.push(&[BODY, DATA], Refusal::new("list_type", "Input should be a valid list"));
+                errors.push(&[BODY, DATA], FieldError::new("list_type", "Input should be a valid list"));
                 Vec::new()
             }
             Some(Batch::NotAList) | None => {
-                rules.reading(&self.single, &[BODY], faults).into_iter().collect()
+                rules.reading(&self.single, &[BODY], errors).into_iter().collect()
             }
         }
     }
@@ -125,7 +129,7 @@ impl Form<'_> {
 
 struct BodyVisitor<'r, 'f> {
     rules: &'r FieldRules<'r>,
-    faults: &'f mut Faults,
+    errors: &'f mut ValidationErrors,
 }
 
 impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
@@ -141,7 +145,7 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
             match key {
                 Key::Data if form.batch.is_some() => return Err(A::Error::duplicate_field("data")),
                 Key::Data => {
-                    let batch = BatchVisitor { rules: self.rules, faults: &mut *self.faults };
+                    let batch = BatchVisitor { rules: self.rules, errors: &mut *self.errors };
                     form.batch = map.next_value_seed(batch)?;
                 }
                 key => form.single.read(key, &mut map)?,
@@ -154,7 +158,7 @@ impl<'de> Visitor<'de> for BodyVisitor<'_, '_> {
 /// The list in `data`; none where it is null, which is the same as absent.
 struct BatchVisitor<'r, 'f> {
     rules: &'r FieldRules<'r>,
-    faults: &'f mut Faults,
+    errors: &'f mut ValidationErrors,
 }
 
 impl<'de> DeserializeSeed<'de> for BatchVisitor<'_, '_> {
@@ -177,20 +181,20 @@ impl<'de> Visitor<'de> for BatchVisitor<'_, '_> {
         let mut index = 0;
         while let Some(item) = seq.next_element::<MaybeObject<'de>>()? {
             // The text is read to its end whatever was found, so that broken JSON is always said first.
-            if index < READINGS_MAX && !self.faults.is_full() {
+            if index < READINGS_MAX && !self.errors.is_full() {
                 let loc = [BODY, DATA, Step::Index(index)];
                 match item {
                     MaybeObject::Object(fields) => {
-                        readings.extend(self.rules.reading(&fields, &loc, self.faults));
+                        readings.extend(self.rules.reading(&fields, &loc, self.errors));
                     }
-                    MaybeObject::Other => self.faults.push(&loc, Refusal::not_an_object()),
+                    MaybeObject::Other => self.errors.push(&loc, FieldError::not_an_object()),
                 }
             }
             index += 1;
         }
         if index > READINGS_MAX {
             let msg = format!("List should have at most {READINGS_MAX} items after validation, not {index}");
-            self.faults.push(&[BODY, DATA], Refusal::new("too_long", msg));
+            self.errors.push(&[BODY, DATA], FieldError::new("too_long", msg));
         }
         Ok(Some(Batch::Readings(readings)))
     }

@@ -25,10 +25,7 @@ use crate::{
     http::{
         ingest::IngestApi,
         server::{
-            access::Client,
-            body::read_json,
-            errors::{ApiError, ErrorBody, InvalidBody, validation::Faults},
-            parameters::path,
+            ApiError, Client, ErrorBody, InvalidBody, ValidationErrors, body::read_json, parameters::path,
             trace_context,
         },
     },
@@ -41,7 +38,7 @@ const LOOKED_AT_ONCE_MAX: usize = 64 << 10;
 
 /// Kafka has the readings, on all in-sync replicas.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct AcceptedBody {
+pub(super) struct AcceptedBody {
     /// For people.
     #[schema(example = "Sensor data streamed successfully.")]
     message: &'static str,
@@ -87,7 +84,7 @@ pub(in crate::http) struct AcceptedBody {
         (status = 503, description = "Kafka does not take readings now or did not acknowledge in time, there are too many requests, or the sensor is not known here and the database does not answer; send it again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "Not acknowledged: Kafka did not acknowledge in time. The readings may or may not have been stored. Sending them again is safe: one that has a timestamp is not stored twice."})),
     ),
 )]
-pub(in crate::http) async fn send(
+pub(super) async fn send(
     State(api): State<Arc<IngestApi>>,
     Path(sensor_id): Path<String>,
     Extension(client): Extension<Client>,
@@ -130,13 +127,13 @@ pub(in crate::http) async fn send(
 }
 
 fn validated(api: &IngestApi, sensor_id: &str, body: &[u8]) -> Result<(i32, Vec<Reading>), ApiError> {
-    let mut faults = Faults::default();
-    let sensor_id = faults.check(&path::SENSOR_ID, path::sensor_id(sensor_id));
+    let mut errors = ValidationErrors::default();
+    let sensor_id = errors.check(&path::SENSOR_ID, path::sensor_id(sensor_id));
     let now = Timestamp::now();
     let rules = FieldRules { sensor_id, window: api.window(now), now, clock: &api.receipt_clock };
-    let readings = body::parse(body, &rules, &mut faults).map_err(ApiError::BadJson)?;
+    let readings = body::parse(body, &rules, &mut errors).map_err(ApiError::BadJson)?;
     match sensor_id {
-        Some(sensor_id) if faults.is_empty() => Ok((sensor_id, readings)),
-        _ => Err(ApiError::Invalid(faults)),
+        Some(sensor_id) if errors.is_empty() => Ok((sensor_id, readings)),
+        _ => Err(ApiError::Invalid(errors)),
     }
 }

@@ -17,7 +17,7 @@ pub(super) const fn millis(time: Timestamp) -> i64 {
 
 /// How the service is doing. What is null is not known (yet).
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct OverviewBody {
+pub(super) struct OverviewBody {
     /// When, in milliseconds since 1970, as all times here.
     #[schema(example = 1_728_743_340_000_i64)]
     pub(super) at: i64,
@@ -46,7 +46,7 @@ pub(in crate::http) struct OverviewBody {
 
 /// In a second, over the last five seconds.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct RatesBody {
+pub(super) struct RatesBody {
     /// Readings that this process has put into Kafka.
     #[schema(example = 100.0)]
     pub(super) http: Option<f64>,
@@ -60,7 +60,7 @@ pub(in crate::http) struct RatesBody {
 
 /// A partition.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct LagBody {
+pub(super) struct LagBody {
     #[schema(example = 0)]
     pub(super) partition: i32,
     /// Records that are not stored.
@@ -81,7 +81,7 @@ pub(in crate::http) struct LagBody {
 
 /// A partition of which no record is taken.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub(in crate::http) struct StallBody {
+pub(super) struct StallBody {
     /// As the label `gap` of `sensorpipe_stalled_partitions`.
     #[schema(example = "not_authorized")]
     pub(super) reason: String,
@@ -94,7 +94,7 @@ pub(in crate::http) struct StallBody {
 
 /// What could never be stored and waits for somebody to look at it.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct DeadLettersBody {
+pub(super) struct DeadLettersBody {
     #[schema(example = 2)]
     pub(super) waiting: Option<i64>,
     /// Of each reason up to a million.
@@ -110,7 +110,7 @@ pub(in crate::http) struct DeadLettersBody {
 
 /// A member of the consumer group.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct WorkerBody {
+pub(super) struct WorkerBody {
     #[schema(example = "sensorpipe-6f1b")]
     pub(super) member_id: String,
     #[schema(example = "sensorpipe")]
@@ -123,7 +123,7 @@ pub(in crate::http) struct WorkerBody {
 
 /// What the service stands on.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct DependencyBody {
+pub(super) struct DependencyBody {
     pub(super) up: bool,
     /// Since when it has been up, or down, as far as this process has seen it.
     #[schema(example = 1_728_740_000_000_i64)]
@@ -149,7 +149,7 @@ impl DependencyBody {
 
 /// What became of everything since ingestion began.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct TallyBody {
+pub(super) struct TallyBody {
     /// Offsets of the log since then: records, and what transactions leave between them.
     #[schema(example = 1_000)]
     pub(super) in_log: Option<i64>,
@@ -182,7 +182,7 @@ pub(super) const EXPLANATION: &str = "A record holds any number of readings, so 
 
 /// The last audit of the whole topic.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::http) struct AuditBody {
+pub(super) struct AuditBody {
     /// All readings that were stored by then are accounted for, where the outcome is `clean`.
     #[schema(example = 1_728_743_159_000_i64)]
     pub(super) up_to: i64,

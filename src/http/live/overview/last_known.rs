@@ -24,16 +24,16 @@ use crate::{
 };
 
 /// What somebody said, and when.
-type Said<T> = Option<(Timestamp, T)>;
+type Observed<T> = Option<(Timestamp, T)>;
 
 /// Everything that was said last; it stays when its source goes away.
 #[derive(Debug, Default)]
-pub(super) struct Known {
-    books: Said<Vec<PartitionBooks>>,
-    audit: Said<LastAudit>,
-    ends: Said<BTreeMap<i32, i64>>,
+pub(super) struct LastKnown {
+    books: Observed<Vec<PartitionBooks>>,
+    audit: Observed<LastAudit>,
+    ends: Observed<BTreeMap<i32, i64>>,
     members: Vec<GroupMember>,
-    dead_letters: Said<BTreeMap<String, i64>>,
+    dead_letters: Observed<BTreeMap<String, i64>>,
     not_kept: Option<i64>,
     accepted: Growth,
     appended: Growth,
@@ -50,7 +50,7 @@ pub(super) struct Names<'n> {
     pub(super) postgres: &'n Component,
 }
 
-impl Known {
+impl LastKnown {
     pub(super) fn accepted(&mut self, readings: u64) {
         self.accepted.see(Instant::now(), readings.cast_signed());
     }

@@ -32,10 +32,7 @@ use self::body::OverviewBody;
 pub(in crate::http) use self::sampler::Sources;
 use crate::http::{
     live::LiveApi,
-    server::{
-        access::Client,
-        errors::{ApiError, ErrorBody},
-    },
+    server::{ApiError, Client, ErrorBody},
 };
 
 /// A sample that is not older answers a request at once.
@@ -45,7 +42,7 @@ const SAMPLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The last sample and who waits for the next; clones share them.
 #[derive(Clone, Debug, Default)]
-pub(in crate::http) struct Overview(Arc<Shared>);
+pub(super) struct Overview(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -65,7 +62,7 @@ struct Sample {
 
 impl Overview {
     /// Asks on behalf of all viewers; for ever.
-    pub(in crate::http) async fn sample(&self, sources: Sources) {
+    pub(super) async fn sample(&self, sources: Sources) {
         sampler::run(self, sources).await;
     }
 
@@ -107,7 +104,7 @@ async fn fresh(watching: &mut watch::Receiver<Option<Sample>>) -> Option<Sample>
         (status = 503, description = "Not known in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The overview is not known in time."})),
     ),
 )]
-pub(in crate::http) async fn once(State(api): State<Arc<LiveApi>>) -> Result<Response, ApiError> {
+pub(super) async fn once(State(api): State<Arc<LiveApi>>) -> Result<Response, ApiError> {
     let mut watching = api.overview.watch();
     let sample = timeout(SAMPLE_TIMEOUT, fresh(&mut watching)).await.ok().flatten();
     let Some(sample) = sample else {
@@ -129,7 +126,7 @@ pub(in crate::http) async fn once(State(api): State<Arc<LiveApi>>) -> Result<Res
         (status = 503, description = "As many streams as `EVENT_STREAMS_MAX` are open; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "As many event streams as may be are open."})),
     ),
 )]
-pub(in crate::http) async fn events(
+pub(super) async fn events(
     State(api): State<Arc<LiveApi>>,
     Extension(client): Extension<Client>,
 ) -> Result<Response, ApiError> {

@@ -10,7 +10,7 @@ use tokio::{
 use super::{
     Overview, Sample,
     body::OverviewBody,
-    last_known::{Known, Names},
+    last_known::{LastKnown, Names},
 };
 use crate::{
     health::Component,
@@ -57,7 +57,7 @@ type Counted = Result<(Vec<ReasonSummary>, Vec<OverflowRange>), StoreError>;
 /// The task's own state.
 struct Sampler {
     sources: Sources,
-    known: Known,
+    known: LastKnown,
     members_due: Instant,
     timestamps_due: Instant,
     count_due: Instant,
@@ -69,7 +69,7 @@ pub(super) async fn run(overview: &Overview, sources: Sources) {
     let now = Instant::now();
     let mut sampler = Sampler {
         sources,
-        known: Known::default(),
+        known: LastKnown::default(),
         members_due: now,
         timestamps_due: now,
         count_due: now,

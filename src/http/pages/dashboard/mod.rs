@@ -18,10 +18,7 @@ use axum::{
 use sha2::{Digest, Sha256};
 
 use super::static_file::StaticFile;
-use crate::http::server::{
-    errors::ApiError,
-    routes::{Access, Routes},
-};
+use crate::http::server::{Access, ApiError, Routes};
 
 /// Nothing inline and nothing from elsewhere; texts never become markup or code, whatever a page does with them.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(

@@ -13,16 +13,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub(in crate::http) use self::rollup_filler::Filler;
-use super::refused;
+use super::query_failed;
 use crate::{
     buckets::{Envelope, Zone},
     config::Rollups,
     http::{
         query::QueryApi,
         server::{
-            errors::{ApiError, ErrorBody, InvalidBody},
+            ApiError, ErrorBody, InvalidBody, Parameters,
             parameters::{
-                Parameters, positive,
+                positive,
                 time_range::{EARLIEST, LATEST, bounds},
             },
         },
@@ -39,7 +39,7 @@ const DAY_MICROS: i64 = 86_400_000_000;
 
 /// A chart of a sensor.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ChartBody {
+pub(super) struct ChartBody {
     #[schema(example = 3)]
     sensor_id: i32,
     /// Where it begins: the `start` asked for, or the first reading.
@@ -64,7 +64,7 @@ pub(in crate::http) struct ChartBody {
 
 /// Days that follow each other.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct MissingBody {
+pub(super) struct MissingBody {
     #[schema(value_type = String, format = Date, example = "2026-11-12")]
     first_day: NaiveDate,
     #[schema(value_type = String, format = Date, example = "2026-11-14")]
@@ -74,7 +74,7 @@ pub(in crate::http) struct MissingBody {
 /// Columns of equal length, the oldest point first; buckets without readings are left out.
 #[derive(Default, Serialize, ToSchema)]
 #[schema(example = json!({"time": [1_762_905_600_000_i64], "min": [21.0], "max": [24.5], "avg": [22.7], "count": [900]}))]
-pub(in crate::http) struct PointsBody {
+pub(super) struct PointsBody {
     /// When the bucket begins, or the time of the reading, in milliseconds since 1970.
     time: Vec<i64>,
     min: Vec<f64>,
@@ -153,7 +153,7 @@ impl ChartBody {
         (status = 503, description = "The database does not answer, or not in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn draw(
+pub(super) async fn draw(
     State(api): State<Arc<QueryApi>>,
     Path(sensor_id): Path<String>,
     RawQuery(query): RawQuery,
@@ -172,7 +172,7 @@ pub(in crate::http) async fn draw(
         today: chrono::Utc::now().date_naive(),
     };
     api.sensors.refuse_deleted(sensor_id).await?;
-    let chart = queries::chart(&api.reads, query).await.map_err(refused)?;
+    let chart = queries::chart(&api.reads, query).await.map_err(query_failed)?;
     if chart.as_ref().is_none_or(|chart| chart.points.is_empty()) {
         api.sensors.require(sensor_id).await?;
     }

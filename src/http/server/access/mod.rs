@@ -52,7 +52,7 @@ const READ_INTERVAL: Duration = Duration::from_secs(1);
 /// one that holds never notices.
 const UNAUTHORIZED_PER_SECOND: NonZeroU32 = NonZeroU32::new(100).expect("it is not 0");
 /// The header that carries a key where `Authorization` is somebody else's.
-pub(in crate::http) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// The keys; clones share them.
 ///

@@ -16,7 +16,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use self::validation::{Fault, Faults};
+use self::validation::{ValidationError, ValidationErrors};
 use super::access::Resource;
 use crate::{access::Scopes, kafka::producer::PublishError, reminder::Reminder};
 
@@ -60,7 +60,7 @@ pub(in crate::http) enum ApiError {
     /// 415: packed in a way that is not known.
     UnsupportedEncoding,
     /// 422.
-    Invalid(Faults),
+    Invalid(ValidationErrors),
     /// 426: an answer of unknown length, which no client could tell from one that was cut off.
     NeedsHttp11(&'static str),
     /// 429: the key's rate is used up, or that of all who show none that holds.
@@ -88,8 +88,8 @@ pub(in crate::http) struct ErrorBody {
 /// The body of an answer to a request that does not validate.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::http) struct InvalidBody {
-    /// Everything that is wrong, at most the first 100 faults.
-    pub(in crate::http) detail: Vec<Fault>,
+    /// Everything that is wrong, at most the first 100 errors.
+    pub(in crate::http) detail: Vec<ValidationError>,
 }
 
 const MAYBE_STORED: &str = "The readings may or may not have been stored. Sending them again is safe: \
@@ -193,8 +193,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, header) = (self.status(), self.header());
         let mut response = match self {
-            Self::Invalid(faults) => {
-                (status, Json(InvalidBody { detail: faults.into_vec() })).into_response()
+            Self::Invalid(errors) => {
+                (status, Json(InvalidBody { detail: errors.into_vec() })).into_response()
             }
             other => (status, Json(ErrorBody { detail: other.detail() })).into_response(),
         };

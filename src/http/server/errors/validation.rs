@@ -3,8 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Faults that one answer lists; what is wrong past them shows once these are mended.
-pub(in crate::http) const FAULTS_MAX: usize = 100;
+/// Most errors that one answer lists; the others show once these are corrected.
+pub(in crate::http) const VALIDATION_ERRORS_MAX: usize = 100;
 
 /// A step on the way to what is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -18,7 +18,8 @@ pub(in crate::http) enum Step {
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(in crate::http) struct Fault {
+#[schema(as = Fault)]
+pub(in crate::http) struct ValidationError {
     /// Where: `["body", "data", 3, "value"]`.
     #[schema(example = json!(["body", "data", 3, "value"]))]
     pub(in crate::http) loc: Vec<Step>,
@@ -33,12 +34,12 @@ pub(in crate::http) struct Fault {
 
 /// Why one field is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::http) struct Refusal {
+pub(in crate::http) struct FieldError {
     pub(in crate::http) kind: &'static str,
     pub(in crate::http) msg: String,
 }
 
-impl Refusal {
+impl FieldError {
     pub(in crate::http) fn new(kind: &'static str, msg: impl Into<String>) -> Self {
         Self { kind, msg: msg.into() }
     }
@@ -71,30 +72,30 @@ impl Refusal {
 
 /// Everything that is wrong with a request, up to a bound.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::http) struct Faults(Vec<Fault>);
+pub(in crate::http) struct ValidationErrors(Vec<ValidationError>);
 
-impl Faults {
-    /// Notes a refusal, unless the list is full.
-    pub(in crate::http) fn push(&mut self, loc: &[Step], refusal: Refusal) {
+impl ValidationErrors {
+    /// Notes an error, unless the list is full.
+    pub(in crate::http) fn push(&mut self, loc: &[Step], error: FieldError) {
         if !self.is_full() {
-            self.0.push(Fault { loc: loc.to_vec(), msg: refusal.msg, kind: refusal.kind });
+            self.0.push(ValidationError { loc: loc.to_vec(), msg: error.msg, kind: error.kind });
         }
     }
 
     /// Unwraps a field's value, or notes why there is none.
-    pub(in crate::http) fn check<T>(&mut self, loc: &[Step], outcome: Result<T, Refusal>) -> Option<T> {
-        outcome.map_err(|refusal| self.push(loc, refusal)).ok()
+    pub(in crate::http) fn check<T>(&mut self, loc: &[Step], outcome: Result<T, FieldError>) -> Option<T> {
+        outcome.map_err(|error| self.push(loc, error)).ok()
     }
 
     pub(in crate::http) fn is_full(&self) -> bool {
-        self.0.len() >= FAULTS_MAX
+        self.0.len() >= VALIDATION_ERRORS_MAX
     }
 
     pub(in crate::http) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(in crate::http) fn into_vec(self) -> Vec<Fault> {
+    pub(in crate::http) fn into_vec(self) -> Vec<ValidationError> {
         self.0
     }
 }
@@ -105,21 +106,21 @@ mod tests {
 
     #[test]
     fn a_fault_looks_like_pydantics() {
-        let mut faults = Faults::default();
+        let mut errors = ValidationErrors::default();
         let loc = [Step::Field("body"), Step::Field("data"), Step::Index(3), Step::Field("value")];
-        assert_eq!(faults.check(&loc, Err::<(), _>(Refusal::missing())), None);
+        assert_eq!(errors.check(&loc, Err::<(), _>(FieldError::missing())), None);
         assert_eq!(
-            serde_json::to_value(faults.into_vec()).unwrap(),
+            serde_json::to_value(errors.into_vec()).unwrap(),
             serde_json::json!([{"loc": ["body", "data", 3, "value"], "msg": "Field required", "type": "missing"}])
         );
     }
 
     #[test]
     fn the_list_is_bounded() {
-        let mut faults = Faults::default();
+        let mut errors = ValidationErrors::default();
         for _ in 0..1_000 {
-            faults.push(&[Step::Field("body")], Refusal::missing());
+            errors.push(&[Step::Field("body")], FieldError::missing());
         }
-        assert_eq!(faults.into_vec().len(), FAULTS_MAX);
+        assert_eq!(errors.into_vec().len(), VALIDATION_ERRORS_MAX);
     }
 }

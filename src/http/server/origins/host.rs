@@ -16,14 +16,14 @@ pub(in crate::http) enum Host {
 
 /// A host, and the port where one is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::http) struct Authority {
+pub(super) struct Authority {
     pub(in crate::http) host: Host,
-    pub(in crate::http) port: Option<u16>,
+    pub(super) port: Option<u16>,
 }
 
 impl Host {
     /// Whether only this machine itself is called so.
-    pub(in crate::http) fn is_loopback(&self) -> bool {
+    pub(super) fn is_loopback(&self) -> bool {
         match self {
             Self::Address(address) => address.to_canonical().is_loopback(),
             Self::Name(name) => {
@@ -75,13 +75,13 @@ impl Authority {
     }
 
     /// Of an origin as browsers write it, with its scheme's port; none of `null`, which stands for a page without one.
-    pub(in crate::http) fn of_origin(origin: &[u8]) -> Option<(Self, u16)> {
+    pub(super) fn of_origin(origin: &[u8]) -> Option<(Self, u16)> {
         let of_scheme = |scheme: &[u8], port| Some((Self::parse(origin.strip_prefix(scheme)?)?, port));
         of_scheme(b"http://", 80).or_else(|| of_scheme(b"https://", 443))
     }
 
     /// The port that is meant where none is named.
-    pub(in crate::http) fn port_or(&self, default: u16) -> u16 {
+    pub(super) fn port_or(&self, default: u16) -> u16 {
         self.port.unwrap_or(default)
     }
 }

@@ -107,7 +107,7 @@ impl CrossSite {
 }
 
 /// Whether a browser sent the request: no other client has these headers.
-pub(in crate::http) fn is_from_browser(headers: &HeaderMap) -> bool {
+pub(super) fn is_from_browser(headers: &HeaderMap) -> bool {
     [ORIGIN, SEC_FETCH_SITE, SEC_FETCH_MODE, SEC_FETCH_DEST].iter().any(|name| headers.contains_key(name))
 }
 

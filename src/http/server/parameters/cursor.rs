@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::http::server::errors::validation::Refusal;
+use crate::http::server::errors::validation::FieldError;
 
 /// The key of a page's last item, as `next` of the page.
 pub(in crate::http) fn encode<const N: usize>(key: [u8; N]) -> String {
@@ -10,9 +10,9 @@ pub(in crate::http) fn encode<const N: usize>(key: [u8; N]) -> String {
 }
 
 /// The key in what came back as `after`.
-pub(in crate::http) fn decode<const N: usize>(cursor: &str) -> Result<[u8; N], Refusal> {
+pub(in crate::http) fn decode<const N: usize>(cursor: &str) -> Result<[u8; N], FieldError> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| Refusal::new("cursor", "Input should be the `next` of another page"))
+    bytes.ok_or_else(|| FieldError::new("cursor", "Input should be the `next` of another page"))
 }
 
 #[cfg(test)]

@@ -2,23 +2,23 @@
 
 use crate::http::server::errors::{
     ApiError,
-    validation::{Faults, Refusal, Step},
+    validation::{FieldError, Step, ValidationErrors},
 };
 
 pub(in crate::http) const SENSOR_ID: [Step; 2] = [Step::Field("path"), Step::Field("sensor_id")];
 
 /// A sensor's id; one that no column can hold is refused here.
-pub(in crate::http) fn sensor_id(text: &str) -> Result<i32, Refusal> {
+pub(in crate::http) fn sensor_id(text: &str) -> Result<i32, FieldError> {
     text.parse().map_err(|_| {
         let msg = format!("Input should be a valid integer from {} to {}", i32::MIN, i32::MAX);
-        Refusal::new("int_parsing", msg)
+        FieldError::new("int_parsing", msg)
     })
 }
 
 /// The sensor of a request in which nothing else can be wrong.
 pub(in crate::http) fn sensor(text: &str) -> Result<i32, ApiError> {
-    let mut faults = Faults::default();
-    faults.check(&SENSOR_ID, sensor_id(text)).ok_or(ApiError::Invalid(faults))
+    let mut errors = ValidationErrors::default();
+    errors.check(&SENSOR_ID, sensor_id(text)).ok_or(ApiError::Invalid(errors))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From when to when, and by which clock.
 
 use super::Parameters;
-use crate::{buckets::Zone, http::server::errors::validation::Refusal, reading::Timestamp};
+use crate::{buckets::Zone, http::server::errors::validation::FieldError, reading::Timestamp};
 
 /// 0001-01-01, and the last microsecond of 9999: RFC 3339 writes years in four digits.
 pub(in crate::http) const EARLIEST: Timestamp = Timestamp::from_micros(-62_135_596_800_000_000);
@@ -11,7 +11,7 @@ pub(in crate::http) const LATEST: Timestamp = Timestamp::from_micros(253_402_300
 pub(in crate::http) fn zone(parameters: &mut Parameters<'_>) -> Zone {
     let zone = parameters.take("timezone", |text| {
         Zone::named(text).ok_or_else(|| {
-            Refusal::new("timezone", "Input should be the name of a time zone, such as 'Europe/Berlin'")
+            FieldError::new("timezone", "Input should be the name of a time zone, such as 'Europe/Berlin'")
         })
     });
     zone.unwrap_or(Zone::UTC)
@@ -39,19 +39,19 @@ pub(in crate::http) fn bounds(
     (start, end)
 }
 
-pub(in crate::http) fn empty_range() -> Refusal {
-    Refusal::new("empty_range", "Input should be after start")
+pub(in crate::http) fn empty_range() -> FieldError {
+    FieldError::new("empty_range", "Input should be after start")
 }
 
-fn out_of_years() -> Refusal {
-    Refusal::new("datetime_out_of_range", "Input should be in the years 1 to 9999")
+fn out_of_years() -> FieldError {
+    FieldError::new("datetime_out_of_range", "Input should be in the years 1 to 9999")
 }
 
 /// A time in any form that a reading's timestamp has, in the years 1 to 9999.
-pub(in crate::http) fn time(text: &str, zone: &Zone) -> Result<Timestamp, Refusal> {
+pub(in crate::http) fn time(text: &str, zone: &Zone) -> Result<Timestamp, FieldError> {
     let text = with_plus(text);
     let time: Timestamp = text.parse().map_err(|error| {
-        Refusal::new("datetime_parsing", format!("Input should be a valid datetime: {error}"))
+        FieldError::new("datetime_parsing", format!("Input should be a valid datetime: {error}"))
     })?;
     let time = if is_local(&text) { zone.first_instant(time.micros()) } else { time };
     if (EARLIEST..=LATEST).contains(&time) { Ok(time) } else { Err(out_of_years()) }

@@ -10,22 +10,22 @@ fn parsed(body: &str) -> Result<(Vec<Reading>, serde_json::Value), String> {
     let window = Window { since: Timestamp::from_micros(0), until: NOW.plus_micros(86_400_000_000) };
     let clock = ReceiptClock::default();
     let rules = FieldRules { sensor_id: Some(3), window, now: NOW, clock: &clock };
-    let mut faults = Faults::default();
-    let readings = parse(body.as_bytes(), &rules, &mut faults)?;
-    Ok((readings, serde_json::to_value(faults.into_vec()).unwrap()))
+    let mut errors = ValidationErrors::default();
+    let readings = parse(body.as_bytes(), &rules, &mut errors)?;
+    Ok((readings, serde_json::to_value(errors.into_vec()).unwrap()))
 }
 
 fn readings(body: &str) -> Vec<(i64, f64)> {
-    let (readings, faults) = parsed(body).unwrap();
-    assert_eq!(faults, serde_json::json!([]), "{body}");
+    let (readings, errors) = parsed(body).unwrap();
+    assert_eq!(errors, serde_json::json!([]), "{body}");
     readings.iter().map(|r| (r.time.micros() - NOW.micros(), r.value)).collect()
 }
 
-/// Each fault's `loc` and `type`.
-fn faults(body: &str) -> Vec<(String, String)> {
-    let (_, faults) = parsed(body).unwrap();
+/// Each error's `loc` and `type`.
+fn errors(body: &str) -> Vec<(String, String)> {
+    let (_, errors) = parsed(body).unwrap();
     let text = |value: &serde_json::Value| value.to_string().replace('"', "");
-    faults.as_array().unwrap().iter().map(|fault| (text(&fault["loc"]), text(&fault["type"]))).collect()
+    errors.as_array().unwrap().iter().map(|error| (text(&error["loc"]), text(&error["type"]))).collect()
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn one_or_many() {
 #[test]
 fn every_fault_is_named() {
     assert_eq!(
-        faults(r#"{"data":[{"value":"x"},3,{"value":1},{"value":[],"timestamp":"never"},{}]}"#),
+        errors(r#"{"data":[{"value":"x"},3,{"value":1},{"value":[],"timestamp":"never"},{}]}"#),
         [
             ("[body,data,0,value]", "float_parsing"),
             ("[body,data,1]", "model_attributes_type"),
@@ -80,7 +80,7 @@ fn every_fault_is_named() {
         ("null", "[body]", "model_attributes_type"),
         (" 3", "[body]", "model_attributes_type"),
     ] {
-        assert_eq!(faults(body), [(loc.to_owned(), kind.to_owned())], "{body}");
+        assert_eq!(errors(body), [(loc.to_owned(), kind.to_owned())], "{body}");
     }
 }
 
@@ -95,7 +95,7 @@ fn what_is_no_json_is_told_from_what_is_invalid() {
 #[test]
 fn the_number_of_readings_is_bounded() {
     let body = format!(r#"{{"data":[{}{{"value":1}}]}}"#, r#"{"value":1},"#.repeat(READINGS_MAX));
-    assert_eq!(faults(&body), [("[body,data]".to_owned(), "too_long".to_owned())]);
+    assert_eq!(errors(&body), [("[body,data]".to_owned(), "too_long".to_owned())]);
 }
 
 #[test]

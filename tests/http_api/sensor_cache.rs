@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sensorpipe::{
     health::{Health, Need},
-    http::KnownSensors,
+    http::SensorCache,
     store::Pool,
 };
 use testbed::{Gate, Role, Sensorpipe, TestDatabase, TestTopic, comes_to, config, eventually, free_address};
@@ -17,14 +17,14 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// A cache that follows a database, as the role has it.
 struct Following {
-    known: KnownSensors,
+    known: SensorCache,
     stop: CancellationToken,
 }
 
 impl Following {
     fn start(url: &str) -> Self {
         let database: sensorpipe::config::DatabaseConfig = config(&["--database-url", url]);
-        let known = KnownSensors::new(&Pool::new(&database).unwrap(), 1_000);
+        let known = SensorCache::new(&Pool::new(&database).unwrap(), 1_000);
         let stop = CancellationToken::new();
         let session = Health::default().component("postgres_session", Need::Required);
         tokio::spawn(known.clone().follow(database, session, stop.clone()));

@@ -11,7 +11,7 @@ use crate::store::dead_letters::{Letter, WholeLetter};
 /// Bytes: as a text where they are UTF-8, which need not be harmless, and else in base64.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::http) enum BytesBody {
+pub(super) enum BytesBody {
     /// As a text.
     Text(String),
     /// In base64.
@@ -30,7 +30,7 @@ impl From<Vec<u8>> for BytesBody {
 /// A dead letter without its payload.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"id": 1042, "topic": "sensor-readings", "topic_id": "wVfO0a0hRhiBqUNPnRWkDA", "partition": 4, "offset": 986, "item": 1, "reason": "unknown_sensor", "detail": "there is no sensor 77", "replayable": true, "received_at": "2026-11-01T00:00:01.5Z", "record_time": "2026-11-01T00:00:01Z", "mirrored_at": null, "key": {"text": "77"}, "payload_bytes": 70, "readings": 1}))]
-pub(in crate::http) struct LetterBody {
+pub(super) struct LetterBody {
     /// Its id.
     id: i64,
     /// Topic of the record.
@@ -66,7 +66,7 @@ pub(in crate::http) struct LetterBody {
 /// All of a dead letter.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"id": 1042, "topic": "sensor-readings", "topic_id": "wVfO0a0hRhiBqUNPnRWkDA", "partition": 4, "offset": 986, "item": 1, "reason": "unknown_sensor", "detail": "there is no sensor 77", "replayable": true, "received_at": "2026-11-01T00:00:01.5Z", "record_time": "2026-11-01T00:00:01Z", "mirrored_at": null, "key": {"text": "77"}, "payload_bytes": 70, "readings": 1, "payload": {"text": "{\"sensor_id\":77,\"value\":1,\"timestamp\":\"2026-11-01T00:00:00Z\"}"}, "headers": [{"key": "traceparent", "value": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}]}))]
-pub(in crate::http) struct WholeLetterBody {
+pub(super) struct WholeLetterBody {
     #[serde(flatten)]
     letter: LetterBody,
     /// A record with just this reading in the topic's format, or else the record as it came: also of many readings.
