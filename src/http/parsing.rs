@@ -135,3 +135,95 @@ fn headers(name: &'static str, values: &[&[u8]]) -> HeaderMap {
     }
     headers
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_728_743_340_000_000);
+
+    /// Whether a reading is taken where the document has the schema of this name.
+    fn is_taken(schema: &str, reading: &Value) -> bool {
+        let day = 86_400_000_000;
+        let window = Window {
+            since: Timestamp::from_micros(NOW.micros() - 1_000 * day),
+            until: Timestamp::from_micros(NOW.micros() + 1_000 * day),
+        };
+        match schema {
+            "ReadingBody" => sensor_data(reading.to_string().as_bytes(), 1, window, NOW).is_ok(),
+            "ReadingItem" => {
+                let body = json!({ "data": [reading] }).to_string();
+                sensor_data(body.as_bytes(), 1, window, NOW).is_ok()
+            }
+            _ => {
+                let text = reading.to_string();
+                let (items, is_whole) = readings(ReadingsForm::Values, [text.as_bytes()], &window, NOW);
+                is_whole && items.len() == 1 && items[0].is_ok()
+            }
+        }
+    }
+
+    fn with(reading: &Value, field: &str, value: Value) -> Value {
+        let mut reading = reading.clone();
+        reading[field] = value;
+        reading
+    }
+
+    /// Values that a schema allows, one of each form.
+    fn allowed(schema: &Value) -> Vec<Value> {
+        let resolved = schema["oneOf"].as_array().map_or(vec![schema], |forms| forms.iter().collect());
+        let one = |form: &Value| match (form["type"].as_str(), form["format"].as_str()) {
+            (Some("string"), Some("date-time")) => json!("2024-10-12T14:29:00Z"),
+            (Some("string"), None) => json!("1.5"),
+            (Some("number"), _) => json!(1_728_743_341),
+            (Some("integer"), _) => json!(1),
+            _ => panic!("a form that no test knows: {form}"),
+        };
+        resolved.into_iter().map(one).collect()
+    }
+
+    #[test]
+    fn the_document_describes_the_readings_that_are_parsed() {
+        let document: Value = serde_json::from_str(&super::super::openapi_document()).unwrap();
+        let schemas = &document["components"]["schemas"];
+        let item = &schemas["BatchBody"]["example"]["data"][0];
+        for (name, example) in [
+            ("ReadingBody", &schemas["ReadingBody"]["example"]),
+            ("ReadingItem", item),
+            ("SensorReading", &schemas["SensorReading"]["example"]),
+        ] {
+            assert!(is_taken(name, example), "{name}: {example}");
+            assert!(is_taken(name, &with(example, "more", json!({}))), "{name}: other fields are ignored");
+            let properties = schemas[name]["properties"].as_object().unwrap();
+            let required: Vec<&str> =
+                schemas[name]["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            for (field, schema) in properties {
+                if schema["type"] == "null" {
+                    assert!(
+                        !is_taken(name, &with(example, field, json!([]))),
+                        "{name}: {field} together with others"
+                    );
+                    continue;
+                }
+                let mut without = example.clone();
+                without.as_object_mut().unwrap().remove(field);
+                assert_eq!(
+                    is_taken(name, &without),
+                    !required.contains(&field.as_str()),
+                    "{name} without {field}"
+                );
+                assert!(!is_taken(name, &with(example, field, json!({}))), "{name}: {field} is no object");
+                let schema = match schema["$ref"].as_str() {
+                    Some(path) => document.pointer(path.trim_start_matches('#')).unwrap(),
+                    None => schema,
+                };
+                for value in allowed(schema) {
+                    let reading = with(example, field, value);
+                    assert!(is_taken(name, &reading), "{name}: {reading}");
+                }
+            }
+        }
+    }
+}

@@ -2,7 +2,13 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        RefOr, Schema,
+        schema::{ObjectBuilder, Type},
+    },
+};
 
 use super::{id_of, not_an_id};
 use crate::{
@@ -18,97 +24,112 @@ const TOPIC_MAX_CHARS: usize = 249;
 
 /// Which dead letters are meant: `ids`, or a `filter`; an empty one means all. Unknown fields are refused, since a filter
 /// that is misspelt would mean more than was meant.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"filter": {"reason": "unknown_sensor"}}))]
-#[expect(dead_code, reason = "only describes the body, which is checked field by field")]
 pub(super) struct LettersBody {
     /// Those with these ids.
-    #[schema(min_items = 1, max_items = 1000, required = false)]
-    ids: Vec<i64>,
+    #[schema(min_items = 1, max_items = 1000, required = false, value_type = Vec<i64>)]
+    ids: Option<Vec<i64>>,
     /// Those that meet every condition.
-    #[schema(required = false)]
-    filter: FilterBody,
+    #[schema(required = false, value_type = FilterBody)]
+    filter: Option<FilterBody>,
     /// Most letters of one transaction; 1000 where absent.
-    #[schema(minimum = 1, maximum = 1000, required = false)]
-    limit: u32,
+    #[schema(minimum = 1, maximum = 1000, required = false, value_type = u32)]
+    limit: Option<u32>,
     /// `next` of the answer before this one.
-    #[schema(pattern = "^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$", required = false)]
-    after: String,
+    #[schema(pattern = "^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$", required = false, value_type = String)]
+    after: Option<i64>,
 }
 
 /// Conditions, each of which may be absent.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "only describes the body, which is checked field by field")]
 pub(super) struct FilterBody {
     /// Of this topic.
-    #[schema(pattern = "^[A-Za-z0-9._-]{1,249}$", required = false)]
-    topic: String,
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,249}$", required = false, value_type = String)]
+    topic: Option<String>,
     /// Of this partition.
-    #[schema(minimum = 0, required = false)]
-    partition: i32,
+    #[schema(minimum = 0, required = false, value_type = i32)]
+    partition: Option<i32>,
     /// Set aside for this reason.
-    #[schema(inline, required = false)]
-    reason: ReasonName,
+    #[schema(inline, required = false, value_type = ReasonName)]
+    reason: Option<Reason>,
     /// Whose record's key is this sensor's id.
-    #[schema(required = false)]
-    sensor_id: i32,
+    #[schema(required = false, value_type = i32)]
+    sensor_id: Option<i32>,
     /// Set aside then or later, in any form that a reading's timestamp has.
-    #[schema(example = "2026-11-01", required = false)]
-    since: String,
+    #[schema(example = "2026-11-01", required = false, value_type = String)]
+    since: Option<DateTime<Utc>>,
     /// Set aside before then.
-    #[schema(example = "2026-11-02", required = false)]
-    until: String,
+    #[schema(example = "2026-11-02", required = false, value_type = String)]
+    until: Option<DateTime<Utc>>,
 }
 
-/// Why a reading was set aside.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case", example = "unknown_sensor")]
-#[expect(dead_code, reason = "only describes a text, which `reason` reads")]
-pub(super) enum ReasonName {
-    MalformedJson,
-    WrongShape,
-    NulByte,
-    EmptyRecord,
-    InvalidTimestamp,
-    TimeOutOfWindow,
-    InvalidValue,
-    UnknownSensor,
-    TooLarge,
-    RejectedByDatabase,
+impl LettersBody {
+    /// Its fields, all of which it knows.
+    const NAMES: [&str; 4] = ["ids", "filter", "limit", "after"];
+
+    /// Reads a body field by field, so that every error has its place; some where it is an object.
+    fn read(body: &Value, errors: &mut ValidationErrors) -> Option<Self> {
+        let body = errors.check(&[BODY], body.as_object().ok_or_else(FieldError::not_an_object))?;
+        only(body, &Self::NAMES, &[BODY], errors);
+        let (listed, conditions) = match (body.get("ids"), body.get("filter")) {
+            (None, None) => {
+                errors.push(&[BODY], FieldError::new("missing", "Field required: 'ids' or 'filter'"));
+                (None, None)
+            }
+            (Some(_), Some(_)) => {
+                let error = FieldError::new("extra_forbidden", "Either 'ids' or 'filter' is permitted");
+                errors.push(&[BODY], error);
+                (None, None)
+            }
+            one => one,
+        };
+        let ids = listed.and_then(|listed| ids(listed, errors));
+        let filter = conditions.and_then(|conditions| FilterBody::read(conditions, errors));
+        let limit = errors.check(&[BODY, Step::Field("limit")], body.get("limit").map(limit).transpose());
+        let after = body.get("after").map(|after| id_of(after.as_str().unwrap_or_default())).transpose();
+        let after = errors.check(&[BODY, Step::Field("after")], after);
+        Some(Self { ids, filter, limit: limit.flatten(), after: after.flatten() })
+    }
+
+    /// What it means; none where it has neither ids nor a filter, which is an error of its own.
+    fn portion(self) -> Option<Portion> {
+        let Self { ids, filter, limit, after } = self;
+        let which = ids.map(Which::Ids).or(filter.map(|filter| Which::Matching(filter.into())))?;
+        Some(Portion { which, after, limit: limit.unwrap_or(PORTION_MAX) })
+    }
+}
+
+impl From<FilterBody> for Filter {
+    fn from(filter: FilterBody) -> Self {
+        let FilterBody { topic, partition, reason, sensor_id, since, until } = filter;
+        Self { topic, partition, reason, sensor_id, since, until }
+    }
+}
+
+/// The name of a [`Reason`], of which the OpenAPI document lists all.
+pub(super) struct ReasonName;
+
+impl ToSchema for ReasonName {}
+
+impl PartialSchema for ReasonName {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(Reason::ALL.map(Reason::as_str)))
+            .description(Some("Why a reading was set aside."))
+            .examples(["unknown_sensor"])
+            .into()
+    }
 }
 
 /// What a body means, or everything that is wrong with it.
 pub(super) fn portion(body: &Value) -> Result<Portion, ValidationErrors> {
     let mut errors = ValidationErrors::default();
-    let Some(body) = errors.check(&[BODY], body.as_object().ok_or_else(FieldError::not_an_object)) else {
-        return Err(errors);
-    };
-    only(body, &["ids", "filter", "limit", "after"], &[BODY], &mut errors);
-    let which = match (body.get("ids"), body.get("filter")) {
-        (Some(listed), None) => ids(listed, &mut errors).map(Which::Ids),
-        (None, Some(conditions)) => filter(conditions, &mut errors).map(Which::Matching),
-        (None, None) => {
-            errors.push(&[BODY], FieldError::new("missing", "Field required: 'ids' or 'filter'"));
-            None
-        }
-        (Some(_), Some(_)) => {
-            errors.push(&[BODY], FieldError::new("extra_forbidden", "Either 'ids' or 'filter' is permitted"));
-            None
-        }
-    };
-    let limit = match body.get("limit") {
-        None => Ok(PORTION_MAX),
-        Some(limit) => portion_limit(limit),
-    };
-    let limit = errors.check(&[BODY, Step::Field("limit")], limit);
-    let after = body.get("after").map(|after| id_of(after.as_str().unwrap_or_default())).transpose();
-    let after = errors.check(&[BODY, Step::Field("after")], after);
-    match (which, limit, after) {
-        (Some(which), Some(limit), Some(after)) if errors.is_empty() => Ok(Portion { which, after, limit }),
-        _ => Err(errors),
-    }
+    let portion = LettersBody::read(body, &mut errors).and_then(LettersBody::portion);
+    portion.filter(|_| errors.is_empty()).ok_or(errors)
 }
 
 /// Notes that there are fields besides these.
@@ -120,7 +141,7 @@ fn only(object: &Map<String, Value>, known: &[&str], place: &[Step], errors: &mu
     }
 }
 
-fn portion_limit(limit: &Value) -> Result<u32, FieldError> {
+fn limit(limit: &Value) -> Result<u32, FieldError> {
     let limit = limit.as_u64().filter(|limit| (1..=u64::from(PORTION_MAX)).contains(limit));
     limit.map(|limit| limit as u32).ok_or_else(|| {
         FieldError::new("int_parsing", format!("Input should be a valid integer from 1 to {PORTION_MAX}"))
@@ -146,20 +167,26 @@ fn ids(listed: &Value, errors: &mut ValidationErrors) -> Option<Vec<i64>> {
     Some(ids)
 }
 
-fn filter(conditions: &Value, errors: &mut ValidationErrors) -> Option<Filter> {
-    let place = [BODY, Step::Field("filter")];
-    let conditions = errors.check(&place, conditions.as_object().ok_or_else(FieldError::not_an_object))?;
-    only(conditions, &["topic", "partition", "reason", "sensor_id", "since", "until"], &place, errors);
-    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(FieldError::not_a_string);
-    let mut condition = Conditions { given: conditions, place, errors };
-    Some(Filter {
-        topic: condition.take("topic", |value| topic(&text(value)?)),
-        partition: condition.take("partition", |value| partition(value.as_i64())),
-        reason: condition.take("reason", |value| reason(&text(value)?)),
-        sensor_id: condition.take("sensor_id", |value| sensor_id(value.as_i64())),
-        since: condition.take("since", |value| time(&text(value)?)),
-        until: condition.take("until", |value| time(&text(value)?)),
-    })
+impl FilterBody {
+    /// Its fields, all of which it knows.
+    const NAMES: [&str; 6] = ["topic", "partition", "reason", "sensor_id", "since", "until"];
+
+    fn read(conditions: &Value, errors: &mut ValidationErrors) -> Option<Self> {
+        let place = [BODY, Step::Field("filter")];
+        let conditions =
+            errors.check(&place, conditions.as_object().ok_or_else(FieldError::not_an_object))?;
+        only(conditions, &Self::NAMES, &place, errors);
+        let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(FieldError::not_a_string);
+        let mut condition = Conditions { given: conditions, place, errors };
+        Some(Self {
+            topic: condition.take("topic", |value| topic(&text(value)?)),
+            partition: condition.take("partition", |value| partition(value.as_i64())),
+            reason: condition.take("reason", |value| reason(&text(value)?)),
+            sensor_id: condition.take("sensor_id", |value| sensor_id(value.as_i64())),
+            since: condition.take("since", |value| time(&text(value)?)),
+            until: condition.take("until", |value| time(&text(value)?)),
+        })
+    }
 }
 
 /// The members of a filter, taken one by one.
@@ -218,6 +245,8 @@ pub(super) fn time(text: &str) -> Result<DateTime<Utc>, FieldError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::json;
 
     use super::*;
@@ -283,8 +312,13 @@ mod tests {
     }
 
     #[test]
-    fn the_document_has_every_reason() {
-        let documented = serde_json::to_value(<ReasonName as utoipa::PartialSchema>::schema()).unwrap();
-        assert_eq!(documented["enum"], json!(Reason::ALL.map(Reason::as_str)));
+    fn the_document_has_every_field() {
+        fn names<T: PartialSchema>() -> Vec<String> {
+            let schema = serde_json::to_value(T::schema()).unwrap();
+            schema["properties"].as_object().unwrap().keys().cloned().collect()
+        }
+        let sorted = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        assert_eq!(names::<LettersBody>().into_iter().collect::<BTreeSet<_>>(), sorted(&LettersBody::NAMES));
+        assert_eq!(names::<FilterBody>().into_iter().collect::<BTreeSet<_>>(), sorted(&FilterBody::NAMES));
     }
 }

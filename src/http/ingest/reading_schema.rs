@@ -1,4 +1,7 @@
-//! What a body of readings looks like, for the OpenAPI document alone: `reading_body` parses it.
+//! What a body of readings looks like, for the OpenAPI document alone.
+//!
+//! Readings are parsed as they are read, without a copy of the body and with every error named, so that no type is what
+//! is parsed: `sensor_data::body` and `reading::decode` do it. A test of [`crate::http::parsing`] holds them together.
 
 use serde::Serialize;
 use utoipa::{

@@ -2,6 +2,7 @@
 
 use axum::{Json, body::Body, extract::State, http::Request};
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
@@ -12,10 +13,12 @@ use crate::{
     log_level::{LogLevel, TEXT_MAX},
 };
 
+/// Where a body has the level.
+const LEVEL: [Step; 2] = [Step::Field("body"), Step::Field("level")];
+
 /// The level to change to.
 #[derive(ToSchema)]
 #[schema(example = json!({"level": "info,sensorpipe::store=debug"}))]
-#[expect(dead_code, reason = "only describes the body, which is checked field by field")]
 pub(super) struct WantedBody {
     /// A level, levels of modules, or both with commas between.
     #[schema(
@@ -23,6 +26,16 @@ pub(super) struct WantedBody {
         pattern = "^([a-z0-9_]+(::[a-z0-9_]+)*=)?(off|error|warn|info|debug|trace)(,([a-z0-9_]+(::[a-z0-9_]+)*=)?(off|error|warn|info|debug|trace))*$"
     )]
     level: String,
+}
+
+impl WantedBody {
+    /// Reads a body; none where it is invalid, which `errors` then say.
+    fn read(body: &Value, errors: &mut ValidationErrors) -> Option<Self> {
+        let body = errors.check(&LEVEL[..1], body.as_object().ok_or_else(FieldError::not_an_object))?;
+        let level = body.get("level").ok_or_else(FieldError::missing);
+        let level = level.and_then(|level| level.as_str().ok_or_else(FieldError::not_a_string));
+        Some(Self { level: errors.check(&LEVEL, level)?.to_owned() })
+    }
 }
 
 /// The level of the log.
@@ -83,19 +96,11 @@ pub(super) async fn change(
 ) -> Result<Json<LevelBody>, ApiError> {
     let body = read_value(&mut admission.hold_nothing(), request, limits).await?;
     let mut errors = ValidationErrors::default();
-    let place = [Step::Field("body")];
-    let fields = errors.check(&place, body.as_object().ok_or_else(FieldError::not_an_object));
-    if let Some(fields) = fields {
-        let changed = fields.get("level").ok_or_else(FieldError::missing).and_then(|level| {
-            let text = level.as_str().ok_or_else(FieldError::not_a_string)?;
-            log_level.set(text).map_err(|error| {
-                FieldError::new(
-                    "log_level",
-                    format!("Input should be at most {TEXT_MAX} characters; {error}"),
-                )
-            })
+    if let Some(WantedBody { level }) = WantedBody::read(&body, &mut errors) {
+        let changed = log_level.set(&level).map_err(|error| {
+            FieldError::new("log_level", format!("Input should be at most {TEXT_MAX} characters; {error}"))
         });
-        errors.check(&[Step::Field("body"), Step::Field("level")], changed);
+        errors.check(&LEVEL, changed);
     }
     if errors.is_empty() { Ok(Json(body_of(&log_level))) } else { Err(ApiError::Invalid(errors)) }
 }

@@ -40,7 +40,9 @@ impl Serialize for BucketBody {
     }
 }
 
-/// What a bucket looks like to those who read the document; a percentile has the name it was asked for by.
+/// What a bucket looks like to those who read the document. Which measures a bucket has is asked for, and a percentile has
+/// the name it was asked for by: no type has all of them, so this one lists what there is, and a test holds it to
+/// [`Measure`].
 #[derive(ToSchema)]
 #[schema(as = BucketBody, example = json!({"start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "count": 3, "avg": 22.9, "min": 22.5, "max": 23.5, "p95": 23.42}))]
 #[expect(dead_code, reason = "only describes the answer, which has the measures asked for")]
@@ -127,6 +129,8 @@ pub(super) fn in_zone(zone: &Zone, time: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::json;
 
     use super::*;
@@ -147,6 +151,22 @@ mod tests {
         series.fill = Some(Fill::Previous);
         let first = json!({"start": "2026-03-29T01:00:00+01:00", "end": "2026-03-29T03:00:00+02:00", "count": 0, "stddev": null, "p99.9": null});
         assert_eq!(json!(series.buckets(&stats)), json!([first, second]));
+    }
+
+    #[test]
+    fn the_document_lists_measures_as_a_bucket_has_them() {
+        let schema = json!(<BucketSchema as utoipa::PartialSchema>::schema());
+        let documented: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        let names = documented.iter().filter(|name| !["start", "end"].contains(&name.as_str()));
+        let measures: Measures =
+            names.map(|&name| (name.clone(), Measure::named(name).expect(name))).collect();
+        let values = vec![Some(1.0); measures.len()];
+        let (start, end) = (String::new(), String::new());
+        let bucket = json!(BucketBody { start, end, values, measures: Arc::new(measures) });
+        assert_eq!(
+            bucket.as_object().unwrap().keys().collect::<BTreeSet<_>>(),
+            documented.into_iter().collect()
+        );
     }
 
     #[test]

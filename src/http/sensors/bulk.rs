@@ -33,9 +33,8 @@ const SENSORS_MAX: usize = 1_000;
 const BODY_MAX_BYTES: usize = 4 << 20;
 
 /// Sensors to be made. Other fields are ignored.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(example = json!({"sensors": [{"sensor_type": "temperature", "location": "Backyard"}, {"sensor_type": "humidity", "location": "Living Room"}]}))]
-#[expect(dead_code, reason = "only describes the body, which is checked field by field")]
 pub(super) struct SensorsBody {
     /// All of them are made, or none.
     #[schema(min_items = 1, max_items = 1000)]
@@ -76,9 +75,10 @@ pub(super) async fn create_all(
     // The sensors take about as much as their body, which counts until they are made.
     let mut held = api.admission.hold_nothing();
     let body = read_json(&mut held, request, api.body_limits.at_most(BODY_MAX_BYTES)).await?;
-    let new = new_sensors(raw_value(&body)?).map_err(ApiError::Invalid)?;
+    let SensorsBody { sensors } = read(raw_value(&body)?).map_err(ApiError::Invalid)?;
     drop(body);
     let now = api.sensors.now();
+    let new = sensors.into_iter().map(NewSensor::from).collect();
     let sensor_ids = sensors::create_all(&api.pool, new).await?;
     for &sensor_id in &sensor_ids {
         api.sensors.insert_as_of(now, sensor_id);
@@ -86,20 +86,20 @@ pub(super) async fn create_all(
     Ok((StatusCode::CREATED, Json(CreatedAllBody { sensor_ids, message: "Sensors created successfully." })))
 }
 
-fn new_sensors(body: &RawValue) -> Result<Vec<NewSensor>, ValidationErrors> {
+fn read(body: &RawValue) -> Result<SensorsBody, ValidationErrors> {
     let mut errors = ValidationErrors::default();
     let place = [Step::Field("body"), Step::Field("sensors")];
     let given = members(body, ["sensors"]).ok_or_else(FieldError::not_an_object);
     let Some([given]) = errors.check(&place[..1], given) else { return Err(errors) };
     let Some(list) = errors.check(&place, list(given)) else { return Err(errors) };
-    let sensors: Vec<NewSensor> = list
+    let sensors: Vec<SensorBody> = list
         .into_iter()
         .enumerate()
         .filter_map(|(index, sensor)| {
             fields::new_sensor(sensor, &[place[0], place[1], Step::Index(index)], &mut errors)
         })
         .collect();
-    if errors.is_empty() { Ok(sensors) } else { Err(errors) }
+    if errors.is_empty() { Ok(SensorsBody { sensors }) } else { Err(errors) }
 }
 
 fn list(value: Option<&RawValue>) -> Result<Vec<&RawValue>, FieldError> {
@@ -120,8 +120,8 @@ mod tests {
 
     use super::*;
 
-    fn checked(body: &Value) -> Result<Vec<NewSensor>, ValidationErrors> {
-        new_sensors(&to_raw_value(body).unwrap())
+    fn checked(body: &Value) -> Result<Vec<SensorBody>, ValidationErrors> {
+        read(&to_raw_value(body).unwrap()).map(|body| body.sensors)
     }
 
     fn errors(body: &Value) -> Vec<(Value, &'static str)> {

@@ -12,23 +12,29 @@ use crate::{
         ApiError, ErrorBody, InvalidBody, Step, ValidationErrors,
         body::{raw_value, read_json},
     },
-    store::sensors::{self, Sensor},
+    store::sensors::{self, NewSensor, Sensor},
 };
 
 /// A sensor to be made. Other fields are ignored.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(example = json!({"sensor_type": "temperature", "description": "Outdoor temperature sensor", "location": "Backyard"}))]
-#[expect(dead_code, reason = "only describes the body, which is checked field by field")]
 pub(super) struct SensorBody {
     /// What it measures.
     #[schema(min_length = 1, max_length = 50, pattern = "^[^\\u0000]+$")]
-    sensor_type: String,
+    pub(super) sensor_type: String,
     /// What it is.
     #[schema(max_length = 255, pattern = "^[^\\u0000]*$")]
-    description: Option<String>,
+    pub(super) description: Option<String>,
     /// Where it is.
     #[schema(max_length = 255, pattern = "^[^\\u0000]*$")]
-    location: Option<String>,
+    pub(super) location: Option<String>,
+}
+
+impl From<SensorBody> for NewSensor {
+    fn from(sensor: SensorBody) -> Self {
+        let SensorBody { sensor_type, description, location } = sensor;
+        Self { sensor_type, description, location }
+    }
 }
 
 /// A sensor.
@@ -91,7 +97,7 @@ pub(super) async fn create(
     };
     drop(body);
     let now = api.sensors.now();
-    let sensor_id = sensors::create(&api.pool, sensor).await?;
+    let sensor_id = sensors::create(&api.pool, sensor.into()).await?;
     api.sensors.insert_as_of(now, sensor_id);
     Ok(Json(CreatedBody { sensor_id, message: "Sensor created successfully." }))
 }

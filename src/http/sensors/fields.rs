@@ -2,11 +2,8 @@
 
 use serde_json::value::RawValue;
 
-use super::json_members::members;
-use crate::{
-    http::server::{FieldError, Step, ValidationErrors},
-    store::sensors::{Change, NewSensor},
-};
+use super::{create::SensorBody, json_members::members, one::ChangeBody};
+use crate::http::server::{FieldError, Step, ValidationErrors};
 
 /// The widths of the columns, in characters.
 pub(super) const TYPE_MAX_CHARS: usize = 50;
@@ -18,7 +15,7 @@ pub(super) fn new_sensor(
     body: &RawValue,
     place: &[Step],
     errors: &mut ValidationErrors,
-) -> Option<NewSensor> {
+) -> Option<SensorBody> {
     let given = given(body, place, errors)?;
     let mut field = |index: usize, shortest: usize, longest: usize| {
         let value = given[index].filter(|value| !is_null(value));
@@ -32,11 +29,11 @@ pub(super) fn new_sensor(
         let error = if given[0].is_some() { FieldError::not_a_string() } else { FieldError::missing() };
         errors.push(&step_to(place, "sensor_type"), error);
     }
-    Some(NewSensor { sensor_type: sensor_type??, description: description?, location: location? })
+    Some(SensorBody { sensor_type: sensor_type??, description: description?, location: location? })
 }
 
 /// A change from a body: what is absent stays, null clears.
-pub(super) fn change(body: &RawValue, errors: &mut ValidationErrors) -> Option<Change> {
+pub(super) fn change(body: &RawValue, errors: &mut ValidationErrors) -> Option<ChangeBody> {
     let place = [Step::Field("body")];
     let given = given(body, &place, errors)?;
     let mut field = |index: usize, shortest: usize, longest: usize, may_be_null: bool| {
@@ -50,7 +47,7 @@ pub(super) fn change(body: &RawValue, errors: &mut ValidationErrors) -> Option<C
     let sensor_type = field(0, 1, TYPE_MAX_CHARS, false);
     let description = field(1, 0, TEXT_MAX_CHARS, true);
     let location = field(2, 0, TEXT_MAX_CHARS, true);
-    Some(Change { sensor_type: sensor_type?.flatten(), description: description?, location: location? })
+    Some(ChangeBody { sensor_type: sensor_type?.flatten(), description: description?, location: location? })
 }
 
 /// A text of a column's width.
@@ -98,12 +95,12 @@ mod tests {
 
     use super::*;
 
-    fn checked(body: &Value) -> Result<NewSensor, ValidationErrors> {
+    fn checked(body: &Value) -> Result<SensorBody, ValidationErrors> {
         let mut errors = ValidationErrors::default();
         new_sensor(&to_raw_value(body).unwrap(), &[Step::Field("body")], &mut errors).ok_or(errors)
     }
 
-    fn changed(body: &Value, errors: &mut ValidationErrors) -> Option<Change> {
+    fn changed(body: &Value, errors: &mut ValidationErrors) -> Option<ChangeBody> {
         change(&to_raw_value(body).unwrap(), errors)
     }
 
@@ -157,10 +154,14 @@ mod tests {
     fn a_change_tells_null_from_absent() {
         let mut errors = ValidationErrors::default();
         let some = changed(&json!({"description": null, "location": "Cellar", "sensor_id": 7}), &mut errors);
-        let expected =
-            Change { sensor_type: None, description: Some(None), location: Some(Some("Cellar".to_owned())) };
+        let expected = ChangeBody {
+            sensor_type: None,
+            description: Some(None),
+            location: Some(Some("Cellar".to_owned())),
+        };
         assert_eq!(some, Some(expected));
-        assert_eq!(changed(&json!({}), &mut errors), Some(Change::default()));
+        let nothing = ChangeBody { sensor_type: None, description: None, location: None };
+        assert_eq!(changed(&json!({}), &mut errors), Some(nothing));
         assert!(errors.is_empty());
     }
 

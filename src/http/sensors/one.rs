@@ -22,23 +22,30 @@ use crate::{
             parameters::path,
         },
     },
-    store::sensors::{self, Deletion, ReadingsOf},
+    store::sensors::{self, Change, Deletion, ReadingsOf},
 };
 
 /// What is to change of a sensor. What is absent stays; other fields are ignored.
-#[derive(ToSchema)]
+#[derive(Debug, PartialEq, Eq, ToSchema)]
+#[expect(clippy::option_option, reason = "absent, null, or a text")]
 #[schema(example = json!({"description": null, "location": "Cellar"}))]
-#[expect(dead_code, reason = "only describes the body, which is checked field by field")]
 pub(super) struct ChangeBody {
     /// What it measures.
-    #[schema(min_length = 1, max_length = 50, pattern = "^[^\\u0000]+$", required = false)]
-    sensor_type: String,
+    #[schema(min_length = 1, max_length = 50, pattern = "^[^\\u0000]+$", required = false, value_type = String)]
+    pub(super) sensor_type: Option<String>,
     /// What it is; null takes the description away.
-    #[schema(max_length = 255, pattern = "^[^\\u0000]*$")]
-    description: Option<String>,
+    #[schema(max_length = 255, pattern = "^[^\\u0000]*$", value_type = Option<String>)]
+    pub(super) description: Option<Option<String>>,
     /// Where it is; null takes the place away.
-    #[schema(max_length = 255, pattern = "^[^\\u0000]*$")]
-    location: Option<String>,
+    #[schema(max_length = 255, pattern = "^[^\\u0000]*$", value_type = Option<String>)]
+    pub(super) location: Option<Option<String>>,
+}
+
+impl From<ChangeBody> for Change {
+    fn from(change: ChangeBody) -> Self {
+        let ChangeBody { sensor_type, description, location } = change;
+        Self { sensor_type, description, location }
+    }
 }
 
 /// The sensor that is gone.
@@ -105,7 +112,8 @@ pub(super) async fn change(
     let change = fields::change(raw_value(&body)?, &mut errors);
     drop(body);
     let (Some(sensor_id), Some(change)) = (sensor_id, change) else { return Err(ApiError::Invalid(errors)) };
-    let sensor = sensors::update(&api.pool, sensor_id, change).await?.ok_or(ApiError::NO_SUCH_SENSOR)?;
+    let sensor =
+        sensors::update(&api.pool, sensor_id, change.into()).await?.ok_or(ApiError::NO_SUCH_SENSOR)?;
     Ok(Json(sensor.into()))
 }
 
@@ -150,11 +158,11 @@ pub(super) async fn delete(
     let mut parameters = Parameters::of(query.as_deref());
     let sensor_id = parameters.sensor_id(&sensor_id);
     let readings = parameters.take("readings", |text| match text {
-        "delete" => Ok(ReadingsOf::Delete),
+        "delete" => Ok(WhatOfReadings::Delete),
         _ => Err(FieldError::new("literal_error", "Input should be 'delete'")),
     });
     parameters.finish()?;
-    let readings = readings.unwrap_or(ReadingsOf::Keep);
+    let readings = readings.map_or(ReadingsOf::Keep, |WhatOfReadings::Delete| ReadingsOf::Delete);
     match sensors::delete(&api.pool, sensor_id, readings).await? {
         Deletion::Deleted { readings } => {
             api.sensors.remove(sensor_id);
@@ -182,7 +190,6 @@ pub(super) async fn delete(
 /// What becomes of a sensor's readings.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "only describes the parameter")]
 pub(super) enum WhatOfReadings {
     Delete,
 }

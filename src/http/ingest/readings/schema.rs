@@ -1,4 +1,5 @@
-//! What the items look like, for the OpenAPI document alone: `reading::decode` reads them.
+//! What the items look like, for the OpenAPI document alone: `reading::decode` reads them, as a topic's records. See
+//! `reading_schema` for why no type is both.
 
 use serde::Serialize;
 use utoipa::{
