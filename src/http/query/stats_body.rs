@@ -40,9 +40,9 @@ impl Serialize for BucketBody {
     }
 }
 
-/// What a bucket looks like to those who read the document. Which measures a bucket has is asked for, and a percentile has
-/// the name it was asked for by: no type has all of them, so this one lists what there is, and a test holds it to
-/// [`Measure`].
+// Which measures a bucket has is asked for, so no type that is serialised has all of them: this one lists what there is,
+// and a test holds it to `Measure`.
+/// What a bucket looks like to those who read the document; a percentile has the name it was asked for by.
 #[derive(ToSchema)]
 #[schema(as = BucketBody, example = json!({"start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "count": 3, "avg": 22.9, "min": 22.5, "max": 23.5, "p95": 23.42}))]
 #[expect(dead_code, reason = "only describes the answer, which has the measures asked for")]
