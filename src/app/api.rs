@@ -10,7 +10,7 @@ use super::{Operations, supervisor::Supervisor};
 use crate::{
     config::{DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings},
     health::Need,
-    http::{self, Api, KeyRing, KnownSensors, Limits, ServeLimits},
+    http::{self, Api, KeyRing, SensorCache, ServeLimits},
     kafka::{LogObserver, producer::Producer},
     store::Pool,
 };
@@ -37,7 +37,7 @@ pub(super) async fn run(
         Producer::new(kafka, settings, http.publish_timeout, kafka_health.clone(), failed.clone())?;
     let pool = Pool::new(database)?;
     let reads = Pool::for_reads(database, &http.queries)?;
-    let known_sensors = KnownSensors::new(&pool, http.known_sensors_max);
+    let known_sensors = SensorCache::new(&pool, http.known_sensors_max);
     let keys = KeyRing::new(&http.queries, database.database_pool_size);
     let key_reads = pool.beside("keys", 1);
     // What went wrong is logged; until it goes well nobody is let in.
@@ -79,8 +79,7 @@ pub(super) async fn run(
         let replica = health.component("postgres_reads", Need::Optional);
         background.spawn("the watch over READ_DATABASE_URL", reads.clone().watch(replica, asked()));
     }
-    let limits = Limits::new(http, ingest);
-    let api = Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors.clone(), limits);
+    let api = Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors.clone(), http, ingest);
     background.spawn("the watch over receipts", api.watch_visibility(asked()));
     // Event streams have no end of their own: they end first, or the server would wait for them.
     let serve_stop = CancellationToken::new();

@@ -6,19 +6,22 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{
-    fault::Faults,
-    prefer::Wait,
-    queries, reading_body,
-    reading_field::FieldRules,
-    readings::{
-        intake::read,
-        split::{Broken, Item, Splitter},
-    },
-    receipt_clock::ReceiptClock,
-    receipts, request_id, trace,
-};
 use crate::{
+    http::{
+        ingest::{
+            reading_field::FieldRules,
+            readings::{
+                intake::read,
+                split::{Broken, Item, Splitter},
+            },
+            receipt_clock::ReceiptClock,
+            receipts,
+            sensor_data::body,
+            wait_preference::Wait,
+        },
+        query,
+        server::{ValidationErrors, request_id, trace_context},
+    },
     reading::{Reading, Reason, Timestamp, Window},
     store::queries::{PageQuery, StatsQuery},
     traces,
@@ -29,7 +32,7 @@ use crate::{
 pub enum RefusedBody {
     /// 400: it is no JSON.
     NotJson,
-    /// 422: the `type` of each fault.
+    /// 422: the `type` of each error.
     Invalid(Vec<&'static str>),
 }
 
@@ -42,12 +45,12 @@ pub fn sensor_data(
 ) -> Result<Vec<Reading>, RefusedBody> {
     let clock = ReceiptClock::default();
     let rules = FieldRules { sensor_id: Some(sensor_id), window, now, clock: &clock };
-    let mut faults = Faults::default();
-    let readings = reading_body::parse(body, &rules, &mut faults).map_err(|_| RefusedBody::NotJson)?;
-    if faults.is_empty() {
+    let mut errors = ValidationErrors::default();
+    let readings = body::parse(body, &rules, &mut errors).map_err(|_| RefusedBody::NotJson)?;
+    if errors.is_empty() {
         return Ok(readings);
     }
-    Err(RefusedBody::Invalid(faults.into_vec().into_iter().map(|fault| fault.kind).collect()))
+    Err(RefusedBody::Invalid(errors.into_vec().into_iter().map(|error| error.kind).collect()))
 }
 
 /// The form of a body of `POST /readings`.
@@ -85,14 +88,14 @@ pub fn readings<'c>(
     (items, is_whole)
 }
 
-/// `GET /sensors/{sensor_id}/stats`: what a query string asks for; none where it is at fault.
+/// `GET /sensors/{sensor_id}/stats`: what a query string asks for; none where it is invalid.
 pub fn stats(query: &str, sensor_id: i32, buckets_max: usize) -> Option<StatsQuery> {
-    queries::stats::stats_asked(query, sensor_id, buckets_max)
+    query::stats::stats_asked(query, sensor_id, buckets_max)
 }
 
-/// `GET /sensors/{sensor_id}/readings`: the page that a query string asks for; none where it is at fault.
+/// `GET /sensors/{sensor_id}/readings`: the page that a query string asks for; none where it is invalid.
 pub fn page(query: &str, sensor_id: i32) -> Option<PageQuery> {
-    queries::readings::page_asked(query, sensor_id)
+    query::readings::page_asked(query, sensor_id)
 }
 
 /// `Prefer: wait`: for how long a request waits, at most `longest`.
@@ -109,7 +112,7 @@ pub fn is_traceparent(text: &str) -> bool {
 
 /// `tracestate`: all of them as one, where they go on into the records.
 pub fn tracestate(values: &[&[u8]]) -> Option<String> {
-    trace::tracestate(&headers("tracestate", values))
+    trace_context::tracestate(&headers("tracestate", values))
 }
 
 /// `x-request-id`: the name that a request gets.
@@ -117,7 +120,7 @@ pub fn request_id(values: &[&[u8]]) -> Vec<u8> {
     request_id::settle(&mut headers("x-request-id", values)).as_bytes().to_vec()
 }
 
-/// `GET /receipts/{partition}/{offset}`: the two numbers; none where they are at fault.
+/// `GET /receipts/{partition}/{offset}`: the two numbers; none where they are invalid.
 pub fn receipt(partition: &str, offset: &str) -> Option<(i32, i64)> {
     let receipt = receipts::receipt(partition, offset).ok()?;
     Some((receipt.partition, receipt.offset))
@@ -131,4 +134,96 @@ fn headers(name: &'static str, values: &[&[u8]]) -> HeaderMap {
         headers.append(name.clone(), value);
     }
     headers
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_728_743_340_000_000);
+
+    /// Whether a reading is taken where the document has the schema of this name.
+    fn is_taken(schema: &str, reading: &Value) -> bool {
+        let day = 86_400_000_000;
+        let window = Window {
+            since: Timestamp::from_micros(NOW.micros() - 1_000 * day),
+            until: Timestamp::from_micros(NOW.micros() + 1_000 * day),
+        };
+        match schema {
+            "ReadingBody" => sensor_data(reading.to_string().as_bytes(), 1, window, NOW).is_ok(),
+            "ReadingItem" => {
+                let body = json!({ "data": [reading] }).to_string();
+                sensor_data(body.as_bytes(), 1, window, NOW).is_ok()
+            }
+            _ => {
+                let text = reading.to_string();
+                let (items, is_whole) = readings(ReadingsForm::Values, [text.as_bytes()], &window, NOW);
+                is_whole && items.len() == 1 && items[0].is_ok()
+            }
+        }
+    }
+
+    fn with(reading: &Value, field: &str, value: Value) -> Value {
+        let mut reading = reading.clone();
+        reading[field] = value;
+        reading
+    }
+
+    /// Values that a schema allows, one of each form.
+    fn allowed(schema: &Value) -> Vec<Value> {
+        let resolved = schema["oneOf"].as_array().map_or(vec![schema], |forms| forms.iter().collect());
+        let one = |form: &Value| match (form["type"].as_str(), form["format"].as_str()) {
+            (Some("string"), Some("date-time")) => json!("2024-10-12T14:29:00Z"),
+            (Some("string"), None) => json!("1.5"),
+            (Some("number"), _) => json!(1_728_743_341),
+            (Some("integer"), _) => json!(1),
+            _ => panic!("a form that no test knows: {form}"),
+        };
+        resolved.into_iter().map(one).collect()
+    }
+
+    #[test]
+    fn the_document_describes_the_readings_that_are_parsed() {
+        let document: Value = serde_json::from_str(&super::super::openapi_document()).unwrap();
+        let schemas = &document["components"]["schemas"];
+        let item = &schemas["BatchBody"]["example"]["data"][0];
+        for (name, example) in [
+            ("ReadingBody", &schemas["ReadingBody"]["example"]),
+            ("ReadingItem", item),
+            ("SensorReading", &schemas["SensorReading"]["example"]),
+        ] {
+            assert!(is_taken(name, example), "{name}: {example}");
+            assert!(is_taken(name, &with(example, "more", json!({}))), "{name}: other fields are ignored");
+            let properties = schemas[name]["properties"].as_object().unwrap();
+            let required: Vec<&str> =
+                schemas[name]["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            for (field, schema) in properties {
+                if schema["type"] == "null" {
+                    assert!(
+                        !is_taken(name, &with(example, field, json!([]))),
+                        "{name}: {field} together with others"
+                    );
+                    continue;
+                }
+                let mut without = example.clone();
+                without.as_object_mut().unwrap().remove(field);
+                assert_eq!(
+                    is_taken(name, &without),
+                    !required.contains(&field.as_str()),
+                    "{name} without {field}"
+                );
+                assert!(!is_taken(name, &with(example, field, json!({}))), "{name}: {field} is no object");
+                let schema = match schema["$ref"].as_str() {
+                    Some(path) => document.pointer(path.trim_start_matches('#')).unwrap(),
+                    None => schema,
+                };
+                for value in allowed(schema) {
+                    let reading = with(example, field, value);
+                    assert!(is_taken(name, &reading), "{name}: {reading}");
+                }
+            }
+        }
+    }
 }

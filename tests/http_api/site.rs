@@ -12,7 +12,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect::Po
 use sensorpipe::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings},
     health::{Health, Need},
-    http::{self, Api, KeyRing, KnownSensors, Limits, ServeLimits},
+    http::{self, Api, KeyRing, SensorCache, ServeLimits},
     kafka::{LogObserver, producer::Producer},
     log_level::LogLevel,
     store::{Pool, keys::StoredKeys},
@@ -29,7 +29,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// An api that listens.
 pub(crate) struct Server {
     pub(crate) url: String,
-    pub(crate) known_sensors: KnownSensors,
+    pub(crate) known_sensors: SensorCache,
     pub(crate) keys: KeyRing,
     pub(crate) health: Health,
     pub(crate) stop: CancellationToken,
@@ -54,7 +54,7 @@ impl Server {
         .unwrap();
         let pool = Pool::new(database).unwrap();
         let reads = Pool::for_reads(database, &http.queries).unwrap();
-        let known_sensors = KnownSensors::new(&pool, http.known_sensors_max);
+        let known_sensors = SensorCache::new(&pool, http.known_sensors_max);
         let session = Health::default().component("postgres_session", Need::Required);
         tokio::spawn(known_sensors.clone().follow(database.clone(), session, stop.clone()));
         let keys = KeyRing::new(&http.queries, 10);
@@ -64,7 +64,7 @@ impl Server {
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let api = Api::new(producer, pool, reads, known_sensors.clone(), Limits::new(&http, &config(&[])));
+        let api = Api::new(producer, pool, reads, known_sensors.clone(), &http, &config(&[]));
         tokio::spawn(api.watch_visibility(stop.clone()));
         let observer = LogObserver::new(kafka, &KafkaSettings::default());
         tokio::spawn(api.serve_live(observer, kafka_health, postgres_health, stop.clone()));

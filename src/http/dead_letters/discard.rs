@@ -1,5 +1,7 @@
 //! `DELETE /dead-letters/{id}` and `POST /dead-letters/discard`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     body::Body,
@@ -9,11 +11,11 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{NO_SUCH_LETTER, cursor_of, letter_of, portion_of, refused, which::LettersBody};
+use super::{NO_SUCH_LETTER, cursor_of, letter_of, portion_of, refused, selection::LettersBody};
 use crate::{
     http::{
-        Api,
-        error::{ApiError, ErrorBody, InvalidBody},
+        dead_letters::DeadLettersApi,
+        server::{ApiError, ErrorBody, InvalidBody},
     },
     store::dead_letters::{self, Discarded, Portion, Which},
 };
@@ -21,7 +23,7 @@ use crate::{
 /// Dead letters that are gone.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"discarded": 12, "missing": [], "next": null}))]
-pub(in crate::http) struct DiscardedBody {
+pub(super) struct DiscardedBody {
     /// How many.
     discarded: u64,
     /// Ids that were asked for and are no letters', or no longer.
@@ -44,8 +46,8 @@ pub(in crate::http) struct DiscardedBody {
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn one(
-    State(api): State<Api>,
+pub(super) async fn one(
+    State(api): State<Arc<DeadLettersApi>>,
     Path(id): Path<String>,
 ) -> Result<Json<DiscardedBody>, ApiError> {
     let id = letter_of(&id)?;
@@ -72,15 +74,15 @@ pub(in crate::http) async fn one(
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn many(
-    State(api): State<Api>,
+pub(super) async fn many(
+    State(api): State<Arc<DeadLettersApi>>,
     request: Request<Body>,
 ) -> Result<Json<DiscardedBody>, ApiError> {
     let portion = portion_of(&api, request).await?;
     Ok(Json(body(discard(&api, portion).await?)))
 }
 
-async fn discard(api: &Api, portion: Portion) -> Result<Discarded, ApiError> {
+async fn discard(api: &DeadLettersApi, portion: Portion) -> Result<Discarded, ApiError> {
     let discarded = dead_letters::discard(&api.pool, portion).await.map_err(refused)?;
     tracing::info!(letters = discarded.letters, "dead letters discarded");
     Ok(discarded)

@@ -1,5 +1,7 @@
 //! `GET /dead-letters` and `GET /dead-letters/{id}`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, RawQuery, State},
@@ -8,15 +10,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    NO_SUCH_LETTER, id_of,
-    letter::{LetterBody, WholeLetterBody},
-    letter_of, refused, which,
+    NO_SUCH_LETTER,
+    dead_letter::{LetterBody, WholeLetterBody},
+    id_of, letter_of, refused, selection,
 };
 use crate::{
     http::{
-        Api,
-        error::{ApiError, ErrorBody, InvalidBody},
-        parameters::{Parameters, positive},
+        dead_letters::DeadLettersApi,
+        server::{ApiError, ErrorBody, InvalidBody, Parameters, parameters::positive},
     },
     store::dead_letters::{self, Filter},
 };
@@ -26,7 +27,7 @@ const LIMIT_MAX: u64 = 1_000;
 
 /// A page of dead letters.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct LettersPage {
+pub(super) struct LettersPage {
     /// The newest first.
     letters: Vec<LetterBody>,
     /// What to send as `after` for the page behind this one; null on the last.
@@ -43,7 +44,7 @@ pub(in crate::http) struct LettersPage {
     params(
         ("topic" = Option<String>, Query, description = "Only of this topic", pattern = "^[A-Za-z0-9._-]{1,249}$", example = "sensor-readings"),
         ("partition" = Option<i32>, Query, description = "Only of this partition", minimum = 0, example = 4),
-        ("reason" = inline(Option<which::ReasonName>), Query, description = "Only those set aside for this reason"),
+        ("reason" = inline(Option<selection::ReasonName>), Query, description = "Only those set aside for this reason"),
         ("sensor_id" = Option<i32>, Query, description = "Only those whose record's key is this sensor's id, as the topic's contract has it", example = 77),
         ("since" = Option<String>, Query, description = "Only those set aside then or later; any form that a reading's timestamp has", example = "2026-11-01"),
         ("until" = Option<String>, Query, description = "Only those set aside before then", example = "2026-11-02"),
@@ -57,18 +58,18 @@ pub(in crate::http) struct LettersPage {
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn list(
-    State(api): State<Api>,
+pub(super) async fn list(
+    State(api): State<Arc<DeadLettersApi>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<LettersPage>, ApiError> {
     let mut parameters = Parameters::of(query.as_deref());
     let filter = Filter {
-        topic: parameters.take("topic", which::topic),
-        partition: parameters.take("partition", |text| which::partition(text.parse().ok())),
-        reason: parameters.take("reason", which::reason),
-        sensor_id: parameters.take("sensor_id", |text| which::sensor_id(text.parse().ok())),
-        since: parameters.take("since", which::time),
-        until: parameters.take("until", which::time),
+        topic: parameters.take("topic", selection::topic),
+        partition: parameters.take("partition", |text| selection::partition(text.parse().ok())),
+        reason: parameters.take("reason", selection::reason),
+        sensor_id: parameters.take("sensor_id", |text| selection::sensor_id(text.parse().ok())),
+        since: parameters.take("since", selection::time),
+        until: parameters.take("until", selection::time),
     };
     let limit = parameters.take("limit", |text| positive(text, LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
     let before = parameters.take("after", id_of);
@@ -92,8 +93,8 @@ pub(in crate::http) async fn list(
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn show(
-    State(api): State<Api>,
+pub(super) async fn show(
+    State(api): State<Arc<DeadLettersApi>>,
     Path(id): Path<String>,
 ) -> Result<Json<WholeLetterBody>, ApiError> {
     let id = letter_of(&id)?;

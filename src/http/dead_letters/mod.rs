@@ -1,22 +1,30 @@
 //! Dead letters: looked at, replayed and discarded. For the scope `admin` alone, since they hold whatever somebody sent.
 
-pub(super) mod discard;
-mod letter;
-pub(super) mod list;
-pub(super) mod replay;
-pub(super) mod summary;
-mod which;
+mod dead_letter;
+mod discard;
+mod list;
+mod replay;
+mod selection;
+mod summary;
 
-use axum::{body::Body, http::Request};
+use std::sync::Arc;
 
-use super::{
-    Api,
-    body::read_value,
-    cursor,
-    error::ApiError,
-    fault::{Faults, Refusal, Step},
+use axum::{body::Body, extract::FromRef, http::Request};
+use utoipa_axum::routes;
+
+use crate::{
+    access::{Scope, Scopes},
+    config::Rollups,
+    http::server::{
+        Access, Admission, ApiError, BodyLimits, FieldError, Routes, Step, ValidationErrors,
+        body::read_value, parameters::cursor,
+    },
+    reading::{Acceptance, OnDuplicate, Timestamp},
+    store::{
+        Pool, StoreError,
+        dead_letters::{Portion, ReplayRules},
+    },
 };
-use crate::store::{StoreError, dead_letters::Portion};
 
 const NO_SUCH_LETTER: ApiError = ApiError::NotFound("Dead letter not found.");
 const ID: [Step; 2] = [Step::Field("path"), Step::Field("id")];
@@ -25,27 +33,74 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// A thousand ids, or a filter, with room to spare.
 const BODY_MAX_BYTES: usize = 64 << 10;
 
+/// What the routes of dead letters need.
+pub(super) struct DeadLettersApi {
+    /// Writes.
+    pub(super) pool: Pool,
+    /// Answers what has to be true now.
+    pub(super) current_reads: Pool,
+    /// Bounds what bodies hold together.
+    pub(super) admission: Admission,
+    /// Bounds one body.
+    pub(super) body_limits: BodyLimits,
+    /// Which times are accepted.
+    pub(super) acceptance: Acceptance,
+    /// What becomes of a reading whose time is taken.
+    pub(super) on_duplicate: OnDuplicate,
+    /// Whether days are kept.
+    pub(super) rollups: Rollups,
+}
+
+impl DeadLettersApi {
+    /// What a dead letter has to pass now.
+    fn replay_rules(&self) -> ReplayRules {
+        ReplayRules {
+            window: self.acceptance.window(Timestamp::now()),
+            on_duplicate: self.on_duplicate,
+            rollups: self.rollups,
+        }
+    }
+}
+
+/// The routes of dead letters.
+pub(super) fn routes<S>() -> Routes<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Arc<DeadLettersApi>: FromRef<S>,
+{
+    const LOOK: Access = Access::query(Scope::Admin);
+    const CHANGE: Access = Access::key(Scope::Admin);
+    Routes::only_for(Scopes::one(Scope::Admin))
+        .route(LOOK, routes!(list::list))
+        .route(LOOK, routes!(summary::show))
+        .route(CHANGE, routes!(replay::many))
+        .route(CHANGE, routes!(discard::many))
+        .route(LOOK, routes!(list::show))
+        .route(CHANGE, routes!(discard::one))
+        .route(CHANGE, routes!(replay::one))
+}
+
 /// Which letters a body means.
-async fn portion_of(api: &Api, request: Request<Body>) -> Result<Portion, ApiError> {
+async fn portion_of(api: &DeadLettersApi, request: Request<Body>) -> Result<Portion, ApiError> {
     let mut held = api.admission.hold_nothing();
-    let body = read_value(&mut held, request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
-    which::portion(&body).map_err(ApiError::Invalid)
+    let body = read_value(&mut held, request, api.body_limits.at_most(BODY_MAX_BYTES)).await?;
+    selection::portion(&body).map_err(ApiError::Invalid)
 }
 
 /// The id of a path, or of a list.
-fn letter_id(text: &str) -> Result<i64, Refusal> {
+fn letter_id(text: &str) -> Result<i64, FieldError> {
     let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|&id| is_digits && id > 0).ok_or_else(not_an_id)
 }
 
 /// The letter of a path in which nothing else can be wrong.
 fn letter_of(text: &str) -> Result<i64, ApiError> {
-    let mut faults = Faults::default();
-    faults.check(&ID, letter_id(text)).ok_or(ApiError::Invalid(faults))
+    let mut errors = ValidationErrors::default();
+    errors.check(&ID, letter_id(text)).ok_or(ApiError::Invalid(errors))
 }
 
-fn not_an_id() -> Refusal {
-    Refusal::new("int_parsing", format!("Input should be a valid integer from 1 to {}", i64::MAX))
+fn not_an_id() -> FieldError {
+    FieldError::new("int_parsing", format!("Input should be a valid integer from 1 to {}", i64::MAX))
 }
 
 /// The last id of a page, for who goes on behind it.
@@ -53,7 +108,7 @@ fn cursor_of(id: i64) -> String {
     cursor::encode(id.to_be_bytes())
 }
 
-fn id_of(cursor: &str) -> Result<i64, Refusal> {
+fn id_of(cursor: &str) -> Result<i64, FieldError> {
     cursor::decode(cursor).map(i64::from_be_bytes)
 }
 

@@ -1,6 +1,6 @@
 //! `POST /dead-letters/{id}/replay` and `POST /dead-letters/replay`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
@@ -11,12 +11,11 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{NO_SUCH_LETTER, cursor_of, letter_of, portion_of, refused, which::LettersBody};
+use super::{NO_SUCH_LETTER, cursor_of, letter_of, portion_of, refused, selection::LettersBody};
 use crate::{
     http::{
-        Api,
-        error::{ApiError, ErrorBody, InvalidBody},
-        parameters::{Parameters, one_of},
+        dead_letters::DeadLettersApi,
+        server::{ApiError, ErrorBody, InvalidBody, Parameters, parameters::one_of},
     },
     store::dead_letters::{self, Portion, Refused, Replayed, Which},
 };
@@ -24,7 +23,7 @@ use crate::{
 /// What came of a replay.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"dry_run": false, "stored": 998, "duplicates": 1, "refused": 1, "reasons": {"unknown_sensor": 1}, "letters": [{"id": 1042, "reason": "unknown_sensor", "detail": "there is no sensor 77"}], "missing": [], "next": null}))]
-pub(in crate::http) struct ReplayedBody {
+pub(super) struct ReplayedBody {
     /// Whether this is only what would come of it.
     dry_run: bool,
     /// Readings that are stored now; they are no letters' any more.
@@ -73,8 +72,8 @@ pub(in crate::http) struct RefusedBody {
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds. The letter is stored or still there, never both.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn one(
-    State(api): State<Api>,
+pub(super) async fn one(
+    State(api): State<Arc<DeadLettersApi>>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<ReplayedBody>, ApiError> {
@@ -106,8 +105,8 @@ pub(in crate::http) async fn one(
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds. Each letter is stored or still there, never both.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn many(
-    State(api): State<Api>,
+pub(super) async fn many(
+    State(api): State<Arc<DeadLettersApi>>,
     RawQuery(query): RawQuery,
     request: Request<Body>,
 ) -> Result<Json<ReplayedBody>, ApiError> {
@@ -123,10 +122,9 @@ fn dry_run(parameters: &mut Parameters<'_>) -> bool {
     asked.unwrap_or(false)
 }
 
-async fn replay(api: &Api, portion: Portion, is_dry_run: bool) -> Result<Replayed, ApiError> {
-    let replayed = dead_letters::replay(&api.pool, portion, api.limits.replay_rules(), is_dry_run)
-        .await
-        .map_err(refused)?;
+async fn replay(api: &DeadLettersApi, portion: Portion, is_dry_run: bool) -> Result<Replayed, ApiError> {
+    let replayed =
+        dead_letters::replay(&api.pool, portion, api.replay_rules(), is_dry_run).await.map_err(refused)?;
     let Replayed { stored, duplicates, .. } = replayed;
     tracing::info!(stored, duplicates, refused = replayed.refused.len(), is_dry_run, "dead letters replayed");
     Ok(replayed)

@@ -1,5 +1,7 @@
 //! `GET /dead-letters/summary`.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -8,8 +10,8 @@ use utoipa::ToSchema;
 use super::refused;
 use crate::{
     http::{
-        Api,
-        error::{ApiError, ErrorBody},
+        dead_letters::DeadLettersApi,
+        server::{ApiError, ErrorBody},
     },
     reading::Reason,
     store::dead_letters::{self, OverflowRange, ReasonSummary},
@@ -18,7 +20,7 @@ use crate::{
 /// How many dead letters there are, and since when.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"letters": 12, "oldest": "2026-11-01T00:00:01.5Z", "newest": "2026-11-02T09:30:00Z", "reasons": [{"reason": "unknown_sensor", "letters": 12, "replayable": true, "oldest": "2026-11-01T00:00:01.5Z", "newest": "2026-11-02T09:30:00Z"}], "not_kept": []}))]
-pub(in crate::http) struct SummaryBody {
+pub(super) struct SummaryBody {
     /// All of them; those of a reason count to a million and no further.
     letters: i64,
     /// When the first was set aside; null where there is none.
@@ -33,7 +35,7 @@ pub(in crate::http) struct SummaryBody {
 
 /// Readings of one reason between two offsets of a partition that were counted and not kept.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct NotKeptBody {
+pub(super) struct NotKeptBody {
     /// The topic.
     topic: String,
     /// Kafka's id of it.
@@ -56,7 +58,7 @@ pub(in crate::http) struct NotKeptBody {
 
 /// The dead letters of one reason.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct ReasonBody {
+pub(super) struct ReasonBody {
     /// The reason.
     reason: String,
     /// How many, to a million.
@@ -78,7 +80,7 @@ pub(in crate::http) struct ReasonBody {
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn show(State(api): State<Api>) -> Result<Json<SummaryBody>, ApiError> {
+pub(super) async fn show(State(api): State<Arc<DeadLettersApi>>) -> Result<Json<SummaryBody>, ApiError> {
     let mut reasons = dead_letters::summary(&api.current_reads).await.map_err(refused)?;
     reasons.retain(|reason| reason.letters > 0);
     let not_kept = dead_letters::not_kept(&api.current_reads).await.map_err(refused)?;

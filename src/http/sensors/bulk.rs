@@ -1,5 +1,7 @@
 //! `POST /sensors/bulk`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     body::Body,
@@ -10,14 +12,18 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::{SensorBody, fields};
+use super::{
+    create::SensorBody,
+    fields,
+    json_members::{items, members},
+};
 use crate::{
     http::{
-        Api,
-        body::{raw_value, read_json},
-        error::{ApiError, ErrorBody, InvalidBody},
-        fault::{Faults, Refusal, Step},
-        json_members::{items, members},
+        sensors::SensorsApi,
+        server::{
+            ApiError, ErrorBody, FieldError, InvalidBody, Step, ValidationErrors,
+            body::{raw_value, read_json},
+        },
     },
     store::sensors::{self, NewSensor},
 };
@@ -27,10 +33,9 @@ const SENSORS_MAX: usize = 1_000;
 const BODY_MAX_BYTES: usize = 4 << 20;
 
 /// Sensors to be made. Other fields are ignored.
-#[derive(ToSchema)]
+#[derive(Debug, ToSchema)]
 #[schema(example = json!({"sensors": [{"sensor_type": "temperature", "location": "Backyard"}, {"sensor_type": "humidity", "location": "Living Room"}]}))]
-#[expect(dead_code, reason = "only describes the body, which is checked field by field")]
-pub(in crate::http) struct SensorsBody {
+pub(super) struct SensorsBody {
     /// All of them are made, or none.
     #[schema(min_items = 1, max_items = 1000)]
     sensors: Vec<SensorBody>,
@@ -38,7 +43,7 @@ pub(in crate::http) struct SensorsBody {
 
 /// The sensors that were made.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct CreatedAllBody {
+pub(super) struct CreatedAllBody {
     /// Their ids, in the order of the sensors.
     #[schema(example = json!([3, 4]))]
     sensor_ids: Vec<i32>,
@@ -63,46 +68,47 @@ pub(in crate::http) struct CreatedAllBody {
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds. The sensors may exist or not.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn create_all(
-    State(api): State<Api>,
+pub(super) async fn create_all(
+    State(api): State<Arc<SensorsApi>>,
     request: Request<Body>,
 ) -> Result<(StatusCode, Json<CreatedAllBody>), ApiError> {
     // The sensors take about as much as their body, which counts until they are made.
     let mut held = api.admission.hold_nothing();
-    let body = read_json(&mut held, request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
-    let new = new_sensors(raw_value(&body)?).map_err(ApiError::Invalid)?;
+    let body = read_json(&mut held, request, api.body_limits.at_most(BODY_MAX_BYTES)).await?;
+    let SensorsBody { sensors } = read(raw_value(&body)?).map_err(ApiError::Invalid)?;
     drop(body);
-    let now = api.known_sensors.now();
+    let now = api.sensors.now();
+    let new = sensors.into_iter().map(NewSensor::from).collect();
     let sensor_ids = sensors::create_all(&api.pool, new).await?;
     for &sensor_id in &sensor_ids {
-        api.known_sensors.insert_as_of(now, sensor_id);
+        api.sensors.insert_as_of(now, sensor_id);
     }
     Ok((StatusCode::CREATED, Json(CreatedAllBody { sensor_ids, message: "Sensors created successfully." })))
 }
 
-fn new_sensors(body: &RawValue) -> Result<Vec<NewSensor>, Faults> {
-    let mut faults = Faults::default();
+fn read(body: &RawValue) -> Result<SensorsBody, ValidationErrors> {
+    let mut errors = ValidationErrors::default();
     let place = [Step::Field("body"), Step::Field("sensors")];
-    let given = members(body, ["sensors"]).ok_or_else(Refusal::not_an_object);
-    let Some([given]) = faults.check(&place[..1], given) else { return Err(faults) };
-    let Some(list) = faults.check(&place, list(given)) else { return Err(faults) };
-    let sensors: Vec<NewSensor> = list
+    let given = members(body, ["sensors"]).ok_or_else(FieldError::not_an_object);
+    let Some([given]) = errors.check(&place[..1], given) else { return Err(errors) };
+    let Some(list) = errors.check(&place, list(given)) else { return Err(errors) };
+    let sensors: Vec<SensorBody> = list
         .into_iter()
         .enumerate()
         .filter_map(|(index, sensor)| {
-            fields::new_sensor(sensor, &[place[0], place[1], Step::Index(index)], &mut faults)
+            fields::new_sensor(sensor, &[place[0], place[1], Step::Index(index)], &mut errors)
         })
         .collect();
-    if faults.is_empty() { Ok(sensors) } else { Err(faults) }
+    if errors.is_empty() { Ok(SensorsBody { sensors }) } else { Err(errors) }
 }
 
-fn list(value: Option<&RawValue>) -> Result<Vec<&RawValue>, Refusal> {
-    let (list, count) = items(value.ok_or_else(Refusal::missing)?, SENSORS_MAX)
-        .ok_or_else(|| Refusal::new("list_type", "Input should be a valid list"))?;
+fn list(value: Option<&RawValue>) -> Result<Vec<&RawValue>, FieldError> {
+    let (list, count) = items(value.ok_or_else(FieldError::missing)?, SENSORS_MAX)
+        .ok_or_else(|| FieldError::new("list_type", "Input should be a valid list"))?;
     if list.is_empty() {
-        Err(Refusal::new("too_short", "List should have at least 1 item"))
+        Err(FieldError::new("too_short", "List should have at least 1 item"))
     } else if count > SENSORS_MAX {
-        Err(Refusal::new("too_long", format!("List should have at most {SENSORS_MAX} items")))
+        Err(FieldError::new("too_long", format!("List should have at most {SENSORS_MAX} items")))
     } else {
         Ok(list)
     }
@@ -114,20 +120,20 @@ mod tests {
 
     use super::*;
 
-    fn checked(body: &Value) -> Result<Vec<NewSensor>, Faults> {
-        new_sensors(&to_raw_value(body).unwrap())
+    fn checked(body: &Value) -> Result<Vec<SensorBody>, ValidationErrors> {
+        read(&to_raw_value(body).unwrap()).map(|body| body.sensors)
     }
 
-    fn faults(body: &Value) -> Vec<(Value, &'static str)> {
-        let faults = checked(body).unwrap_err().into_vec();
-        faults.into_iter().map(|fault| (json!(fault.loc), fault.kind)).collect()
+    fn errors(body: &Value) -> Vec<(Value, &'static str)> {
+        let errors = checked(body).unwrap_err().into_vec();
+        errors.into_iter().map(|error| (json!(error.loc), error.kind)).collect()
     }
 
     #[test]
     fn each_is_checked_in_its_place() {
         let body = json!({"sensors": [{"sensor_type": "a"}, {}, 3, {"sensor_type": ""}]});
         assert_eq!(
-            faults(&body),
+            errors(&body),
             [
                 (json!(["body", "sensors", 1, "sensor_type"]), "missing"),
                 (json!(["body", "sensors", 2]), "model_attributes_type"),
@@ -148,7 +154,7 @@ mod tests {
             (json!({"sensors": []}), "too_short"),
             (json!({"sensors": vec![json!({"sensor_type": "a"}); 1001]}), "too_long"),
         ] {
-            assert_eq!(faults(&body), [(json!(["body", "sensors"]), kind)]);
+            assert_eq!(errors(&body), [(json!(["body", "sensors"]), kind)]);
         }
     }
 }

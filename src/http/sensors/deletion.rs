@@ -1,5 +1,7 @@
 //! `GET /sensors/{sensor_id}/deletion`: how far the readings of a deleted sensor are gone.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -10,9 +12,8 @@ use utoipa::ToSchema;
 
 use crate::{
     http::{
-        Api,
-        error::{ApiError, ErrorBody, InvalidBody},
-        path,
+        sensors::SensorsApi,
+        server::{ApiError, ErrorBody, InvalidBody, parameters::path},
     },
     store::sensors::{self, DeletionProgress},
 };
@@ -21,7 +22,7 @@ const NO_DELETION: ApiError = ApiError::NotFound("No deletion of this sensor.");
 
 /// How far a deletion is.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct DeletionBody {
+pub(super) struct DeletionBody {
     #[schema(example = 3)]
     sensor_id: i32,
     state: DeletionState,
@@ -41,7 +42,7 @@ pub(in crate::http) struct DeletionBody {
 /// Whether readings are left.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::http) enum DeletionState {
+pub(super) enum DeletionState {
     /// A worker deletes them, or will.
     Running,
     /// None is.
@@ -61,8 +62,8 @@ pub(in crate::http) enum DeletionState {
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn show(
-    State(api): State<Api>,
+pub(super) async fn show(
+    State(api): State<Arc<SensorsApi>>,
     Path(sensor_id): Path<String>,
 ) -> Result<Json<DeletionBody>, ApiError> {
     let sensor_id = path::sensor(&sensor_id)?;

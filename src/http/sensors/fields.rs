@@ -2,13 +2,8 @@
 
 use serde_json::value::RawValue;
 
-use crate::{
-    http::{
-        fault::{Faults, Refusal, Step},
-        json_members::members,
-    },
-    store::sensors::{Change, NewSensor},
-};
+use super::{create::SensorBody, json_members::members, one::ChangeBody};
+use crate::http::server::{FieldError, Step, ValidationErrors};
 
 /// The widths of the columns, in characters.
 pub(super) const TYPE_MAX_CHARS: usize = 50;
@@ -16,58 +11,62 @@ pub(super) const TEXT_MAX_CHARS: usize = 255;
 const NAMES: [&str; 3] = ["sensor_type", "description", "location"];
 
 /// A sensor from the object at `place` of the request; null is as good as absent.
-pub(super) fn new_sensor(body: &RawValue, place: &[Step], faults: &mut Faults) -> Option<NewSensor> {
-    let given = given(body, place, faults)?;
+pub(super) fn new_sensor(
+    body: &RawValue,
+    place: &[Step],
+    errors: &mut ValidationErrors,
+) -> Option<SensorBody> {
+    let given = given(body, place, errors)?;
     let mut field = |index: usize, shortest: usize, longest: usize| {
         let value = given[index].filter(|value| !is_null(value));
         let checked = value.map(|value| json_text(value, shortest, longest)).transpose();
-        faults.check(&step_to(place, NAMES[index]), checked)
+        errors.check(&step_to(place, NAMES[index]), checked)
     };
     let sensor_type = field(0, 1, TYPE_MAX_CHARS);
     let description = field(1, 0, TEXT_MAX_CHARS);
     let location = field(2, 0, TEXT_MAX_CHARS);
     if sensor_type == Some(None) {
-        let refusal = if given[0].is_some() { Refusal::not_a_string() } else { Refusal::missing() };
-        faults.push(&step_to(place, "sensor_type"), refusal);
+        let error = if given[0].is_some() { FieldError::not_a_string() } else { FieldError::missing() };
+        errors.push(&step_to(place, "sensor_type"), error);
     }
-    Some(NewSensor { sensor_type: sensor_type??, description: description?, location: location? })
+    Some(SensorBody { sensor_type: sensor_type??, description: description?, location: location? })
 }
 
 /// A change from a body: what is absent stays, null clears.
-pub(super) fn change(body: &RawValue, faults: &mut Faults) -> Option<Change> {
+pub(super) fn change(body: &RawValue, errors: &mut ValidationErrors) -> Option<ChangeBody> {
     let place = [Step::Field("body")];
-    let given = given(body, &place, faults)?;
+    let given = given(body, &place, errors)?;
     let mut field = |index: usize, shortest: usize, longest: usize, may_be_null: bool| {
         let checked = match given[index] {
             None => Ok(None),
             Some(value) if may_be_null && is_null(value) => Ok(Some(None)),
             Some(value) => json_text(value, shortest, longest).map(|text| Some(Some(text))),
         };
-        faults.check(&step_to(&place, NAMES[index]), checked)
+        errors.check(&step_to(&place, NAMES[index]), checked)
     };
     let sensor_type = field(0, 1, TYPE_MAX_CHARS, false);
     let description = field(1, 0, TEXT_MAX_CHARS, true);
     let location = field(2, 0, TEXT_MAX_CHARS, true);
-    Some(Change { sensor_type: sensor_type?.flatten(), description: description?, location: location? })
+    Some(ChangeBody { sensor_type: sensor_type?.flatten(), description: description?, location: location? })
 }
 
 /// A text of a column's width.
-pub(super) fn text(text: &str, shortest: usize, longest: usize) -> Result<String, Refusal> {
+pub(super) fn text(text: &str, shortest: usize, longest: usize) -> Result<String, FieldError> {
     let length = text.chars().count();
     if length < shortest {
-        Err(Refusal::new("string_too_short", format!("String should have at least {shortest} character")))
+        Err(FieldError::new("string_too_short", format!("String should have at least {shortest} character")))
     } else if length > longest {
-        Err(Refusal::new("string_too_long", format!("String should have at most {longest} characters")))
+        Err(FieldError::new("string_too_long", format!("String should have at most {longest} characters")))
     } else if text.contains('\0') {
-        Err(Refusal::nul())
+        Err(FieldError::nul())
     } else {
         Ok(text.to_owned())
     }
 }
 
 /// Half of a surrogate pair makes a text of JSON that is no text of Unicode: that is refused, too.
-fn json_text(value: &RawValue, shortest: usize, longest: usize) -> Result<String, Refusal> {
-    let given: String = serde_json::from_str(value.get()).map_err(|_| Refusal::not_a_string())?;
+fn json_text(value: &RawValue, shortest: usize, longest: usize) -> Result<String, FieldError> {
+    let given: String = serde_json::from_str(value.get()).map_err(|_| FieldError::not_a_string())?;
     text(&given, shortest, longest)
 }
 
@@ -79,9 +78,9 @@ fn is_null(value: &RawValue) -> bool {
 fn given<'a>(
     body: &'a RawValue,
     place: &[Step],
-    faults: &mut Faults,
+    errors: &mut ValidationErrors,
 ) -> Option<[Option<&'a RawValue>; NAMES.len()]> {
-    faults.check(place, members(body, NAMES).ok_or_else(Refusal::not_an_object))
+    errors.check(place, members(body, NAMES).ok_or_else(FieldError::not_an_object))
 }
 
 fn step_to(place: &[Step], name: &'static str) -> Vec<Step> {
@@ -96,20 +95,20 @@ mod tests {
 
     use super::*;
 
-    fn checked(body: &Value) -> Result<NewSensor, Faults> {
-        let mut faults = Faults::default();
-        new_sensor(&to_raw_value(body).unwrap(), &[Step::Field("body")], &mut faults).ok_or(faults)
+    fn checked(body: &Value) -> Result<SensorBody, ValidationErrors> {
+        let mut errors = ValidationErrors::default();
+        new_sensor(&to_raw_value(body).unwrap(), &[Step::Field("body")], &mut errors).ok_or(errors)
     }
 
-    fn changed(body: &Value, faults: &mut Faults) -> Option<Change> {
-        change(&to_raw_value(body).unwrap(), faults)
+    fn changed(body: &Value, errors: &mut ValidationErrors) -> Option<ChangeBody> {
+        change(&to_raw_value(body).unwrap(), errors)
     }
 
-    fn named(faults: Faults) -> Vec<(Vec<Step>, &'static str)> {
-        faults.into_vec().into_iter().map(|fault| (fault.loc, fault.kind)).collect()
+    fn named(errors: ValidationErrors) -> Vec<(Vec<Step>, &'static str)> {
+        errors.into_vec().into_iter().map(|error| (error.loc, error.kind)).collect()
     }
 
-    fn faults(body: &Value) -> Vec<(Vec<Step>, &'static str)> {
+    fn errors(body: &Value) -> Vec<(Vec<Step>, &'static str)> {
         named(checked(body).unwrap_err())
     }
 
@@ -130,7 +129,7 @@ mod tests {
 
     #[test]
     fn every_fault_is_named() {
-        assert_eq!(faults(&json!([])), [(vec![Step::Field("body")], "model_attributes_type")]);
+        assert_eq!(errors(&json!([])), [(vec![Step::Field("body")], "model_attributes_type")]);
         for (value, kind) in [
             (json!(null), "string_type"),
             (json!(1), "string_type"),
@@ -138,11 +137,11 @@ mod tests {
             (json!("x".repeat(51)), "string_too_long"),
             (json!("a\0b"), "string_nul"),
         ] {
-            assert_eq!(faults(&json!({"sensor_type": value})), [(in_body("sensor_type"), kind)]);
+            assert_eq!(errors(&json!({"sensor_type": value})), [(in_body("sensor_type"), kind)]);
         }
         let body = json!({"description": 1, "location": "x".repeat(256)});
         assert_eq!(
-            faults(&body),
+            errors(&body),
             [
                 (in_body("description"), "string_type"),
                 (in_body("location"), "string_too_long"),
@@ -153,13 +152,17 @@ mod tests {
 
     #[test]
     fn a_change_tells_null_from_absent() {
-        let mut faults = Faults::default();
-        let some = changed(&json!({"description": null, "location": "Cellar", "sensor_id": 7}), &mut faults);
-        let expected =
-            Change { sensor_type: None, description: Some(None), location: Some(Some("Cellar".to_owned())) };
+        let mut errors = ValidationErrors::default();
+        let some = changed(&json!({"description": null, "location": "Cellar", "sensor_id": 7}), &mut errors);
+        let expected = ChangeBody {
+            sensor_type: None,
+            description: Some(None),
+            location: Some(Some("Cellar".to_owned())),
+        };
         assert_eq!(some, Some(expected));
-        assert_eq!(changed(&json!({}), &mut faults), Some(Change::default()));
-        assert!(faults.is_empty());
+        let nothing = ChangeBody { sensor_type: None, description: None, location: None };
+        assert_eq!(changed(&json!({}), &mut errors), Some(nothing));
+        assert!(errors.is_empty());
     }
 
     #[test]
@@ -170,9 +173,9 @@ mod tests {
             (json!({"description": 1}), "description", "string_type"),
             (json!({"location": "x".repeat(256)}), "location", "string_too_long"),
         ] {
-            let mut faults = Faults::default();
-            assert_eq!(changed(&body, &mut faults), None);
-            assert_eq!(named(faults), [(in_body(field), kind)], "{body}");
+            let mut errors = ValidationErrors::default();
+            assert_eq!(changed(&body, &mut errors), None);
+            assert_eq!(named(errors), [(in_body(field), kind)], "{body}");
         }
     }
 }

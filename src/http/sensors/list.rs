@@ -1,5 +1,7 @@
 //! `GET /sensors`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{RawQuery, State},
@@ -8,14 +10,16 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    StoredBody,
+    create::StoredBody,
     fields::{TEXT_MAX_CHARS, TYPE_MAX_CHARS, text},
 };
 use crate::{
     http::{
-        Api, cursor,
-        error::{ApiError, ErrorBody, InvalidBody},
-        parameters::{Parameters, positive},
+        sensors::SensorsApi,
+        server::{
+            ApiError, ErrorBody, InvalidBody, Parameters,
+            parameters::{cursor, positive},
+        },
     },
     store::{
         StoreError, Trouble,
@@ -29,7 +33,7 @@ const LIMIT_MAX: u64 = 1_000;
 /// A page of sensors.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"sensors": [{"sensor_id": 3, "sensor_type": "temperature", "description": "Greenhouse", "location": "North"}], "next": "AAAAAw"}))]
-pub(in crate::http) struct PageBody {
+pub(super) struct PageBody {
     /// In the order of their ids.
     sensors: Vec<StoredBody>,
     /// What to send as `after` for the page behind this one; null on the last.
@@ -55,8 +59,8 @@ pub(in crate::http) struct PageBody {
         (status = 503, description = "The database does not answer, or not in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn list(
-    State(api): State<Api>,
+pub(super) async fn list(
+    State(api): State<Arc<SensorsApi>>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<PageBody>, ApiError> {
     let mut parameters = Parameters::of(query.as_deref());
@@ -108,15 +112,15 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::fault::Step;
+    use crate::http::server::errors::validation::Step;
 
     fn asked(query: &str) -> Result<Asked, Vec<(Vec<Step>, &'static str)>> {
         let mut parameters = Parameters::of(Some(query));
         let asked = Asked::take(&mut parameters);
         match parameters.finish() {
             Ok(()) => Ok(asked),
-            Err(ApiError::Invalid(faults)) => {
-                Err(faults.into_vec().into_iter().map(|fault| (fault.loc, fault.kind)).collect())
+            Err(ApiError::Invalid(errors)) => {
+                Err(errors.into_vec().into_iter().map(|error| (error.loc, error.kind)).collect())
             }
             Err(other) => panic!("{other:?}"),
         }
@@ -137,11 +141,11 @@ mod tests {
 
     #[test]
     fn every_fault_is_named() {
-        let faults = asked(&format!("type={}&q=%00&limit=0&after=3", "x".repeat(51))).unwrap_err();
+        let errors = asked(&format!("type={}&q=%00&limit=0&after=3", "x".repeat(51))).unwrap_err();
         let expected =
             [("type", "string_too_long"), ("q", "string_nul"), ("limit", "int_parsing"), ("after", "cursor")];
         assert_eq!(
-            faults,
+            errors,
             expected.map(|(name, kind)| (vec![Step::Field("query"), Step::Field(name)], kind))
         );
         for limit in ["1001", "-1", "ten", "1.0", ""] {

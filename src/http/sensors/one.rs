@@ -1,5 +1,7 @@
 //! `GET`, `PATCH` and `DELETE /sensors/{sensor_id}`.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     body::Body,
@@ -10,38 +12,45 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{BODY_MAX_BYTES, StoredBody, fields};
+use super::{BODY_MAX_BYTES, create::StoredBody, fields};
 use crate::{
     http::{
-        Api,
-        body::{raw_value, read_json},
-        error::{ApiError, ErrorBody, InvalidBody},
-        fault::{Faults, Refusal},
-        parameters::Parameters,
-        path,
+        sensors::SensorsApi,
+        server::{
+            ApiError, ErrorBody, FieldError, InvalidBody, Parameters, ValidationErrors,
+            body::{raw_value, read_json},
+            parameters::path,
+        },
     },
-    store::sensors::{self, Deletion, ReadingsOf},
+    store::sensors::{self, Change, Deletion, ReadingsOf},
 };
 
 /// What is to change of a sensor. What is absent stays; other fields are ignored.
-#[derive(ToSchema)]
+#[derive(Debug, PartialEq, Eq, ToSchema)]
+#[expect(clippy::option_option, reason = "absent, null, or a text")]
 #[schema(example = json!({"description": null, "location": "Cellar"}))]
-#[expect(dead_code, reason = "only describes the body, which is checked field by field")]
-pub(in crate::http) struct ChangeBody {
+pub(super) struct ChangeBody {
     /// What it measures.
-    #[schema(min_length = 1, max_length = 50, pattern = "^[^\\u0000]+$", required = false)]
-    sensor_type: String,
+    #[schema(min_length = 1, max_length = 50, pattern = "^[^\\u0000]+$", required = false, value_type = String)]
+    pub(super) sensor_type: Option<String>,
     /// What it is; null takes the description away.
-    #[schema(max_length = 255, pattern = "^[^\\u0000]*$")]
-    description: Option<String>,
+    #[schema(max_length = 255, pattern = "^[^\\u0000]*$", value_type = Option<String>)]
+    pub(super) description: Option<Option<String>>,
     /// Where it is; null takes the place away.
-    #[schema(max_length = 255, pattern = "^[^\\u0000]*$")]
-    location: Option<String>,
+    #[schema(max_length = 255, pattern = "^[^\\u0000]*$", value_type = Option<String>)]
+    pub(super) location: Option<Option<String>>,
+}
+
+impl From<ChangeBody> for Change {
+    fn from(change: ChangeBody) -> Self {
+        let ChangeBody { sensor_type, description, location } = change;
+        Self { sensor_type, description, location }
+    }
 }
 
 /// The sensor that is gone.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct DeletedBody {
+pub(super) struct DeletedBody {
     /// Its id, which is not given out again.
     #[schema(example = 3)]
     sensor_id: i32,
@@ -64,8 +73,8 @@ pub(in crate::http) struct DeletedBody {
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn show(
-    State(api): State<Api>,
+pub(super) async fn show(
+    State(api): State<Arc<SensorsApi>>,
     Path(sensor_id): Path<String>,
 ) -> Result<Json<StoredBody>, ApiError> {
     let sensor_id = path::sensor(&sensor_id)?;
@@ -91,25 +100,26 @@ pub(in crate::http) async fn show(
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn change(
-    State(api): State<Api>,
+pub(super) async fn change(
+    State(api): State<Arc<SensorsApi>>,
     Path(sensor_id): Path<String>,
     request: Request<Body>,
 ) -> Result<Json<StoredBody>, ApiError> {
     let mut held = api.admission.hold_nothing();
-    let body = read_json(&mut held, request, api.limits.body.at_most(BODY_MAX_BYTES)).await?;
-    let mut faults = Faults::default();
-    let sensor_id = faults.check(&path::SENSOR_ID, path::sensor_id(&sensor_id));
-    let change = fields::change(raw_value(&body)?, &mut faults);
+    let body = read_json(&mut held, request, api.body_limits.at_most(BODY_MAX_BYTES)).await?;
+    let mut errors = ValidationErrors::default();
+    let sensor_id = errors.check(&path::SENSOR_ID, path::sensor_id(&sensor_id));
+    let change = fields::change(raw_value(&body)?, &mut errors);
     drop(body);
-    let (Some(sensor_id), Some(change)) = (sensor_id, change) else { return Err(ApiError::Invalid(faults)) };
-    let sensor = sensors::update(&api.pool, sensor_id, change).await?.ok_or(ApiError::NO_SUCH_SENSOR)?;
+    let (Some(sensor_id), Some(change)) = (sensor_id, change) else { return Err(ApiError::Invalid(errors)) };
+    let sensor =
+        sensors::update(&api.pool, sensor_id, change.into()).await?.ok_or(ApiError::NO_SUCH_SENSOR)?;
     Ok(Json(sensor.into()))
 }
 
 /// A sensor that is gone, whose readings are being deleted.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct MarkedBody {
+pub(super) struct MarkedBody {
     /// Its id, which is not given out again.
     #[schema(example = 3)]
     sensor_id: i32,
@@ -140,27 +150,27 @@ pub(in crate::http) struct MarkedBody {
         (status = 503, description = "The database does not answer in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
-pub(in crate::http) async fn delete(
-    State(api): State<Api>,
+pub(super) async fn delete(
+    State(api): State<Arc<SensorsApi>>,
     Path(sensor_id): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let mut parameters = Parameters::of(query.as_deref());
     let sensor_id = parameters.sensor_id(&sensor_id);
     let readings = parameters.take("readings", |text| match text {
-        "delete" => Ok(ReadingsOf::Delete),
-        _ => Err(Refusal::new("literal_error", "Input should be 'delete'")),
+        "delete" => Ok(WhatOfReadings::Delete),
+        _ => Err(FieldError::new("literal_error", "Input should be 'delete'")),
     });
     parameters.finish()?;
-    let readings = readings.unwrap_or(ReadingsOf::Keep);
+    let readings = readings.map_or(ReadingsOf::Keep, |WhatOfReadings::Delete| ReadingsOf::Delete);
     match sensors::delete(&api.pool, sensor_id, readings).await? {
         Deletion::Deleted { readings } => {
-            api.known_sensors.remove(sensor_id);
+            api.sensors.remove(sensor_id);
             let message = "Sensor deleted successfully.";
             Ok(Json(DeletedBody { sensor_id, readings_deleted: readings, message }).into_response())
         }
         Deletion::Marked => {
-            api.known_sensors.remove(sensor_id);
+            api.sensors.remove(sensor_id);
             let message = "Sensor deleted; its readings are being deleted.";
             let progress = format!("/sensors/{sensor_id}/deletion");
             let location = [(LOCATION, progress.clone())];
@@ -180,7 +190,6 @@ pub(in crate::http) async fn delete(
 /// What becomes of a sensor's readings.
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "only describes the parameter")]
-pub(in crate::http) enum WhatOfReadings {
+pub(super) enum WhatOfReadings {
     Delete,
 }

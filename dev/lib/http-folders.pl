@@ -1,0 +1,91 @@
+#!/usr/bin/env perl
+# Holds the folders of src/http to the table at the head of src/http/mod.rs: what each uses of the others.
+# Usage: http-folders.pl FILE…  Prints each offence as file:line.
+use strict;
+use warnings;
+
+my $home = 'src/http';
+my $map  = "$home/mod.rs";
+
+# read_text FILE: the text with comments and the contents of strings taken out, line for line.
+sub read_text {
+    my ($file) = @_;
+    open my $handle, '<', $file or die "$file: $!\n";
+    local $/;
+    my $text = <$handle>;
+    $text =~ s{//[^\n]*}{}g;
+    $text =~ s{"((?:[^"\\]|\\.)*)"}{(my $kept = $1) =~ tr/\n//cd; qq("$kept")}gse;
+    return $text;
+}
+
+# paths TREE: each path of a tree of `use`, as a list of its segments.
+sub paths {
+    my ($tree) = @_;
+    $tree =~ s/\s+as\s+\w+//g;
+    $tree =~ s/\s+//g;
+    my ($prefix, $inner) = $tree =~ /^([^{]*)\{(.*)\}$/s or return [split /::/, $tree];
+    my ($depth, @branches) = (0, '');
+    for my $character (split //, $inner) {
+        $depth++ if $character eq '{';
+        $depth-- if $character eq '}';
+        if ($character eq ',' && $depth == 0) { push @branches, '' }
+        else                                  { $branches[-1] .= $character }
+    }
+    my @prefix = split /::/, $prefix;
+    return map { [@prefix, @$_] } map { paths($_) } grep { length } @branches;
+}
+
+# in_http MODULE PATH: the path below crate::http, from a module below it; none of what is elsewhere.
+sub in_http {
+    my ($module, @path) = @_;
+    my $first = shift @path // '';
+    return @path && $path[0] eq 'http' ? @path[1 .. $#path] : () if $first eq 'crate';
+    return () unless $first eq 'super' || $first eq 'self';
+    my @base = @$module;
+    while ($first eq 'super') {
+        return () unless @base;
+        pop @base;
+        $first = shift @path // '';
+    }
+    return $first eq 'self' ? (@base, @path) : (@base, $first, @path);
+}
+
+# What the table says: folder => the others that it may use.
+my %uses;
+open my $handle, '<', $map or die "$map: $!\n";
+while (<$handle>) {
+    my ($folder, $others) = m{^//! \| \[`(\w+)`\] \|[^|]*\|([^|]*)\|} or next;
+    my @others = $others =~ /`(\w+)`/g;
+    for my $other (@others) {
+        print "$map:$.: $folder uses $other, which is not above it in the table\n" unless $uses{$other};
+    }
+    $uses{$folder} = { map { $_ => 1 } @others };
+}
+close $handle;
+print "$map:1: its table has no folders: does this rule still hold?\n" unless %uses;
+
+for my $file (@ARGV) {
+    my ($folder, $rest) = $file =~ m{^\Q$home\E/(\w+)/(.*)\.rs$} or next;
+    unless ($uses{$folder}) {
+        print "$file:1: $folder is not in the table of $map\n";
+        next;
+    }
+    my @module = ($folder, grep { $_ ne 'mod' } split m{/}, $rest);
+    my $text   = read_text($file);
+    my %told;
+    my $check = sub {
+        my ($at, $depth, @path) = @_;
+        my @target = in_http([@module, ('') x $depth], @path) or return;
+        my $other  = $target[0];
+        return if $other eq $folder || $uses{$folder}{$other};
+        my $line = 1 + (substr($text, 0, $at) =~ tr/\n//);
+        print "$file:$line: $folder uses $other, which the table of $map does not allow\n" unless $told{$other}++;
+    };
+    while ($text =~ /^([ ]*)(?:pub(?:\([^)]*\))? )?use ([^;]+);/mg) {
+        my ($at, $indent, $tree) = ($-[2], $1, $2);
+        $check->($at, length($indent) ? 1 : 0, @$_) for paths($tree);
+    }
+    while ($text =~ /(?<!\w)crate::http((?:::\w+)+)/g) {
+        $check->($-[0], 0, split /::/, "crate::http$1");
+    }
+}

@@ -1,0 +1,36 @@
+//! The sensor in a request's path.
+
+use crate::http::server::errors::{
+    ApiError,
+    validation::{FieldError, Step, ValidationErrors},
+};
+
+pub(in crate::http) const SENSOR_ID: [Step; 2] = [Step::Field("path"), Step::Field("sensor_id")];
+
+/// A sensor's id; one that no column can hold is refused here.
+pub(in crate::http) fn sensor_id(text: &str) -> Result<i32, FieldError> {
+    text.parse().map_err(|_| {
+        let msg = format!("Input should be a valid integer from {} to {}", i32::MIN, i32::MAX);
+        FieldError::new("int_parsing", msg)
+    })
+}
+
+/// The sensor of a request in which nothing else can be wrong.
+pub(in crate::http) fn sensor(text: &str) -> Result<i32, ApiError> {
+    let mut errors = ValidationErrors::default();
+    errors.check(&SENSOR_ID, sensor_id(text)).ok_or(ApiError::Invalid(errors))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_an_integer() {
+        assert_eq!(sensor_id("3"), Ok(3));
+        assert_eq!(sensor_id("-3"), Ok(-3));
+        for text in ["", "three", "3.0", "2147483648", "1 "] {
+            assert_eq!(sensor_id(text).unwrap_err().kind, "int_parsing", "{text}");
+        }
+    }
+}
