@@ -8,24 +8,33 @@
 //!          consumer   batch        transaction
 //! ```
 //!
-//! | module | what it holds | what it never touches |
+//! | module | what it holds | what it uses of the others |
 //! |---|---|---|
-//! | [`reading`] | a reading, its limits, its fates; decode and encode | I/O, the clock |
-//! | [`log`] | which log a partition's is, its offsets, and what contradicts them | I/O, the clock |
-//! | [`batch`] | what one transaction will hold: rows, rejects, offsets | I/O, the clock |
-//! | [`protocol`] | what a consumer decides, as a state machine | I/O, the clock, any lock or metric |
-//! | [`audit`] | what the log holds against what the database says of it | I/O, the clock |
-//! | [`buckets`] | time in buckets: where they begin in a zone's calendar, what fills gaps | I/O, the clock |
-//! | [`http`] | routes, validation, documents | SQL, librdkafka |
-//! | [`kafka`] | producer, consumer, rebalance events, the topic | SQL, HTTP |
-//! | [`pipeline`] | the shell around the protocol: the consumer's loop and its writer | the names `rdkafka`, `sqlx`, `axum` |
-//! | [`store`] | every line of SQL; the exactly-once transaction | Kafka, HTTP |
-//! | [`load`] | what the load generator sends, when, and what came of it | SQL, librdkafka |
-//! | [`access`] | tokens and what a key allows | I/O |
-//! | [`health`] | what `/readyz` shows, said by the parts themselves | I/O |
-//! | [`metrics`] | every metric: its name, help, labels, buckets | what they are recorded for |
-//! | [`traces`] | spans of requests and batches, and their way to a collector | what they are made for |
-//! | [`app`] | which tasks a role runs and in which order they stop | everything else |
+//! | [`version`] | the version, and how it was built | nothing |
+//! | [`reading`] | a reading, its limits, its fates; decode and encode | nothing |
+//! | [`access`] | tokens and what a key allows | nothing |
+//! | [`reminder`] | what is said again only now and then | nothing |
+//! | [`panics`] | what a panic says | nothing |
+//! | [`log`] | which log a partition's is, its offsets, and what contradicts them | `reading` |
+//! | [`protocol`] | what a consumer decides, as a state machine | `log` |
+//! | [`batch`] | what one transaction will hold: rows, rejects, offsets | `log`, `reading` |
+//! | [`buckets`] | time in buckets: where they begin in a zone's calendar, what fills gaps | `reading` |
+//! | [`audit`] | what the log holds against what the database says of it | `batch`, `log`, `reading` |
+//! | [`seed`] | the readings of the guide's example | `reading` |
+//! | [`health`] | what `/readyz` shows, said by the parts themselves | `reading` |
+//! | [`metrics`] | every metric: its name, help, labels, buckets | `audit`, `health`, `reading`, `version` |
+//! | [`config`] | every setting, from arguments and environment | `access`, `audit`, `reading` |
+//! | [`log_level`] | which lines are logged, while it runs | `reminder` |
+//! | [`kafka`] | producer, consumer, rebalance events, the topic; the only place that names `rdkafka` | `batch`, `config`, `health`, `log`, `metrics`, `reading`, `reminder` |
+//! | [`load`] | what the load generator sends, when, and what came of it | `batch`, `config`, `kafka`, `log`, `reading`, `seed` |
+//! | [`store`] | every line of SQL; the exactly-once transaction; the only place that names `sqlx` | `access`, `audit`, `batch`, `buckets`, `config`, `health`, `load`, `log`, `metrics`, `reading`, `reminder`, `seed` |
+//! | [`traces`] | spans of requests and batches, and their way to a collector | `batch`, `reading`, `store` |
+//! | [`pipeline`] | the shell around the protocol: the consumer's loop and its writer | `batch`, `config`, `health`, `kafka`, `log`, `metrics`, `panics`, `protocol`, `reading`, `store`, `traces` |
+//! | [`http`] | routes, validation, documents; the only place that names `axum` | `access`, `buckets`, `config`, `health`, `kafka`, `log`, `log_level`, `metrics`, `reading`, `reminder`, `store`, `traces`, `version` |
+//! | [`app`] | which tasks a role runs and in which order they stop | `access`, `audit`, `batch`, `config`, `health`, `http`, `kafka`, `load`, `log`, `log_level`, `metrics`, `panics`, `pipeline`, `reading`, `seed`, `store`, `traces` |
+//!
+//! A module uses what is above it; `dev/architecture-check` holds all of them to the table. From [`reading`] to [`audit`] they
+//! are pure: they know neither I/O nor the time.
 //!
 //! Invariants:
 //!

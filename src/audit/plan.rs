@@ -3,7 +3,11 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::{batch::Tally, log::Watermarks, reading::untimed::GivenTimes};
+use crate::{
+    batch::Tally,
+    log::{Gap, Watermarks},
+    reading::untimed::GivenTimes,
+};
 
 /// A row of `ingest_offsets`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,16 +92,11 @@ pub struct Plan {
     pub is_resumed: bool,
 }
 
-/// Why a partition cannot be audited: its log and its stored offset contradict each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+/// Why a partition cannot be audited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// The topic of this name is not the one whose offsets are stored.
-    TopicRecreated,
-    /// The stored offset lies past the log's end.
-    OffsetPastEnd,
-    /// The stored offset lies before the log's start: records that were never read are gone.
-    RecordsExpired,
+    /// They contradict each other.
+    Gap(Gap),
     /// The topic has no such partition.
     NoSuchPartition,
 }
@@ -142,15 +141,13 @@ pub fn plan(
     topic_id: &str,
     log: Option<Watermarks>,
 ) -> Result<Plan, Obstacle> {
-    if books.topic_id != topic_id {
-        return Err(Obstacle::TopicRecreated);
-    }
-    let log = log.ok_or(Obstacle::NoSuchPartition)?;
-    if books.next_offset > log.high {
-        return Err(Obstacle::OffsetPastEnd);
-    }
-    if books.next_offset < log.low {
-        return Err(Obstacle::RecordsExpired);
+    let log = match log {
+        Some(log) => log,
+        None if books.topic_id != topic_id => return Err(Obstacle::Gap(Gap::TopicRecreated)),
+        None => return Err(Obstacle::NoSuchPartition),
+    };
+    if let Some(gap) = Gap::between(&books.topic_id, books.next_offset, topic_id, log) {
+        return Err(Obstacle::Gap(gap));
     }
     let until = books.next_offset;
     let ours = || {
@@ -295,9 +292,9 @@ mod tests {
         let planned =
             |next, topic_id| plan(&books(next), &[], None, topic_id, Some(log)).map(|plan| plan.until);
         assert_eq!(planned(90, "t"), Ok(90));
-        assert_eq!(planned(91, "t"), Err(Obstacle::OffsetPastEnd));
-        assert_eq!(planned(49, "t"), Err(Obstacle::RecordsExpired));
-        assert_eq!(planned(90, "u"), Err(Obstacle::TopicRecreated));
+        assert_eq!(planned(91, "t"), Err(Obstacle::Gap(Gap::OffsetPastEnd)));
+        assert_eq!(planned(49, "t"), Err(Obstacle::Gap(Gap::RecordsExpired)));
+        assert_eq!(planned(90, "u"), Err(Obstacle::Gap(Gap::TopicRecreated)));
         assert_eq!(plan(&books(90), &[], None, "t", None), Err(Obstacle::NoSuchPartition));
     }
 }

@@ -96,9 +96,7 @@ impl Difference {
     /// A name for machines and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Obstacle(Obstacle::TopicRecreated) => "topic_recreated",
-            Self::Obstacle(Obstacle::OffsetPastEnd) => "offset_past_end",
-            Self::Obstacle(Obstacle::RecordsExpired) => "records_expired",
+            Self::Obstacle(Obstacle::Gap(gap)) => gap.as_str(),
             Self::Obstacle(Obstacle::NoSuchPartition) => "no_such_partition",
             Self::Unreadable { .. } => Self::UNREADABLE,
             Self::OtherCluster { .. } => "other_cluster",
@@ -115,15 +113,7 @@ impl Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Obstacle(Obstacle::TopicRecreated) => {
-                f.write_str("the topic was deleted and made anew: the stored offset is of the old one")
-            }
-            Self::Obstacle(Obstacle::OffsetPastEnd) => {
-                f.write_str("the stored offset lies past the end of the log")
-            }
-            Self::Obstacle(Obstacle::RecordsExpired) => {
-                f.write_str("the log no longer has the records after the stored offset: they were never read")
-            }
+            Self::Obstacle(Obstacle::Gap(gap)) => f.write_str(gap.meaning()),
             Self::Obstacle(Obstacle::NoSuchPartition) => f.write_str("the topic has no such partition"),
             Self::Unreadable { reason } => f.write_str(reason),
             Self::OtherCluster { stored } => {

@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn what_cannot_be_audited_is_not_known() {
         let mut topic = WholeTopic::default();
-        let obstacle = || vec![Difference::Obstacle(Obstacle::RecordsExpired)];
+        let obstacle = || vec![Difference::Obstacle(Obstacle::Gap(crate::log::Gap::RecordsExpired))];
         topic.add(&report(vec![partition(0, 10, vec![]), partition(1, 0, obstacle())], vec![]), &[].into());
         let summary = topic.summary(1.0);
         assert_eq!((summary.outcome, summary.difference), (Outcome::Undetermined, None));

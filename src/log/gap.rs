@@ -1,6 +1,6 @@
 //! A log and a stored offset that contradict each other. Pure.
 
-use super::{StoredOffset, Watermarks};
+use super::Watermarks;
 
 /// Why a partition cannot be consumed before an operator says how to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,13 +17,13 @@ impl Gap {
     /// Every one of them.
     pub const ALL: [Self; 3] = [Self::TopicRecreated, Self::OffsetPastEnd, Self::RecordsExpired];
 
-    /// What a stored offset is in contradiction with, if anything.
-    pub fn between<B>(stored: &StoredOffset<B>, topic_id: &str, log: Watermarks) -> Option<Self> {
-        if stored.topic_id != topic_id {
+    /// What an offset that is stored for a topic is in contradiction with, if anything: the topic, and the log that it has.
+    pub fn between(stored_topic_id: &str, next_offset: i64, topic_id: &str, log: Watermarks) -> Option<Self> {
+        if stored_topic_id != topic_id {
             Some(Self::TopicRecreated)
-        } else if stored.next_offset > log.high {
+        } else if next_offset > log.high {
             Some(Self::OffsetPastEnd)
-        } else if stored.next_offset < log.low {
+        } else if next_offset < log.low {
             Some(Self::RecordsExpired)
         } else {
             None
@@ -67,14 +67,11 @@ impl Gap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reading::untimed::GivenTimes;
 
     #[test]
     fn a_stored_offset_must_be_one_that_the_log_can_continue_from() {
         let between = |topic_id: &str, next_offset| {
-            let (topic_id, given_times) = (topic_id.to_owned(), GivenTimes::default());
-            let stored = StoredOffset { partition: 3, next_offset, topic_id, given_times };
-            Gap::between(&stored, "one", Watermarks { low: 10, high: 20 })
+            Gap::between(topic_id, next_offset, "one", Watermarks { low: 10, high: 20 })
         };
         assert_eq!(between("one", 10), None);
         assert_eq!(between("one", 20), None);

@@ -57,6 +57,13 @@ pub struct StoredOffset<B = GivenTimes> {
     pub given_times: B,
 }
 
+impl<B> StoredOffset<B> {
+    /// What it is in contradiction with, if anything: the topic, and the log that it has.
+    pub fn gap(&self, topic_id: &str, log: Watermarks) -> Option<Gap> {
+        Gap::between(&self.topic_id, self.next_offset, topic_id, log)
+    }
+}
+
 /// A partition whose stored offset is not the one that a batch expects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fence<B = GivenTimes> {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::Start,
     kafka::{ConsumerError, TopicError},
-    log::{Gap, Log, StoredOffset},
+    log::{Gap, Log},
     panics,
     protocol::{Compared, Event, PartitionStart},
     reading::untimed::GivenTimes,
@@ -107,7 +107,7 @@ impl Session<'_> {
     ) -> Result<Vec<PartitionStart<GivenTimes>>, ConsumerError> {
         for start in starts.iter_mut().filter(|start| start.gap == Some(Gap::OffsetPastEnd)) {
             let watermarks = self.consumer.watermarks(start.stored.partition, KAFKA_TIMEOUT)?;
-            start.gap = Gap::between(&start.stored, &self.log.topic_id, watermarks);
+            start.gap = start.stored.gap(&self.log.topic_id, watermarks);
         }
         Ok(starts)
     }
@@ -135,8 +135,6 @@ impl Session<'_> {
     fn gap_at(&self, partition: i32, next_offset: i64) -> Result<Option<Gap>, Unanswered> {
         let topic_id = self.consumer.identify(KAFKA_TIMEOUT)?.topic_id;
         let watermarks = self.consumer.watermarks(partition, KAFKA_TIMEOUT)?;
-        let position =
-            StoredOffset { partition, next_offset, topic_id: self.log.topic_id.clone(), given_times: () };
-        Ok(Gap::between(&position, &topic_id, watermarks))
+        Ok(Gap::between(&self.log.topic_id, next_offset, &topic_id, watermarks))
     }
 }

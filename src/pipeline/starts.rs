@@ -91,7 +91,7 @@ fn firsts(logs: &[PartitionLog], offset: impl Fn(Watermarks) -> i64) -> Vec<(i32
 
 fn judge(stored: StoredOffset, wanted: &StartsWanted) -> PartitionStart<GivenTimes> {
     let log = wanted.logs.iter().find(|log| log.partition == stored.partition);
-    let gap = log.and_then(|log| Gap::between(&stored, &wanted.log.topic_id, log.watermarks));
+    let gap = log.and_then(|log| stored.gap(&wanted.log.topic_id, log.watermarks));
     PartitionStart { stored, gap }
 }
 

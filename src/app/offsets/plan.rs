@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     kafka::TopicLog,
-    log::{Gap, StoredOffset},
-    reading::untimed::GivenTimes,
+    log::Gap,
     store::offset_moves::{KeptOffset, Move},
 };
 
@@ -67,13 +66,8 @@ pub(crate) fn verdict(kept: &KeptOffset, log: &TopicLog) -> Verdict {
         return Verdict::OtherCluster;
     }
     let Some(&watermarks) = log.partitions.get(&kept.partition) else { return Verdict::NoSuchPartition };
-    let stored = StoredOffset {
-        partition: kept.partition,
-        next_offset: kept.next_offset,
-        topic_id: kept.topic_id.clone(),
-        given_times: GivenTimes::default(),
-    };
-    Gap::between(&stored, &log.identity.topic_id, watermarks).map_or(Verdict::Ok, Verdict::Gap)
+    Gap::between(&kept.topic_id, kept.next_offset, &log.identity.topic_id, watermarks)
+        .map_or(Verdict::Ok, Verdict::Gap)
 }
 
 /// The moves over a gap that an operator has named: to the start of the log, which is where unread records begin.

@@ -251,10 +251,10 @@ impl Consumer {
                 around.database.begin(partition, log.low, topic_id.clone());
             }
             let Some(stored) = around.database.stored(partition).cloned() else { continue };
-            let mut gap = Gap::between(&stored, &topic_id, log);
+            let mut gap = stored.gap(&topic_id, log);
             if gap == Some(Gap::OffsetPastEnd) {
                 // Whoever had it before may have stored what came in between.
-                gap = Gap::between(&stored, &topic_id, around.topic.logs[partition as usize].watermarks());
+                gap = stored.gap(&topic_id, around.topic.logs[partition as usize].watermarks());
             }
             if around.bug == Some(Bug::GapNotChecked) {
                 gap = None;
@@ -278,9 +278,7 @@ impl Consumer {
 
 fn compare(partition: i32, position: i64, topic_id: &str, around: &Surroundings<'_>) -> Compared {
     let log = around.topic.logs[partition as usize].watermarks();
-    let position =
-        StoredOffset { partition, next_offset: position, topic_id: topic_id.to_owned(), given_times: () };
-    match Gap::between(&position, &around.topic.id(), log) {
+    match Gap::between(topic_id, position, &around.topic.id(), log) {
         Some(gap) if around.bug != Some(Bug::GapNotChecked) => Compared::Gap(gap),
         Some(_) | None => Compared::NoGap,
     }

@@ -136,7 +136,7 @@ impl Database {
     /// Why a partition cannot be read from its stored offset.
     pub(super) fn gap(&self, partition: usize, topic: &Topic) -> Option<Gap> {
         let stored = self.stored(partition as i32)?;
-        Gap::between(stored, &topic.id(), topic.logs[partition].watermarks())
+        stored.gap(&topic.id(), topic.logs[partition].watermarks())
     }
 
     /// Whether everything of a partition is stored.

@@ -1,11 +1,13 @@
 #!/usr/bin/env perl
-# Holds the folders of src/http to the table at the head of src/http/mod.rs: what each uses of the others.
-# Usage: http-folders.pl FILE…  Prints each offence as file:line.
+# Holds the modules of a folder of src to the table at the head of its root: what each uses of the others.
+# Usage: module-arrows.pl ROOT FILE…, the root being src/lib.rs or some src/…/mod.rs. Prints each offence as file:line.
 use strict;
 use warnings;
 
-my $home = 'src/http';
-my $map  = "$home/mod.rs";
+my $map = shift @ARGV;
+my ($home) = $map =~ m{^(.*)/};
+# Where the root is below the crate.
+my @root = grep { $_ ne 'src' } split m{/}, $home;
 
 # read_text FILE: the text with comments and the contents of strings taken out, line for line.
 sub read_text {
@@ -35,11 +37,14 @@ sub paths {
     return map { [@prefix, @$_] } map { paths($_) } grep { length } @branches;
 }
 
-# in_http MODULE PATH: the path below crate::http, from a module below it; none of what is elsewhere.
-sub in_http {
+# below_root MODULE PATH: the path below the root, from a module below it; none of what is elsewhere.
+sub below_root {
     my ($module, @path) = @_;
     my $first = shift @path // '';
-    return @path && $path[0] eq 'http' ? @path[1 .. $#path] : () if $first eq 'crate';
+    if ($first eq 'crate') {
+        for my $segment (@root) { return () unless @path && shift(@path) eq $segment }
+        return @path;
+    }
     return () unless $first eq 'super' || $first eq 'self';
     my @base = @$module;
     while ($first eq 'super') {
@@ -65,17 +70,20 @@ close $handle;
 print "$map:1: its table has no folders: does this rule still hold?\n" unless %uses;
 
 for my $file (@ARGV) {
-    my ($folder, $rest) = $file =~ m{^\Q$home\E/(\w+)/(.*)\.rs$} or next;
+    my ($folder, $rest) = $file =~ m{^\Q$home\E/(\w+)(?:/(.*))?\.rs$} or next;
+    next if !$rest && $folder =~ /^(?:lib|main|mod)$/;
+    # Beside its folders a root may have files of its own.
+    next if !$rest && @root && !$uses{$folder};
     unless ($uses{$folder}) {
         print "$file:1: $folder is not in the table of $map\n";
         next;
     }
-    my @module = ($folder, grep { $_ ne 'mod' } split m{/}, $rest);
+    my @module = ($folder, grep { $_ ne 'mod' } split m{/}, $rest // '');
     my $text   = read_text($file);
     my %told;
     my $check = sub {
         my ($at, $depth, @path) = @_;
-        my @target = in_http([@module, ('') x $depth], @path) or return;
+        my @target = below_root([@module, ('') x $depth], @path) or return;
         my $other  = $target[0];
         return if $other eq $folder || $uses{$folder}{$other};
         my $line = 1 + (substr($text, 0, $at) =~ tr/\n//);
@@ -85,7 +93,8 @@ for my $file (@ARGV) {
         my ($at, $indent, $tree) = ($-[2], $1, $2);
         $check->($at, length($indent) ? 1 : 0, @$_) for paths($tree);
     }
-    while ($text =~ /(?<!\w)crate::http((?:::\w+)+)/g) {
-        $check->($-[0], 0, split /::/, "crate::http$1");
+    my $crate = join '::', 'crate', @root;
+    while ($text =~ /(?<!\w)\Q$crate\E((?:::\w+)+)/g) {
+        $check->($-[0], 0, split /::/, "$crate$1");
     }
 }
