@@ -5,9 +5,8 @@ use std::{panic::AssertUnwindSafe, thread};
 use futures_util::FutureExt as _;
 
 use super::{
-    leaving::Leaving,
     member::{MemberError, Reply, send},
-    session::Session,
+    session::{Leaving, Session},
     stalled::Stall,
     starts,
     writer::Job,

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use metrics::{Gauge, gauge};
 
-use super::session::Session;
 use crate::{
     batch::{Batch, Oldest},
     log::Span,
     metrics::{EVENT_LAG_SECONDS, IN_FLIGHT_READINGS, LAG_RECORDS, LAG_SECONDS, STORED_OFFSET},
-    protocol,
     reading::Timestamp,
 };
 
@@ -17,7 +15,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     oldest: Vec<(i32, Oldest)>,
-    readings: usize,
+    pub(super) readings: usize,
 }
 
 impl InFlight {
@@ -26,38 +24,8 @@ impl InFlight {
         Self { oldest: batch.spans().iter().filter_map(oldest).collect(), readings: batch.reading_count() }
     }
 
-    fn oldest(&self, partition: i32) -> Option<Oldest> {
+    pub(super) fn oldest(&self, partition: i32) -> Option<Oldest> {
         self.oldest.iter().find(|(of, _)| *of == partition).map(|&(_, oldest)| oldest)
-    }
-}
-
-impl Session<'_> {
-    /// Tells how far behind the partitions are that are ours, also those that are stalled.
-    pub(super) fn tell_lag(&mut self) {
-        let (in_flight, filling) = (&self.link.in_flight, &self.filling);
-        let mut standings: Vec<Standing> = self
-            .link
-            .state
-            .standings()
-            .map(|protocol::Standing { partition, stored }| Standing {
-                partition,
-                stored,
-                end: None,
-                oldest: in_flight.oldest(partition).or_else(|| filling.oldest(partition)),
-            })
-            .collect();
-        let partitions: Vec<i32> = standings.iter().map(|standing| standing.partition).collect();
-        if let Some(Err(error)) = self.consumer.ask_ends(&partitions) {
-            tracing::debug!(error = %error, "the ends of the logs cannot be read");
-        }
-        for standing in &mut standings {
-            standing.end = self.consumer.known_end(standing.partition);
-        }
-        let now = Timestamp::now();
-        let was_assigned = self.link.state.was_assigned();
-        let lag = &mut self.link.lag;
-        lag.hold(self.filling.reading_count() + self.link.in_flight.readings);
-        if was_assigned { lag.tell(now, &standings) } else { lag.wait(now) }
     }
 }
 

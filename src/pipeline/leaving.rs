@@ -1,32 +1,7 @@
 //! How a session ends: what the group waits for is answered, and the group is left.
 
-use std::time::Duration;
-
-use super::session::Session;
-use crate::{
-    metrics::ASSIGNED_PARTITIONS,
-    protocol::{Action, Answer},
-};
-
-/// Bound on leaving the group.
-pub(super) const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// What is said to the group last.
-#[derive(Default)]
-pub(super) struct Leaving {
-    answer: Option<Answer>,
-    offsets: Vec<(i32, i64)>,
-}
-
-impl Leaving {
-    /// What the protocol's state says of it.
-    pub(super) fn of(action: Action) -> Option<Self> {
-        match action {
-            Action::Leave { answer, offsets } => Some(Self { answer, offsets }),
-            _ => None,
-        }
-    }
-}
+use super::session::{LEAVE_TIMEOUT, Leaving, Session};
+use crate::{metrics::ASSIGNED_PARTITIONS, protocol::Answer};
 
 impl Session<'_> {
     pub(super) fn leave(mut self) {

@@ -16,10 +16,12 @@
 mod absences;
 mod actions;
 mod batch_size;
+mod housekeeping;
 mod intake;
 mod lag;
 mod leaving;
 mod member;
+mod memberships;
 mod outage;
 mod permission;
 mod questions;

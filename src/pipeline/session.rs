@@ -10,7 +10,6 @@ use std::{
 
 use super::{
     lag::InFlight,
-    leaving::{LEAVE_TIMEOUT, Leaving},
     member::{Link, Member, MemberError, Reply, check_writer},
     starts::KAFKA_TIMEOUT,
     writer::{Job, Looked, Outcome},
@@ -19,18 +18,18 @@ use crate::{
     batch::Batch,
     kafka::{Consumer, FetchError, GroupEvent},
     log::{Log, Span},
-    metrics::{ASSIGNED_PARTITIONS, BATCH_PHASE_SECONDS, REBALANCES},
-    protocol::{Action, Event},
+    metrics::{BATCH_PHASE_SECONDS, REBALANCES},
+    protocol::{Action, Answer, Event},
     reading::untimed::GivenTimes,
     traces::Filled,
 };
 
 /// The loop turns at least this often, so that the group is served whatever happens.
 const TURN: Duration = Duration::from_millis(50);
-/// How often Kafka is looked after and lag is measured.
-const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How often Kafka is asked while it does not answer.
 const KAFKA_PAUSE: Duration = Duration::from_secs(1);
+/// Bound on leaving the group.
+pub(super) const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One membership in the group.
 pub(super) struct Session<'a> {
@@ -48,14 +47,31 @@ pub(super) struct Session<'a> {
     /// What the last failed fetch of a partition said.
     pub(super) fetch_errors: BTreeMap<i32, FetchError>,
     /// Why Kafka does not have this member in its group, until it has it again.
-    refused: Option<String>,
-    last_housekeeping: Instant,
+    pub(super) refused: Option<String>,
+    pub(super) last_housekeeping: Instant,
     /// How many partitions the metrics were told of.
     pub(super) assigned: usize,
     /// Memory for what is to be done.
     actions: Vec<Action>,
     /// How the group is left, once it is.
     pub(super) leaving: Option<Leaving>,
+}
+
+/// What is said to the group last.
+#[derive(Default)]
+pub(super) struct Leaving {
+    pub(super) answer: Option<Answer>,
+    pub(super) offsets: Vec<(i32, i64)>,
+}
+
+impl Leaving {
+    /// What the protocol's state says of it.
+    pub(super) fn of(action: Action) -> Option<Self> {
+        match action {
+            Action::Leave { answer, offsets } => Some(Self { answer, offsets }),
+            _ => None,
+        }
+    }
 }
 
 impl<'a> Session<'a> {
@@ -274,46 +290,6 @@ impl<'a> Session<'a> {
             batch.clear();
             self.link.spare = Some(batch);
         }
-    }
-
-    /// Now and then: whether Kafka answers, and lag.
-    fn housekeeping(&mut self) -> Result<(), MemberError> {
-        if self.last_housekeeping.elapsed() < HOUSEKEEPING {
-            return Ok(());
-        }
-        self.last_housekeeping = Instant::now();
-        self.consumer.mend();
-        self.look_at_topic()?;
-        self.tell_lag();
-        Ok(())
-    }
-
-    /// Whether Kafka answers, and with the topic that it was.
-    fn look_at_topic(&mut self) -> Result<(), MemberError> {
-        let health = &self.member.config.kafka_health;
-        match self.consumer.latest_topic_id() {
-            Some(Ok(topic_id)) => {
-                match &self.refused {
-                    Some(why) => health.down(why.clone()),
-                    None => health.up(),
-                }
-                if topic_id != self.log.topic_id {
-                    tracing::warn!(
-                        "the topic was recreated: its records are not those that were read before; joining the group again"
-                    );
-                }
-                self.on(Event::TopicIs(topic_id))?;
-            }
-            Some(Err(error)) => health.down(self.refused.clone().unwrap_or_else(|| error.to_string())),
-            None => {}
-        }
-        Ok(())
-    }
-
-    fn count_assigned(&mut self) {
-        let read = self.link.state.read_partitions();
-        metrics::gauge!(ASSIGNED_PARTITIONS).increment(read as f64 - self.assigned as f64);
-        self.assigned = read;
     }
 
     /// How long there is nothing to do, unless somebody unparks the thread.
