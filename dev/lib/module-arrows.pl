@@ -1,6 +1,7 @@
 #!/usr/bin/env perl
 # Holds the modules of a folder of src to the table at the head of its root: what each uses of the others.
 # Usage: module-arrows.pl ROOT FILE…, the root being src/lib.rs or some src/…/mod.rs. Prints each offence as file:line.
+# With src/lib.rs also each circle of modules that lie side by side, however deep in the tree.
 use strict;
 use warnings;
 
@@ -69,6 +70,19 @@ while (<$handle>) {
 close $handle;
 print "$map:1: its table has no folders: does this rule still hold?\n" unless %uses;
 
+# What each module uses of those beside it: module => { other => a place where it does }.
+my %beside;
+
+# note_beside MODULE TARGET PLACE: notes it for the two ancestors that lie beside each other.
+sub note_beside {
+    my ($module, $target, $place) = @_;
+    my $common = 0;
+    $common++ while $common < @$module && $common < @$target && $module->[$common] eq $target->[$common];
+    return if $common >= @$module || $common >= @$target;
+    my ($from, $to) = map { join '/', @{$_}[0 .. $common] } $module, $target;
+    $beside{$from}{$to} //= $place;
+}
+
 for my $file (@ARGV) {
     my ($folder, $rest) = $file =~ m{^\Q$home\E/(\w+)(?:/(.*))?\.rs$} or next;
     next if !$rest && $folder =~ /^(?:lib|main|mod)$/;
@@ -84,6 +98,7 @@ for my $file (@ARGV) {
     my $check = sub {
         my ($at, $depth, @path) = @_;
         my @target = below_root([@module, ('') x $depth], @path) or return;
+        note_beside(\@module, \@target, "$file:" . (1 + (substr($text, 0, $at) =~ tr/\n//))) if !@root && !$depth;
         my $other  = $target[0];
         return if $other eq $folder || $uses{$folder}{$other};
         my $line = 1 + (substr($text, 0, $at) =~ tr/\n//);
@@ -96,5 +111,24 @@ for my $file (@ARGV) {
     my $crate = join '::', 'crate', @root;
     while ($text =~ /(?<!\w)\Q$crate\E((?:::\w+)+)/g) {
         $check->($-[0], 0, split /::/, "$crate$1");
+    }
+}
+
+# Circles: whoever is reached from what it uses itself. Only modules are: the last segments of a path may be names in one.
+sub is_module { my ($name) = @_; return -e "$home/$name.rs" || -d "$home/$name" }
+
+for my $from (sort keys %beside) {
+    my (%seen, @open);
+    @open = map { [$_] } grep { is_module($_) } sort keys %{ $beside{$from} };
+    while (my $way = shift @open) {
+        my $at = $way->[-1];
+        if ($at eq $from) {
+            # Each circle once, by its first module.
+            print "$beside{$from}{$way->[0]}: a circle: $from -> ", join(' -> ', @$way), "\n"
+                unless grep { $_ lt $from } @$way;
+            last;
+        }
+        next if $seen{$at}++;
+        push @open, map { [@$way, $_] } grep { is_module($_) } sort keys %{ $beside{$at} // {} };
     }
 }

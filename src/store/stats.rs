@@ -11,6 +11,7 @@
 //! ```
 
 mod any_values;
+mod day;
 mod failed_days;
 pub(super) mod fill;
 mod newest_days;
@@ -22,7 +23,6 @@ mod sweep;
 use chrono::{NaiveDate, Utc};
 
 use self::newest_days::{Kept, Question};
-pub(super) use self::quarter_hours::FIGURES;
 pub use self::{
     failed_days::FailedDays,
     newest_days::DAYS_OF_WEEK,

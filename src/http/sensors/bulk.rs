@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
-    create::SensorBody,
+    bodies::SensorBody,
     fields,
     json_members::{items, members},
 };

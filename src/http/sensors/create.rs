@@ -6,57 +6,14 @@ use axum::{Json, body::Body, extract::State, http::Request};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{BODY_MAX_BYTES, SensorsApi, fields};
+use super::{BODY_MAX_BYTES, SensorsApi, bodies::SensorBody, fields};
 use crate::{
     http::server::{
         ApiError, ErrorBody, InvalidBody, Step, ValidationErrors,
         body::{raw_value, read_json},
     },
-    store::sensors::{self, NewSensor, Sensor},
+    store::sensors,
 };
-
-/// A sensor to be made. Other fields are ignored.
-#[derive(Debug, ToSchema)]
-#[schema(example = json!({"sensor_type": "temperature", "description": "Outdoor temperature sensor", "location": "Backyard"}))]
-pub(super) struct SensorBody {
-    /// What it measures.
-    #[schema(min_length = 1, max_length = 50, pattern = "^[^\\u0000]+$")]
-    pub(super) sensor_type: String,
-    /// What it is.
-    #[schema(max_length = 255, pattern = "^[^\\u0000]*$")]
-    pub(super) description: Option<String>,
-    /// Where it is.
-    #[schema(max_length = 255, pattern = "^[^\\u0000]*$")]
-    pub(super) location: Option<String>,
-}
-
-impl From<SensorBody> for NewSensor {
-    fn from(sensor: SensorBody) -> Self {
-        let SensorBody { sensor_type, description, location } = sensor;
-        Self { sensor_type, description, location }
-    }
-}
-
-/// A sensor.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({"sensor_id": 3, "sensor_type": "temperature", "description": "Outdoor temperature sensor", "location": "Backyard"}))]
-pub(super) struct StoredBody {
-    /// Its id.
-    sensor_id: i32,
-    /// What it measures.
-    sensor_type: String,
-    /// What it is.
-    description: Option<String>,
-    /// Where it is.
-    location: Option<String>,
-}
-
-impl From<Sensor> for StoredBody {
-    fn from(sensor: Sensor) -> Self {
-        let Sensor { sensor_id, sensor_type, description, location } = sensor;
-        Self { sensor_id, sensor_type, description, location }
-    }
-}
 
 /// The sensor that was made.
 #[derive(Serialize, ToSchema)]

@@ -2,7 +2,10 @@
 
 use serde_json::value::RawValue;
 
-use super::{create::SensorBody, json_members::members, one::ChangeBody};
+use super::{
+    bodies::{ChangeBody, SensorBody},
+    json_members::members,
+};
 use crate::http::server::{FieldError, Step, ValidationErrors};
 
 /// The widths of the columns, in characters.

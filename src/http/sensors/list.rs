@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    create::StoredBody,
+    bodies::StoredBody,
     fields::{TEXT_MAX_CHARS, TYPE_MAX_CHARS, text},
 };
 use crate::{

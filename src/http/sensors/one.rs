@@ -12,7 +12,11 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{BODY_MAX_BYTES, create::StoredBody, fields};
+use super::{
+    BODY_MAX_BYTES,
+    bodies::{ChangeBody, StoredBody},
+    fields,
+};
 use crate::{
     http::{
         sensors::SensorsApi,
@@ -22,31 +26,8 @@ use crate::{
             parameters::path,
         },
     },
-    store::sensors::{self, Change, Deletion, ReadingsOf},
+    store::sensors::{self, Deletion, ReadingsOf},
 };
-
-/// What is to change of a sensor. What is absent stays; other fields are ignored.
-#[derive(Debug, PartialEq, Eq, ToSchema)]
-#[expect(clippy::option_option, reason = "absent, null, or a text")]
-#[schema(example = json!({"description": null, "location": "Cellar"}))]
-pub(super) struct ChangeBody {
-    /// What it measures.
-    #[schema(min_length = 1, max_length = 50, pattern = "^[^\\u0000]+$", required = false, value_type = String)]
-    pub(super) sensor_type: Option<String>,
-    /// What it is; null takes the description away.
-    #[schema(max_length = 255, pattern = "^[^\\u0000]*$", value_type = Option<String>)]
-    pub(super) description: Option<Option<String>>,
-    /// Where it is; null takes the place away.
-    #[schema(max_length = 255, pattern = "^[^\\u0000]*$", value_type = Option<String>)]
-    pub(super) location: Option<Option<String>>,
-}
-
-impl From<ChangeBody> for Change {
-    fn from(change: ChangeBody) -> Self {
-        let ChangeBody { sensor_type, description, location } = change;
-        Self { sensor_type, description, location }
-    }
-}
 
 /// The sensor that is gone.
 #[derive(Serialize, ToSchema)]

@@ -19,6 +19,7 @@ pub(super) mod origins;
 pub(super) mod parameters;
 pub(super) mod request_id;
 mod request_metrics;
+mod resource;
 pub(super) mod routes;
 pub(super) mod trace_context;
 mod unread_body;
@@ -29,7 +30,7 @@ use axum::Router;
 
 pub use self::listener::{ServeLimits, serve};
 pub(super) use self::{
-    access::{Client, Held, KeyRing, Resource},
+    access::{Client, Held, KeyRing},
     admission::Admission,
     body::BodyLimits,
     errors::{
@@ -37,6 +38,7 @@ pub(super) use self::{
         validation::{FieldError, Step, VALIDATION_ERRORS_MAX, ValidationErrors},
     },
     parameters::Parameters,
+    resource::Resource,
     routes::{Access, Routes},
 };
 use self::{middleware::Rules, origins::CrossSite};

@@ -5,9 +5,9 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::{
     Part, Portion,
+    fate::Fate,
     portion::{Candidates, READINGS_MAX},
     progress::Progress,
-    replay::Fate,
     replayable_reasons,
 };
 use crate::{

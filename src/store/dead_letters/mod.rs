@@ -6,33 +6,31 @@
 //! So nobody waits in a circle, and of two who work through the same letters one finds them gone.
 
 mod expiry;
+mod fate;
 mod list;
 mod locked_letter;
 mod mirror;
 mod overflow;
-mod part;
 mod portion;
 mod progress;
 mod removal;
 mod replay;
 mod summary;
-mod usage;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::dead_letter_part::Part;
 use crate::reading::Reason;
 
 pub use expiry::{Expiry, expire};
 pub use list::{Page, find, page};
 pub use mirror::{MirrorQueue, UnmirroredLetter};
 pub use overflow::{OverflowRange, RANGES_MAX, not_kept};
-pub(in crate::store) use part::Part;
 pub use portion::{IDS_MAX, PORTION_MAX, Portion, Which};
 pub use removal::{Discarded, discard};
 pub use replay::{Refused, ReplayRules, Replayed, replay};
 pub use summary::{COUNT_MAX, ReasonSummary, summary, waiting};
-pub use usage::Usage;
 
 /// Which letters are meant; all conditions together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -18,7 +18,8 @@ use std::collections::BTreeMap;
 use sqlx::{Connection, PgConnection};
 
 use super::{
-    Part, Portion,
+    Portion,
+    fate::{Fate, Left},
     locked_letter::{LockedLetter, lock},
     portion::{Candidates, Which},
     progress::Progress,
@@ -83,31 +84,6 @@ pub struct Replayed {
     pub missing: Vec<i64>,
     /// Where to go on; none at the end.
     pub next: Option<i64>,
-}
-
-/// What becomes of a letter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    Stored,
-    Duplicate,
-    Refused {
-        reason: String,
-        detail: String,
-    },
-    /// Of many readings each has a fate of its own; the letter goes where none is left.
-    Parted {
-        stored: u64,
-        duplicates: u64,
-        left: Option<Box<Left>>,
-    },
-}
-
-/// Readings that are still refused, of a letter of many.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Left {
-    part: Part,
-    reason: String,
-    detail: String,
 }
 
 /// Replays a portion of letters in one transaction, which is rolled back where `is_dry_run`. A letter that has more

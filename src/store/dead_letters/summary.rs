@@ -3,11 +3,10 @@
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 
-use super::Usage;
 use crate::{
     config::DatabaseConfig,
     reading::Reason,
-    store::{StoreError, connection::connect, pool::Pool},
+    store::{StoreError, connection::connect, dead_letter_usage::Usage, pool::Pool},
 };
 
 /// Letters of a reason are counted to here and no further, so that a count always costs little.

@@ -6,12 +6,12 @@ use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
 
 use super::{
     DayStats, KEPT,
-    newest_days::{end_of, start_of},
-    quarter_hours::FIGURES,
+    day::{end_of, start_of},
 };
 use crate::store::{
     chunk_spans::ChunkSpans,
     day_locks::{LOCK_CLASS, slot_of},
+    quarter_figures::FIGURES,
     queries::{BucketStats, Measure, Quantile, StatsQuery},
 };
 

@@ -1,9 +1,12 @@
 //! The general case: any days, kept or not, however far back and however far apart.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{Days, NaiveDate, TimeDelta};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
-use super::{COLUMNS, DAYS_MAX, DayStats, SUMMED_UP, any_values};
+use super::{
+    COLUMNS, DAYS_MAX, DayStats, SUMMED_UP, any_values,
+    day::{end_of, midnight, start_of},
+};
 use crate::{
     reading::Timestamp,
     store::{
@@ -15,8 +18,6 @@ use crate::{
         read_snapshot::{BEGIN_SNAPSHOT, release_locks},
     },
 };
-
-const DAY_MICROS: i64 = 86_400_000_000;
 
 /// What of a sensor's days could be told.
 #[derive(Default)]
@@ -231,17 +232,4 @@ async fn compute(
         }
     }
     Ok(stats)
-}
-
-/// The midnight that a day begins with.
-pub(super) fn start_of(day: NaiveDate) -> Timestamp {
-    Timestamp::from_micros(midnight(day).timestamp_micros())
-}
-
-pub(super) fn end_of(day: NaiveDate) -> Timestamp {
-    start_of(day).plus_micros(DAY_MICROS)
-}
-
-fn midnight(day: NaiveDate) -> DateTime<Utc> {
-    day.and_time(NaiveTime::MIN).and_utc()
 }

@@ -19,9 +19,6 @@ use crate::store::{
     postgres_time::date_literal,
 };
 
-/// Numbers of each quarter of an hour in the column.
-pub(in crate::store) const FIGURES: usize = 5;
-
 /// Keeps a day of a sensor, its statistics and its quarter-hours, if it has readings and nobody is changing them.
 pub async fn keep_quarter_hours(pool: &Pool, sensor_id: i32, day: NaiveDate) -> Result<(), StoreError> {
     pool.run("keeping quarter-hours", move |connection| Box::pin(keep_whole_day(connection, sensor_id, day)))

@@ -3,7 +3,7 @@
 use chrono::{Days, NaiveDate};
 use sqlx::{Executor, FromRow, PgConnection, error::DatabaseError};
 
-use super::{COLUMNS, DAYS_MAX, DayStats, KEPT, SUMMED_UP, newest_days::start_of};
+use super::{COLUMNS, DAYS_MAX, DayStats, KEPT, SUMMED_UP, day::start_of};
 use crate::store::{StoreError, error::is_out_of_range, pool::Pool, queries::windows};
 
 /// A sensor's newest days where those of the last week are kept and there are enough of them; none where there may be

@@ -1,10 +1,10 @@
 //! Keeps days that are over for charts, of all sensors, without anybody asking.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use super::{failed_days::FailedDays, quarter_hours::keep_whole_day};
+use super::{day::midnight, failed_days::FailedDays, quarter_hours::keep_whole_day};
 use crate::{
     config::DatabaseConfig,
     store::{
@@ -129,8 +129,4 @@ async fn not_kept(
     .persistent(false)
     .fetch_all(connection)
     .await
-}
-
-fn midnight(day: NaiveDate) -> DateTime<Utc> {
-    day.and_time(NaiveTime::MIN).and_utc()
 }

@@ -15,11 +15,7 @@ use crate::{
     batch::{Batch, DeadLetter, Header, RECORD_LETTERS_MAX, Rejected},
     config::LetterBounds,
     log::Log,
-    store::{
-        StoreError,
-        dead_letters::{Part, Usage},
-        postgres_time::storable,
-    },
+    store::{StoreError, dead_letter_part::Part, dead_letter_usage::Usage, postgres_time::storable},
 };
 
 /// So many dead letters are enough for a statement, or so many bytes of them: a record's own are not parted, so there may

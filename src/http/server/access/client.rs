@@ -12,46 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::key_series::Series;
 use crate::{
     config::QueryConfig,
-    http::server::errors::ApiError,
+    http::server::{errors::ApiError, resource::Resource},
     store::{self, keys::StoredKey},
 };
 
 /// Longest wait for a place among its key's queries: as long as a query waits for a connection of its pool.
 const QUERY_WAIT: Duration = Duration::from_secs(2);
-
-/// What a request holds for a while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::http) enum Resource {
-    /// A connection to the database, or a place in the queue for one.
-    Query,
-    /// One of `EXPORTS_MAX`.
-    Export,
-    /// One of `EVENT_STREAMS_MAX`.
-    EventStream,
-}
-
-impl Resource {
-    /// All there are.
-    pub(in crate::http) const ALL: [Self; 3] = [Self::Query, Self::Export, Self::EventStream];
-
-    /// As the metric has it.
-    pub(in crate::http) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Query => "query",
-            Self::Export => "export",
-            Self::EventStream => "event_stream",
-        }
-    }
-
-    /// For people, several of them.
-    pub(in crate::http) const fn plural(self) -> &'static str {
-        match self {
-            Self::Query => "queries",
-            Self::Export => "exports",
-            Self::EventStream => "event streams",
-        }
-    }
-}
 
 /// The most of each resource that one key holds at a time, in the order of [`Resource::ALL`].
 #[derive(Clone, Copy, Debug)]

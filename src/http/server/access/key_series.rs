@@ -15,7 +15,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::client::Resource;
+use crate::http::server::resource::Resource;
 use crate::metrics::{self, HTTP_KEY_REFUSALS, HTTP_KEY_REQUESTS};
 
 /// How long the series of a key stay that holds no more: until the last of them was scraped several times.

@@ -30,7 +30,7 @@ use metrics::{Counter, counter};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(in crate::http) use self::client::{Client, Held, Resource};
+pub(in crate::http) use self::client::{Client, Held};
 use self::{
     client::{Key, KeyShares},
     key_series::KeySeries,

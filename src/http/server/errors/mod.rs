@@ -17,7 +17,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use self::validation::{ValidationError, ValidationErrors};
-use super::access::Resource;
+use super::resource::Resource;
 use crate::{access::Scopes, kafka::producer::PublishError, reminder::Reminder};
 
 /// Every request meets the same trouble: that Kafka refuses readings, or that they are too large for the topic.

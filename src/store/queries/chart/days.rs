@@ -8,7 +8,7 @@ use super::{Source, start_of};
 use crate::{
     buckets::{Envelope, Envelopes, Step},
     reading::Timestamp,
-    store::stats::FIGURES,
+    store::quarter_figures::FIGURES,
 };
 
 /// Days that are over, not kept, and read nevertheless: the newest ones, so that yesterday is there at once.

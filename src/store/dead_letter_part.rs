@@ -32,20 +32,20 @@ impl Part {
     }
 
     /// Whether the reading at this place is one of them.
-    pub(super) fn has(&self, place: u32) -> bool {
+    pub(in crate::store) fn has(&self, place: u32) -> bool {
         let runs = self.items.as_chunks::<2>().0;
         let at = runs.partition_point(|[_, last]| (*last as u32) < place);
         runs.get(at).is_some_and(|[first, _]| *first as u32 <= place)
     }
 
     /// The time that the reading at this place was given.
-    pub(super) fn time_of(&self, place: u32) -> Option<Timestamp> {
+    pub(in crate::store) fn time_of(&self, place: u32) -> Option<Timestamp> {
         let at = self.untimed_items.binary_search(&(place as i32)).ok()?;
         self.reading_times.get(at).map(|time| Timestamp::from_micros(time.timestamp_micros()))
     }
 
     /// What is left of them where these stay.
-    pub(super) fn left(&self, stay: &RejectedGroup) -> Self {
+    pub(in crate::store) fn left(&self, stay: &RejectedGroup) -> Self {
         let mut left = Self::of(stay);
         let times = self.untimed_items.iter().zip(&self.reading_times);
         let has = |place: &i32| left.has(*place as u32);

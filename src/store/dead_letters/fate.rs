@@ -1,0 +1,28 @@
+//! What becomes of a letter that is replayed.
+
+use super::Part;
+
+/// What becomes of a letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Stored,
+    Duplicate,
+    Refused {
+        reason: String,
+        detail: String,
+    },
+    /// Of many readings each has a fate of its own; the letter goes where none is left.
+    Parted {
+        stored: u64,
+        duplicates: u64,
+        left: Option<Box<Left>>,
+    },
+}
+
+/// Readings that are still refused, of a letter of many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    pub(super) part: Part,
+    pub(super) reason: String,
+    pub(super) detail: String,
+}
