@@ -37,6 +37,7 @@
 //! - A partition that cannot be read is stalled, by name, until it can.
 //! - The loop that owns a consumer's state is the only one that changes it.
 //! - Nothing that runs for as long as its role ends unnoticed: the process ends with it, and names it.
+//! - A background job that fails or panics is logged, counted and run again; it ends nothing.
 //! - No consumer is in the group while the database refuses what it would write.
 
 pub mod access;
