@@ -128,18 +128,11 @@ const REASON: Label = one_of(
         "rejected_by_database",
     ],
 );
-const JOB_NAME: Label = one_of(
-    "job_name",
-    &[
-        "checkpoints",
-        "dead_letter_count",
-        "dead_letter_expiry",
-        "dead_letter_forwarding",
-        "retention",
-        "rollups",
-        "sensor_deletion",
-    ],
-);
+#[rustfmt::skip]
+const JOB_NAME: Label = one_of("job_name", &[
+    "checkpoints", "dead_letter_count", "dead_letter_expiry", "dead_letter_forwarding", "retention", "rollups",
+    "sensor_deletion",
+]);
 const POOL: Label = one_of("pool", &["primary", "reads"]);
 const ROUTE: Label =
     Label { name: "route", values: Values::Named("the template of a route, never an address; `unmatched`") };
