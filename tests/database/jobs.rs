@@ -7,10 +7,11 @@ use crate::{PATIENCE, readings, worker};
 /// Rounds of a worker's job that ended so.
 async fn rounds(address: &str, job: &str, outcome: &str) -> u64 {
     let Ok(response) = reqwest::get(format!("http://{address}/metrics")).await else { return 0 };
-    let metrics = response.text().await.unwrap();
+    let metrics = response.text().await.expect("metrics are text");
     let series = format!(r#"sensorpipe_job_rounds_total{{job_name="{job}",outcome="{outcome}"}} "#);
     let line = metrics.lines().find_map(|line| line.strip_prefix(&series));
-    line.unwrap_or_else(|| panic!("{series} is missing:\n{metrics}")).parse().unwrap()
+    let rounds = line.unwrap_or_else(|| panic!("{series} is missing:\n{metrics}"));
+    rounds.parse().expect("a counter counts whole rounds")
 }
 
 fn failures(worker: &Sensorpipe, message: &str) -> usize {
