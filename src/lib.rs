@@ -31,7 +31,7 @@
 //! | [`traces`] | spans of requests and batches, and their way to a collector | `batch`, `reading`, `store` |
 //! | [`pipeline`] | the shell around the protocol: the consumer's loop and its writer | `batch`, `config`, `health`, `kafka`, `log`, `metrics`, `panics`, `protocol`, `reading`, `store`, `traces` |
 //! | [`http`] | routes, validation, documents; the only place that names `axum` | `access`, `buckets`, `config`, `health`, `kafka`, `log`, `log_level`, `metrics`, `reading`, `reminder`, `store`, `traces`, `version` |
-//! | [`app`] | which tasks a role runs and in which order they stop | `access`, `audit`, `batch`, `config`, `health`, `http`, `kafka`, `load`, `log`, `log_level`, `metrics`, `panics`, `pipeline`, `reading`, `seed`, `store`, `traces` |
+//! | [`app`] | which tasks a role runs and in which order they stop | `access`, `audit`, `batch`, `config`, `health`, `http`, `kafka`, `load`, `log`, `log_level`, `metrics`, `panics`, `pipeline`, `reading`, `reminder`, `seed`, `store`, `traces` |
 //!
 //! A module uses what is above it; `dev/architecture-check` holds all of them to the table. From [`reading`] to [`audit`] they
 //! are pure: they know neither I/O nor the time.
@@ -48,6 +48,7 @@
 //! - A partition that cannot be read is stalled, by name, until it can.
 //! - The loop that owns a consumer's state is the only one that changes it.
 //! - Nothing that runs for as long as its role ends unnoticed: the process ends with it, and names it.
+//! - A background job that fails or panics is logged, counted and run again; it ends nothing.
 //! - No consumer is in the group while the database refuses what it would write.
 
 pub mod access;

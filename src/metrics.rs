@@ -73,6 +73,10 @@ pub const SENSOR_DELETIONS: &str = "sensorpipe_sensor_deletions";
 /// Readings of deleted sensors that this process has deleted.
 pub const SENSOR_READINGS_DELETED: &str = "sensorpipe_sensor_readings_deleted_total";
 
+/// Rounds of a worker's background jobs; labels: `job_name`, `outcome` = `succeeded`, `failed` or `panicked`. Not `job`,
+/// which Prometheus sets itself.
+pub const JOB_ROUNDS: &str = "sensorpipe_job_rounds_total";
+
 /// Rounds of an audit that goes on; labels: `outcome` = `clean`, `differences`, `undetermined` (a partition could not be
 /// read) or `failed`.
 pub const AUDIT_ROUNDS: &str = "sensorpipe_audit_rounds_total";

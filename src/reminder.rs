@@ -36,7 +36,10 @@ impl Reminder {
 
 /// The same for several kinds of trouble, each by its name.
 #[derive(Debug)]
-pub(crate) struct Reminders(Mutex<BTreeMap<String, Instant>>);
+pub(crate) struct Reminders {
+    interval: Duration,
+    said: Mutex<BTreeMap<String, Instant>>,
+}
 
 /// Kinds that are remembered; of one more each is said again.
 const KINDS_MAX: usize = 100;
@@ -44,7 +47,12 @@ const KINDS_MAX: usize = 100;
 impl Reminders {
     /// Of what has never been said.
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(BTreeMap::new()))
+        Self::every(INTERVAL)
+    }
+
+    /// The same, where each kind is said again after `interval`.
+    pub(crate) const fn every(interval: Duration) -> Self {
+        Self { interval, said: Mutex::new(BTreeMap::new()) }
     }
 
     /// Whether to say it now; the next one who asks about this kind is told no for a while.
@@ -53,8 +61,8 @@ impl Reminders {
     }
 
     fn is_due_at(&self, kind: &str, now: Instant) -> bool {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.get(kind).is_some_and(|at| now - *at < INTERVAL) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.get(kind).is_some_and(|at| now - *at < self.interval) {
             return false;
         }
         if said.len() >= KINDS_MAX {

@@ -6,18 +6,17 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use tokio::{runtime::Handle, sync::mpsc, task::JoinSet};
+use tokio::{runtime::Handle, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Operations, checkpoints::Checkpoints, keep_days::KeepDays, letters::Letters, mirror::Mirror,
-    retention::Retention, sensor_deletions::SensorDeletions,
+    Operations,
+    jobs::{DeadLetterForwarding, Jobs, JobsConfig},
 };
 use crate::{
     batch::Limits,
     config::{
-        DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, MirrorConfig, Rollups,
-        WorkerConfig,
+        DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, MirrorConfig, WorkerConfig,
     },
     health::{Component, Health, Need},
     http,
@@ -45,7 +44,10 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Operations { health, metrics: recorder, supervisor, .. } = operations;
-    let mirror = mirror.kafka(kafka)?.map(|kafka| Mirror::new(database, &kafka, settings)).transpose()?;
+    let forwarding = mirror
+        .kafka(kafka)?
+        .map(|kafka| DeadLetterForwarding::new(database, &kafka, settings))
+        .transpose()?;
     let component = health.component("worker", Need::Required);
     let served = metrics.metrics_addr.map(|address| {
         tracing::info!("serving /metrics, /healthz and /readyz on http://{address}");
@@ -61,40 +63,8 @@ pub(super) async fn run(
     let postgres = health.component("worker_postgres", Need::Required);
     let probe = Pool::for_probe(database)?.watch(postgres, stop.clone());
     let probing = tokio::spawn(supervisor.watch("the watch over Postgres", &stop, probe));
-    let retention = Retention {
-        database: database.clone(),
-        acceptance: ingest.acceptance(),
-        stats: worker.retention_stats,
-        interval: worker.retention_interval,
-    };
-    let letters = Letters {
-        database: database.clone(),
-        retention: worker.dead_letter_retention,
-        interval: worker.retention_interval,
-        is_mirrored: mirror.is_some(),
-        bounds: worker.letter_bounds(),
-    };
-    let checkpoints = Checkpoints {
-        database: database.clone(),
-        kafka: kafka.clone(),
-        settings: settings.clone(),
-        interval: worker.checkpoint_interval,
-    };
-    let mut aside = JoinSet::new();
-    if ingest.retention.is_some() {
-        aside.spawn(supervisor.watch("retention", &stop, retention.run(stop.clone())));
-    }
-    if ingest.rollups == Rollups::On {
-        let keep_days = KeepDays { database: database.clone(), interval: worker.keep_days_interval };
-        aside.spawn(supervisor.watch("the keeping of days", &stop, keep_days.run(stop.clone())));
-    }
-    let deletions = SensorDeletions { database: database.clone(), interval: worker.sensor_deletion_interval };
-    aside.spawn(supervisor.watch("the deletion of sensors", &stop, deletions.run(stop.clone())));
-    aside.spawn(supervisor.watch("the upkeep of dead letters", &stop, letters.run(stop.clone())));
-    aside.spawn(supervisor.watch("the keeping of checkpoints", &stop, checkpoints.run(stop.clone())));
-    if let Some(mirror) = mirror {
-        aside.spawn(supervisor.watch("the copying of dead letters", &stop, mirror.run(stop.clone())));
-    }
+    let jobs = JobsConfig { database, kafka, settings, ingest, worker, forwarding };
+    let jobs = Jobs::start(jobs, supervisor.clone(), stop.clone());
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {
         let name = format!("consumer-{index}");
@@ -128,9 +98,7 @@ pub(super) async fn run(
     }
     health.stopping();
     probing.await.context("asking whether Postgres answers")?;
-    while let Some(ended) = aside.join_next().await {
-        ended.context("looking after what is old, the dead letters and the checkpoints")?;
-    }
+    jobs.join().await?;
     if let Some(served) = served {
         served.await?;
     }

@@ -7,11 +7,11 @@ use super::{
     DAYS_REOPENED, DEAD_LETTER_BOUND_RATIO, DEAD_LETTER_OLDEST, DEAD_LETTER_REMOVALS, DEAD_LETTERS,
     DEAD_LETTERS_MIRRORED, DEAD_LETTERS_NOT_KEPT, DEAD_LETTERS_WAITING, EVENT_LAG_SECONDS, EXPORTS, FENCES,
     FK_CHECK_PER_BATCH, GAPS, HTTP_KEY_REFUSALS, HTTP_KEY_REQUESTS, HTTP_REQUESTS, HTTP_SECONDS,
-    HTTP_UNAUTHORIZED, IN_FLIGHT_READINGS, LAG_RECORDS, LAG_SECONDS, POOL_CONNECTIONS, POOL_MAX_CONNECTIONS,
-    POOL_TIMEOUTS, POOL_WAITING, PRODUCER_QUEUE_BYTES, PRODUCER_QUEUE_MAX_BYTES, PRODUCER_QUEUE_MAX_RECORDS,
-    PRODUCER_QUEUE_RECORDS, PUBLISH_FAILURES, PUBLISH_SECONDS, PUBLISHED_READINGS, READINGS, READY,
-    REBALANCES, SENSOR_DELETIONS, SENSOR_READINGS_DELETED, STALLED_PARTITIONS, STORED_OFFSET, WRITE_RETRIES,
-    WRITE_SECONDS,
+    HTTP_UNAUTHORIZED, IN_FLIGHT_READINGS, JOB_ROUNDS, LAG_RECORDS, LAG_SECONDS, POOL_CONNECTIONS,
+    POOL_MAX_CONNECTIONS, POOL_TIMEOUTS, POOL_WAITING, PRODUCER_QUEUE_BYTES, PRODUCER_QUEUE_MAX_BYTES,
+    PRODUCER_QUEUE_MAX_RECORDS, PRODUCER_QUEUE_RECORDS, PUBLISH_FAILURES, PUBLISH_SECONDS,
+    PUBLISHED_READINGS, READINGS, READY, REBALANCES, SENSOR_DELETIONS, SENSOR_READINGS_DELETED,
+    STALLED_PARTITIONS, STORED_OFFSET, WRITE_RETRIES, WRITE_SECONDS,
 };
 
 use crate::audit::Difference;
@@ -128,6 +128,11 @@ const REASON: Label = one_of(
         "rejected_by_database",
     ],
 );
+#[rustfmt::skip]
+const JOB_NAME: Label = one_of("job_name", &[
+    "checkpoints", "dead_letter_count", "dead_letter_expiry", "dead_letter_forwarding", "retention", "rollups",
+    "sensor_deletion",
+]);
 const POOL: Label = one_of("pool", &["primary", "reads"]);
 const ROUTE: Label =
     Label { name: "route", values: Values::Named("the template of a route, never an address; `unmatched`") };
@@ -268,6 +273,8 @@ pub const CATALOGUE: &[Metric] = &[
         "Deleted sensors whose readings are being deleted; every worker tells the same."),
     of_worker(SENSOR_READINGS_DELETED, COUNTER, "readings", &[],
         "Readings of deleted sensors that this worker has deleted."),
+    of_worker(JOB_ROUNDS, COUNTER, "rounds", &[JOB_NAME, one_of("outcome", &["succeeded", "failed", "panicked"])],
+        "Rounds of a worker's background jobs, by outcome; after each the job goes on."),
     // The log held against the tables.
     of_audit(AUDIT_ROUNDS, COUNTER, "rounds", &[one_of("outcome", &["clean", "differences", "undetermined", "failed"])],
         "Rounds of the audit, by outcome; `undetermined`: a partition could not be read."),

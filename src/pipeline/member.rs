@@ -186,7 +186,7 @@ mod tests {
         assert!(check_writer(runtime.handle(), &mut writer).is_ok(), "it is at work");
         go_on.send(vec![]).unwrap();
         while !writer.is_finished() {
-            thread::yield_now();
+            std::thread::yield_now();
         }
         let error = check_writer(runtime.handle(), &mut writer).unwrap_err().to_string();
         assert!(error.starts_with("the writer of a consumer panicked: "), "{error}");

@@ -2,16 +2,22 @@
 
 use chrono::{DateTime, Datelike as _, NaiveDate, Utc};
 use sqlx::{
-    Encode, Postgres, Type,
+    Decode, Encode, Postgres, Type,
     encode::IsNull,
     error::BoxDynError,
-    postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo},
+    postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueRef},
 };
 
 use crate::reading::Timestamp;
 
-/// Microseconds since 2000-01-01, which is what a `timestamptz` is on the wire.
+/// Microseconds since 2000-01-01, which is what a `timestamptz` is on the wire. Unlike chrono's it holds any of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PostgresTime(pub(super) i64);
+
+impl PostgresTime {
+    /// The `infinity` of Postgres.
+    pub(super) const INFINITY: Self = Self(i64::MAX);
+}
 
 impl Type<Postgres> for PostgresTime {
     fn type_info() -> PgTypeInfo {
@@ -29,6 +35,12 @@ impl Encode<'_, Postgres> for PostgresTime {
     fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         buffer.extend_from_slice(&self.0.to_be_bytes());
         Ok(IsNull::No)
+    }
+}
+
+impl Decode<'_, Postgres> for PostgresTime {
+    fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
+        Ok(Self(i64::from_be_bytes(value.as_bytes()?.try_into()?)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Databases that say no, or would take what they must not, and the parts of a process that end unasked.
 
 mod health;
+mod jobs;
 mod rights;
 mod settings;
 mod unfit;

@@ -91,7 +91,10 @@ async fn letters_are_mirrored_in_order_at_least_once() {
     let mirroring = || worker(&site.database, &site.topic).env("DEAD_LETTER_TOPIC", &mirror.name);
     // Without the topic readings go on being stored, and letters wait.
     let mut first = mirroring().env("KAFKA_CONFIG_topic_metadata_propagation_max_ms", "1000").start();
-    eventually(PATIENCE, async || first.stderr().contains("dead letters are not mirrored")).await;
+    eventually(PATIENCE, async || {
+        first.stderr().contains(r#"background job failed; retrying in 2s job="dead_letter_forwarding""#)
+    })
+    .await;
     site.topic.produce([Record::new(reading(1, 9))]).await;
     site.database.stores_all_of(&site.topic, PATIENCE).await;
     let unmirrored = "SELECT count(*) FROM dead_letters WHERE mirrored_at IS NULL";

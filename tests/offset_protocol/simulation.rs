@@ -56,7 +56,7 @@ fn rules(random: &mut StdRng, bug: Option<Bug>) -> Rules {
 }
 
 /// Goes through one seed's world, to its end.
-fn simulate(seed: u64, bug: Option<Bug>) -> Result<usize, Failure> {
+fn simulate(seed: u64, bug: Option<Bug>) -> Result<usize, Box<Failure>> {
     let mut random = StdRng::seed_from_u64(seed);
     let rules = rules(&mut random, bug);
     let mut world = World::new(&rules);
@@ -70,7 +70,7 @@ fn simulate(seed: u64, bug: Option<Bug>) -> Result<usize, Failure> {
             text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
         }
     };
-    Err(Failure { seed, broken, rules, trace, world })
+    Err(Box::new(Failure { seed, broken, rules, trace, world }))
 }
 
 fn walk(random: &mut StdRng, rules: &Rules, world: &mut World, trace: &mut Vec<Step>) -> Result<(), Broken> {
@@ -112,10 +112,14 @@ fn walk(random: &mut StdRng, rules: &Rules, world: &mut World, trace: &mut Vec<S
 }
 
 /// Goes through seeds on every core until one fails, or there are no more.
-fn first_failure(seeds: std::ops::Range<u64>, bug: Option<Bug>, until: Option<Instant>) -> Option<Failure> {
+fn first_failure(
+    seeds: std::ops::Range<u64>,
+    bug: Option<Bug>,
+    until: Option<Instant>,
+) -> Option<Box<Failure>> {
     let next = AtomicU64::new(seeds.start);
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let failures: Vec<Failure> = thread::scope(|scope| {
+    let failures: Vec<Box<Failure>> = thread::scope(|scope| {
         let search = || loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             if seed >= seeds.end || until.is_some_and(|until| Instant::now() >= until) {
@@ -133,7 +137,7 @@ fn first_failure(seeds: std::ops::Range<u64>, bug: Option<Bug>, until: Option<In
 }
 
 /// The shortest trace of a few that fail.
-fn shortest(first: Failure, bug: Option<Bug>) -> Failure {
+fn shortest(first: Box<Failure>, bug: Option<Bug>) -> Box<Failure> {
     let mut shortest = first;
     for seed in
         (shortest.seed + 1..).take(2_000).filter_map(|seed| simulate(seed, bug).err()).take(SHORTEST_OF)

@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use sqlx::{Connection, Executor, PgConnection};
 use tokio::time::{Instant, sleep};
 
@@ -18,6 +17,7 @@ use crate::{
     store::{
         StoreError,
         connection::{connect, takes},
+        postgres_time::PostgresTime,
     },
 };
 
@@ -43,12 +43,12 @@ pub struct DeletionTurn {
     pub deleted: Vec<i32>,
 }
 
-/// A part of the table.
+/// A part of the table. Somebody's SQL may have put a reading at infinity, which is where its chunk ends then.
 #[derive(sqlx::FromRow)]
 struct Chunk {
     name: String,
-    since: DateTime<Utc>,
-    until: DateTime<Utc>,
+    since: PostgresTime,
+    until: PostgresTime,
     is_compressed: bool,
 }
 
@@ -173,17 +173,19 @@ async fn delete_portion(
     connection: &mut PgConnection,
     sensor_id: i32,
     chunk: &Chunk,
-    (from, rows): (DateTime<Utc>, i64),
+    (from, rows): (PostgresTime, i64),
     done: i32,
-) -> Result<(i64, Option<DateTime<Utc>>), sqlx::Error> {
+) -> Result<(i64, Option<PostgresTime>), sqlx::Error> {
     let Chunk { name, until, is_compressed, .. } = chunk;
+    let before = if *until == PostgresTime::INFINITY { "<=" } else { "<" };
     let gone = if *is_compressed {
         // Rows of a compressed chunk have no place of their own: the sensor's segment goes as a whole.
-        "DELETE FROM sensor_data WHERE sensor_id = $1 AND time >= $2 AND time < $3".to_owned()
+        format!("DELETE FROM sensor_data WHERE sensor_id = $1 AND time >= $2 AND time {before} $3")
     } else {
         format!(
             "DELETE FROM {name} WHERE ctid = ANY (ARRAY (
-                 SELECT ctid FROM {name} WHERE sensor_id = $1 AND time >= $2 AND time < $3 ORDER BY time LIMIT $4))"
+                 SELECT ctid FROM {name}
+                 WHERE sensor_id = $1 AND time >= $2 AND time {before} $3 ORDER BY time LIMIT $4))"
         )
     };
     let statement = format!(

@@ -183,7 +183,9 @@ impl World {
         }
         consumer.client.entry(number).and_modify(|position| position.offset = offset);
         if let (Some(run), Some(last)) = (run, last) {
-            consumer.state.given_times_mut(number).map(|given| *given = last);
+            if let Some(given) = consumer.state.given_times_mut(number) {
+                *given = last;
+            }
             self.report(rules, index, Event::Taken { partition: number, next: run.next });
         }
         if offset == ends.high {

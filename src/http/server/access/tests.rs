@@ -1,5 +1,6 @@
 use super::*;
 use crate::access::{Scope, Token};
+use crate::http::server::resource::Resource;
 
 fn stored(name: &str, scope: Scope, rate: Option<u32>) -> (Token, StoredKey) {
     let token = Token::generate().unwrap();

@@ -1,97 +1,46 @@
-//! The worker's task that copies dead letters to `DEAD_LETTER_TOPIC`.
+//! Copies dead letters to `DEAD_LETTER_TOPIC`.
 //!
 //! Each at least once, in the order of their ids, after the transaction that set it aside. Nothing waits for it: where
-//! Kafka does not take a letter it stays unmirrored in the table, and is sent again. One process at a time does it.
+//! Kafka does not take a dead letter it stays in the table, and is sent again. One process at a time does it.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chrono::SecondsFormat;
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 
+use super::{Failure, Job};
 use crate::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings},
     kafka::{LetterProducer, LetterRecord, RecordHeaders, producer::PublishError},
     metrics::DEAD_LETTERS_MIRRORED,
-    store::{
-        StoreError,
-        dead_letters::{MirrorQueue, UnmirroredLetter},
-    },
+    store::dead_letters::{MirrorQueue, UnmirroredLetter},
 };
 
 /// How often a queue that is empty is looked at.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long to wait after a failure, and before asking again whether another process has let go of the queue.
-const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+const TAKE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Copies letters from a database to a topic.
-pub(super) struct Mirror {
+/// Copies dead letters from a database to a topic.
+pub(in crate::app) struct DeadLetterForwarding {
     database: DatabaseConfig,
     producer: LetterProducer,
-    topic: String,
+    /// Held from one round to the next; none where another process has it, and after a failure.
+    queue: Option<MirrorQueue>,
 }
 
-/// Why letters are not mirrored now.
-#[derive(Debug, thiserror::Error)]
-enum MirrorError {
-    #[error("{}: {}", .0, .0.cause())]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Publish(#[from] PublishError),
-}
-
-impl Mirror {
-    /// `kafka` names the mirror's topic.
-    pub(super) fn new(
+impl DeadLetterForwarding {
+    /// `kafka` names the topic that they are copied to.
+    pub(in crate::app) fn new(
         database: &DatabaseConfig,
         kafka: &KafkaConfig,
         settings: &KafkaSettings,
     ) -> anyhow::Result<Self> {
-        let producer = LetterProducer::new(kafka, settings).context("mirroring dead letters")?;
-        Ok(Self { database: database.clone(), producer, topic: kafka.kafka_topic.clone() })
+        let producer = LetterProducer::new(kafka, settings).context("forwarding dead letters")?;
+        Ok(Self { database: database.clone(), producer, queue: None })
     }
 
-    /// Copies until `stop`; letters that are on their way then are sent again by whoever comes next.
-    pub(super) async fn run(self, stop: CancellationToken) {
-        let mut is_failing = false;
-        let working = async {
-            loop {
-                let outcome = self.work(&mut is_failing).await;
-                if let Err(error) = outcome
-                    && !std::mem::replace(&mut is_failing, true)
-                {
-                    tracing::warn!(
-                        kafka.topic = self.topic, error = %error,
-                        "dead letters are not mirrored; they stay in the table, trying on"
-                    );
-                }
-                sleep(RETRY_INTERVAL).await;
-            }
-        };
-        tokio::select! {
-            () = working => {}
-            () = stop.cancelled() => {}
-        }
-    }
-
-    /// Copies for as long as it has the queue and all goes well; returns at once where another process has it.
-    async fn work(&self, is_failing: &mut bool) -> Result<(), MirrorError> {
-        let Some(mut queue) = MirrorQueue::take(&self.database).await? else { return Ok(()) };
-        loop {
-            let letters = queue.next().await?;
-            if letters.is_empty() {
-                sleep(POLL_INTERVAL).await;
-                continue;
-            }
-            self.copy(&mut queue, &letters).await?;
-            if std::mem::take(is_failing) {
-                tracing::info!(kafka.topic = self.topic, "dead letters are mirrored again");
-            }
-        }
-    }
-
-    async fn copy(&self, queue: &mut MirrorQueue, letters: &[UnmirroredLetter]) -> Result<(), MirrorError> {
+    async fn copy(&self, queue: &mut MirrorQueue, letters: &[UnmirroredLetter]) -> Result<(), Failure> {
         let records = letters.iter().map(|letter| record(letter, Extent::Whole)).collect();
         let (mut mirrored, mut outcome) = self.producer.send(records).await;
         let first_left = letters.get(mirrored);
@@ -107,7 +56,33 @@ impl Mirror {
         let ids: Vec<i64> = letters[..mirrored].iter().map(|letter| letter.id).collect();
         queue.note_mirrored(&ids).await?;
         metrics::counter!(DEAD_LETTERS_MIRRORED).increment(mirrored as u64);
-        Ok(outcome?)
+        outcome.map_err(|error| Failure::passing(&error))
+    }
+}
+
+impl Job for DeadLetterForwarding {
+    const NAME: &'static str = "dead_letter_forwarding";
+
+    fn interval(&self) -> Duration {
+        if self.queue.is_some() { POLL_INTERVAL } else { TAKE_INTERVAL }
+    }
+
+    /// Copies until the queue is empty; those that are on their way when the worker stops are sent again by whoever
+    /// comes next.
+    async fn round(&mut self) -> Result<(), Failure> {
+        let queue = match self.queue.take() {
+            Some(queue) => Some(queue),
+            None => MirrorQueue::take(&self.database).await?,
+        };
+        let Some(mut queue) = queue else { return Ok(()) };
+        loop {
+            let letters = queue.next().await?;
+            if letters.is_empty() {
+                self.queue = Some(queue);
+                return Ok(());
+            }
+            self.copy(&mut queue, &letters).await?;
+        }
     }
 }
 
