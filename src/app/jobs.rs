@@ -55,7 +55,22 @@ trait Job: Send + 'static {
     }
 
     /// Does it once. Dropped where the worker stops meanwhile.
-    fn round(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn round(&mut self) -> impl Future<Output = Result<Round, Failure>> + Send;
+}
+
+/// What a round that did not fail came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Round {
+    /// What there was to do is done.
+    Done,
+    /// Another process is at it: this one knows no more than before.
+    Elsewhere,
+}
+
+impl Round {
+    fn unless(is_elsewhere: bool) -> Self {
+        if is_elsewhere { Self::Elsewhere } else { Self::Done }
+    }
 }
 
 /// What the jobs of a worker work with.

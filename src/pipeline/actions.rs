@@ -32,6 +32,10 @@ impl Session<'_> {
                 self.consumer.assign(&starts)?;
             }
             Action::Unassign(partitions) => self.consumer.unassign(&partitions)?,
+            Action::Reread(partition, offset) => {
+                self.consumer.unassign(&[partition])?;
+                self.consumer.assign(&[(partition, offset)])?;
+            }
             Action::GiveUp(partitions) => {
                 self.consumer.unassign(&partitions)?;
                 tracing::info!(kafka.partitions = ?partitions, "partitions given up");
@@ -62,6 +66,9 @@ impl Session<'_> {
                 if self.member.config.stalled.remove(std::iter::once(partition)) {
                     tracing::info!(kafka.partition = partition, "partition readable again; no data lost");
                 }
+            }
+            Action::ReportUnblocked(partitions) => {
+                tracing::info!(kafka.partitions = ?partitions, "stored offsets of stalled partitions were moved");
             }
             Action::ClearReports(partitions) => {
                 _ = self.member.config.stalled.remove(partitions.into_iter());

@@ -92,8 +92,8 @@ pub struct Member {
 /// What others answer to the loop.
 pub(super) enum Reply {
     Wrote(Outcome),
-    /// For these partitions.
-    Starts(Vec<i32>, Result<Vec<PartitionStart<GivenTimes>>, StoreError>),
+    /// Where these partitions start; asked in the membership of this number.
+    Starts(u64, Vec<i32>, Result<Vec<PartitionStart<GivenTimes>>, StoreError>),
     /// Whether an empty write passes.
     Tried(Result<(), StoreError>),
     /// What was asked for panicked, with this message.
@@ -119,6 +119,8 @@ pub(super) struct Link {
     pub(super) lag: Lag,
     /// The task that writes.
     pub(super) writer: JoinHandle<()>,
+    /// Counts the memberships: what is answered after one has ended is not for the next.
+    pub(super) membership: u64,
     /// Assignments in a row that failed.
     pub(super) failed_assignments: u32,
     /// Until it is over.

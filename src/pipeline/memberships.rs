@@ -43,6 +43,7 @@ impl Member {
             spare: None,
             lag: Lag::default(),
             writer,
+            membership: 0,
             failed_assignments: 0,
             first_trial: Some(self.config.first_trial.clone()),
         };

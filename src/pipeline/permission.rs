@@ -119,7 +119,7 @@ impl Session<'_> {
     /// What every role would meet, such as a database that is read-only for a while, is waited for in the group.
     pub(super) fn on_tried(&mut self, tried: Result<(), StoreError>) -> Result<(), MemberError> {
         match tried {
-            Err(error) if error.is_missing_right() => {
+            Err(error) if error.is_missing_right() && self.link.state.doubts_permission() => {
                 self.member.note_refusal(&error);
                 self.on(Event::NotPermitted)
             }

@@ -46,10 +46,11 @@ impl Session<'_> {
         let config = &self.member.config;
         let (database, timeout) = (config.database.clone(), config.assign_timeout);
         let (answer, owner) = (self.link.answer.clone(), thread::current());
+        let membership = self.link.membership;
         self.member.runtime.spawn(async move {
             let resolving = AssertUnwindSafe(starts::resolve(&database, &wanted, timeout));
             let reply = match resolving.catch_unwind().await {
-                Ok(starts) => Reply::Starts(partitions, starts),
+                Ok(starts) => Reply::Starts(membership, partitions, starts),
                 Err(panic) => {
                     Reply::Panicked("reading the stored offsets", panics::message(&*panic).to_owned())
                 }
@@ -81,6 +82,10 @@ impl Session<'_> {
         asked: Vec<i32>,
         starts: Result<Vec<PartitionStart<GivenTimes>>, StoreError>,
     ) -> Result<(), MemberError> {
+        // The partitions may have been lost, or be wanted back: then how it went is nobody's concern.
+        if !self.link.state.waits_for_starts(&asked) {
+            return Ok(());
+        }
         let starts = match starts {
             Ok(starts) => starts,
             Err(error) => {

@@ -105,6 +105,7 @@ impl<'a> Session<'a> {
             }
         };
         config.kafka_health.up();
+        link.membership += 1;
         let filling = link.empty_batch(config.limits);
         let topic_id = log.topic_id.clone();
         let mut session = Self {
@@ -135,7 +136,10 @@ impl<'a> Session<'a> {
             let mut actions = Vec::new();
             let broken = Event::Broken { assigned: self.consumer.assigned() };
             self.link.state.on(broken, self.link.now(), &mut actions);
-            self.leaving = actions.into_iter().find_map(Leaving::of);
+            for action in actions {
+                // There is more to clear away where one thing fails.
+                _ = self.carry_out(action);
+            }
         }
         self.leave();
         match turned {
@@ -220,7 +224,8 @@ impl<'a> Session<'a> {
 
     fn on_reply(&mut self, reply: Reply) -> Result<(), MemberError> {
         match reply {
-            Reply::Starts(asked, starts) => self.on_starts(asked, starts),
+            Reply::Starts(membership, ..) if membership != self.link.membership => Ok(()),
+            Reply::Starts(_, asked, starts) => self.on_starts(asked, starts),
             Reply::Tried(tried) => self.on_tried(tried),
             Reply::Panicked(asked, message) => Err(MemberError::Question(asked, message)),
             Reply::Wrote(Outcome::Committed(batch)) => {

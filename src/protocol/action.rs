@@ -13,6 +13,8 @@ pub enum Action {
     Assign(Vec<(i32, i64)>),
     /// Stop reading these partitions, and drop what is prefetched of them; they stay ours.
     Unassign(Vec<i32>),
+    /// Drop what is prefetched of a partition of ours, and read it from this offset.
+    Reread(i32, i64),
     /// Give these partitions back to the group, with what is prefetched of them.
     GiveUp(Vec<i32>),
     /// Drop what the batch that fills has of these partitions.
@@ -34,6 +36,8 @@ pub enum Action {
     NoteFailedFetch(i32),
     /// Tell people that a partition that was stalled is read again.
     ReportReadable(i32),
+    /// Tell people that the stored offsets of partitions that were stalled have been moved.
+    ReportUnblocked(Vec<i32>),
     /// These partitions are not ours, or start over: they are not stalled any more.
     ClearReports(Vec<i32>),
     /// Write the batch that fills: these are its offsets.

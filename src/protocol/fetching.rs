@@ -152,8 +152,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
                 actions.push(Action::ReportReadable(partition));
             } else if reread.is_due(now) {
                 reread.due = Due::Read;
-                actions.push(Action::Unassign(vec![partition]));
-                actions.push(Action::Assign(vec![(partition, held.position)]));
+                actions.push(Action::Reread(partition, held.position));
             }
         }
     }
@@ -169,12 +168,19 @@ impl<B: Clone + Default + PartialEq> State<B> {
         let is_settled = self.is_settled();
         let Some(held) = self.partitions.get_mut(&partition) else { return };
         if is_settled {
-            held.phase = Phase::Reading;
-            actions.push(Action::Unassign(vec![partition]));
-            actions.push(Action::Assign(vec![(partition, held.position)]));
+            // One that may be reported as stalled is so until it is seen to be read.
+            if let Phase::Failed(reread) = &mut held.phase {
+                reread.due = Due::Read;
+            }
+            actions.push(Action::Reread(partition, held.position));
         } else {
             // librdkafka would take it for its answer.
-            held.phase = Phase::Failed(Reread::at_once(now));
+            match &mut held.phase {
+                Phase::Failed(reread) => reread.due = Due::At(now),
+                phase @ (Phase::Reading | Phase::Blocked(_)) => {
+                    *phase = Phase::Failed(Reread::at_once(now));
+                }
+            }
             actions.push(Action::Hold(vec![partition]));
         }
     }

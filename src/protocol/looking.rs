@@ -99,6 +99,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
     /// next look finds them blocked as they were.
     fn restart(&mut self, partitions: Vec<i32>, actions: &mut Vec<Action>) {
         self.discard(&partitions, actions);
+        actions.push(Action::ReportUnblocked(partitions.clone()));
         actions.push(Action::ClearReports(partitions.clone()));
         actions.push(Action::Unassign(partitions.clone()));
         self.rebalance = Rebalance::Restarting(partitions.clone());

@@ -30,6 +30,9 @@ mod spans;
 mod standing;
 mod writing;
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::BTreeMap, time::Duration};
 
 pub use action::{Action, Answer};
@@ -143,7 +146,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
             Event::NotLooked => self.look = Look::Idle,
             Event::OffsetsNotTaken => self.forget_told(),
             Event::TopicIs(topic_id) => self.leave_if(topic_id != self.topic_id),
-            Event::NotPermitted => self.leave_if(self.last_trial.is_some()),
+            Event::NotPermitted => self.leave_if(self.doubts_permission()),
             Event::Stop => self.on_stop(now, actions),
             Event::Turn { is_full } => self.on_turn(is_full, now, actions),
             Event::Broken { assigned } => self.on_broken(assigned, now, actions),
@@ -198,6 +201,16 @@ impl<B: Clone + Default + PartialEq> State<B> {
     /// Whether the group has said at least once what is ours.
     pub fn was_assigned(&self) -> bool {
         self.was_assigned
+    }
+
+    /// Whether these partitions wait for where they start.
+    pub fn waits_for_starts(&self, asked: &[i32]) -> bool {
+        self.rebalance.waits_for(asked)
+    }
+
+    /// Whether it is in doubt that the database lets this process write.
+    pub fn doubts_permission(&self) -> bool {
+        self.last_trial.is_some()
     }
 
     /// Since when something waits to be handed to the writer, where nothing but time is in the way.

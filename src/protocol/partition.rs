@@ -44,12 +44,27 @@ impl<B> Partition<B> {
         }
     }
 
+    /// Goes back, or on, to where its stored offset was moved.
+    pub(super) fn start_over(&mut self, stored: StoredOffset<B>) {
+        let Self { position, given_times, stored: next_offset, passed, told, phase: _ } = Self::at(stored);
+        (self.position, self.given_times, self.stored) = (position, given_times, next_offset);
+        (self.passed, self.told) = (passed, told);
+    }
+
     /// One that cannot be read from its stored offset.
     pub(super) fn blocked_at(stored: StoredOffset<B>) -> Self
     where
         B: Clone,
     {
         Self { phase: Phase::Blocked(stored.clone()), ..Self::at(stored) }
+    }
+
+    /// Whether Kafka is told of it: not where its stored offset was of no use from the start.
+    pub(super) fn is_told_of(&self, topic_id: &str) -> bool {
+        match &self.phase {
+            Phase::Reading | Phase::Failed(_) => true,
+            Phase::Blocked(seen) => seen.topic_id == topic_id && self.told.is_some(),
+        }
     }
 
     /// Whether it is read, or will be without anybody's doing.

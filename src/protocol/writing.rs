@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Action, State, Time, partition::Partition};
+use super::{Action, State, Time};
 use crate::log::{Fence, StoredOffset};
 
 /// How long a batch may be under way before it is asked whether one could be written at all, and how often then.
@@ -96,16 +96,15 @@ impl<B: Clone + Default + PartialEq> State<B> {
     fn read_from(&mut self, stored: Vec<StoredOffset<B>>, now: Time, actions: &mut Vec<Action>) {
         for stored in stored {
             let partition = stored.partition;
-            let is_kept = self.partitions.get(&partition).is_some_and(Partition::is_read)
-                && !self.rebalance.is_revoking(partition);
-            if is_kept {
-                self.discard(&[partition], actions);
-                self.partitions.insert(partition, Partition::at(stored));
-                self.reassign(partition, now, actions);
-            } else if self.rebalance.is_revoking(partition) {
+            if self.rebalance.is_revoking(partition) {
                 self.forget(&[partition], actions);
-            } else {
-                self.discard(&[partition], actions);
+                continue;
+            }
+            self.discard(&[partition], actions);
+            let held = self.partitions.get_mut(&partition);
+            if let Some(held) = held.filter(|held| held.is_read()) {
+                held.start_over(stored);
+                self.reassign(partition, now, actions);
             }
         }
     }
@@ -129,7 +128,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
     pub(super) fn tell_kafka(&mut self, actions: &mut Vec<Action>) {
         let mut offsets = Vec::new();
         for (&partition, held) in &mut self.partitions {
-            if held.is_read() && held.told != Some(held.stored) {
+            if held.is_told_of(&self.topic_id) && held.told != Some(held.stored) {
                 held.told = Some(held.stored);
                 offsets.push((partition, held.stored));
             }
@@ -147,8 +146,8 @@ impl<B: Clone + Default + PartialEq> State<B> {
     }
 
     pub(super) fn stored_offsets(&self) -> Vec<(i32, i64)> {
-        let read = self.partitions.iter().filter(|(_, held)| held.is_read());
-        read.map(|(&partition, held)| (partition, held.stored)).collect()
+        let told = self.partitions.iter().filter(|(_, held)| held.is_told_of(&self.topic_id));
+        told.map(|(&partition, held)| (partition, held.stored)).collect()
     }
 
     /// Where a batch is not written for long: whether the role may write at all. Others may have the right.

@@ -35,7 +35,7 @@ pub mod stats;
 mod write;
 
 pub use compression::{Compression, compress_after};
-pub use error::{StoreError, Trouble};
+pub use error::{Remedy, StoreError, Trouble};
 pub use fitness::{Unfit, wait_until_fit};
 pub use load::LoadStore;
 pub use offsets::Offsets;

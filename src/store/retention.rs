@@ -59,6 +59,8 @@ pub struct Expiry {
     pub held: Vec<Dropped>,
     /// What else went wrong first: with one chunk, or for all of them, which ended it.
     pub error: Option<StoreError>,
+    /// Another process is at it, and this one did nothing.
+    pub is_elsewhere: bool,
 }
 
 /// Drops the chunks that end at or before `edge`, the oldest first; none where another process is at it.
@@ -79,6 +81,7 @@ impl Expiry {
     ) -> Result<(), StoreError> {
         let mut connection = connect(database, "sensorpipe retention").await?;
         let is_ours = takes(&mut connection, LOCK_KEY).await.map_err(StoreError::new(DOING))?;
+        self.is_elsewhere = !is_ours;
         if is_ours {
             for chunk in expired(&mut connection, edge).await? {
                 match self.drop_chunk(&mut connection, chunk, stats).await {

@@ -67,8 +67,8 @@ fn two_consumers_of_one_partition() {
 }
 
 #[test]
-fn two_consumers_of_two_partitions() {
-    holds(Rules { partitions: 2, records: 1, ..SMALL });
+fn a_consumer_of_two_partitions() {
+    holds(Rules { consumers: 1, partitions: 2, records: 1, ..SMALL });
 }
 
 #[test]

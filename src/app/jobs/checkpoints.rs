@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Failure, Job};
+use super::{Failure, Job, Round};
 use crate::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings},
     kafka::{TopicLog, topic_log},
@@ -25,7 +25,7 @@ impl Job for Checkpoints {
         self.interval
     }
 
-    async fn round(&mut self) -> Result<(), Failure> {
+    async fn round(&mut self) -> Result<Round, Failure> {
         let TopicLog { identity, partitions } =
             topic_log(&self.kafka, &self.settings).await.map_err(|error| Failure::passing(&error))?;
         let log = Log::new(&self.kafka.kafka_topic, identity);
@@ -35,6 +35,6 @@ impl Job for Checkpoints {
         let interval = self.interval.mul_f64(0.9);
         let stored = checkpoints::keep(&self.database, &log, &starts, interval).await?;
         tracing::debug!(stored, "checkpoints stored");
-        Ok(())
+        Ok(Round::Done)
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use super::{Failure, Job};
+use super::{Failure, Job, Round};
 use crate::{
     config::{DatabaseConfig, LetterBounds},
     metrics::{DEAD_LETTER_BOUND_RATIO, DEAD_LETTER_OLDEST, DEAD_LETTERS_WAITING},
@@ -26,11 +26,11 @@ impl Job for DeadLetterCount {
         INTERVAL
     }
 
-    async fn round(&mut self) -> Result<(), Failure> {
+    async fn round(&mut self) -> Result<Round, Failure> {
         let (reasons, usage) = dead_letters::waiting(&self.database).await?;
         set_gauges(&reasons);
         metrics::gauge!(DEAD_LETTER_BOUND_RATIO).set(usage.share_of(self.bounds));
-        Ok(())
+        Ok(Round::Done)
     }
 }
 

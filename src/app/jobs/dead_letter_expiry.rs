@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Failure, Job};
+use super::{Failure, Job, Round};
 use crate::{
     config::DatabaseConfig,
     store::dead_letters::{self, Expiry},
@@ -21,11 +21,12 @@ impl Job for DeadLetterExpiry {
         self.interval
     }
 
-    async fn round(&mut self) -> Result<(), Failure> {
+    async fn round(&mut self) -> Result<Round, Failure> {
         match dead_letters::expire(&self.database, self.expiry).await? {
-            0 => {}
-            letters => tracing::warn!(letters, "dead letters older than DEAD_LETTER_RETENTION deleted"),
+            None => return Ok(Round::Elsewhere),
+            Some(0) => {}
+            Some(letters) => tracing::warn!(letters, "dead letters older than DEAD_LETTER_RETENTION deleted"),
         }
-        Ok(())
+        Ok(Round::Done)
     }
 }

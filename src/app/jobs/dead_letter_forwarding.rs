@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use chrono::SecondsFormat;
 
-use super::{Failure, Job};
+use super::{Failure, Job, Round};
 use crate::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings},
     kafka::{LetterProducer, LetterRecord, RecordHeaders, producer::PublishError},
@@ -69,17 +69,17 @@ impl Job for DeadLetterForwarding {
 
     /// Copies until the queue is empty; those that are on their way when the worker stops are sent again by whoever
     /// comes next.
-    async fn round(&mut self) -> Result<(), Failure> {
+    async fn round(&mut self) -> Result<Round, Failure> {
         let queue = match self.queue.take() {
             Some(queue) => Some(queue),
             None => MirrorQueue::take(&self.database).await?,
         };
-        let Some(mut queue) = queue else { return Ok(()) };
+        let Some(mut queue) = queue else { return Ok(Round::Elsewhere) };
         loop {
             let letters = queue.next().await?;
             if letters.is_empty() {
                 self.queue = Some(queue);
-                return Ok(());
+                return Ok(Round::Done);
             }
             self.copy(&mut queue, &letters).await?;
         }

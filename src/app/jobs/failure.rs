@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{reminder::Reminders, store::StoreError};
+use crate::{
+    reminder::Reminders,
+    store::{Remedy, StoreError},
+};
 
 /// A failed round. The next one is tried all the same.
 #[derive(Debug)]
@@ -32,10 +35,19 @@ impl From<&StoreError> for Failure {
         Self {
             message: format!("{error}: {}", error.cause()),
             sqlstate: error.sqlstate(),
-            cure: if error.is_retriable() { Cure::Database } else { Cure::Operator },
+            cure: match error.remedy() {
+                Remedy::Reconnect if is_outage(error.sqlstate().as_deref()) => Cure::Database,
+                Remedy::Reconnect | Remedy::Retry => Cure::Time,
+                Remedy::IsolateRow | Remedy::UniqueViolation | Remedy::Operator => Cure::Operator,
+            },
             advice: error.is_missing_right().then_some("run deploy/postgres/roles.sql"),
         }
     }
+}
+
+/// Whether the server is away, stopping or taken over: what the watch over Postgres meets, too.
+fn is_outage(sqlstate: Option<&str>) -> bool {
+    sqlstate.is_none_or(|state| state == "25006" || state.starts_with("08") || state.starts_with("57"))
 }
 
 impl From<StoreError> for Failure {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Failure, Job};
+use super::{Failure, Job, Round};
 use crate::{
     config::{DatabaseConfig, RetentionStats},
     metrics::CHUNKS_DROPPED,
@@ -24,9 +24,14 @@ impl Job for Retention {
         self.interval
     }
 
-    async fn round(&mut self) -> Result<(), Failure> {
-        let Some(edge) = self.acceptance.retention_edge(Timestamp::now()) else { return Ok(()) };
-        let Expiry { dropped, failed, held, error } =
+    /// A round that waits for a lock holds up everybody who waits behind it.
+    fn retry_interval(&self) -> Duration {
+        self.interval
+    }
+
+    async fn round(&mut self) -> Result<Round, Failure> {
+        let Some(edge) = self.acceptance.retention_edge(Timestamp::now()) else { return Ok(Round::Done) };
+        let Expiry { dropped, failed, held, error, is_elsewhere } =
             store::drop_expired(&self.database, edge, self.stats).await;
         metrics::counter!(CHUNKS_DROPPED).increment(dropped.len() as u64);
         for chunk in dropped {
@@ -39,7 +44,7 @@ impl Job for Retention {
                 held.len()
             );
         }
-        error.map_or(Ok(()), |error| Err(failure(&error)))
+        error.map_or(Ok(Round::unless(is_elsewhere)), |error| Err(failure(&error)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Failure, Job};
+use super::{Failure, Job, Round};
 use crate::{
     config::DatabaseConfig,
     store::stats::{Reach, sweep},
@@ -39,7 +39,7 @@ impl Job for Rollups {
         self.interval
     }
 
-    async fn round(&mut self) -> Result<(), Failure> {
+    async fn round(&mut self) -> Result<Round, Failure> {
         let is_all_due = self.all_swept_at.is_none_or(|at| at.elapsed() >= ALL_INTERVAL);
         let reach = if is_all_due { Reach::All } else { Reach::Week };
         let swept = sweep(&self.database, reach).await?;
@@ -50,9 +50,9 @@ impl Job for Rollups {
                 "days not kept for charts; trying again next time: {failed}"
             );
         }
-        if is_all_due {
+        if is_all_due && !swept.is_elsewhere {
             self.all_swept_at = Some(Instant::now());
         }
-        Ok(())
+        Ok(Round::unless(swept.is_elsewhere))
     }
 }

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, FailureLog, Job};
+use super::{Failure, FailureLog, Job, Round};
 use crate::{metrics::JOB_ROUNDS, panics};
 
 /// No job turns faster than this.
@@ -49,7 +49,8 @@ async fn rounds<J: Job>(job: &mut J, restart: Restart) -> std::convert::Infallib
         let outcome = AssertUnwindSafe(job.round()).catch_unwind().await;
         panics = if outcome.is_err() { panics + 1 } else { 0 };
         let pause = match outcome {
-            Ok(Ok(())) => {
+            Ok(Ok(Round::Elsewhere)) => job.interval(),
+            Ok(Ok(Round::Done)) => {
                 count::<J>("succeeded");
                 log.note_success();
                 job.interval()

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Failure, Job};
+use super::{Failure, Job, Round};
 use crate::{config::DatabaseConfig, metrics::SENSOR_DELETIONS, store::sensors};
 
 pub(super) struct SensorDeletion {
@@ -18,12 +18,12 @@ impl Job for SensorDeletion {
         self.interval
     }
 
-    async fn round(&mut self) -> Result<(), Failure> {
+    async fn round(&mut self) -> Result<Round, Failure> {
         let turn = sensors::delete_marked(&self.database).await?;
         metrics::gauge!(SENSOR_DELETIONS).set((turn.pending - turn.deleted.len() as u64) as f64);
         for sensor_id in turn.deleted {
             tracing::info!(sensor_id, "sensor and its readings deleted");
         }
-        Ok(())
+        Ok(Round::unless(turn.is_elsewhere))
     }
 }

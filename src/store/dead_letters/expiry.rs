@@ -29,10 +29,10 @@ pub struct Expiry {
 }
 
 /// Deletes old letters, a thousand at a time; says how many. None where another process is at it.
-pub async fn expire(database: &DatabaseConfig, expiry: Expiry) -> Result<u64, StoreError> {
+pub async fn expire(database: &DatabaseConfig, expiry: Expiry) -> Result<Option<u64>, StoreError> {
     let mut connection = connect(database, "sensorpipe retention").await?;
     let is_ours = takes(&mut connection, LOCK_KEY).await.map_err(StoreError::new(DOING))?;
-    let expired = if is_ours { expire_all(&mut connection, expiry).await? } else { 0 };
+    let expired = if is_ours { Some(expire_all(&mut connection, expiry).await?) } else { None };
     // The lock goes with the connection.
     connection.close().await.map_err(StoreError::new(DOING))?;
     Ok(expired)

@@ -41,6 +41,8 @@ pub struct DeletionTurn {
     pub pending: u64,
     /// Sensors that are gone now, by this process.
     pub deleted: Vec<i32>,
+    /// Another process is at it, and this one did nothing.
+    pub is_elsewhere: bool,
 }
 
 /// A part of the table. Somebody's SQL may have put a reading at infinity, which is where its chunk ends then.
@@ -66,8 +68,9 @@ async fn take_turn(connection: &mut PgConnection) -> Result<DeletionTurn, sqlx::
         sqlx::query_scalar("SELECT sensor_id FROM sensor_deletions ORDER BY requested_at, sensor_id")
             .fetch_all(&mut *connection)
             .await?;
-    let mut turn = DeletionTurn { pending: marked.len() as u64, deleted: vec![] };
-    if marked.is_empty() || !takes(connection, LOCK_KEY).await? {
+    let mut turn = DeletionTurn { pending: marked.len() as u64, deleted: vec![], is_elsewhere: false };
+    turn.is_elsewhere = !marked.is_empty() && !takes(connection, LOCK_KEY).await?;
+    if marked.is_empty() || turn.is_elsewhere {
         return Ok(turn);
     }
     // The key serves; a scan of a chunk would go over what earlier portions have deleted, again and again.

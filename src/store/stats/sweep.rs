@@ -38,6 +38,8 @@ pub struct Swept {
     pub kept: u64,
     /// Those that could not be kept.
     pub failed: FailedDays,
+    /// Another process is at it, and this one did nothing.
+    pub is_elsewhere: bool,
 }
 
 /// Keeps what is not kept, the newest days first; nothing where another process is at it.
@@ -50,8 +52,8 @@ pub async fn sweep(database: &DatabaseConfig, reach: Reach) -> Result<Swept, Sto
 }
 
 async fn sweep_over(connection: &mut PgConnection, reach: Reach) -> Result<Swept, StoreError> {
-    let mut swept = Swept::default();
     let is_ours = takes(connection, LOCK_KEY).await.map_err(StoreError::new(DOING))?;
+    let mut swept = Swept { is_elsewhere: !is_ours, ..Swept::default() };
     let chunks = chunks(connection).await.map_err(StoreError::new(DOING))?;
     let Some((oldest, newest)) = chunks.filter(|_| is_ours) else { return Ok(swept) };
     let yesterday = Utc::now().date_naive() - Days::new(1);

@@ -1,6 +1,6 @@
 //! A consumer: the state machine that ships, and the thinnest shell that carries out what it says.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use sensorpipe::{
     log::{Fence, Gap, Span, StoredOffset, Watermarks},
@@ -22,6 +22,8 @@ pub(super) struct Consumer {
     /// What the batch that fills has taken.
     pub(super) filling: Vec<(i32, LastRecord)>,
     pub(super) jobs: VecDeque<Job>,
+    /// The partitions that people are told are stalled.
+    pub(super) stalled: BTreeSet<i32>,
     /// What the database was asked: where partitions start.
     pub(super) questions: VecDeque<Question>,
 }
@@ -117,6 +119,7 @@ impl Consumer {
             client: BTreeMap::new(),
             filling: vec![],
             jobs: VecDeque::new(),
+            stalled: BTreeSet::new(),
             questions: VecDeque::new(),
         }
     }
@@ -157,7 +160,14 @@ impl Consumer {
                 assert!(!self.is_asked, "librdkafka would take it for the answer");
                 self.drop_client(&partitions);
             }
-            Action::GiveUp(partitions) => self.give_up(&partitions, around),
+            Action::Reread(partition, offset) => {
+                assert!(!self.is_asked, "librdkafka would take it for the answer");
+                self.client.insert(partition, Position { offset, is_held: false });
+            }
+            Action::GiveUp(partitions) => {
+                assert!(self.is_asked, "the group has not asked");
+                self.give_up(&partitions, around);
+            }
             Action::Discard(partitions) => {
                 if around.bug != Some(Bug::BatchKeptAcrossRevocation) {
                     self.filling.retain(|(partition, _)| !partitions.contains(partition));
@@ -182,6 +192,7 @@ impl Consumer {
                 }
             }
             Action::Leave { answer, .. } => {
+                assert_eq!(self.is_asked, answer.is_some(), "whatever the group asks is answered");
                 match answer {
                     Some(Answer::Assign(_)) | None => {}
                     Some(Answer::Unassign(partitions)) => self.give_up(&partitions, around),
@@ -189,16 +200,26 @@ impl Consumer {
                 self.disconnect();
                 around.group.expel(around.index);
             }
+            Action::ReportGap(partition, _) | Action::ReportUnreadable(partition, _) => {
+                self.stalled.insert(partition);
+            }
+            Action::ReportReadable(partition) => _ = self.stalled.remove(&partition),
+            Action::ClearReports(partitions) => {
+                self.stalled.retain(|partition| !partitions.contains(partition));
+            }
             Action::TellKafka(_)
             | Action::TryWriting
             | Action::Settled
-            | Action::ReportGap(..)
-            | Action::ReportUnreadable(..)
             | Action::NoteFailedFetch(_)
-            | Action::ReportReadable(_)
-            | Action::ReportMoved(..)
-            | Action::ClearReports(_) => {}
+            | Action::ReportUnblocked(_)
+            | Action::ReportMoved(..) => {}
         }
+    }
+
+    /// Whether no partition that is read passes for one that is stalled; who is frozen says nothing.
+    pub(super) fn reports_what_is(&self) -> bool {
+        self.condition != Condition::Up
+            || !self.stalled.iter().any(|&partition| self.state.run(partition).is_some())
     }
 
     /// The client has nothing any more, and hears nothing.

@@ -92,8 +92,8 @@ impl World {
         self.database.broken(&self.topic)
     }
 
-    /// The same moment with every clock set back: what happened lies as long ago as possible, what is due lies ahead.
-    /// Without it no two states of a world would be the same.
+    /// The same moment with every clock set back: what happened happened just now, what is due lies ahead. Without it no
+    /// two states of a world would be the same.
     pub(crate) fn without_time(mut self) -> Self {
         for consumer in &mut self.consumers {
             consumer.state.set_clock_back();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Broken, Rules, World,
-    consumer::Condition,
+    consumer::{Condition, Consumer},
     steps::{Fetch, Step},
 };
 
@@ -23,7 +23,9 @@ impl World {
         }
         let mut steps = Vec::new();
         for _ in 0..ROUNDS {
-            if (0..rules.partitions).all(|partition| self.database.has_all(partition, &self.topic)) {
+            if (0..rules.partitions).all(|partition| self.database.has_all(partition, &self.topic))
+                && self.consumers.iter().all(Consumer::reports_what_is)
+            {
                 return Ok(());
             }
             self.wait(ROUND);

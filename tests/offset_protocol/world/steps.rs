@@ -68,8 +68,16 @@ pub(crate) enum Step {
         fetch: Fetch,
         fault: FetchFault,
     },
+    /// A record came another way than it should.
+    Astray(Fetch),
     /// The database does not say where partitions start.
     NoAnswer(usize),
+    /// The stored offsets cannot be read.
+    NotLooked(usize),
+    /// Kafka does not take the offsets that it is told.
+    OffsetsNotTaken(usize),
+    /// A rebalance of the group brings a member nothing.
+    AssignNothing(usize),
     /// A COMMIT takes effect, and its answer is lost.
     CommitAnswerLost(usize),
     /// The writer's connection is lost.
@@ -280,8 +288,13 @@ impl World {
             }
             _ => {}
         }
+        if matches!(consumer.jobs.front(), Some(Job::Look(_))) && consumer.state.is_member() {
+            steps.push(Step::NotLooked(index));
+        }
         if consumer.state.is_member() {
+            steps.extend([Step::OffsetsNotTaken(index), Step::AssignNothing(index)]);
             for fetch in self.fetches(index) {
+                steps.push(Step::Astray(fetch));
                 for fault in [FetchFault::Passing, FetchFault::Lasting(Unreadable::UnsupportedCodec)] {
                     steps.push(Step::FetchFails { fetch, fault });
                 }
@@ -358,7 +371,11 @@ impl Step {
             | Self::AssignAgain { .. }
             | Self::DeclareDead(_)
             | Self::FetchFails { .. }
+            | Self::Astray(_)
             | Self::NoAnswer(_)
+            | Self::NotLooked(_)
+            | Self::OffsetsNotTaken(_)
+            | Self::AssignNothing(_)
             | Self::CommitAnswerLost(_)
             | Self::ConnectionLost(_)
             | Self::TooMuch(_)

@@ -37,6 +37,15 @@ impl World {
                     self.report(rules, index, Event::NoStarts { asked: question.asked });
                 }
             }
+            Step::NotLooked(index) => {
+                self.consumers[index].jobs.pop_front();
+                self.report(rules, index, Event::NotLooked);
+            }
+            Step::OffsetsNotTaken(index) => self.report(rules, index, Event::OffsetsNotTaken),
+            Step::AssignNothing(index) => self.consumers[index].tell(GroupEvent::Assigned(vec![])),
+            Step::Astray(fetch) => {
+                self.report(rules, fetch.consumer, Event::Astray(fetch.partition as i32));
+            }
             Step::Fetch(fetch) => self.fetch(rules, fetch),
             Step::FetchFails { fetch, fault } => self.fail_fetch(rules, fetch, fault),
             Step::Turn { consumer, waited } => {
@@ -107,6 +116,7 @@ impl World {
             | Step::Answer(index)
             | Step::TopicIs(index)
             | Step::NoAnswer(index)
+            | Step::NotLooked(index)
             | Step::Reply(index)
             | Step::Stop(index)
             | Step::Fetch(Fetch { consumer: index, .. })

@@ -14,16 +14,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const HOUR: Duration = Duration::from_secs(3_600);
 const QUICK: Restart = Restart { first: Duration::from_millis(1), longest: Duration::from_millis(2) };
 
-enum Round {
+enum Script {
     Succeeds,
+    IsElsewhere,
     Fails(&'static str),
     Panics(&'static str),
 }
-use Round::{Fails, Panics, Succeeds};
+use Script::{Fails, IsElsewhere, Panics, Succeeds};
 
 /// A job whose rounds are known beforehand; once all have been done it says so, and its next round has no end.
 struct Scripted {
-    rounds: VecDeque<Round>,
+    rounds: VecDeque<Script>,
     done: Option<oneshot::Sender<()>>,
     interval: Duration,
 }
@@ -35,9 +36,10 @@ impl Job for Scripted {
         self.interval
     }
 
-    async fn round(&mut self) -> Result<(), Failure> {
+    async fn round(&mut self) -> Result<Round, Failure> {
         match self.rounds.pop_front() {
-            Some(Succeeds) => Ok(()),
+            Some(Succeeds) => Ok(Round::Done),
+            Some(IsElsewhere) => Ok(Round::Elsewhere),
             Some(Fails(why)) => Err(Failure::passing(&io::Error::other(why))),
             Some(Panics(why)) => panic!("{why}"),
             None => {
@@ -48,7 +50,7 @@ impl Job for Scripted {
     }
 }
 
-fn scripted(rounds: impl Into<VecDeque<Round>>, interval: Duration) -> (Scripted, oneshot::Receiver<()>) {
+fn scripted(rounds: impl Into<VecDeque<Script>>, interval: Duration) -> (Scripted, oneshot::Receiver<()>) {
     let (done, ended) = oneshot::channel();
     (Scripted { rounds: rounds.into(), done: Some(done), interval }, ended)
 }
@@ -67,7 +69,7 @@ impl io::Write for Log {
 }
 
 /// What is logged and what is counted while these rounds are done.
-fn played(rounds: impl Into<VecDeque<Round>>) -> (String, String) {
+fn played(rounds: impl Into<VecDeque<Script>>) -> (String, String) {
     let (job, ended) = scripted(rounds, Duration::from_millis(1));
     let log = Log::default();
     let writer = log.clone();
@@ -124,6 +126,15 @@ fn a_kind_of_failure_is_logged_once_until_a_round_succeeds() {
     assert_eq!(log.matches("succeeds again").count(), 1, "{log}");
     assert!(log.contains("job=\"scripted\"") && log.contains("failed_rounds=4"), "{log}");
     assert!(counted.contains(&series("failed", 5)) && counted.contains(&series("succeeded", 1)), "{counted}");
+}
+
+/// Where another process has the work, this one knows nothing of how that goes.
+#[test]
+fn a_round_that_is_done_elsewhere_is_no_success() {
+    let (log, counted) = played([Fails("no broker"), IsElsewhere, Fails("no broker"), IsElsewhere]);
+    assert_eq!(log.matches("error=\"no broker\"").count(), 1, "{log}");
+    assert!(!log.contains("succeeds again"), "{log}");
+    assert!(counted.contains(&series("failed", 2)) && !counted.contains("succeeded"), "{counted}");
 }
 
 #[test]
