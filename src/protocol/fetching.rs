@@ -151,7 +151,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
                 held.phase = Phase::Reading;
                 actions.push(Action::ReportReadable(partition));
             } else if reread.is_due(now) {
-                reread.due = Due::Read;
+                reread.schedule(Due::Read);
                 actions.push(Action::Reread(partition, held.position));
             }
         }
@@ -170,13 +170,13 @@ impl<B: Clone + Default + PartialEq> State<B> {
         if is_settled {
             // One that may be reported as stalled is so until it is seen to be read.
             if let Phase::Failed(reread) = &mut held.phase {
-                reread.due = Due::Read;
+                reread.schedule(Due::Read);
             }
             actions.push(Action::Reread(partition, held.position));
         } else {
             // librdkafka would take it for its answer.
             match &mut held.phase {
-                Phase::Failed(reread) => reread.due = Due::At(now),
+                Phase::Failed(reread) => reread.schedule(Due::At(now)),
                 phase @ (Phase::Reading | Phase::Blocked(_)) => {
                     *phase = Phase::Failed(Reread::at_once(now));
                 }

@@ -32,7 +32,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
 
     pub(super) fn on_revoked(&mut self, partitions: Vec<i32>, now: Time, actions: &mut Vec<Action>) {
         actions.push(Action::Hold(partitions.clone()));
-        let deadline = now.saturating_add(self.bounds.drain_timeout);
+        let deadline = now + self.bounds.drain_timeout;
         self.rebalance = Rebalance::Revoking { partitions, deadline };
     }
 
@@ -102,7 +102,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
 
     pub(super) fn on_stop(&mut self, now: Time, actions: &mut Vec<Action>) {
         if self.drain_deadline.is_none() {
-            self.drain_deadline = Some(now.saturating_add(self.bounds.drain_timeout));
+            self.drain_deadline = Some(now + self.bounds.drain_timeout);
             actions.push(Action::Hold(self.partitions.keys().copied().collect()));
         }
     }

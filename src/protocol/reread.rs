@@ -49,6 +49,12 @@ impl Reread {
         Self { due: Due::At(now), ..Self::since(now) }
     }
 
+    /// It is to be read again, whatever Kafka has said before.
+    pub(super) fn schedule(&mut self, due: Due) {
+        self.due = due;
+        self.quiet_since = None;
+    }
+
     /// A fetch has failed; what to tell, where that is to be told.
     pub(super) fn failed(&mut self, fault: FetchFault, now: Time) -> Option<Unreadable> {
         self.failures = (self.failures + 1).min(FAILURES_MAX);
@@ -86,7 +92,7 @@ impl Reread {
 
     /// Whether there has been no new record for long enough to know that fetches work.
     pub(super) fn is_readable(&self, now: Time) -> bool {
-        self.quiet_since.is_some_and(|since| now.saturating_sub(since) >= QUIET)
+        self.due == Due::Read && self.quiet_since.is_some_and(|since| now.saturating_sub(since) >= QUIET)
     }
 }
 
@@ -128,6 +134,7 @@ mod tests {
         reread.is_quiet(START);
         reread.failed(NOT_AUTHORIZED, START + QUIET / 2);
         assert!(!reread.is_readable(START + QUIET * 2));
+        reread.schedule(Due::Read);
         reread.is_quiet(START + QUIET * 2);
         reread.is_quiet(START + QUIET * 5 / 2);
         assert!(!reread.is_readable(START + QUIET * 5 / 2));

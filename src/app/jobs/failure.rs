@@ -26,6 +26,8 @@ enum Cure {
     Database,
     /// Time.
     Time,
+    /// The role is given a right that it may be without on purpose.
+    Grant,
     /// Somebody changes something.
     Operator,
 }
@@ -36,6 +38,7 @@ impl From<&StoreError> for Failure {
             message: format!("{error}: {}", error.cause()),
             sqlstate: error.sqlstate(),
             cure: match error.remedy() {
+                _ if error.is_missing_right() => Cure::Grant,
                 Remedy::Reconnect if is_outage(error.sqlstate().as_deref()) => Cure::Database,
                 Remedy::Reconnect | Remedy::Retry => Cure::Time,
                 Remedy::IsolateRow | Remedy::UniqueViolation | Remedy::Operator => Cure::Operator,
@@ -68,16 +71,16 @@ impl Failure {
         Self { message, sqlstate: None, cure: Cure::Time, advice: None }
     }
 
-    /// What somebody can do about it.
+    /// What somebody has to do about it.
     pub(super) fn with_advice(self, advice: &'static str) -> Self {
-        Self { advice: Some(advice), ..self }
+        Self { advice: Some(advice), cure: Cure::Operator, ..self }
     }
 
     /// Whether the same round may succeed soon.
     pub(super) fn may_pass(&self) -> bool {
         match self.cure {
             Cure::Database | Cure::Time => true,
-            Cure::Operator => false,
+            Cure::Grant | Cure::Operator => false,
         }
     }
 
@@ -129,28 +132,19 @@ impl FailureLog {
             return;
         }
         self.has_logged = true;
-        match (failure.cure, failure.advice) {
-            (Cure::Database | Cure::Time, _) => {
-                tracing::warn!(
-                    job,
-                    error,
-                    db.sqlstate = sqlstate,
-                    "background job failed; retrying in {pause:?}"
-                );
-            }
-            (Cure::Operator, None) => {
-                tracing::error!(
-                    job,
-                    error,
-                    db.sqlstate = sqlstate,
-                    "background job failed; retrying in {pause:?}"
-                );
-            }
-            (Cure::Operator, Some(advice)) => tracing::error!(
+        let advice = failure.advice.map(|advice| format!(": {advice}")).unwrap_or_default();
+        match failure.cure {
+            Cure::Database | Cure::Time | Cure::Grant => tracing::warn!(
                 job,
                 error,
                 db.sqlstate = sqlstate,
-                "background job failed: {advice}; retrying in {pause:?}"
+                "background job failed{advice}; retrying in {pause:?}"
+            ),
+            Cure::Operator => tracing::error!(
+                job,
+                error,
+                db.sqlstate = sqlstate,
+                "background job failed{advice}; retrying in {pause:?}"
             ),
         }
     }
