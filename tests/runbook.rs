@@ -11,6 +11,9 @@ use std::{
 
 use testbed::{Record, Role, Sensorpipe, TestDatabase, TestTopic, eventually, free_address};
 
+/// Longer than a broker lets a fetch wait for records, by librdkafka's default (`fetch.wait.max.ms`).
+const LONGEST_FETCH: Duration = Duration::from_millis(700);
+
 const PAGE: &str = include_str!("../docs/operations.md");
 const BINARY: &str = env!("CARGO_BIN_EXE_sensorpipe");
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -197,6 +200,8 @@ async fn the_page_does_what_it_says() {
 
     // Each gap under the worker that runs.
     running[1].freeze();
+    // A fetch that is under way when it freezes is answered with nothing, and no record waits in its socket.
+    tokio::time::sleep(LONGEST_FETCH).await;
     site.topic.produce(readings(1, 160)).await;
     let end = site.topic.watermarks().await[0].1;
     site.topic.delete_before(&[(0, end - 5)]).await;

@@ -41,6 +41,8 @@ async fn consumers_that_all_panic_are_no_success() {
     let mut worker = worker(&database, &topic).env("DRAIN_TIMEOUT", ABSURD).start();
     let is_assigned = "partitions assigned at their stored offsets kafka.starts=[(";
     eventually(PATIENCE, async || worker.stderr().contains(is_assigned)).await;
+    // A consumer's clock begins with it: within its first second, such a time is not past the end of it.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     worker.terminate();
     assert_eq!(worker.ended(PATIENCE).await.code(), Some(1), "{}", worker.stderr());
 }
