@@ -6,7 +6,7 @@ use super::{member::MemberError, session::Session};
 use crate::{
     kafka::Fetched,
     protocol::{Event, Run},
-    reading::{Timestamp, untimed::GivenTimes},
+    reading::{Timestamp, Window, untimed::GivenTimes},
 };
 
 /// Most records taken out of one partition's queue before it is the next one's turn.
@@ -22,9 +22,10 @@ impl Session<'_> {
         }
         let (mut taken, mut empty) = (0, 0);
         let (started, mut fetching) = (Instant::now(), Duration::ZERO);
+        let window = self.member.config.ingest.acceptance().window(Timestamp::now());
         while !self.filling.is_full() && empty < self.consumer.partition_count() {
-            let (count, took) =
-                self.take_from_next(self.filling.room_in_records().min(taken.clamp(FIRST_DRAIN, MAX_DRAIN)))?;
+            let most = self.filling.room_in_records().min(taken.clamp(FIRST_DRAIN, MAX_DRAIN));
+            let (count, took) = self.take_from_next(most, &window)?;
             taken += count;
             fetching += took;
             empty = if count == 0 { empty + 1 } else { 0 };
@@ -38,8 +39,7 @@ impl Session<'_> {
     }
 
     /// Takes what one partition has, and reports it: records once for all of them.
-    fn take_from_next(&mut self, most: usize) -> Result<(usize, Duration), MemberError> {
-        let window = self.member.config.ingest.acceptance().window(Timestamp::now());
+    fn take_from_next(&mut self, most: usize, window: &Window) -> Result<(usize, Duration), MemberError> {
         let mut events: Vec<Event<GivenTimes>> = Vec::new();
         let mut run: Option<(i32, Run)> = None;
         let state = &mut self.link.state;
@@ -54,7 +54,7 @@ impl Session<'_> {
                 if run.takes(record.offset)
                     && let Some(given) = state.given_times_mut(partition)
                 {
-                    filling.push(&record, position, &window, given);
+                    filling.push(&record, position, window, given);
                 }
             }
             Fetched::End(offset) => events.push(Event::Passed { partition, offset }),

@@ -46,9 +46,8 @@ impl<B> Partition<B> {
 
     /// Goes back, or on, to where its stored offset was moved.
     pub(super) fn start_over(&mut self, stored: StoredOffset<B>) {
-        let Self { position, given_times, stored: next_offset, passed, told, phase: _ } = Self::at(stored);
-        (self.position, self.given_times, self.stored) = (position, given_times, next_offset);
-        (self.passed, self.told) = (passed, told);
+        let phase = std::mem::replace(&mut self.phase, Phase::Reading);
+        *self = Self { phase, ..Self::at(stored) };
     }
 
     /// One that cannot be read from its stored offset.

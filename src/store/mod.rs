@@ -4,6 +4,7 @@ pub mod audit;
 mod chunk_spans;
 mod compression;
 mod connection;
+mod day;
 mod day_locks;
 mod dead_letter_part;
 mod dead_letter_usage;

@@ -11,7 +11,6 @@
 //! ```
 
 mod any_values;
-mod day;
 mod failed_days;
 pub(super) mod fill;
 mod newest_days;

@@ -20,8 +20,7 @@ use crate::{
         PartitionReport, Plan, Point, Report, Resume, TableReport, judge, judge_overwritten, judge_table,
     },
     kafka::{committed_offsets, find_topic, topic_log},
-    log::Log,
-    log::Watermarks,
+    log::{Log, Watermarks},
     reading::OnDuplicate,
     store::audit::{Snapshot, SnapshotStore, Wanted},
 };

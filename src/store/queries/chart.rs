@@ -14,7 +14,7 @@ mod days;
 
 use std::{collections::BTreeMap, ops::Range};
 
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use self::days::{Days, Kept};
@@ -29,6 +29,7 @@ use crate::{
     store::{
         StoreError,
         chunk_spans::ChunkSpans,
+        day::{midnight, start_of},
         pool::Pool,
         read_snapshot::{BEGIN_SNAPSHOT, release_locks},
     },
@@ -343,12 +344,4 @@ impl Snapshot<'_, '_> {
 /// The last microsecond before `end`, whose day is the last one that a range reaches into.
 fn last_moment(end: Timestamp) -> Timestamp {
     end.plus_micros(-1)
-}
-
-fn start_of(day: NaiveDate) -> Timestamp {
-    Timestamp::from_micros(midnight(day).timestamp_micros())
-}
-
-fn midnight(day: NaiveDate) -> DateTime<Utc> {
-    day.and_time(NaiveTime::MIN).and_utc()
 }

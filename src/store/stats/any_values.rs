@@ -4,12 +4,10 @@
 use chrono::NaiveDate;
 use sqlx::{Connection, Executor, PgConnection, Postgres, Transaction};
 
-use super::{
-    DayStats, KEPT,
-    day::{end_of, start_of},
-};
+use super::{DayStats, KEPT};
 use crate::store::{
     chunk_spans::ChunkSpans,
+    day::{end_of, start_of},
     day_locks::{LOCK_CLASS, slot_of},
     quarter_figures::FIGURES,
     queries::{BucketStats, Measure, Quantile, StatsQuery},

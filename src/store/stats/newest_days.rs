@@ -3,15 +3,13 @@
 use chrono::{Days, NaiveDate, TimeDelta};
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
-use super::{
-    COLUMNS, DAYS_MAX, DayStats, SUMMED_UP, any_values,
-    day::{end_of, midnight, start_of},
-};
+use super::{COLUMNS, DAYS_MAX, DayStats, SUMMED_UP, any_values};
 use crate::{
     reading::Timestamp,
     store::{
         StoreError,
         chunk_spans::ChunkSpans,
+        day::{end_of, midnight, start_of},
         error::is_out_of_range,
         pool::Pool,
         queries::{ends::last_time, windows},

@@ -3,8 +3,8 @@
 use chrono::{Days, NaiveDate};
 use sqlx::{Executor, FromRow, PgConnection, error::DatabaseError};
 
-use super::{COLUMNS, DAYS_MAX, DayStats, KEPT, SUMMED_UP, day::start_of};
-use crate::store::{StoreError, error::is_out_of_range, pool::Pool, queries::windows};
+use super::{COLUMNS, DAYS_MAX, DayStats, KEPT, SUMMED_UP};
+use crate::store::{StoreError, day::start_of, error::is_out_of_range, pool::Pool, queries::windows};
 
 /// A sensor's newest days where those of the last week are kept and there are enough of them; none where there may be
 /// more to say: one of them is not kept or has no readings, or there are days in the future.

@@ -4,12 +4,13 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use super::{day::midnight, failed_days::FailedDays, quarter_hours::keep_whole_day};
+use super::{failed_days::FailedDays, quarter_hours::keep_whole_day};
 use crate::{
     config::DatabaseConfig,
     store::{
         StoreError,
         connection::{connect, takes},
+        day::midnight,
     },
 };
 

@@ -3,8 +3,7 @@
 use super::{Written, open::Open};
 use crate::{
     batch::Batch,
-    log::{Fence, Log},
-    log::{Span, StoredOffset},
+    log::{Fence, Log, Span, StoredOffset},
     store::{StoreError, offsets},
 };
 

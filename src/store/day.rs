@@ -7,16 +7,16 @@ use crate::reading::Timestamp;
 const DAY_MICROS: i64 = 86_400_000_000;
 
 /// The midnight that a day begins with.
-pub(super) fn start_of(day: NaiveDate) -> Timestamp {
+pub(in crate::store) fn start_of(day: NaiveDate) -> Timestamp {
     Timestamp::from_micros(midnight(day).timestamp_micros())
 }
 
 /// The midnight that it ends with.
-pub(super) fn end_of(day: NaiveDate) -> Timestamp {
+pub(in crate::store) fn end_of(day: NaiveDate) -> Timestamp {
     start_of(day).plus_micros(DAY_MICROS)
 }
 
 /// The same, as the database takes it.
-pub(super) fn midnight(day: NaiveDate) -> DateTime<Utc> {
+pub(in crate::store) fn midnight(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(NaiveTime::MIN).and_utc()
 }
