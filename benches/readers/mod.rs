@@ -1,11 +1,10 @@
-//! Records read with parsers that others keep, to hold our own against.
+//! Records read with a parser that others keep, to hold our own decoder against.
 //!
-//! Each does the work of `sensorpipe::reading::decode`: the three forms of a record in any order of their members, UTF-8,
+//! It does the work of `sensorpipe::reading::decode`: the three forms of a record in any order of their members, UTF-8,
 //! repeated keys, nesting, members that mean a time, exact doubles, and the same reason for what is refused. What a
 //! crate cannot do is not asked of it: where JSON is broken within a list or between values, our decoder loses one
-//! reading and these lose the rest of the record.
+//! reading and this one loses the rest of the record.
 
-pub(crate) mod with_jiter;
 pub(crate) mod with_sonic;
 
 use sensorpipe::reading::{
@@ -15,9 +14,6 @@ use sensorpipe::reading::{
 
 /// The time of readings without one.
 pub(crate) const RECEIVED: Timestamp = Timestamp::from_micros(1_772_712_000_000_000);
-
-/// Deeper nesting is refused.
-const MAX_DEPTH: u32 = 127;
 
 /// Reads one record.
 pub(crate) type Read = fn(&[u8], &Window, &mut dyn FnMut(Decoded));

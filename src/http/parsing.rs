@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use crate::{
     http::{
         ingest::{
-            reading_field::FieldRules,
+            reading_rules::ReadingRules,
             readings::{
                 intake::read,
                 split::{Broken, Item, Splitter},
@@ -44,7 +44,7 @@ pub fn sensor_data(
     now: Timestamp,
 ) -> Result<Vec<Reading>, RefusedBody> {
     let clock = ReceiptClock::default();
-    let rules = FieldRules { sensor_id: Some(sensor_id), window, now, clock: &clock };
+    let rules = ReadingRules { sensor_id: Some(sensor_id), window, now, clock: &clock };
     let mut errors = ValidationErrors::default();
     let readings = body::parse(body, &rules, &mut errors).map_err(|_| RefusedBody::NotJson)?;
     if errors.is_empty() {

@@ -12,6 +12,7 @@
 
 mod encoding;
 mod extract;
+mod for_sensor;
 mod list;
 mod members;
 mod record;
@@ -20,15 +21,18 @@ mod time_name;
 use std::borrow::Cow;
 
 pub use encoding::{foreign_encoding, without_byte_order_mark};
-pub use extract::{decode_with_source, extract, extract_all, extract_within};
-pub use members::NOT_A_JSON_NUMBER;
+pub use extract::extract_within;
+pub(crate) use for_sensor::{Fault, Listed, read_for_sensor};
+pub(crate) use members::Members;
 pub use time_name::is_time_name;
+
+pub(crate) use super::json::Token;
 
 use super::{
     Reading, Reason, Timestamp, Window,
-    json::{Mark, Scanner, Token},
+    json::{Mark, Scanner},
 };
-use members::{Members, Stop};
+use members::{Member, Stop};
 
 /// Why a reading, or a whole record, can never be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,23 +88,19 @@ pub enum Decoded {
     TakeBack(u32),
 }
 
+/// Takes what a record holds, and where each reading of it stands, good or bad.
+type Each<'e> = dyn FnMut(Decoded, Option<Source<'_>>) + 'e;
+
 /// Reads a record's value and calls `each` for every reading in it, good or bad. `untimed` says the time of readings
 /// without a timestamp. A record that is wrong as a whole is one reject.
 pub fn decode(payload: &[u8], untimed: &mut Untimed<'_>, window: &Window, each: &mut impl FnMut(Decoded)) {
-    Decoder::new(payload, untimed, window).payload(payload, &mut WithoutSource(each));
+    decode_with_source(payload, untimed, window, &mut |decoded, _| each(decoded));
 }
 
-/// Reads a record whose objects need not name their sensor, as those need not that are sent for one.
-pub fn decode_for_sensor(
-    sensor_id: i32,
-    payload: &[u8],
-    untimed: &mut Untimed<'_>,
-    window: &Window,
-    each: &mut impl FnMut(Decoded),
-) {
-    let mut decoder = Decoder::new(payload, untimed, window);
-    decoder.sensor_id = Some(sensor_id);
-    decoder.payload(payload, &mut WithoutSource(each));
+/// The same; with each reading, where it stands.
+pub fn decode_with_source(payload: &[u8], untimed: &mut Untimed<'_>, window: &Window, each: &mut Each<'_>) {
+    // A byte-order mark in front of a record is skipped.
+    Decoder::new(without_byte_order_mark(payload), untimed, window, each).payload(payload);
 }
 
 /// Reads one reading, `{"sensor_id":…,"value":…,"timestamp":…}`, as an item of an array is read.
@@ -108,24 +108,13 @@ pub fn single(text: &[u8], untimed: &mut Untimed<'_>, window: &Window) -> Result
     if std::str::from_utf8(text).is_err() {
         return Err(malformed("not UTF-8", text));
     }
-    let mut decoder = Decoder::of_text(text, untimed, window);
-    let mut members = Members::default();
-    let mut is_object = || -> Result<bool, Stop> {
-        let token = decoder.scanner.token()?;
-        let is_object = token == Token::Object;
-        if is_object {
-            decoder.members(&mut members, None)?;
-        } else {
-            decoder.scanner.skip(token)?;
-        }
-        decoder.scanner.end()?;
-        Ok(is_object)
-    };
-    match is_object() {
-        Ok(true) => decoder.reading(Place::Whole, &mut members, None),
-        Ok(false) => Err(not_an_object()),
-        Err(Stop::Malformed(error)) => Err(malformed(error, text)),
-        Err(Stop::Rest) => unreachable!("there is no list to break off"),
+    let mut nothing = |_: Decoded, _: Option<Source<'_>>| {};
+    let mut decoder = Decoder::new(text, untimed, window, &mut nothing);
+    let read = Members::of_value(&mut decoder.scanner);
+    match read.and_then(|members| decoder.scanner.end().map(|()| members)) {
+        Ok(Some(members)) => decoder.reading(Place::Whole, &members, None),
+        Ok(None) => Err(not_an_object()),
+        Err(error) => Err(malformed(error, text)),
     }
 }
 
@@ -157,31 +146,12 @@ enum Frame<'s> {
     BehindList,
 }
 
-/// Takes what a record holds, with the text of each.
-trait Emit {
-    fn push(&mut self, place: Place, outcome: Result<Reading, Reject>, source: Source<'_>);
-    fn take_back(&mut self, index: u32);
-}
-
-struct WithoutSource<'e, E>(&'e mut E);
-
-impl<E: FnMut(Decoded)> Emit for WithoutSource<'_, E> {
-    fn push(&mut self, place: Place, outcome: Result<Reading, Reject>, _: Source<'_>) {
-        (self.0)(Decoded::Reading(place, outcome));
-    }
-
-    fn take_back(&mut self, index: u32) {
-        (self.0)(Decoded::TakeBack(index));
-    }
-}
-
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the text")]
-struct Decoder<'a, 'u> {
+struct Decoder<'a, 'u, 'e> {
     scanner: Scanner<'a>,
     untimed: &'a mut Untimed<'u>,
     window: &'a Window,
-    /// The sensor of readings that name none.
-    sensor_id: Option<i32>,
+    each: &'a mut Each<'e>,
     /// Whether all of the text is UTF-8; else each part is looked at by itself.
     is_utf_8: bool,
     /// Place of the next reading.
@@ -198,18 +168,13 @@ struct Decoder<'a, 'u> {
     lacks_times: bool,
 }
 
-impl<'a, 'u> Decoder<'a, 'u> {
-    /// A byte-order mark in front of a record is skipped.
-    fn new(payload: &'a [u8], untimed: &'a mut Untimed<'u>, window: &'a Window) -> Self {
-        Self::of_text(without_byte_order_mark(payload), untimed, window)
-    }
-
-    fn of_text(text: &'a [u8], untimed: &'a mut Untimed<'u>, window: &'a Window) -> Self {
+impl<'a, 'u, 'e> Decoder<'a, 'u, 'e> {
+    fn new(text: &'a [u8], untimed: &'a mut Untimed<'u>, window: &'a Window, each: &'a mut Each<'e>) -> Self {
         Self {
             scanner: Scanner::new(text),
             untimed,
             window,
-            sensor_id: None,
+            each,
             is_utf_8: std::str::from_utf8(text).is_ok(),
             index: 0,
             is_first: true,
@@ -220,14 +185,8 @@ impl<'a, 'u> Decoder<'a, 'u> {
         }
     }
 
-    fn push(
-        &mut self,
-        place: Place,
-        outcome: Result<Reading, Reject>,
-        source: Source<'_>,
-        emit: &mut dyn Emit,
-    ) {
-        emit.push(place, outcome, source);
+    fn push(&mut self, place: Place, outcome: Result<Reading, Reject>, source: Source<'_>) {
+        (self.each)(Decoded::Reading(place, outcome), Some(source));
         self.index += 1;
     }
 }

@@ -1,7 +1,13 @@
-//! A JSON scanner (RFC 8259) that hands out slices of its input and allocates nothing.
+//! A JSON reader (RFC 8259) on jiter that hands out slices of its input, allocates nothing, and can go back.
 //!
 //! Whether the input is UTF-8 is looked at by whoever makes the scanner. Containers are entered token by token, so that
 //! the caller decides what to read and what to skip; skipping validates all the same.
+
+use std::{borrow::Cow, mem};
+
+use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
+use memchr::memchr;
+use serde::de::IgnoredAny;
 
 /// Where the text stops being JSON, and what would have been right there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +25,7 @@ impl Malformed {
 
 /// A scalar in whole, or the start of a container.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Token<'a> {
+pub(crate) enum Token<'a> {
     /// `{`; members follow through [`Scanner::next_key`].
     Object,
     /// `[`; items follow through [`Scanner::next_item`].
@@ -28,52 +34,43 @@ pub(super) enum Token<'a> {
     /// The digits as they stand.
     Number(&'a [u8]),
     Null,
-    Bool,
+    Bool(bool),
     /// `NaN` or an infinity, which is no JSON: only [`Scanner::not_finite`] reads it.
     NotFinite,
 }
 
-/// What stands between two quotes.
+/// What stands between two quotes, as it was written.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Text<'a> {
-    raw: &'a [u8],
-    has_escapes: bool,
+pub(crate) struct Text<'a>(pub(super) &'a [u8]);
+
+impl<'a> Text<'a> {
+    /// The text with its escapes resolved; only text with escapes costs an allocation.
+    pub(crate) fn resolved(self) -> Cow<'a, [u8]> {
+        if !self.0.contains(&b'\\') {
+            return Cow::Borrowed(self.0);
+        }
+        let quoted = [b"\"", self.0, b"\""].concat();
+        // Every escape has been validated; text that is no UTF-8 is refused with what it stands in.
+        match serde_json::from_slice::<String>(&quoted) {
+            Ok(resolved) => Cow::Owned(resolved.into_bytes()),
+            Err(_) => Cow::Borrowed(self.0),
+        }
+    }
 }
 
 /// Deeper nesting than this is refused, as `serde_json` does: counted from the text's outermost container.
 const MAX_DEPTH: u32 = 127;
 
-impl<'a> Text<'a> {
-    /// As it was written.
-    pub(super) fn raw(self) -> &'a [u8] {
-        self.raw
-    }
-
-    /// Calls `read` with the text, its escapes resolved; only text with escapes costs an allocation.
-    pub(super) fn with<T>(self, read: impl FnOnce(&[u8]) -> T) -> T {
-        if !self.has_escapes {
-            return read(self.raw);
-        }
-        let quoted = [b"\"", self.raw, b"\""].concat();
-        // Every escape has been validated; text that is no UTF-8 is refused with what it stands in.
-        match serde_json::from_slice::<String>(&quoted) {
-            Ok(resolved) => read(resolved.as_bytes()),
-            Err(_) => read(self.raw),
-        }
-    }
-
-    /// Whether the text is this one.
-    pub(super) fn is(self, name: &str) -> bool {
-        self.with(|text| text == name.as_bytes())
-    }
-}
-
 /// Reads JSON from front to back.
 pub(super) struct Scanner<'a> {
     text: &'a [u8],
-    at: usize,
+    /// Of the text from `offset` on.
+    jiter: Jiter<'a>,
+    offset: usize,
     /// Containers that are open here.
     depth: u32,
+    /// Whether a value may be nested deeper, and have half of a surrogate pair in it.
+    is_lenient: bool,
 }
 
 /// A place to go back to.
@@ -97,32 +94,39 @@ impl Mark {
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a [u8]) -> Self {
-        Self { text, at: 0, depth: 0 }
+        Self { text, jiter: Jiter::new(text), offset: 0, depth: 0, is_lenient: false }
+    }
+
+    /// Takes what Python's `json` takes.
+    pub(super) fn lenient(text: &'a [u8]) -> Self {
+        Self { is_lenient: true, ..Self::new(text) }
     }
 
     /// Of an array's item, which is nested in it.
     pub(super) fn within_array(item: &'a [u8]) -> Self {
-        Self { text: item, at: 0, depth: 1 }
+        Self { depth: 1, ..Self::new(item) }
     }
 
-    /// Where the next byte is read.
+    /// Where the next byte is read: at its bracket in a container of which nothing has been read.
     pub(super) fn position(&self) -> usize {
-        self.at
+        self.offset + self.jiter.current_index()
     }
 
     /// This place, for [`Self::rewind`].
     pub(super) fn mark(&self) -> Mark {
-        Mark { at: self.at, depth: self.depth }
+        Mark { at: self.position(), depth: self.depth }
     }
 
     /// Goes back to a place.
     pub(super) fn rewind(&mut self, Mark { at, depth }: Mark) {
-        (self.at, self.depth) = (at, depth);
+        self.depth = depth;
+        self.seek(at);
     }
 
-    /// Goes past so many bytes, whatever they are.
-    pub(super) fn pass(&mut self, length: usize) {
-        self.at += length;
+    /// Goes on at a place in the same container.
+    pub(super) fn seek(&mut self, at: usize) {
+        self.jiter = Jiter::new(&self.text[at..]);
+        self.offset = at;
     }
 
     /// The text from a place on.
@@ -132,8 +136,7 @@ impl<'a> Scanner<'a> {
 
     /// The next byte that is no white space, which is not read yet.
     pub(super) fn peek(&mut self) -> Option<u8> {
-        self.skip_space();
-        self.text.get(self.at).copied()
+        self.jiter.peek().ok().map(Peek::into_inner)
     }
 
     /// What stands between two places, without the white space around it.
@@ -148,100 +151,122 @@ impl<'a> Scanner<'a> {
 
     /// The next value: a scalar in whole, or the entry to a container.
     pub(super) fn token(&mut self) -> Result<Token<'a>, Malformed> {
-        self.skip_space();
-        match self.text.get(self.at) {
-            Some(b'{') => self.enter(Token::Object),
-            Some(b'[') => self.enter(Token::Array),
-            Some(b'"') => self.string().map(Token::String),
-            Some(b'-' | b'0'..=b'9') => self.number().map(Token::Number),
-            Some(b'n') => self.literal("null", Token::Null),
-            Some(b't') => self.literal("true", Token::Bool),
-            Some(b'f') => self.literal("false", Token::Bool),
+        let peek = self.jiter.peek().map_err(|_| self.expected("a value"))?;
+        let start = self.position();
+        match peek {
+            Peek::Object => self.enter(Token::Object),
+            Peek::Array => self.enter(Token::Array),
+            Peek::String => match self.jiter.known_bytes().map(<[u8]>::len) {
+                Ok(length) => Ok(Token::String(Text(&self.text[start + 1..=start + length]))),
+                Err(_) => Err(fault_in_string(self.text, start)),
+            },
+            Peek::Null => self.jiter.known_null().map(|()| Token::Null).map_err(|_| self.expected("null")),
+            Peek::True => self.jiter.known_bool(peek).map(Token::Bool).map_err(|_| self.expected("true")),
+            Peek::False => self.jiter.known_bool(peek).map(Token::Bool).map_err(|_| self.expected("false")),
+            Peek::NaN | Peek::Infinity => Err(self.expected("a value")),
+            peek if peek.is_num() => self.number(peek, start).map(Token::Number),
             _ => Err(self.expected("a value")),
         }
     }
 
     /// In an object: the next key, with its colon read; none at the object's end, which is read too.
     pub(super) fn next_key(&mut self, is_first: &mut bool) -> Result<Option<Text<'a>>, Malformed> {
-        if !self.next(is_first, b'}', "`,` or `}`")? {
-            return Ok(None);
+        let start = self.position();
+        let key =
+            if mem::take(is_first) { self.jiter.next_object_bytes() } else { self.jiter.next_key_bytes() };
+        match key.map(|key| key.map(<[u8]>::len)) {
+            Ok(Some(length)) => {
+                // Without the colon.
+                let read = self.slice(start, self.position() - 1);
+                let end = read.len() - 1;
+                Ok(Some(Text(&read[end - length..end])))
+            }
+            Ok(None) => {
+                self.depth -= 1;
+                Ok(None)
+            }
+            Err(error) => Err(self.fault_in_key(start, error)),
         }
-        self.skip_space();
-        if self.text.get(self.at) != Some(&b'"') {
-            return Err(self.expected("a key"));
-        }
-        let key = self.string()?;
-        self.skip_space();
-        self.byte(b':', "`:`")?;
-        Ok(Some(key))
     }
 
     /// In an array: whether another item follows; at the array's end the bracket is read.
     pub(super) fn next_item(&mut self, is_first: &mut bool) -> Result<bool, Malformed> {
-        self.next(is_first, b']', "`,` or `]`")
-    }
-
-    /// In an array whose bracket has been read: whether it ends there, which is read then.
-    pub(super) fn is_empty_array(&mut self) -> bool {
-        let is_empty = self.peek() == Some(b']');
-        if is_empty {
-            self.at += 1;
-            self.depth -= 1;
+        let next = if mem::take(is_first) { self.jiter.known_array() } else { self.jiter.array_step() };
+        match next.map_err(|error| error.error_type) {
+            // What is no item behind a comma is the fault of that item.
+            Ok(Some(_))
+            | Err(JiterErrorType::JsonError(
+                JsonErrorType::TrailingComma | JsonErrorType::EofWhileParsingValue,
+            )) => Ok(true),
+            Ok(None) => {
+                self.depth -= 1;
+                Ok(false)
+            }
+            Err(_) => Err(self.expected("`,` or `]`")),
         }
-        is_empty
-    }
-
-    /// In an array, behind an item: whether another one follows; at the array's end the bracket is read.
-    pub(super) fn end_of_item(&mut self) -> Result<bool, Malformed> {
-        self.next_item(&mut false)
     }
 
     /// Reads a bare `NaN`, `Infinity` or `-inf` at a place where no JSON value was; none where there is none either.
     pub(super) fn not_finite(&mut self, place: usize) -> Option<Token<'a>> {
-        self.at = place;
-        self.skip_space();
-        let text = self.from(self.at);
+        if !self.slice(place, self.position()).is_empty() {
+            return None;
+        }
+        let text = self.from(self.position());
         let unsigned = text.strip_prefix(b"-").unwrap_or(text);
         let begins = |word: &str| {
             unsigned.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
         };
         let word = ["infinity", "inf", "nan"].into_iter().find(|word| begins(word))?;
-        self.at += text.len() - unsigned.len() + word.len();
+        self.seek(self.position() + text.len() - unsigned.len() + word.len());
         Some(Token::NotFinite)
     }
 
     /// Reads what is left of a value whose first token has been read.
     pub(super) fn skip(&mut self, token: Token<'a>) -> Result<(), Malformed> {
-        // One bit for each container that is open within the value: 1 for an object.
-        let mut open: u128 = match token {
-            Token::Object => 1,
-            Token::Array => 0,
-            Token::String(_) | Token::Number(_) | Token::Null | Token::Bool | Token::NotFinite => {
-                return Ok(());
-            }
-        };
-        let outside = self.depth - 1;
         let mut is_first = true;
-        while self.depth > outside {
-            let is_object = open & 1 == 1;
-            let goes_on = if is_object {
-                self.next_key(&mut is_first)?.is_some()
-            } else {
-                self.next_item(&mut is_first)?
-            };
-            if !goes_on {
-                open >>= 1;
-                continue;
-            }
-            match self.token()? {
-                token @ (Token::Object | Token::Array) => {
-                    open = open << 1 | u128::from(token == Token::Object);
-                    is_first = true;
+        match token {
+            Token::Object => {
+                while self.next_key(&mut is_first)?.is_some() {
+                    self.strict_value()?;
                 }
-                Token::String(_) | Token::Number(_) | Token::Null | Token::Bool | Token::NotFinite => {}
             }
+            Token::Array => {
+                while self.next_item(&mut is_first)? {
+                    self.strict_value()?;
+                }
+            }
+            Token::String(_) | Token::Number(_) | Token::Null | Token::Bool(_) | Token::NotFinite => {}
         }
         Ok(())
+    }
+
+    /// Reads the next value to its end.
+    pub(super) fn value(&mut self) -> Result<Token<'a>, Malformed> {
+        let begin = self.mark();
+        self.strict_value().or_else(|error| {
+            let lenient = if self.is_lenient { self.lenient_value(begin) } else { None };
+            lenient.ok_or(error)
+        })
+    }
+
+    /// Calls itself for what is nested, which [`MAX_DEPTH`] bounds.
+    fn strict_value(&mut self) -> Result<Token<'a>, Malformed> {
+        let token = self.token()?;
+        self.skip(token)?;
+        Ok(token)
+    }
+
+    /// What `serde_json` passes over at a place, however deep it is: a string or a container.
+    fn lenient_value(&mut self, Mark { at, depth }: Mark) -> Option<Token<'a>> {
+        let mut values = serde_json::Deserializer::from_slice(self.from(at)).into_iter::<IgnoredAny>();
+        values.next()?.ok()?;
+        let end = at + values.byte_offset();
+        self.rewind(Mark { at: end, depth });
+        match self.slice(at, end) {
+            [b'"', text @ .., b'"'] => Some(Token::String(Text(text))),
+            [b'[', ..] => Some(Token::Array),
+            _ => Some(Token::Object),
+        }
     }
 
     /// Nothing but white space is left.
@@ -251,109 +276,8 @@ impl<'a> Scanner<'a> {
 
     /// Nothing but white space is left up to a place.
     pub(super) fn end_at(&mut self, place: usize) -> Result<(), Malformed> {
-        self.skip_space();
-        if self.at >= place { Ok(()) } else { Err(self.expected("the end")) }
-    }
-
-    fn next(&mut self, is_first: &mut bool, end: u8, expected: &'static str) -> Result<bool, Malformed> {
-        self.skip_space();
-        match self.text.get(self.at) {
-            Some(&byte) if byte == end => {
-                self.at += 1;
-                self.depth -= 1;
-                *is_first = false;
-                Ok(false)
-            }
-            Some(b',') if !*is_first => {
-                self.at += 1;
-                Ok(true)
-            }
-            Some(_) if std::mem::take(is_first) => Ok(true),
-            _ => Err(self.expected(expected)),
-        }
-    }
-
-    fn string(&mut self) -> Result<Text<'a>, Malformed> {
-        self.at += 1;
-        let start = self.at;
-        let mut has_escapes = false;
-        loop {
-            match self.text.get(self.at) {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    has_escapes = true;
-                    self.escape()?;
-                }
-                Some(0x20..) => self.at += 1,
-                _ => return Err(self.expected("`\"`")),
-            }
-        }
-        let raw = &self.text[start..self.at];
-        self.at += 1;
-        Ok(Text { raw, has_escapes })
-    }
-
-    fn escape(&mut self) -> Result<(), Malformed> {
-        match self.text.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                self.at += 2;
-                Ok(())
-            }
-            Some(b'u') => match self.code_unit()? {
-                0xD800..0xDC00 => {
-                    let has_partner = self.text[self.at..].starts_with(b"\\u")
-                        && matches!(self.code_unit()?, 0xDC00..0xE000);
-                    if has_partner { Ok(()) } else { Err(self.expected("a low surrogate")) }
-                }
-                0xDC00..0xE000 => Err(self.expected("a high surrogate first")),
-                _ => Ok(()),
-            },
-            _ => Err(self.expected("an escape")),
-        }
-    }
-
-    /// The number in `\uXXXX`.
-    fn code_unit(&mut self) -> Result<u32, Malformed> {
-        let mut unit = 0;
-        for place in 2..6 {
-            let digit = self.text.get(self.at + place).and_then(|&byte| char::from(byte).to_digit(16));
-            unit = unit * 16 + digit.ok_or_else(|| self.expected("four hexadecimal digits"))?;
-        }
-        self.at += 6;
-        Ok(unit)
-    }
-
-    fn number(&mut self) -> Result<&'a [u8], Malformed> {
-        let start = self.at;
-        self.at += usize::from(self.text[self.at] == b'-');
-        match self.text.get(self.at) {
-            Some(b'0') => self.at += 1,
-            _ => self.digits()?,
-        }
-        if self.text.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.text.get(self.at), Some(b'e' | b'E')) {
-            self.at += 1;
-            self.at += usize::from(matches!(self.text.get(self.at), Some(b'+' | b'-')));
-            self.digits()?;
-        }
-        Ok(&self.text[start..self.at])
-    }
-
-    fn digits(&mut self) -> Result<(), Malformed> {
-        let length = self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        self.at += length;
-        if length > 0 { Ok(()) } else { Err(self.expected("a digit")) }
-    }
-
-    fn literal(&mut self, word: &'static str, token: Token<'a>) -> Result<Token<'a>, Malformed> {
-        if !self.text[self.at..].starts_with(word.as_bytes()) {
-            return Err(self.expected(word));
-        }
-        self.at += word.len();
-        Ok(token)
+        self.peek();
+        if self.position() >= place { Ok(()) } else { Err(self.expected("the end")) }
     }
 
     fn enter(&mut self, container: Token<'a>) -> Result<Token<'a>, Malformed> {
@@ -361,26 +285,87 @@ impl<'a> Scanner<'a> {
             return Err(self.expected("less nesting"));
         }
         self.depth += 1;
-        self.at += 1;
         Ok(container)
     }
 
-    fn byte(&mut self, byte: u8, expected: &'static str) -> Result<(), Malformed> {
-        if self.text.get(self.at) != Some(&byte) {
-            return Err(self.expected(expected));
+    fn number(&mut self, peek: Peek, start: usize) -> Result<&'a [u8], Malformed> {
+        match self.jiter.known_number_bytes(peek).map(<[u8]>::len) {
+            Ok(length) => Ok(&self.text[start..start + length]),
+            Err(error) => {
+                let at = self.offset + error.index;
+                if error.error_type == JiterErrorType::JsonError(JsonErrorType::NumberOutOfRange) {
+                    // Longer than any integer of jiter's, and a number all the same.
+                    self.jiter.known_float(peek).map_err(|_| Malformed::new("a digit", at))?;
+                } else if matches!(&self.text[start..at], b"0" | b"-0") {
+                    // What is wrong is the digit behind it.
+                    self.seek(at);
+                } else {
+                    return Err(Malformed::new("a digit", at));
+                }
+                Ok(&self.text[start..self.position()])
+            }
         }
-        self.at += 1;
-        Ok(())
     }
 
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.text.get(self.at) {
-            self.at += 1;
-        }
+    fn fault_in_key(&self, start: usize, error: JiterError) -> Malformed {
+        let key = memchr(b'"', &self.text[start..]);
+        let expected = match (error.error_type, key) {
+            (
+                JiterErrorType::JsonError(
+                    JsonErrorType::KeyMustBeAString
+                    | JsonErrorType::TrailingComma
+                    | JsonErrorType::EofWhileParsingValue,
+                ),
+                _,
+            ) => "a key",
+            (JiterErrorType::JsonError(JsonErrorType::ExpectedObjectCommaOrEnd), _) | (_, None) => {
+                "`,` or `}`"
+            }
+            (
+                JiterErrorType::JsonError(
+                    JsonErrorType::ExpectedColon | JsonErrorType::EofWhileParsingObject,
+                ),
+                _,
+            ) => "`:`",
+            (_, Some(key)) => return fault_in_string(self.text, start + key),
+        };
+        Malformed::new(expected, self.offset + error.index)
     }
 
     fn expected(&self, expected: &'static str) -> Malformed {
-        Malformed { at: self.at, expected }
+        Malformed::new(expected, self.position())
+    }
+}
+
+/// What is wrong in a string that jiter refuses, of which the first quote stands at `start`.
+fn fault_in_string(text: &[u8], start: usize) -> Malformed {
+    let mut at = start + 1;
+    let mut expects_low_surrogate = false;
+    loop {
+        let code_unit = match &text[at..] {
+            [b'\\', b'u', digits @ ..] => {
+                let digit = |unit: u32, byte: &u8| Some(unit * 16 + char::from(*byte).to_digit(16)?);
+                match digits.get(..4).and_then(|digits| digits.iter().try_fold(0, digit)) {
+                    Some(unit) => Some(unit),
+                    None => return Malformed::new("four hexadecimal digits", at),
+                }
+            }
+            _ => None,
+        };
+        at += match (code_unit, &text[at..]) {
+            (Some(0xDC00..0xE000), _) if mem::take(&mut expects_low_surrogate) => 6,
+            (Some(_), _) if expects_low_surrogate => return Malformed::new("a low surrogate", at + 6),
+            (None, _) if expects_low_surrogate => return Malformed::new("a low surrogate", at),
+            (Some(0xDC00..0xE000), _) => return Malformed::new("a high surrogate first", at + 6),
+            (Some(unit), _) => {
+                expects_low_surrogate = matches!(unit, 0xD800..0xDC00);
+                6
+            }
+            (None, [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..]) => 2,
+            (None, [b'\\', ..]) => return Malformed::new("an escape", at),
+            (None, [byte, ..]) if *byte >= 0x20 => 1,
+            (None, _) => return Malformed::new("`\"`", at),
+        };
     }
 }
 

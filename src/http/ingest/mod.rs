@@ -1,13 +1,13 @@
 //! Readings come in: they are validated, published to Kafka, and whoever waits for it is told that they are stored.
 //!
 //! ```text
-//! sensor_data ── body, reading_field ──> publish ──> kafka::producer
+//! sensor_data ── body, reading_rules ──> publish ──> kafka::producer
 //! readings ── split, intake ───────────> publish
 //! receipts ── visibility ──────────────> store::receipts
 //! ```
 
 mod publish;
-pub(super) mod reading_field;
+pub(super) mod reading_rules;
 mod reading_schema;
 pub(super) mod readings;
 pub(super) mod receipt_clock;

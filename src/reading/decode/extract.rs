@@ -2,89 +2,55 @@
 
 use std::collections::BTreeMap;
 
-use super::{Decoded, Decoder, Emit, Frame, Place, Reject, Source, Untimed, encoding::BYTE_ORDER_MARK};
+use super::{Decoded, Frame, Place, Source, decode_with_source, encoding::BYTE_ORDER_MARK};
 use crate::reading::{
-    Reading, Timestamp, Window,
+    Timestamp, Window,
     json::{Scanner, Token},
 };
 
-/// A record in the topic's format that holds just the reading at `place`, so that it can be sent again alone.
+/// For each of these readings of a record, which is read once for all of them, a record in the topic's format that holds
+/// just that one, so that it can be sent again alone; for a record that counts as one that is the record as received.
 ///
-/// For a record that counts as one that is the record as received.
-pub fn extract(payload: &[u8], place: Place) -> Vec<u8> {
-    extract_all(payload, &[place]).pop().expect("one for each place")
-}
-
-/// The same for many readings of a record, which is read once for all of them.
-pub fn extract_all(payload: &[u8], places: &[Place]) -> Vec<Vec<u8>> {
-    extract_within(payload, places, usize::MAX).expect("nothing is more than that")
-}
-
-/// The same, or none where all of them together have more bytes than this: what stands beside a list is in each of them.
+/// None where all of them together have more bytes than this: what stands beside a list is in each of them.
 pub fn extract_within(payload: &[u8], places: &[Place], most_bytes: usize) -> Option<Vec<Vec<u8>>> {
-    let indices = places.iter().filter_map(|place| match place {
-        Place::Whole => None,
-        Place::Item(index) => Some((*index, Vec::new())),
-    });
-    let mut wanted = Wanted { records: indices.collect(), bytes_left: Some(most_bytes) };
-    if !wanted.records.is_empty() {
+    // By index; empty until the reading is met.
+    let mut records: BTreeMap<u32, Vec<u8>> = places
+        .iter()
+        .filter_map(|place| match place {
+            Place::Whole => None,
+            Place::Item(index) => Some((*index, Vec::new())),
+        })
+        .collect();
+    let mut bytes_left = Some(most_bytes);
+    if !records.is_empty() {
         let everything =
             Window { since: Timestamp::from_micros(i64::MIN), until: Timestamp::from_micros(i64::MAX) };
         let mut untimed = |_, _| Ok(Timestamp::from_micros(0));
-        Decoder::new(payload, &mut untimed, &everything).payload(payload, &mut wanted);
+        decode_with_source(
+            payload,
+            &mut untimed,
+            &everything,
+            &mut |decoded, source| match (decoded, source) {
+                (Decoded::Reading(Place::Item(index), _), Some(source)) => {
+                    let Some(record) = records.get_mut(&index) else { return };
+                    bytes_left = bytes_left.and_then(|left| left.checked_sub(source.record_bytes()));
+                    if bytes_left.is_some() {
+                        *record = source.record();
+                    }
+                }
+                (Decoded::TakeBack(from), _) => {
+                    records.range_mut(from..).for_each(|(_, record)| record.clear());
+                }
+                (Decoded::Reading(..), _) => {}
+            },
+        );
     }
-    wanted.bytes_left?;
+    bytes_left?;
     let record = |place: &Place| match place {
-        Place::Item(index) if !wanted.records[index].is_empty() => wanted.records[index].clone(),
+        Place::Item(index) if !records[index].is_empty() => records[index].clone(),
         Place::Item(_) | Place::Whole => payload.to_vec(),
     };
     Some(places.iter().map(record).collect())
-}
-
-/// As [`super::decode`]; with each reading, good or bad, where it stands.
-pub fn decode_with_source(
-    payload: &[u8],
-    untimed: &mut Untimed<'_>,
-    window: &Window,
-    each: &mut impl FnMut(Decoded, Option<Source<'_>>),
-) {
-    Decoder::new(payload, untimed, window).payload(payload, &mut WithSource(each));
-}
-
-struct WithSource<'e, E>(&'e mut E);
-
-impl<E: FnMut(Decoded, Option<Source<'_>>)> Emit for WithSource<'_, E> {
-    fn push(&mut self, place: Place, outcome: Result<Reading, Reject>, source: Source<'_>) {
-        (self.0)(Decoded::Reading(place, outcome), Some(source));
-    }
-
-    fn take_back(&mut self, index: u32) {
-        (self.0)(Decoded::TakeBack(index), None);
-    }
-}
-
-/// Records of their own by index; empty until the reading is met.
-struct Wanted {
-    records: BTreeMap<u32, Vec<u8>>,
-    /// None once they were too many.
-    bytes_left: Option<usize>,
-}
-
-impl Emit for Wanted {
-    fn push(&mut self, place: Place, _: Result<Reading, Reject>, source: Source<'_>) {
-        if let Place::Item(index) = place
-            && let Some(record) = self.records.get_mut(&index)
-        {
-            self.bytes_left = self.bytes_left.and_then(|left| left.checked_sub(source.record_bytes()));
-            if self.bytes_left.is_some() {
-                *record = source.record();
-            }
-        }
-    }
-
-    fn take_back(&mut self, from: u32) {
-        self.records.range_mut(from..).for_each(|(_, record)| record.clear());
-    }
 }
 
 impl Source<'_> {
@@ -94,7 +60,7 @@ impl Source<'_> {
         const FRAME_BYTES: usize = 40;
         let beside = match self.frame {
             Frame::List(list) => {
-                let time = list.time.map_or(0, |(name, value)| name.raw().len() + value.len());
+                let time = list.time.map_or(0, |(name, value)| name.0.len() + value.len());
                 time + list.sensor_text.map_or(0, <[u8]>::len)
             }
             Frame::Alone | Frame::Array | Frame::BehindList => 0,
@@ -122,9 +88,9 @@ impl Source<'_> {
                     record.extend_from_slice(&[b"\"sensor_id\":", sensor_id, b","].concat());
                 }
                 if let Some((name, value)) =
-                    list.time.filter(|(name, value)| is_text(name.raw()) && is_text(value))
+                    list.time.filter(|(name, value)| is_text(name.0) && is_text(value))
                 {
-                    record.extend_from_slice(&[b"\"", name.raw(), b"\":", value, b","].concat());
+                    record.extend_from_slice(&[b"\"", name.0, b"\":", value, b","].concat());
                 }
                 let end: &[u8] = if self.is_open { b"" } else { b"]}" };
                 record.extend_from_slice(&[b"\"data\":[", text, end].concat());
@@ -145,8 +111,8 @@ fn is_record(item: &[u8]) -> bool {
     let mut is_first = true;
     loop {
         match scanner.next_key(&mut is_first) {
-            Ok(Some(key)) if key.is("data") => return false,
-            Ok(Some(_)) if scanner.token().and_then(|token| scanner.skip(token)).is_ok() => {}
+            Ok(Some(key)) if *key.resolved() == *b"data" => return false,
+            Ok(Some(_)) if scanner.value().is_ok() => {}
             Ok(None) => return scanner.end().is_ok(),
             Ok(Some(_)) | Err(_) => return false,
         }

@@ -1,30 +1,34 @@
 //! The members of a reading's object, and what makes a reading of them.
 
-use super::{Decoder, Emit, Place, Reject, is_time_name, repeated_key};
+use std::borrow::Cow;
+
+use super::{Decoder, Place, Reject, is_time_name, repeated_key};
 use crate::reading::{
     InvalidTimestamp, InvalidValue, Reading, Reason, Timestamp, Window,
-    json::{Malformed, Mark, Text, Token},
+    json::{Malformed, Mark, Scanner, Text, Token},
     parse_value,
 };
 
 /// What is said of a bare `NaN` or `Infinity` in place of a value: no JSON, and what many programs write all the same.
-pub const NOT_A_JSON_NUMBER: &str = "`value` is NaN or an infinity, for which JSON has no number";
+const NOT_A_JSON_NUMBER: &str = "`value` is NaN or an infinity, for which JSON has no number";
 
 /// Bytes of a member's name that a detail quotes, at most.
 const NAME_QUOTED_MAX_BYTES: usize = 40;
 
-/// The members of an object as far as they have been read.
+/// The members of an object as far as they have been read: of each name the last.
 #[derive(Default)]
-pub(super) struct Members<'a> {
-    pub(super) sensor_id: Option<Result<i32, Reject>>,
+pub(crate) struct Members<'a> {
+    pub(crate) sensor_id: Option<Token<'a>>,
     /// Where its text stands; only of a record's object.
     sensor_text: (usize, usize),
-    pub(super) value: Option<Result<f64, Reject>>,
-    timestamp: Option<Result<Timestamp, Reject>>,
+    pub(crate) value: Option<Token<'a>>,
+    pub(crate) timestamp: Option<Token<'a>>,
     /// What means a time in place of `timestamp`; of a record's object `timestamp` itself, too, for it may have a list.
     pub(super) time: Option<TimeMember<'a>>,
     pub(super) data: Option<Data>,
     pub(super) has_repeated_key: bool,
+    /// Whether a bare `NaN` or `Infinity` stands in it, so that it is no JSON.
+    pub(super) has_not_finite: bool,
 }
 
 /// A member that means a time.
@@ -68,77 +72,97 @@ impl From<Malformed> for Stop {
     }
 }
 
-impl Members<'_> {
+impl<'a> Members<'a> {
     pub(super) fn has_list(&self) -> bool {
         matches!(self.data, Some(Data::Decoded(_) | Data::Waiting(_)))
     }
+
+    /// The first name of a member that means a time, in front of any `timestamp`.
+    pub(crate) fn time_name(&self) -> Option<Cow<'a, [u8]>> {
+        self.time.map(|time| time.name.resolved())
+    }
+
+    /// Reads the next value to its end; none where it is no object.
+    pub(super) fn of_value(scanner: &mut Scanner<'a>) -> Result<Option<Self>, Malformed> {
+        if scanner.peek() != Some(b'{') {
+            scanner.value()?;
+            return Ok(None);
+        }
+        scanner.token()?;
+        let mut members = Self::default();
+        let mut is_first = true;
+        while let Some(name) = scanner.next_key(&mut is_first)? {
+            members.read(scanner, name, Member::of(name), false)?;
+        }
+        Ok(Some(members))
+    }
+
+    /// Reads a member to its end. Of `data` nothing is kept: it means something to a record's object only.
+    pub(super) fn read(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        name: Text<'a>,
+        member: Member,
+        is_of_record: bool,
+    ) -> Result<(), Malformed> {
+        let begin = scanner.position();
+        let token = match scanner.value() {
+            Err(error) if member == Member::Value => scanner.not_finite(begin).ok_or(error)?,
+            token => token?,
+        };
+        self.has_not_finite |= token == Token::NotFinite;
+        let place = (begin, scanner.position());
+        let repeated = match member {
+            Member::SensorId => {
+                self.sensor_text = place;
+                self.sensor_id.replace(token)
+            }
+            Member::Value => self.value.replace(token),
+            Member::Timestamp => {
+                if is_of_record {
+                    self.time = Some(TimeMember { name, value: place });
+                }
+                self.timestamp.replace(token)
+            }
+            Member::Other => {
+                // Where there is a timestamp, nobody asks what else might be one.
+                if self.timestamp.is_none() && self.time.is_none() && is_time_name(&name.resolved()) {
+                    self.time = Some(TimeMember { name, value: place });
+                }
+                None
+            }
+            Member::Data => None,
+        };
+        self.has_repeated_key |= repeated.is_some();
+        Ok(())
+    }
 }
 
-impl<'a> Decoder<'a, '_> {
-    /// Reads an object's members to its end. `emit` is there where `data` may stand: in a record's object.
-    pub(super) fn members(
-        &mut self,
-        members: &mut Members<'a>,
-        mut emit: Option<&mut (dyn Emit + '_)>,
-    ) -> Result<(), Stop> {
+impl<'a> Decoder<'a, '_, '_> {
+    /// Reads the members of a record's object to its end; readings in its list go out.
+    pub(super) fn members(&mut self, members: &mut Members<'a>) -> Result<(), Stop> {
         let mut is_first = true;
-        while let Some(key) = self.scanner.next_key(&mut is_first)? {
-            let begin = self.scanner.position();
-            let member = member(key);
-            let token = match (self.scanner.token(), &member) {
-                (Ok(token), _) => token,
-                (Err(error), Member::Value) => self.scanner.not_finite(begin).ok_or(error)?,
-                (Err(error), _) => return Err(error.into()),
-            };
-            match member {
-                Member::SensorId => {
-                    members.has_repeated_key |= members.sensor_id.replace(read_sensor_id(token)).is_some();
-                    self.scanner.skip(token)?;
-                    members.sensor_text = (begin, self.scanner.position());
-                }
-                Member::Value => {
-                    members.has_repeated_key |= members.value.replace(read_value(token)).is_some();
-                    self.scanner.skip(token)?;
-                }
-                Member::Timestamp => {
-                    members.has_repeated_key |= members.timestamp.replace(read_timestamp(token)).is_some();
-                    self.scanner.skip(token)?;
-                    if emit.is_some() {
-                        members.time =
-                            Some(TimeMember { name: key, value: (begin, self.scanner.position()) });
-                    }
-                }
-                Member::Data if emit.is_some() => {
-                    let data = self.data(token, members, emit.as_deref_mut())?;
-                    members.has_repeated_key |= members.data.replace(data).is_some();
-                }
-                Member::Data => self.scanner.skip(token)?,
-                Member::Other => {
-                    self.scanner.skip(token)?;
-                    // Where there is a timestamp, nobody asks what else might be one.
-                    if members.timestamp.is_none() && members.time.is_none() && key.with(is_time_name) {
-                        members.time =
-                            Some(TimeMember { name: key, value: (begin, self.scanner.position()) });
-                    }
-                }
+        while let Some(name) = self.scanner.next_key(&mut is_first)? {
+            let member = Member::of(name);
+            if member == Member::Data {
+                let token = self.scanner.token()?;
+                let data = self.data(token, members)?;
+                members.has_repeated_key |= members.data.replace(data).is_some();
+            } else {
+                members.read(&mut self.scanner, name, member, true)?;
             }
         }
         Ok(())
     }
 
-    fn data(
-        &mut self,
-        token: Token<'a>,
-        members: &Members<'a>,
-        emit: Option<&mut (dyn Emit + '_)>,
-    ) -> Result<Data, Stop> {
+    fn data(&mut self, token: Token<'a>, members: &Members<'a>) -> Result<Data, Stop> {
         let list = self.scanner.mark();
-        match (token, emit) {
-            (Token::Array, Some(emit)) if members.sensor_id.is_some() || self.sensor_id.is_some() => {
-                self.items(Some(&self.list_of(members)), emit)?;
+        match token {
+            Token::Array if members.sensor_id.is_some() => {
+                self.items(Some(&self.list_of(members)))?;
                 Ok(Data::Decoded(list))
             }
-            (Token::Array, _) => {
+            Token::Array => {
                 self.skip_items(list)?;
                 Ok(Data::Waiting(list))
             }
@@ -153,7 +177,7 @@ impl<'a> Decoder<'a, '_> {
     pub(super) fn list_of(&self, members: &Members<'a>) -> List<'a> {
         let slice = |(start, end)| self.scanner.slice(start, end);
         List {
-            sensor_id: members.sensor_id.clone().unwrap_or_else(|| self.no_sensor_id()),
+            sensor_id: members.sensor_id.map_or_else(|| Err(no_sensor_id()), read_sensor_id),
             sensor_text: members.sensor_id.is_some().then(|| slice(members.sensor_text)),
             time: members.time.map(|TimeMember { name, value }| (name, slice(value))),
         }
@@ -163,15 +187,15 @@ impl<'a> Decoder<'a, '_> {
     pub(super) fn reading(
         &mut self,
         place: Place,
-        members: &mut Members<'a>,
+        members: &Members<'a>,
         list: Option<&List<'a>>,
     ) -> Result<Reading, Reject> {
         if members.has_repeated_key {
             return Err(repeated_key());
         }
-        let sensor_id = match (members.sensor_id.take(), list) {
+        let sensor_id = match (members.sensor_id.map(read_sensor_id), list) {
             (Some(own), None) => own,
-            (None, None) => self.no_sensor_id(),
+            (None, None) => Err(no_sensor_id()),
             (own, Some(list)) => list.sensor_id_of(own),
         };
         // A wrong shape says more than a wrong value; an id that is no sensor's says less.
@@ -179,11 +203,9 @@ impl<'a> Decoder<'a, '_> {
             Err(reject) if reject.reason == Reason::WrongShape => return Err(reject),
             other => other,
         };
-        let value = members
-            .value
-            .take()
-            .unwrap_or_else(|| Err(Reject::new(Reason::WrongShape, "`value` is missing")))?;
-        let timestamp = members.timestamp.take().transpose()?;
+        let value = members.value.ok_or_else(|| Reject::new(Reason::WrongShape, "`value` is missing"))?;
+        let value = read_value(value)?;
+        let timestamp = members.timestamp.map(read_timestamp).transpose()?;
         let time_beside = list.and_then(|list| list.time);
         match (timestamp, members.time, time_beside) {
             (Some(_), ..) => {}
@@ -205,10 +227,10 @@ impl<'a> Decoder<'a, '_> {
         }
         Ok(Reading { sensor_id, time, value })
     }
+}
 
-    fn no_sensor_id(&self) -> Result<i32, Reject> {
-        self.sensor_id.ok_or_else(|| Reject::new(Reason::WrongShape, "`sensor_id` is missing"))
-    }
+fn no_sensor_id() -> Reject {
+    Reject::new(Reason::WrongShape, "`sensor_id` is missing")
 }
 
 impl List<'_> {
@@ -224,7 +246,9 @@ impl List<'_> {
     }
 }
 
-enum Member {
+/// What a member's name means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Member {
     SensorId,
     Value,
     Timestamp,
@@ -232,14 +256,16 @@ enum Member {
     Other,
 }
 
-fn member(key: Text<'_>) -> Member {
-    key.with(|name| match name {
-        b"sensor_id" => Member::SensorId,
-        b"value" => Member::Value,
-        b"timestamp" => Member::Timestamp,
-        b"data" => Member::Data,
-        _ => Member::Other,
-    })
+impl Member {
+    pub(super) fn of(name: Text<'_>) -> Self {
+        match &*name.resolved() {
+            b"sensor_id" => Self::SensorId,
+            b"value" => Self::Value,
+            b"timestamp" => Self::Timestamp,
+            b"data" => Self::Data,
+            _ => Self::Other,
+        }
+    }
 }
 
 fn not_the_timestamp(name: Text<'_>) -> Reject {
@@ -253,7 +279,8 @@ fn not_the_timestamp_of_a_list(name: Text<'_>) -> Reject {
 }
 
 fn quotable(name: Text<'_>) -> String {
-    name.with(|name| String::from_utf8_lossy(&name[..name.len().min(NAME_QUOTED_MAX_BYTES)]).into_owned())
+    let name = name.resolved();
+    String::from_utf8_lossy(&name[..name.len().min(NAME_QUOTED_MAX_BYTES)]).into_owned()
 }
 
 fn read_sensor_id(token: Token<'_>) -> Result<i32, Reject> {
@@ -273,9 +300,9 @@ fn read_sensor_id(token: Token<'_>) -> Result<i32, Reject> {
 fn read_value(token: Token<'_>) -> Result<f64, Reject> {
     let value = match token {
         Token::Number(digits) => parse_value(digits),
-        Token::String(text) => text.with(parse_value),
+        Token::String(text) => parse_value(&text.resolved()),
         Token::NotFinite => return Err(Reject::new(Reason::InvalidValue, NOT_A_JSON_NUMBER)),
-        Token::Null | Token::Bool | Token::Object | Token::Array => Err(InvalidValue::NotANumber),
+        Token::Null | Token::Bool(_) | Token::Object | Token::Array => Err(InvalidValue::NotANumber),
     };
     value.map_err(|error| Reject::new(Reason::InvalidValue, format!("`value` is {error}")))
 }
@@ -287,8 +314,8 @@ fn read_timestamp(token: Token<'_>) -> Result<Timestamp, Reject> {
             return Err(Reject::new(Reason::InvalidTimestamp, detail));
         }
         Token::Number(digits) => Timestamp::parse_number(digits),
-        Token::String(text) => text.with(Timestamp::parse_text),
-        Token::Bool | Token::Object | Token::Array | Token::NotFinite => Err(InvalidTimestamp),
+        Token::String(text) => Timestamp::parse_text(&text.resolved()),
+        Token::Bool(_) | Token::Object | Token::Array | Token::NotFinite => Err(InvalidTimestamp),
     };
     time.map_err(|error| Reject::new(Reason::InvalidTimestamp, format!("`timestamp` is {error}")))
 }

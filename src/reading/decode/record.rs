@@ -3,32 +3,32 @@
 use memchr::memchr;
 
 use super::{
-    Decoder, Emit, Frame, Mark, Members, Place, Reason, Reject, Source, Stop, foreign_encoding, malformed,
+    Decoded, Decoder, Frame, Mark, Members, Place, Reason, Reject, Source, Stop, foreign_encoding, malformed,
     members::Data, repeated_key,
 };
 use crate::reading::{brackets::Brackets, json::Malformed};
 
-impl<'a> Decoder<'a, '_> {
+impl<'a> Decoder<'a, '_, '_> {
     /// The record as it came, of which this decoder has the text.
-    pub(super) fn payload(mut self, payload: &[u8], emit: &mut dyn Emit) {
+    pub(super) fn payload(mut self, payload: &[u8]) {
         let refusal = if payload.is_empty() {
             Some(Reject::new(Reason::EmptyRecord, "the record has no value"))
         } else {
             foreign_encoding(payload)
         };
         match refusal {
-            Some(reject) => emit.push(Place::Whole, Err(reject), Source::new(Frame::Alone, payload)),
-            None => self.values(emit),
+            Some(reject) => self.push(Place::Whole, Err(reject), Source::new(Frame::Alone, payload)),
+            None => self.values(),
         }
     }
 
-    fn values(&mut self, emit: &mut dyn Emit) {
+    fn values(&mut self) {
         while let Some(byte) = self.scanner.peek() {
             let start = self.scanner.position();
             let goes_on = match byte {
-                b'{' => self.object(start, emit),
-                b'[' => self.array(emit),
-                _ => self.neither(start, emit),
+                b'{' => self.object(start),
+                b'[' => self.array(),
+                _ => self.neither(start),
             };
             if !goes_on {
                 return;
@@ -37,37 +37,32 @@ impl<'a> Decoder<'a, '_> {
         }
         if self.is_first {
             let reject = malformed("expected a value", self.scanner.slice(0, self.scanner.position()));
-            emit.push(Place::Whole, Err(reject), Source::new(Frame::Alone, &[]));
+            self.push(Place::Whole, Err(reject), Source::new(Frame::Alone, &[]));
         }
     }
 
     /// `[{"sensor_id":…,"value":…,"timestamp":…},…]`. False where it has no end.
-    fn array(&mut self, emit: &mut dyn Emit) -> bool {
-        self.scanner.token().is_ok() && self.items(None, emit).is_ok()
+    fn array(&mut self) -> bool {
+        self.scanner.token().is_ok() && self.items(None).is_ok()
     }
 
     /// `{"sensor_id":…,"value":…,"timestamp":…}` or `{"sensor_id":…,"data":[…]}`. False where its list has no end.
-    fn object(&mut self, start: usize, emit: &mut dyn Emit) -> bool {
+    fn object(&mut self, start: usize) -> bool {
         let first = self.index;
         let mut members = Members::default();
-        match self.object_members(start, &mut members, emit) {
-            Ok(()) => self.object_outcome(start, first, &mut members, emit),
+        match self.object_members(start, &mut members) {
+            Ok(()) => self.object_outcome(start, first, &members),
             Err(Stop::Rest) => false,
             Err(Stop::Malformed(error)) => {
-                self.malformed_object(start, first, error, emit);
+                self.malformed_object(start, first, error);
                 true
             }
         }
     }
 
-    fn object_members(
-        &mut self,
-        start: usize,
-        members: &mut Members<'a>,
-        emit: &mut dyn Emit,
-    ) -> Result<(), Stop> {
+    fn object_members(&mut self, start: usize, members: &mut Members<'a>) -> Result<(), Stop> {
         self.scanner.token()?;
-        self.members(members, Some(emit))?;
+        self.members(members)?;
         if !self.is_utf_8 {
             // The list's items have been looked at one by one.
             let (list_start, list_end) = if members.has_list() { self.list } else { (start, start) };
@@ -77,44 +72,38 @@ impl<'a> Decoder<'a, '_> {
         Ok(())
     }
 
-    fn object_outcome(
-        &mut self,
-        start: usize,
-        first: u32,
-        members: &mut Members<'a>,
-        emit: &mut dyn Emit,
-    ) -> bool {
+    fn object_outcome(&mut self, start: usize, first: u32, members: &Members<'a>) -> bool {
         let end = self.scanner.mark();
         let alone = Source::new(Frame::Alone, self.scanner.slice(start, self.scanner.position()));
         let place = self.place_of_value(first);
-        let Some(data) = members.data.take() else {
+        let Some(data) = members.data else {
             let outcome = self.reading(place, members, None);
-            self.push(place, outcome, alone, emit);
+            self.push(place, outcome, alone);
             return true;
         };
         let list = match (fault_of_list(members, &data), data) {
             (Some(fault), _) => {
-                self.take_back(first, emit);
-                self.push(place, Err(fault), alone, emit);
+                self.take_back(first);
+                self.push(place, Err(fault), alone);
                 return true;
             }
             (None, Data::Waiting(list)) => list,
             // Known only now: no reading of the list may have its time from elsewhere.
             (None, Data::Decoded(list)) if self.lacks_times && members.time.is_some() => {
-                self.take_back(first, emit);
+                self.take_back(first);
                 list
             }
             (None, Data::Decoded(_) | Data::NotAList) => return true,
         };
         let beside = self.list_of(members);
         self.scanner.rewind(list);
-        let is_whole = self.items(Some(&beside), emit).is_ok();
+        let is_whole = self.items(Some(&beside)).is_ok();
         self.scanner.rewind(end);
         is_whole
     }
 
     /// What is left of an object that is no JSON: all of it, or what stands behind the list whose readings are out.
-    fn malformed_object(&mut self, start: usize, first: u32, error: Malformed, emit: &mut dyn Emit) {
+    fn malformed_object(&mut self, start: usize, first: u32, error: Malformed) {
         // Not before what has been read of its list: a quote that is out of place may hide its bracket.
         let end = self.end_of_object(start).max(self.list.1);
         let source = if self.index == first {
@@ -124,11 +113,11 @@ impl<'a> Decoder<'a, '_> {
         };
         self.scanner.rewind(Mark::outside(end));
         let place = self.place_of_value(self.index);
-        self.push(place, Err(malformed(error, source.text)), source, emit);
+        self.push(place, Err(malformed(error, source.text)), source);
     }
 
     /// What begins neither an object nor an array: up to the line that begins one.
-    fn neither(&mut self, start: usize, emit: &mut dyn Emit) -> bool {
+    fn neither(&mut self, start: usize) -> bool {
         let end = self.next_line_of_json(start);
         let text = self.scanner.slice(start, end);
         let read =
@@ -139,7 +128,7 @@ impl<'a> Decoder<'a, '_> {
         };
         self.scanner.rewind(Mark::outside(end));
         let place = self.place_of_value(self.index);
-        self.push(place, Err(reject), Source::new(Frame::Alone, text), emit);
+        self.push(place, Err(reject), Source::new(Frame::Alone, text));
         true
     }
 
@@ -187,9 +176,9 @@ impl<'a> Decoder<'a, '_> {
         }
     }
 
-    fn take_back(&mut self, first: u32, emit: &mut dyn Emit) {
+    fn take_back(&mut self, first: u32) {
         if self.index > first {
-            emit.take_back(first);
+            (self.each)(Decoded::TakeBack(first), None);
             self.index = first;
         }
     }

@@ -1,6 +1,7 @@
 //! `POST /sensor_data/{sensor_id}`: one reading or many, answered when Kafka has them.
 
 pub(in crate::http) mod body;
+mod syntax;
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::{
     publish::Outbox,
-    reading_field::FieldRules,
+    reading_rules::ReadingRules,
     reading_schema::ReadingsBody,
     receipts::{Receipt, State as StoredState},
 };
@@ -130,7 +131,7 @@ fn validated(api: &IngestApi, sensor_id: &str, body: &[u8]) -> Result<(i32, Vec<
     let mut errors = ValidationErrors::default();
     let sensor_id = errors.check(&path::SENSOR_ID, path::sensor_id(sensor_id));
     let now = Timestamp::now();
-    let rules = FieldRules { sensor_id, window: api.window(now), now, clock: &api.receipt_clock };
+    let rules = ReadingRules { sensor_id, window: api.window(now), now, clock: &api.receipt_clock };
     let readings = body::parse(body, &rules, &mut errors).map_err(ApiError::BadJson)?;
     match sensor_id {
         Some(sensor_id) if errors.is_empty() => Ok((sensor_id, readings)),

@@ -20,18 +20,3 @@ fn an_item_may_not_name_another_sensor_than_its_list() {
         }
     }
 }
-
-#[test]
-fn objects_sent_for_a_sensor_need_not_name_it() {
-    let sensors = |record: &str| {
-        let mut all = Vec::new();
-        decode_for_sensor(7, record.as_bytes(), &mut time_by_place(RECEIVED), &window(), &mut |decoded| {
-            if let Decoded::Reading(_, outcome) = decoded {
-                all.push(outcome.map(|reading| reading.sensor_id).map_err(|reject| reject.reason));
-            }
-        });
-        all
-    };
-    assert_eq!(sensors(r#"{"value":1}"#), [Ok(7)]);
-    assert_eq!(sensors(r#"{"data":[{"value":1},{"value":NaN}]}"#), [Ok(7), Err(Reason::InvalidValue)]);
-}

@@ -9,7 +9,7 @@ const NOW: Timestamp = Timestamp::from_micros(1_728_743_340_000_000);
 fn parsed(body: &str) -> Result<(Vec<Reading>, serde_json::Value), String> {
     let window = Window { since: Timestamp::from_micros(0), until: NOW.plus_micros(86_400_000_000) };
     let clock = ReceiptClock::default();
-    let rules = FieldRules { sensor_id: Some(3), window, now: NOW, clock: &clock };
+    let rules = ReadingRules { sensor_id: Some(3), window, now: NOW, clock: &clock };
     let mut errors = ValidationErrors::default();
     let readings = parse(body.as_bytes(), &rules, &mut errors)?;
     Ok((readings, serde_json::to_value(errors.into_vec()).unwrap()))
