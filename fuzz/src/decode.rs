@@ -52,7 +52,9 @@ fn alone(text: &[u8]) {
 /// A dead letter's payload means what its reading meant. What can never be stored as it is, is not sent again: that it
 /// may be cut in another way where it stands alone does not matter, if no reading comes of it.
 fn same_when_extracted(payload: &[u8], place: Place, outcome: Result<Reading, Reason>) {
-    let extracted = decode::extract(payload, place);
+    let extracted = decode::extract_within(payload, &[place], usize::MAX)
+        .and_then(|mut all| all.pop())
+        .expect("one for each place");
     let again = outcomes(&extracted);
     if outcome.is_err_and(|reason| !reason.may_pass_later()) {
         assert!(again.iter().all(|(_, again)| again.is_err()), "what is none holds a reading: {again:?}");

@@ -110,10 +110,11 @@ pub fn single(text: &[u8], untimed: &mut Untimed<'_>, window: &Window) -> Result
     }
     let mut nothing = |_: Decoded, _: Option<Source<'_>>| {};
     let mut decoder = Decoder::new(text, untimed, window, &mut nothing);
-    let read = Members::of_value(&mut decoder.scanner);
-    match read.and_then(|members| decoder.scanner.end().map(|()| members)) {
-        Ok(Some(members)) => decoder.reading(Place::Whole, &members, None),
-        Ok(None) => Err(not_an_object()),
+    let mut members = Members::default();
+    let read = members.read_value(&mut decoder.scanner);
+    match read.and_then(|is_object| decoder.scanner.end().map(|()| is_object)) {
+        Ok(true) => decoder.reading(Place::Whole, &members, None),
+        Ok(false) => Err(not_an_object()),
         Err(error) => Err(malformed(error, text)),
     }
 }

@@ -16,8 +16,8 @@ use crate::{
     access::{Scope, Scopes},
     config::Rollups,
     http::server::{
-        Access, Admission, ApiError, BodyLimits, FieldError, Routes, Step, ValidationErrors,
-        body::read_value, parameters::cursor,
+        Access, Admission, ApiError, BodyLimits, FieldError, Parameters, Routes, body::read_value,
+        parameters::cursor,
     },
     reading::{Acceptance, OnDuplicate, Timestamp},
     store::{
@@ -27,7 +27,6 @@ use crate::{
 };
 
 const NO_SUCH_LETTER: ApiError = ApiError::NotFound("Dead letter not found.");
-const ID: [Step; 2] = [Step::Field("path"), Step::Field("id")];
 /// SQLSTATE `insufficient_privilege`.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// A thousand ids, or a filter, with room to spare.
@@ -95,8 +94,9 @@ fn letter_id(text: &str) -> Result<i64, FieldError> {
 
 /// The letter of a path in which nothing else can be wrong.
 fn letter_of(text: &str) -> Result<i64, ApiError> {
-    let mut errors = ValidationErrors::default();
-    errors.check(&ID, letter_id(text)).ok_or(ApiError::Invalid(errors))
+    let mut parameters = Parameters::of(None);
+    let id = parameters.of_path("id", letter_id(text)).unwrap_or_default();
+    parameters.finish().map(|()| id)
 }
 
 fn not_an_id() -> FieldError {

@@ -63,7 +63,7 @@ impl ReadingRules<'_> {
                 let msg = "Input should be a valid datetime, or left out: null is neither";
                 return Err(FieldError::new("datetime_type", msg));
             }
-            Token::Bool(_) | Token::Object | Token::Array | Token::NotFinite => {
+            Token::True | Token::False | Token::Object | Token::Array | Token::NotFinite => {
                 return Err(FieldError::new("datetime_type", "Input should be a valid datetime"));
             }
         };
@@ -87,7 +87,8 @@ fn value(value: Token<'_>) -> Result<f64, FieldError> {
         Token::String(text) => parse_value(&text.resolved()),
         Token::Number(digits) => parse_value(digits),
         // As pydantic takes them.
-        Token::Bool(is_true) => Ok(f64::from(u8::from(is_true))),
+        Token::True => Ok(1.0),
+        Token::False => Ok(0.0),
         Token::NotFinite => Err(InvalidValue::NotFinite),
         Token::Null | Token::Object | Token::Array => {
             return Err(FieldError::new("float_type", "Input should be a valid number"));
@@ -107,7 +108,9 @@ fn integer(sensor_id: Token<'_>) -> Option<i64> {
     let text = match sensor_id {
         Token::String(text) => text.resolved(),
         Token::Number(digits) => digits.into(),
-        Token::Null | Token::Bool(_) | Token::Object | Token::Array | Token::NotFinite => return None,
+        Token::Null | Token::True | Token::False | Token::Object | Token::Array | Token::NotFinite => {
+            return None;
+        }
     };
     std::str::from_utf8(&text).ok()?.trim().parse().ok()
 }

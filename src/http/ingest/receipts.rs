@@ -16,7 +16,7 @@ use super::visibility;
 use crate::{
     http::{
         ingest::IngestApi,
-        server::{ApiError, Client, ErrorBody, FieldError, InvalidBody, Step, ValidationErrors},
+        server::{ApiError, Client, ErrorBody, FieldError, InvalidBody, Parameters},
     },
     kafka::producer,
     store::receipts,
@@ -178,21 +178,16 @@ async fn is_given_up(api: &IngestApi, receipt: producer::Receipt) -> Result<bool
 }
 
 pub(in crate::http) fn receipt(partition: &str, offset: &str) -> Result<producer::Receipt, ApiError> {
-    let mut errors = ValidationErrors::default();
-    let not_one =
-        |max: i64| FieldError::new("int_parsing", format!("Input should be a valid integer from 0 to {max}"));
     let of = |text: &str, max: i64| {
         let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = text.parse().ok().filter(|number| is_digits && (0..=max).contains(number));
-        number.ok_or_else(|| not_one(max))
+        text.parse().ok().filter(|number| is_digits && (0..=max).contains(number)).ok_or_else(|| {
+            FieldError::new("int_parsing", format!("Input should be a valid integer from 0 to {max}"))
+        })
     };
-    let path = |name| [Step::Field("path"), Step::Field(name)];
-    let partition = errors.check(&path("partition"), of(partition, i32::MAX.into()));
-    let offset = errors.check(&path("offset"), of(offset, i64::MAX));
-    match (partition, offset) {
-        (Some(partition), Some(offset)) => Ok(producer::Receipt { partition: partition as i32, offset }),
-        _ => Err(ApiError::Invalid(errors)),
-    }
+    let mut parameters = Parameters::of(None);
+    let partition = parameters.of_path("partition", of(partition, i32::MAX.into())).unwrap_or_default();
+    let offset = parameters.of_path("offset", of(offset, i64::MAX)).unwrap_or_default();
+    parameters.finish().map(|()| producer::Receipt { partition: partition as i32, offset })
 }
 
 #[cfg(test)]

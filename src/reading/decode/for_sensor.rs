@@ -93,9 +93,10 @@ impl<'a> Reader<'a, '_> {
         let mut items = 0;
         while self.scanner.next_item(&mut is_first)? {
             self.item = Some((items, self.scanner.position()));
-            let members = Members::of_value(&mut self.scanner)?;
-            members.as_ref().map_or(Ok(()), finite)?;
-            (self.each)(items, members.as_ref());
+            let mut members = Members::default();
+            let is_object = members.read_value(&mut self.scanner)?;
+            finite(&members)?;
+            (self.each)(items, is_object.then_some(&members));
             items += 1;
         }
         self.item = None;

@@ -25,9 +25,10 @@ impl<'a> Decoder<'a, '_, '_> {
         while goes_on {
             let begin = self.scanner.mark();
             let place = Place::Item(self.index);
-            let (outcome, end) = match self.item(begin.position()) {
-                Ok((Some(members), end)) => (self.reading(place, &members, list), end),
-                Ok((None, end)) => (Err(not_an_object()), end),
+            let mut members = Members::default();
+            let (outcome, end) = match self.item(begin.position(), &mut members) {
+                Ok((true, end)) => (self.reading(place, &members, list), end),
+                Ok((false, end)) => (Err(not_an_object()), end),
                 Err(error) => {
                     let end = self.end_of_item(begin, frame, error)?;
                     let text = self.scanner.slice(begin.position(), end.at);
@@ -43,12 +44,12 @@ impl<'a> Decoder<'a, '_, '_> {
         Ok(())
     }
 
-    /// The next item's members, where it is an object, and its end.
-    fn item(&mut self, begin: usize) -> Result<(Option<Members<'a>>, End), Malformed> {
-        let members = Members::of_value(&mut self.scanner)?;
+    /// Whether the next item is an object, whose members are read, and its end.
+    fn item(&mut self, begin: usize, members: &mut Members<'a>) -> Result<(bool, End), Malformed> {
+        let is_object = members.read_value(&mut self.scanner)?;
         let at = self.scanner.position();
         self.utf_8(begin, at)?;
-        Ok((members, End { at, goes_on: self.scanner.next_item(&mut false)? }))
+        Ok((is_object, End { at, goes_on: self.scanner.next_item(&mut false)? }))
     }
 
     /// Goes past an item that is no JSON. Where it has no end, it is the rest of the text.

@@ -82,19 +82,18 @@ impl<'a> Members<'a> {
         self.time.map(|time| time.name.resolved())
     }
 
-    /// Reads the next value to its end; none where it is no object.
-    pub(super) fn of_value(scanner: &mut Scanner<'a>) -> Result<Option<Self>, Malformed> {
+    /// Reads the next value to its end; whether it is an object, whose members these are then.
+    pub(super) fn read_value(&mut self, scanner: &mut Scanner<'a>) -> Result<bool, Malformed> {
         if scanner.peek() != Some(b'{') {
             scanner.value()?;
-            return Ok(None);
+            return Ok(false);
         }
         scanner.token()?;
-        let mut members = Self::default();
         let mut is_first = true;
         while let Some(name) = scanner.next_key(&mut is_first)? {
-            members.read(scanner, name, Member::of(name), false)?;
+            self.read(scanner, name, Member::of(name), false)?;
         }
-        Ok(Some(members))
+        Ok(true)
     }
 
     /// Reads a member to its end. Of `data` nothing is kept: it means something to a record's object only.
@@ -177,7 +176,7 @@ impl<'a> Decoder<'a, '_, '_> {
     pub(super) fn list_of(&self, members: &Members<'a>) -> List<'a> {
         let slice = |(start, end)| self.scanner.slice(start, end);
         List {
-            sensor_id: members.sensor_id.map_or_else(|| Err(no_sensor_id()), read_sensor_id),
+            sensor_id: members.sensor_id.map_or_else(|| Err(no_sensor_id()), sensor_id_of),
             sensor_text: members.sensor_id.is_some().then(|| slice(members.sensor_text)),
             time: members.time.map(|TimeMember { name, value }| (name, slice(value))),
         }
@@ -193,7 +192,7 @@ impl<'a> Decoder<'a, '_, '_> {
         if members.has_repeated_key {
             return Err(repeated_key());
         }
-        let sensor_id = match (members.sensor_id.map(read_sensor_id), list) {
+        let sensor_id = match (members.sensor_id.map(sensor_id_of), list) {
             (Some(own), None) => own,
             (None, None) => Err(no_sensor_id()),
             (own, Some(list)) => list.sensor_id_of(own),
@@ -204,8 +203,8 @@ impl<'a> Decoder<'a, '_, '_> {
             other => other,
         };
         let value = members.value.ok_or_else(|| Reject::new(Reason::WrongShape, "`value` is missing"))?;
-        let value = read_value(value)?;
-        let timestamp = members.timestamp.map(read_timestamp).transpose()?;
+        let value = value_of(value)?;
+        let timestamp = members.timestamp.map(timestamp_of).transpose()?;
         let time_beside = list.and_then(|list| list.time);
         match (timestamp, members.time, time_beside) {
             (Some(_), ..) => {}
@@ -258,12 +257,16 @@ pub(super) enum Member {
 
 impl Member {
     pub(super) fn of(name: Text<'_>) -> Self {
-        match &*name.resolved() {
+        let of = |name: &[u8]| match name {
             b"sensor_id" => Self::SensorId,
             b"value" => Self::Value,
             b"timestamp" => Self::Timestamp,
             b"data" => Self::Data,
             _ => Self::Other,
+        };
+        match of(name.0) {
+            Self::Other => of(&name.resolved()),
+            known => known,
         }
     }
 }
@@ -283,7 +286,7 @@ fn quotable(name: Text<'_>) -> String {
     String::from_utf8_lossy(&name[..name.len().min(NAME_QUOTED_MAX_BYTES)]).into_owned()
 }
 
-fn read_sensor_id(token: Token<'_>) -> Result<i32, Reject> {
+fn sensor_id_of(token: Token<'_>) -> Result<i32, Reject> {
     let Token::Number(digits) = token else {
         return Err(Reject::new(Reason::WrongShape, "`sensor_id` is not a number"));
     };
@@ -297,17 +300,19 @@ fn read_sensor_id(token: Token<'_>) -> Result<i32, Reject> {
         .ok_or_else(|| Reject::new(Reason::UnknownSensor, "`sensor_id` is larger than any sensor's"))
 }
 
-fn read_value(token: Token<'_>) -> Result<f64, Reject> {
+fn value_of(token: Token<'_>) -> Result<f64, Reject> {
     let value = match token {
         Token::Number(digits) => parse_value(digits),
         Token::String(text) => parse_value(&text.resolved()),
         Token::NotFinite => return Err(Reject::new(Reason::InvalidValue, NOT_A_JSON_NUMBER)),
-        Token::Null | Token::Bool(_) | Token::Object | Token::Array => Err(InvalidValue::NotANumber),
+        Token::Null | Token::True | Token::False | Token::Object | Token::Array => {
+            Err(InvalidValue::NotANumber)
+        }
     };
     value.map_err(|error| Reject::new(Reason::InvalidValue, format!("`value` is {error}")))
 }
 
-fn read_timestamp(token: Token<'_>) -> Result<Timestamp, Reject> {
+fn timestamp_of(token: Token<'_>) -> Result<Timestamp, Reject> {
     let time = match token {
         Token::Null => {
             let detail = "`timestamp` is null: leave it out, or say a time";
@@ -315,7 +320,7 @@ fn read_timestamp(token: Token<'_>) -> Result<Timestamp, Reject> {
         }
         Token::Number(digits) => Timestamp::parse_number(digits),
         Token::String(text) => Timestamp::parse_text(&text.resolved()),
-        Token::Bool(_) | Token::Object | Token::Array | Token::NotFinite => Err(InvalidTimestamp),
+        Token::True | Token::False | Token::Object | Token::Array | Token::NotFinite => Err(InvalidTimestamp),
     };
     time.map_err(|error| Reject::new(Reason::InvalidTimestamp, format!("`timestamp` is {error}")))
 }

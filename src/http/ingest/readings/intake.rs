@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, collections::HashMap, mem};
 
-use super::split::{ITEM_MAX_BYTES, Item};
+use super::{
+    report::ItemError,
+    split::{ITEM_MAX_BYTES, Item},
+};
 use crate::{
     http::{
         ingest::{IngestApi, publish::Outbox},
@@ -24,21 +27,13 @@ const SENSORS_MAX: usize = 50_000;
 /// The code of an item whose sensor is not known here while the database does not answer.
 pub(super) const UNAVAILABLE: &str = "database_unavailable";
 
-/// An item that was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FailedItem {
-    pub(super) index: u64,
-    pub(super) code: &'static str,
-    pub(super) message: Cow<'static, str>,
-}
-
 /// What came of the items.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) accepted: u64,
     pub(super) failed: u64,
     /// The first of them, in no order.
-    pub(super) failures: Vec<FailedItem>,
+    pub(super) failures: Vec<ItemError>,
     /// Whether the database left a question about a sensor open.
     pub(super) is_unavailable: bool,
 }
@@ -47,7 +42,7 @@ impl Tally {
     fn fail(&mut self, index: u64, code: &'static str, message: impl Into<Cow<'static, str>>) {
         self.failed += 1;
         if self.failures.len() < VALIDATION_ERRORS_MAX {
-            self.failures.push(FailedItem { index, code, message: message.into() });
+            self.failures.push(ItemError { index, code, message: message.into() });
         }
     }
 }

@@ -10,7 +10,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::intake::{FailedItem, Tally};
+use super::intake::Tally;
 use crate::http::{
     ingest::receipts::{Receipt, State},
     server::{ApiError, FieldError, Step, ValidationErrors},
@@ -60,23 +60,17 @@ pub(super) struct BrokenReport {
 }
 
 /// Why one item was not accepted.
-#[derive(Serialize, ToSchema)]
-struct ItemError {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct ItemError {
     /// Its place among the items, from 0; blank lines do not count.
     #[schema(example = 3)]
-    index: u64,
+    pub(super) index: u64,
     /// For programs: a reason as in `dead_letters`, or `database_unavailable`.
     #[schema(example = "invalid_value")]
-    code: &'static str,
+    pub(super) code: &'static str,
     /// For people.
     #[schema(example = "`value` is not a number")]
-    message: Cow<'static, str>,
-}
-
-impl From<FailedItem> for ItemError {
-    fn from(item: FailedItem) -> Self {
-        Self { index: item.index, code: item.code, message: item.message }
-    }
+    pub(super) message: Cow<'static, str>,
 }
 
 /// The answer to a body that was read to its end, or to where `broken` says.
@@ -90,7 +84,7 @@ pub(super) fn answer(
     if accepted == 0 {
         return broken.unwrap_or_else(|| nothing_accepted(tally)).into_response();
     }
-    let errors = tally.failures.into_iter().map(ItemError::from).collect();
+    let errors = tally.failures;
     let Some(broken) = broken else {
         let status = if failed == 0 { StatusCode::ACCEPTED } else { StatusCode::MULTI_STATUS };
         return (status, Json(ReadingsReport { accepted, failed, errors, receipts, state })).into_response();
@@ -113,7 +107,7 @@ fn nothing_accepted(tally: Tally) -> ApiError {
         return ApiError::Unavailable("The database does not answer now. Nothing was stored.".into());
     }
     let mut errors = ValidationErrors::default();
-    for FailedItem { index, code, message } in tally.failures {
+    for ItemError { index, code, message } in tally.failures {
         errors.push(&[BODY, Step::Index(index as usize)], FieldError::new(code, message));
     }
     if errors.is_empty() {

@@ -36,9 +36,18 @@ impl<'a> Parameters<'a> {
         self.errors.check(&[QUERY, Step::Field(name)], outcome).flatten()
     }
 
+    /// A part of the path; none where it is, which is noted, no such value.
+    pub(in crate::http) fn of_path<T>(
+        &mut self,
+        name: &'static str,
+        parsed: Result<T, FieldError>,
+    ) -> Option<T> {
+        self.errors.check(&[Step::Field("path"), Step::Field(name)], parsed)
+    }
+
     /// The sensor of the path; any one where it is none, which is noted.
     pub(in crate::http) fn sensor_id(&mut self, text: &str) -> i32 {
-        self.errors.check(&path::SENSOR_ID, path::sensor_id(text)).unwrap_or_default()
+        self.of_path("sensor_id", path::sensor_id(text)).unwrap_or_default()
     }
 
     /// Notes what is wrong with parameters that are well-formed each for itself.

@@ -1,8 +1,9 @@
 //! The sensor in a request's path.
 
+use super::Parameters;
 use crate::http::server::errors::{
     ApiError,
-    validation::{FieldError, Step, ValidationErrors},
+    validation::{FieldError, Step},
 };
 
 pub(in crate::http) const SENSOR_ID: [Step; 2] = [Step::Field("path"), Step::Field("sensor_id")];
@@ -17,8 +18,9 @@ pub(in crate::http) fn sensor_id(text: &str) -> Result<i32, FieldError> {
 
 /// The sensor of a request in which nothing else can be wrong.
 pub(in crate::http) fn sensor(text: &str) -> Result<i32, ApiError> {
-    let mut errors = ValidationErrors::default();
-    errors.check(&SENSOR_ID, sensor_id(text)).ok_or(ApiError::Invalid(errors))
+    let mut parameters = Parameters::of(None);
+    let sensor_id = parameters.sensor_id(text);
+    parameters.finish().map(|()| sensor_id)
 }
 
 #[cfg(test)]
