@@ -109,7 +109,6 @@ impl<'a> Scanner<'a> {
     }
 
     /// Where the next byte is read: at its bracket in a container of which nothing has been read.
-    #[inline]
     pub(super) fn position(&self) -> usize {
         self.offset + self.jiter.current_index()
     }
@@ -179,7 +178,6 @@ impl<'a> Scanner<'a> {
     }
 
     /// In an object: the next key, with its colon read; none at the object's end, which is read too.
-    #[inline]
     pub(super) fn next_key(&mut self, is_first: &mut bool) -> Result<Option<Text<'a>>, Malformed> {
         let start = self.position();
         let key =
@@ -202,7 +200,6 @@ impl<'a> Scanner<'a> {
     }
 
     /// In an array: whether another item follows; at the array's end the bracket is read.
-    #[inline]
     pub(super) fn next_item(&mut self, is_first: &mut bool) -> Result<bool, Malformed> {
         let next = if mem::take(is_first) { self.jiter.known_array() } else { self.jiter.array_step() };
         match next.map_err(|error| error.error_type) {
@@ -315,7 +312,6 @@ impl<'a> Scanner<'a> {
         Ok(container)
     }
 
-    #[inline]
     fn number(&mut self, peek: Peek, start: usize) -> Result<&'a [u8], Malformed> {
         match self.jiter.known_number_bytes(peek).map(<[u8]>::len) {
             Ok(length) => Ok(&self.text[start..start + length]),
