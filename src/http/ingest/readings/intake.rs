@@ -2,10 +2,10 @@
 
 use std::{borrow::Cow, collections::HashMap, mem};
 
-use super::{
-    report::ItemError,
-    split::{ITEM_MAX_BYTES, Item},
-};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::split::{ITEM_MAX_BYTES, Item};
 use crate::{
     http::{
         ingest::{IngestApi, publish::Outbox},
@@ -26,6 +26,20 @@ const SENSORS_MAX: usize = 50_000;
 
 /// The code of an item whose sensor is not known here while the database does not answer.
 pub(super) const UNAVAILABLE: &str = "database_unavailable";
+
+/// Why one item was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct ItemError {
+    /// Its place among the items, from 0; blank lines do not count.
+    #[schema(example = 3)]
+    pub(super) index: u64,
+    /// For programs: a reason as in `dead_letters`, or `database_unavailable`.
+    #[schema(example = "invalid_value")]
+    pub(super) code: &'static str,
+    /// For people.
+    #[schema(example = "`value` is not a number")]
+    pub(super) message: Cow<'static, str>,
+}
 
 /// What came of the items.
 #[derive(Debug, Default)]

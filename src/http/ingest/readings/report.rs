@@ -10,7 +10,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::intake::Tally;
+use super::intake::{ItemError, Tally};
 use crate::http::{
     ingest::receipts::{Receipt, State},
     server::{ApiError, FieldError, Step, ValidationErrors},
@@ -57,20 +57,6 @@ pub(super) struct BrokenReport {
     /// Whether queries show the readings; only where `Prefer: wait` asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<State>,
-}
-
-/// Why one item was not accepted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct ItemError {
-    /// Its place among the items, from 0; blank lines do not count.
-    #[schema(example = 3)]
-    pub(super) index: u64,
-    /// For programs: a reason as in `dead_letters`, or `database_unavailable`.
-    #[schema(example = "invalid_value")]
-    pub(super) code: &'static str,
-    /// For people.
-    #[schema(example = "`value` is not a number")]
-    pub(super) message: Cow<'static, str>,
 }
 
 /// The answer to a body that was read to its end, or to where `broken` says.
