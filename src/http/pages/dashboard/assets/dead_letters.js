@@ -55,7 +55,7 @@ class Letters {
     const [page, summary] = await Promise.all([
       json(withQuery("dead-letters", asked), { signal }), json("dead-letters/summary", { signal }),
     ]);
-    const waiting = summary.letters === 0 ? "None waits." : `${count(summary.letters)} wait, the oldest since ${time(Date.parse(summary.oldest))}.`;
+    const waiting = summary.letters === 0 ? "None pending." : `${count(summary.letters)} pending, the oldest since ${time(Date.parse(summary.oldest))}.`;
     setText(this.list.summary, `${waiting} A replay stores those that can be stored by now; each is stored once.`);
     return page;
   }

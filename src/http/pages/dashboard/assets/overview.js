@@ -48,7 +48,7 @@ class Page {
       freshness: tile("Freshness", "since the last reading was stored"),
       lag: tile("Lag", ""),
       duplicates: tile("Duplicates", "readings that were there already"),
-      letters: tile("Dead letters", "wait for somebody"),
+      letters: tile("Dead letters", "pending"),
     };
     this.tally = tally();
     this.reasons = h("ul", { class: "plain" });
@@ -138,7 +138,7 @@ class Page {
     const notKept = overview.dead_letters.not_kept ?? 0;
     tiles.letters.set(
       count(overview.dead_letters.waiting),
-      notKept > 0 ? `wait for somebody; ${count(notKept)} more are not kept` : "wait for somebody",
+      notKept > 0 ? `pending; ${count(notKept)} more are not kept` : "pending",
     );
     this.tally.show(overview);
     this.drawReasons(overview.dead_letters.by_reason);
@@ -152,7 +152,7 @@ class Page {
     const lines = reasons.map(([reason, waiting]) => `${reason}: ${count(waiting)}`);
     if (this.reasons.dataset.shown === lines.join()) return;
     this.reasons.dataset.shown = lines.join();
-    this.reasons.replaceChildren(...(lines.length > 0 ? lines : ["None waits."]).map((line) => h("li", {}, line)));
+    this.reasons.replaceChildren(...(lines.length > 0 ? lines : ["None pending."]).map((line) => h("li", {}, line)));
   }
 
   drawLag(lag) {
