@@ -73,7 +73,7 @@ class Page {
             table("Workers", [["Consumer"], ["Host", "optional"], ["Partitions"]], this.workers)),
           h("section", { class: "panel", "aria-labelledby": "reasons" },
             h("div", { class: "row apart" },
-              h("h2", { id: "reasons" }, "Dead letters by reason"), h("a", { href: "#/dead-letters" }, "Work through them")),
+              h("h2", { id: "reasons" }, "Dead letters by reason"), h("a", { href: "#/dead-letters" }, "Review dead letters")),
             this.reasons))),
       this.about,
     );
@@ -106,7 +106,7 @@ class Page {
     if (ageMs !== null) {
       setText(this.age, `As of ${clock(this.overview.at)}${isStale ? "" : ", live"}`);
     }
-    const why = error?.message ?? (isOpen ? "The api says nothing." : "The connection broke off.");
+    const why = error?.message ?? (isOpen ? "The api sends no updates." : "The connection broke off.");
     const again = retryInMs === null ? "" : " It is tried again until it answers.";
     const isWaiting = ageMs === null && (error !== null || (!isOpen && retryInMs !== 0));
     this.banner.hidden = !(isStale || isWaiting);
