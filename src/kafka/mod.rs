@@ -1,7 +1,6 @@
 //! Everything that speaks to Kafka; the only place that names `rdkafka`.
 
 mod bootstrap;
-mod bulk_producer;
 mod client;
 mod committed;
 mod consumer;
@@ -26,8 +25,7 @@ mod record_headers;
 mod topic;
 mod topic_log;
 
-pub use bulk_producer::BulkProducer;
-pub use client::setting_fault;
+pub use client::{create_client, setting_fault};
 pub use committed::committed_offsets;
 pub use consumer::{Consumer, ConsumerError};
 pub use describe::DescribeError;

@@ -75,7 +75,7 @@ pub struct Receipt {
 /// The client cannot be made from its settings.
 #[derive(Debug, thiserror::Error)]
 #[error("the Kafka producer's settings are refused")]
-pub struct InvalidSettings(#[source] pub(super) KafkaError);
+pub struct InvalidSettings(#[source] pub KafkaError);
 
 /// Publishes to the topic of the readings; clones share one client.
 #[derive(Clone)]

@@ -30,7 +30,7 @@ pub enum ConnectError {
 }
 
 /// Connects, again and again where the server is not up yet; the last attempt begins within `patience`.
-pub(super) async fn connect_within(
+pub async fn connect_within(
     patience: Duration,
     database: &DatabaseConfig,
     application_name: &str,
