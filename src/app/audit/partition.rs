@@ -12,7 +12,7 @@ use super::Audit;
 use crate::{
     audit::{ChunkBuilder, ChunkLetters, Example, Fates, KnownTimes, LogChunk, Pace, Plan, Work},
     config::{KafkaConfig, KafkaSettings},
-    kafka::{LogError, LogReader, Progress},
+    kafka::{LogError, LogReader, Progress, Range},
     log::Log,
     store::audit::LookUp,
 };
@@ -110,7 +110,8 @@ impl Reading {
         let counted_from = counted_from.map_or(i64::MAX, |point| point.offset);
         let mut builder =
             ChunkBuilder::new(self.chunk_readings, self.max_record_bytes, counted_from, self.known);
-        let mut reader = LogReader::open(&self.kafka, &self.settings, self.partition, from, until)?;
+        let range = Range { partition: self.partition, start: from, end: until };
+        let mut reader = LogReader::open(&self.kafka, &self.settings, range)?;
         let (mut done, mut work) = (Vec::new(), Work::default());
         while !self.stop.is_cancelled() {
             let (started, before) = (Instant::now(), work.records);
