@@ -2,13 +2,14 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use metrics::{Histogram, gauge, histogram};
+use parking_lot::Mutex;
 use rdkafka::{
     ClientContext,
     client::Client,
@@ -284,7 +285,7 @@ impl Producer {
 
     fn probe(&self) -> Result<(), String> {
         let client = self.client.client();
-        self.bootstrap.lock().unwrap_or_else(PoisonError::into_inner).mend(client);
+        self.bootstrap.lock().mend(client);
         let metadata =
             client.fetch_metadata(Some(&self.topic), PROBE_TIMEOUT).map_err(|error| error.to_string())?;
         if let Some(error) = metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {

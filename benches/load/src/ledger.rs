@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
+        OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use sensorpipe::{kafka::producer::Receipt, log::offset_after};
 
 use crate::latency::Latencies;
@@ -89,7 +90,7 @@ impl Ledger {
     /// Notes what became of a record.
     pub(crate) fn note(&self, tag: Tag, answer: Result<Receipt, String>) {
         let now = self.elapsed();
-        let mut pages = self.pages();
+        let mut pages = self.pages.lock();
         pages.last_answer = now;
         match answer {
             Ok(receipt) => {
@@ -108,7 +109,7 @@ impl Ledger {
     /// Notes that a record was turned away, and is nowhere.
     pub(crate) fn refused(&self, number: u64, tag: Tag) {
         let now = self.elapsed();
-        let mut pages = self.pages();
+        let mut pages = self.pages.lock();
         pages.last_answer = now;
         pages.refused.push(number);
         pages.refusal_latencies.record(now.saturating_sub(tag.due));
@@ -116,11 +117,7 @@ impl Ledger {
 
     /// All that was noted so far.
     pub(crate) fn outcome(&self) -> Outcome {
-        self.pages().clone()
-    }
-
-    fn pages(&self) -> MutexGuard<'_, Outcome> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pages.lock().clone()
     }
 }
 

@@ -110,13 +110,8 @@ impl Watched {
             () = stop.cancelled(), if !is_stopped_early => bail!("stopped before all of it was verified"),
         };
         let after = database.tally(&self.log).await?;
-        let since = Tally {
-            stored: after.stored - self.before.stored,
-            duplicates: after.duplicates - self.before.duplicates,
-            dead_lettered: after.dead_lettered - self.before.dead_lettered,
-        };
         let found = database.find(expected).await?;
-        Ok(Verified::new(expected, found, since, sightings.latencies(&outcome.samples)))
+        Ok(Verified::new(expected, found, after - self.before, sightings.latencies(&outcome.samples)))
     }
 }
 

@@ -1,10 +1,8 @@
 //! One partition: its log is read and decoded on a thread, and looked up in the database meanwhile.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Instant,
-};
+use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -78,7 +76,7 @@ pub(super) async fn run(
             found.before += fates;
         }
         work.busy += started.elapsed();
-        let next = pace.lock().unwrap_or_else(PoisonError::into_inner).charge(started, work);
+        let next = pace.lock().charge(started, work);
         sleep_until(next.into()).await;
     }
     match reading.await? {
