@@ -43,6 +43,9 @@ pub use self::{
     signals::start_runtime,
 };
 
+/// How long commands wait for `migrate` when everything is started at once.
+const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
+
 /// What the process does.
 #[derive(Subcommand, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a process has one of them")]

@@ -4,10 +4,9 @@ mod escape;
 mod print;
 mod tally;
 
-use std::time::Duration;
-
 use anyhow::ensure;
 
+use super::SCHEMA_PATIENCE;
 use crate::{
     config::{
         DatabaseConfig, DeadLettersCommand, DiscardConfig, LetterFilterConfig, ListLetters, ListNotKept,
@@ -20,9 +19,6 @@ use crate::{
     },
 };
 use tally::{DiscardTally, ReplayTally};
-
-/// How long to wait for `migrate` when everything is started at once.
-const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Does what was asked for and says what came of it; an error where something was asked for that is not there.
 pub(super) async fn run(command: DeadLettersCommand) -> anyhow::Result<()> {

@@ -68,10 +68,8 @@ pub(super) async fn run(
                 Job::Look { log, partitions, stalled } => look(&mut store, &log, partitions, stalled).await,
             }
         };
-        tokio::select! {
-            () = abandon.cancelled() => return,
-            outcome = working => done(outcome),
-        }
+        let Some(outcome) = abandon.run_until_cancelled(working).await else { return };
+        done(outcome);
     }
 }
 

@@ -35,9 +35,9 @@ impl Restart {
 /// Runs `job` until `stop`, whatever its rounds come to; the round that is under way then is dropped, which rolls its
 /// transaction back.
 pub(super) async fn run(mut job: impl Job, restart: Restart, stop: CancellationToken) {
-    tokio::select! {
-        never = rounds(&mut job, restart) => match never {},
-        () = stop.cancelled() => {}
+    match stop.run_until_cancelled(rounds(&mut job, restart)).await {
+        Some(never) => match never {},
+        None => {}
     }
 }
 
