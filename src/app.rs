@@ -25,9 +25,9 @@ use clap_complete::Shell;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    AfterRestoreConfig, AuditConfig, BackgroundAuditConfig, DatabaseConfig, DeadLettersCommand, HttpConfig,
-    IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, MetricsConfig, MirrorConfig, OffsetsCommand,
-    ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
+    AfterRestoreConfig, AuditConfig, BackgroundAuditConfig, DatabaseConfig, DeadLettersCommand,
+    ForwardingConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, MetricsConfig,
+    OffsetsCommand, ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::{
     health::Health,
@@ -65,7 +65,7 @@ pub enum Command {
         #[command(flatten)]
         schema: SchemaConfig,
         #[command(flatten)]
-        mirror: MirrorConfig,
+        mirror: ForwardingConfig,
     },
     /// Serve HTTP: publish readings to Kafka, answer statistics
     Api {
@@ -89,7 +89,7 @@ pub enum Command {
         #[command(flatten)]
         worker: WorkerConfig,
         #[command(flatten)]
-        mirror: MirrorConfig,
+        mirror: ForwardingConfig,
         #[command(flatten)]
         metrics: MetricsConfig,
     },
@@ -110,7 +110,7 @@ pub enum Command {
         #[command(flatten)]
         worker: WorkerConfig,
         #[command(flatten)]
-        mirror: MirrorConfig,
+        mirror: ForwardingConfig,
         #[command(flatten)]
         audit: BackgroundAuditConfig,
     },
@@ -367,11 +367,11 @@ async fn then_stop(
 ) -> anyhow::Result<()> {
     let outcome = role.await;
     let outcome = match outcome {
-        Ok(()) if !stop.is_cancelled() => Err(anyhow::anyhow!("a role ended unasked")),
+        Ok(()) if !stop.is_cancelled() => Err(anyhow::anyhow!("a role ended unexpectedly")),
         outcome => outcome,
     };
     if let Err(error) = &outcome {
-        tracing::error!("a role failed, so the process stops: {error:#}");
+        tracing::error!("a role failed; the process stops: {error:#}");
     }
     stop.cancel();
     outcome

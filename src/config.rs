@@ -31,8 +31,9 @@ pub use self::{
     cors::CorsOrigin,
     database_url::{DatabaseUrl, UrlParts},
     dead_letters::{
-        DeadLettersCommand, DiscardConfig, LetterBounds, LetterFilterConfig, LetterFormat, LetterRetention,
-        ListLetters, ListNotKept, MirrorConfig, MirrorsItself, ReasonParser, ReplayConfig, ShowLetter,
+        DeadLetterBounds, DeadLetterFilterConfig, DeadLetterFormat, DeadLetterRetention, DeadLettersCommand,
+        DiscardConfig, ForwardingConfig, ForwardsToItself, ListDeadLetters, ListNotKept, ReasonParser,
+        ReplayConfig, ShowDeadLetter,
     },
     environment::{explained, load_env_file, without_empty_variables},
     hosts::AllowedHost,

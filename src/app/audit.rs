@@ -96,7 +96,7 @@ impl Audit {
             self.print(&report)?;
             Keeping::of_one(&self.database).keep(&report, &after).await;
             if self.config.accept {
-                checkpoints::start_anew(&self.database, &after.log, &after.books)
+                checkpoints::restart_counting(&self.database, &after.log, &after.books)
                     .await
                     .context("what was found is printed, and not accepted")?;
                 tracing::info!("audits begin at the offsets of this one from now on");
@@ -104,7 +104,7 @@ impl Audit {
             Ok(report.outcome())
         };
         let audited = stop.run_until_cancelled(auditing).await;
-        audited.unwrap_or_else(|| bail!("stopped before it was through"))
+        audited.unwrap_or_else(|| bail!("stopped before it was complete"))
     }
 
     /// Audits for as long as the process runs, with metrics and health of its own.

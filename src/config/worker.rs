@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{LetterBounds, LetterRetention, RetentionStats};
+use super::{DeadLetterBounds, DeadLetterRetention, RetentionStats};
 
 /// The pool of consumers.
 #[derive(Args, Clone, Debug)]
@@ -55,7 +55,7 @@ pub struct WorkerConfig {
 
     /// How long dead letters stay: older ones are deleted, and counted; `off` keeps them for ever
     #[arg(long, env = "DEAD_LETTER_RETENTION", default_value = "90days")]
-    pub dead_letter_retention: LetterRetention,
+    pub dead_letter_retention: DeadLetterRetention,
 
     /// Most dead letters that are kept; beyond it they are counted, and Kafka's log alone has them
     #[arg(long, env = "DEAD_LETTER_MAX", default_value_t = 1_000_000)]
@@ -92,8 +92,8 @@ pub struct WorkerConfig {
 
 impl WorkerConfig {
     /// How many dead letters are kept.
-    pub fn letter_bounds(&self) -> LetterBounds {
-        LetterBounds { letters: self.dead_letter_max, bytes: self.dead_letter_max_bytes }
+    pub fn dead_letter_bounds(&self) -> DeadLetterBounds {
+        DeadLetterBounds { letters: self.dead_letter_max, bytes: self.dead_letter_max_bytes }
     }
 
     /// How many consumers to run.

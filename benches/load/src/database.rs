@@ -78,7 +78,7 @@ impl Database {
         .context("watching the stored offsets")
     }
 
-    /// Fates of all readings of the topic so far.
+    /// Outcomes of all readings of the topic so far.
     pub(crate) async fn tally(&mut self, log: &Log) -> anyhow::Result<Tally> {
         let (stored, duplicates, dead_lettered) = sqlx::query_as(
             "SELECT coalesce(sum(stored), 0)::bigint, coalesce(sum(duplicates), 0)::bigint,
@@ -90,7 +90,7 @@ impl Database {
         .bind(&log.topic_id)
         .fetch_one(&mut self.connection)
         .await
-        .context("counting fates")?;
+        .context("counting outcomes")?;
         Ok(Tally { stored, duplicates, dead_lettered })
     }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Connection, FromRow, PgConnection, Row, postgres::PgRow};
 
 use crate::{
-    audit::{Books, Checkpoint, LetterBooks, Point, TableBooks},
+    audit::{Books, Checkpoint, DeadLetterBooks, Point, TableBooks},
     batch::Tally,
     config::DatabaseConfig,
     log::Log,
@@ -46,7 +46,7 @@ pub struct Snapshot {
     /// The log's checkpoints.
     pub checkpoints: Vec<Checkpoint>,
     /// Dead letters of each partition.
-    pub letters: BTreeMap<i32, LetterBooks>,
+    pub letters: BTreeMap<i32, DeadLetterBooks>,
     /// The table as a whole; none where it was not to be counted, or not in one piece.
     pub table: Option<TableBooks>,
 }
@@ -144,14 +144,14 @@ async fn read(
     Ok((Snapshot { taken_at, books, other_clusters, checkpoints, letters, table }, expired))
 }
 
-/// Letters bear the topic's name alone, so those of all clusters are one account.
+/// Dead letters bear the topic's name alone, so those of all clusters are one account.
 ///
-/// Where an offset was moved, records may have been counted again, whose letters are there once: no more are due then
+/// Where an offset was moved, records may have been counted again, whose dead letters are there once: no more are due then
 /// than are known of.
 async fn letters(
     connection: &mut PgConnection,
     topic: &str,
-) -> Result<BTreeMap<i32, LetterBooks>, sqlx::Error> {
+) -> Result<BTreeMap<i32, DeadLetterBooks>, sqlx::Error> {
     let rows: Vec<(i32, i64, i64, i64, i64)> = sqlx::query_as(
         "SELECT partition, coalesce(kept, 0)::bigint AS kept,
                 (coalesce(removed, 0) + coalesce(not_kept, 0))::bigint AS removed,
@@ -174,7 +174,7 @@ async fn letters(
     .fetch_all(connection)
     .await?;
     let books = |(partition, kept, removed, not_kept, counted)| {
-        (partition, LetterBooks { counted, kept, removed, not_kept })
+        (partition, DeadLetterBooks { counted, kept, removed, not_kept })
     };
     Ok(rows.into_iter().map(books).collect())
 }

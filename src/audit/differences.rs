@@ -43,14 +43,14 @@ pub enum Difference {
         readings: i64,
     },
     /// Dead letters that are counted, not there, and not counted as removed.
-    #[error("{letters} dead letters are gone that nobody has removed")]
-    LettersMissing {
+    #[error("{letters} dead letters are missing without a recorded removal")]
+    DeadLettersMissing {
         /// How many.
         letters: i64,
     },
     /// More dead letters of these offsets than are counted.
     #[error("{letters} more dead letters than were counted")]
-    LettersUncounted {
+    DeadLettersUncounted {
         /// How many.
         letters: i64,
     },
@@ -100,8 +100,8 @@ impl Difference {
             Self::Counts { log, counted } => Some((log - counted).abs()),
             Self::OtherValues { readings, explained } => Some(readings - explained),
             Self::Unaccounted { readings: number }
-            | Self::LettersMissing { letters: number }
-            | Self::LettersUncounted { letters: number }
+            | Self::DeadLettersMissing { letters: number }
+            | Self::DeadLettersUncounted { letters: number }
             | Self::RowsMissing { rows: number } => Some(*number),
         }
     }
@@ -115,8 +115,8 @@ impl Difference {
             Self::OtherCluster { .. } => "other_cluster",
             Self::Counts { .. } => "counts",
             Self::Unaccounted { .. } => "unaccounted",
-            Self::LettersMissing { .. } => "letters_missing",
-            Self::LettersUncounted { .. } => "letters_uncounted",
+            Self::DeadLettersMissing { .. } => "letters_missing",
+            Self::DeadLettersUncounted { .. } => "letters_uncounted",
             Self::OtherValues { .. } => "other_values",
             Self::RowsMissing { .. } => Self::ROWS_MISSING,
         }
@@ -151,24 +151,24 @@ pub enum Note {
     },
     /// Removed dead letters explain readings that are in neither table.
     #[error("{readings} readings are in neither table, as removed dead letters explain")]
-    LettersRemoved {
+    DeadLettersRemoved {
         /// How many.
         readings: i64,
     },
     /// Duplicates explain readings whose row has another value.
-    #[error("{readings} readings gave way to a duplicate with another value")]
+    #[error("{readings} readings were replaced by a duplicate with another value")]
     OtherValues {
         /// How many.
         readings: i64,
     },
     /// Readings beyond the bound of dead letters, between offsets where that was noted.
     #[error("{readings} readings are in neither table: dead letters beyond DEAD_LETTER_MAX")]
-    LettersNotKept {
+    DeadLettersNotKept {
         /// How many.
         readings: i64,
     },
     /// Rows that came another way than through a topic.
-    #[error("{rows} rows of sensor_data came another way than the topic")]
+    #[error("{rows} rows of sensor_data did not come through the topic")]
     ForeignRows {
         /// How many.
         rows: i64,
@@ -186,8 +186,8 @@ impl Note {
             Self::CountsUnknown => "counts_unknown",
             Self::CountsFrom { .. } => "counts_from",
             Self::NotBegun { .. } => "not_begun",
-            Self::LettersRemoved { .. } => "letters_removed",
-            Self::LettersNotKept { .. } => "letters_not_kept",
+            Self::DeadLettersRemoved { .. } => "letters_removed",
+            Self::DeadLettersNotKept { .. } => "letters_not_kept",
             Self::OtherValues { .. } => "other_values",
             Self::ForeignRows { .. } => "foreign_rows",
             Self::RowsNotCounted => "rows_not_counted",
