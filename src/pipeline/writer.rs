@@ -70,8 +70,10 @@ pub(super) async fn run(
                 }
             }
         };
-        let Some(outcome) = abandon.run_until_cancelled(working).await else { return };
-        done(outcome);
+        tokio::select! {
+            () = abandon.cancelled() => return,
+            outcome = working => done(outcome),
+        }
     }
 }
 
