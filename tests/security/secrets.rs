@@ -72,7 +72,7 @@ async fn no_secret_is_ever_said() {
     let is_stuck = async || {
         topic.produce([Record::new(r#"{"sensor_id":1,"value":1}"#)]).await;
         answers.push(send().await.1);
-        worker.stderr().contains("trying on")
+        worker.stderr().contains("retrying, nothing is lost")
     };
     eventually(PATIENCE, is_stuck).await;
     superuser(&database, &format!("ALTER ROLE {name} PASSWORD '{}'", login.password)).await;
