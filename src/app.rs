@@ -3,12 +3,11 @@
 mod after_restore;
 mod api;
 mod audit;
+mod command_line;
 mod completions;
 mod dead_letters;
 mod jobs;
-mod kafka_settings;
 mod keys;
-mod load;
 mod logging;
 mod migrate;
 mod offsets;
@@ -27,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{
     AfterRestoreConfig, AuditConfig, BackgroundAuditConfig, DatabaseConfig, DeadLettersCommand,
-    ForwardingConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig,
-    MetricsConfig, OffsetsCommand, ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
+    ForwardingConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, MetricsConfig,
+    OffsetsCommand, ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::{
     health::Health,
@@ -37,8 +36,15 @@ use crate::{
     traces::{Settings, Traces},
 };
 
-use self::{audit::Audit, signals::Signals, supervisor::Supervisor};
-pub use logging::start_logging;
+use self::{audit::Audit, supervisor::Supervisor};
+pub use self::{
+    command_line::{arguments, kafka_settings},
+    logging::start_logging,
+    signals::start_runtime,
+};
+
+/// How long commands wait for `migrate` when everything is started at once.
+const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the process does.
 #[derive(Subcommand, Debug)]
@@ -115,15 +121,6 @@ pub enum Command {
         #[command(flatten)]
         kafka: KafkaConfig,
     },
-    /// Send made-up readings to Kafka or over HTTP, and check that each is stored once
-    Load {
-        #[command(flatten)]
-        database: DatabaseConfig,
-        #[command(flatten)]
-        kafka: KafkaConfig,
-        #[command(flatten)]
-        load: LoadConfig,
-    },
     /// Compare what the log holds with what is stored; exit code 1 on a difference, 2 where that cannot be told
     Audit {
         #[command(flatten)]
@@ -198,7 +195,6 @@ impl Command {
             Self::All { .. } => Some("sensorpipe"),
             Self::Migrate { .. }
             | Self::Seed { .. }
-            | Self::Load { .. }
             | Self::Audit { .. }
             | Self::Offsets { .. }
             | Self::Replay { .. }
@@ -208,6 +204,27 @@ impl Command {
             | Self::DeadLetters { .. }
             | Self::Openapi
             | Self::Completions { .. } => None,
+        }
+    }
+
+    /// Settings from the environment for its Kafka clients; none for commands that create no client. The process ends
+    /// where they cannot be used.
+    pub fn kafka_settings(&self) -> KafkaSettings {
+        match self {
+            Self::Migrate { .. }
+            | Self::Api { .. }
+            | Self::Worker { .. }
+            | Self::All { .. }
+            | Self::Seed { .. }
+            | Self::Audit { .. }
+            | Self::Offsets { .. }
+            | Self::Replay { .. }
+            | Self::AfterRestore { .. } => kafka_settings(),
+            Self::Stats { .. }
+            | Self::Keys { .. }
+            | Self::DeadLetters { .. }
+            | Self::Openapi
+            | Self::Completions { .. } => KafkaSettings::default(),
         }
     }
 }
@@ -250,12 +267,8 @@ pub fn run(
     settings: KafkaSettings,
     log_level: LogLevel,
 ) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let stop = CancellationToken::new();
-    // Before anything that takes time: until then a signal ends the process as it does any other, or as PID 1 not at
-    // all.
-    let signals = runtime.block_on(async { Signals::receive() })?;
-    runtime.spawn(signals.cancel(stop.clone()));
+    let runtime = start_runtime(&stop)?;
     let traces = match command.service() {
         Some(service) => Traces::start(Settings::from_env()?, service)?,
         None => Traces::off(),
@@ -322,7 +335,6 @@ async fn dispatch(
             api.and(worker).and(audit).and(operations.supervisor.verdict())
         }
         Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings, stop).await,
-        Command::Load { database, kafka, load } => load::run(&database, &kafka, &settings, &load, stop).await,
         Command::Offsets { database, kafka, command } => {
             offsets::run(&database, &kafka, &settings, &command).await
         }

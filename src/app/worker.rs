@@ -56,9 +56,9 @@ pub(super) async fn run(
         tokio::spawn(supervisor.watch_server(&stop, serving))
     });
     let config = member_config(database, kafka, settings, ingest, worker, component.clone(), &health);
-    tokio::select! {
-        waited = wait_for_database(database, &config.writer) => waited?,
-        () = stop.cancelled() => return Ok(()),
+    match stop.run_until_cancelled(wait_for_database(database, &config.writer)).await {
+        Some(waited) => waited?,
+        None => return Ok(()),
     }
     component.up();
     let postgres = health.component("worker_postgres", Need::Required);

@@ -81,6 +81,6 @@ async fn rows_at_no_time_end_nothing() {
         .env("DEAD_LETTER_RETENTION", "off")
         .env("LOG_LEVEL", "sensorpipe=debug")
         .start();
-    eventually(PATIENCE, async || worker.stderr().contains("days of sensors kept for charts")).await;
+    eventually(PATIENCE, async || worker.stderr().contains("days of sensors rolled up for charts")).await;
     assert_eq!(worker.exit_status(), None, "{}", worker.stderr());
 }

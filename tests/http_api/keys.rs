@@ -143,7 +143,7 @@ async fn keys_are_listed_without_their_secrets() {
 
     keys(&database, &["revoke", "gateway"]).await.unwrap();
     let gone = keys(&database, &["revoke", "gateway"]).await.unwrap_err();
-    assert!(gone.contains("there is no key gateway"), "{gone}");
+    assert!(gone.contains("there is no valid key gateway"), "{gone}");
     // Its name is free again, and the old one is remembered.
     make_key(&database, &["--name", "gateway", "--scope", "read"]).await;
     assert_eq!(keys(&database, &["list"]).await.unwrap().0.matches("gateway").count(), 1);

@@ -1,10 +1,8 @@
 //! One partition: its log is read and decoded on a thread, and looked up in the database meanwhile.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Instant,
-};
+use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +10,7 @@ use super::Audit;
 use crate::{
     audit::{ChunkBuilder, ChunkDeadLetters, Example, KnownTimes, LogChunk, Outcomes, Pace, Plan, Work},
     config::{KafkaConfig, KafkaSettings},
-    kafka::{LogError, LogReader, Progress},
+    kafka::{LogError, LogReader, Progress, Range},
     log::Log,
     store::audit::LookUp,
 };
@@ -78,7 +76,7 @@ pub(super) async fn run(
             found.before += fates;
         }
         work.busy += started.elapsed();
-        let next = pace.lock().unwrap_or_else(PoisonError::into_inner).charge(started, work);
+        let next = pace.lock().charge(started, work);
         sleep_until(next.into()).await;
     }
     match reading.await? {
@@ -110,7 +108,8 @@ impl Reading {
         let counted_from = counted_from.map_or(i64::MAX, |point| point.offset);
         let mut builder =
             ChunkBuilder::new(self.chunk_readings, self.max_record_bytes, counted_from, self.known);
-        let mut reader = LogReader::open(&self.kafka, &self.settings, self.partition, from, until)?;
+        let range = Range { partition: self.partition, start: from, end: until };
+        let mut reader = LogReader::open(&self.kafka, &self.settings, range)?;
         let (mut done, mut work) = (Vec::new(), Work::default());
         while !self.stop.is_cancelled() {
             let (started, before) = (Instant::now(), work.records);
