@@ -5,8 +5,8 @@ mod api;
 mod audit;
 mod completions;
 mod dead_letters;
+mod environment;
 mod jobs;
-mod kafka_settings;
 mod keys;
 mod load;
 mod logging;
@@ -294,7 +294,7 @@ async fn dispatch(
         Command::All { database, kafka, topic, schema, http, ingest, worker, mirror, audit } => {
             migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await?;
             let metrics = MetricsConfig { metrics_addr: None };
-            let audit = Audit::beside(&database, &kafka, &settings, &ingest, &worker, &audit);
+            let audit = Audit::beside(&database, &kafka, &settings, &ingest, &audit);
             let served = if audit.is_some() { Served::All } else { Served::Both };
             let operations = Operations::start(served, log_level, &stop)?;
             let audit = async {

@@ -1,4 +1,8 @@
 //! Configuration: one struct per component, each field a flag, an environment variable and a default.
+//!
+//! A field whose variable begins with `SENSORPIPE_TEST_` (flag `--test-…`, hidden from `--help`) is for tests, which would
+//! take hours or gigabytes otherwise: no promise. Users have its default, whose reason its comment gives; what was a setting
+//! once is named in [`retired`].
 
 mod admission;
 mod audit;
@@ -13,6 +17,7 @@ mod keys;
 mod load;
 mod offsets;
 mod queries;
+mod retired;
 mod rollups;
 mod secrets;
 mod stats;
@@ -45,9 +50,10 @@ pub use self::{
         ReplayFrom, ReplayLogConfig,
     },
     queries::QueryConfig,
+    retired::retired_settings,
     rollups::{RetentionStats, Rollups},
     stats::{RebuildConfig, StatsCommand},
-    worker::{FkCheck, Start, WorkerConfig},
+    worker::{BATCH_MAX_BYTES, FkCheck, RECORD_MAX_BYTES, Start, WorkerConfig},
 };
 use crate::reading::{Acceptance, OnDuplicate, Timestamp};
 
@@ -63,7 +69,7 @@ pub struct DatabaseConfig {
     )]
     pub database_url: DatabaseUrl,
 
-    /// Connections that serve queries; ingestion has its own
+    /// Connections that serve queries, and as many again for statistics and readings; ingestion has its own
     #[arg(long, env = "DATABASE_POOL_SIZE", default_value_t = 10)]
     pub database_pool_size: u32,
 
@@ -95,13 +101,9 @@ pub struct TopicConfig {
     #[arg(long, env = "KAFKA_PARTITIONS", default_value_t = 12)]
     pub kafka_partitions: i32,
 
-    /// Copies of each partition
+    /// Copies of each partition; `min.insync.replicas` is a majority of them
     #[arg(long, env = "KAFKA_REPLICATION", default_value_t = 1)]
     pub kafka_replication: i32,
-
-    /// `min.insync.replicas`; a majority of the copies where not set
-    #[arg(long, env = "KAFKA_MIN_INSYNC_REPLICAS")]
-    pub kafka_min_insync_replicas: Option<i32>,
 
     /// How long Kafka keeps a reading
     #[arg(long, env = "KAFKA_RETENTION", default_value = "7days", value_parser = humantime::parse_duration)]
@@ -148,16 +150,21 @@ pub struct HttpConfig {
     #[arg(long, env = "HTTP_MAX_BODY_BYTES", default_value_t = 16 << 20)]
     pub http_max_body_bytes: usize,
 
-    /// Longest time that a request may take
-    #[arg(long, env = "HTTP_REQUEST_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    /// Longest time that a request may take: less than proxies and clients usually wait
+    #[arg(long = "test-http-request-timeout", env = "SENSORPIPE_TEST_HTTP_REQUEST_TIMEOUT", hide = true, default_value = "30s", value_parser = humantime::parse_duration)]
     pub http_request_timeout: Duration,
 
-    /// Longest wait for Kafka's acknowledgement of a reading; then 503
-    #[arg(long, env = "PUBLISH_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration)]
+    /// Longest wait for Kafka's acknowledgement of a reading, a change of a partition's leader included; then 503
+    #[arg(long = "test-publish-timeout", env = "SENSORPIPE_TEST_PUBLISH_TIMEOUT", hide = true, default_value = "5s", value_parser = humantime::parse_duration)]
     pub publish_timeout: Duration,
 
-    /// Most sensor ids that the api remembers as known
-    #[arg(long, env = "KNOWN_SENSORS_MAX", default_value_t = 1_000_000)]
+    /// Most sensor ids that the api remembers as known; others are looked up
+    #[arg(
+        long = "test-known-sensors-max",
+        env = "SENSORPIPE_TEST_KNOWN_SENSORS_MAX",
+        hide = true,
+        default_value_t = 1_000_000
+    )]
     pub known_sensors_max: u64,
 
     /// How many connections there may be

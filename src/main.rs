@@ -34,6 +34,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Ok(log_level) => log_level,
         Err(error) => return Ok(refuse(&format!("LOG_LEVEL: {error:#}"))),
     };
+    cli.command.warn_of_retired_settings();
     match cli.command.kafka_settings() {
         Ok(settings) => app::run(cli.command, Cli::command(), settings, log_level),
         Err(faults) => Ok(refuse(&faults.to_string())),

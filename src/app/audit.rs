@@ -20,7 +20,7 @@ use crate::{
     audit::{Outcome, Report},
     config::{
         AuditConfig, AuditFormat, BackgroundAudit, BackgroundAuditConfig, DatabaseConfig, IngestConfig,
-        KafkaConfig, KafkaSettings, MetricsConfig, WorkerConfig,
+        KafkaConfig, KafkaSettings, MetricsConfig,
     },
     health::Need,
     http,
@@ -52,7 +52,6 @@ impl Audit {
         kafka: &KafkaConfig,
         settings: &KafkaSettings,
         ingest: &IngestConfig,
-        worker: &WorkerConfig,
         config: &BackgroundAuditConfig,
     ) -> Option<Self> {
         let is_on = match config.audit {
@@ -63,7 +62,7 @@ impl Audit {
             database: database.clone(),
             kafka: kafka.clone(),
             settings: settings.clone(),
-            config: AuditConfig::beside(config.pace, worker.record_max_bytes, ingest.on_duplicate),
+            config: AuditConfig::beside(config.pace, ingest.on_duplicate),
         })
     }
 

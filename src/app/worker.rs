@@ -16,7 +16,8 @@ use super::{
 use crate::{
     batch::Limits,
     config::{
-        DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig, MirrorConfig, WorkerConfig,
+        BATCH_MAX_BYTES, DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig,
+        MirrorConfig, RECORD_MAX_BYTES, WorkerConfig,
     },
     health::{Component, Health, Need},
     http,
@@ -148,8 +149,8 @@ fn member_config(
         writer,
         limits: Limits {
             max_readings: worker.batch_max_readings,
-            max_bytes: worker.batch_max_bytes,
-            max_record_bytes: worker.record_max_bytes,
+            max_bytes: BATCH_MAX_BYTES,
+            max_record_bytes: RECORD_MAX_BYTES,
         },
         linger: Duration::from_millis(worker.linger_ms),
         start: worker.start,

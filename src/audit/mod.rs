@@ -25,7 +25,7 @@ mod table;
 pub use chunk::{ChunkBuilder, Item, LogChunk};
 pub use fates::{ChunkLetters, Example, Fates, Finding, Letters, Whereabouts};
 pub use judge::{Evidence, Judged, LetterBooks, judge, judge_overwritten, judge_table};
-pub use pace::{Budget, Pace, Work};
+pub use pace::{Pace, chunk_readings};
 pub use plan::{Books, Checkpoint, KnownTimes, Obstacle, Plan, Point, Resume, known_times, plan};
 pub use progress::{Kept, Progress};
 pub use remark::{Difference, Note};

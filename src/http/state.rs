@@ -45,7 +45,7 @@ impl Api {
         ingest: &IngestConfig,
     ) -> Self {
         let body_limits = body_limits(http);
-        let admission = Admission::new(&http.admission, body_limits.held_bytes_max());
+        let admission = Admission::new(&http.admission, body_limits.max_bytes, body_limits.held_bytes_max());
         // What has to be true now takes half of the connections of the pool that writes.
         let current_reads = pool.half();
         let limits = IngestLimits {

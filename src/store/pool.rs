@@ -115,7 +115,7 @@ impl Pool {
     pub fn for_reads(config: &DatabaseConfig, queries: &QueryConfig) -> Result<Self, StoreError> {
         let url = queries.read_database_url.as_ref().unwrap_or(&config.database_url);
         let session = Session::of_reads(config.statement_timeout);
-        Self::open(READS, config, url, queries.read_pool_size, "sensorpipe api reads", session)
+        Self::open(READS, config, url, config.database_pool_size, "sensorpipe api reads", session)
     }
 
     /// A single connection for a command that works through dead letters.

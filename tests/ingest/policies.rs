@@ -26,7 +26,7 @@ async fn values_after(policy: &str, batch_max_readings: &str) -> (Tally, Vec<i64
     topic.produce(rewritten()).await;
     let _worker = worker(&database, &topic)
         .env("ON_DUPLICATE", policy)
-        .env("BATCH_MAX_READINGS", batch_max_readings)
+        .env("SENSORPIPE_TEST_BATCH_MAX_READINGS", batch_max_readings)
         .start();
     database.stores_all_of(&topic, PATIENCE).await;
     // The same keys once more, through the other partition and so through another writer.
@@ -66,8 +66,10 @@ async fn the_last_one_of_a_partition_stays_whatever_the_batches() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
     database.add_sensors(5).await;
     topic.produce(rewritten()).await;
-    let _worker =
-        worker(&database, &topic).env("ON_DUPLICATE", "overwrite").env("BATCH_MAX_READINGS", "7").start();
+    let _worker = worker(&database, &topic)
+        .env("ON_DUPLICATE", "overwrite")
+        .env("SENSORPIPE_TEST_BATCH_MAX_READINGS", "7")
+        .start();
     database.stores_all_of(&topic, PATIENCE).await;
     assert_eq!(database.number("SELECT min(value)::bigint FROM sensor_data").await, 95);
     assert_eq!(database.tally().await, Tally { stored: 5, duplicates: 95, dead_lettered: 0 });
@@ -84,8 +86,10 @@ async fn two_writers_over_the_same_keys(policy: &str) {
     topic.produce(forth).await;
     // Blocks of records from the end to the beginning: the writers come towards each other.
     topic.produce(back.rchunks(100).flatten().cloned().collect::<Vec<_>>()).await;
-    let worker =
-        worker(&database, &topic).env("ON_DUPLICATE", policy).env("BATCH_MAX_READINGS", "1000").start();
+    let worker = worker(&database, &topic)
+        .env("ON_DUPLICATE", policy)
+        .env("SENSORPIPE_TEST_BATCH_MAX_READINGS", "1000")
+        .start();
     database.stores_all_of(&topic, PATIENCE).await;
     assert_eq!(database.tally().await, Tally { stored: 12_000, duplicates: 12_000, dead_lettered: 0 });
     assert_eq!(database.row_count().await, 12_000);

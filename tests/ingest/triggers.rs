@@ -163,7 +163,7 @@ async fn a_batch_that_takes_too_long_is_cut() {
     let readings = Readings { first_sensor: 1, sensors: 10, per_record: 1, step_ms: 1_000 };
     // Ten seconds of dozing, in attempts of two.
     topic.produce(readings.records(0..2_000)).await;
-    let worker = worker(&database, &topic).env("WRITE_TIMEOUT", "2s").start();
+    let worker = worker(&database, &topic).env("SENSORPIPE_TEST_WRITE_TIMEOUT", "2s").start();
     database.stores_all_of(&topic, PATIENCE).await;
     assert_eq!(database.tally().await, Tally { stored: 2_000, duplicates: 0, dead_lettered: 0 });
     assert!(worker.stderr().contains("too much for one transaction"), "{}", worker.stderr());

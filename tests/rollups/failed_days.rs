@@ -153,8 +153,8 @@ async fn a_worker_names_it_once_a_round_and_does_not_blame_its_role() {
         .database(&bench.database)
         .topic(&topic)
         .env("RETENTION", "3days")
-        .env("RETENTION_INTERVAL", "200ms")
-        .env("KEEP_DAYS_INTERVAL", "1h")
+        .env("SENSORPIPE_TEST_RETENTION_INTERVAL", "200ms")
+        .env("SENSORPIPE_TEST_KEEP_DAYS_INTERVAL", "1h")
         .start();
     let day = at(20, 0).to_datetime().unwrap().date_naive();
     let line = format!("sensor 2, day {day}: keeping daily statistics failed: not this day");
@@ -214,7 +214,7 @@ async fn a_worker_whose_role_owns_nothing_says_so() {
         .topic(&topic)
         .env("DATABASE_URL", &bench.database.url_of_role_that_only_writes().await)
         .env("RETENTION", "3days")
-        .env("RETENTION_INTERVAL", "200ms")
+        .env("SENSORPIPE_TEST_RETENTION_INTERVAL", "200ms")
         .start();
     eventually(PATIENCE, async || worker.stderr().contains("must own sensor_data")).await;
     assert!(!worker.stderr().contains("whose statistics cannot be kept"), "{}", worker.stderr());

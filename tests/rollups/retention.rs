@@ -140,7 +140,7 @@ async fn a_worker_drops_and_refuses_what_is_too_old() {
         .database(&database)
         .topic(&topic)
         .env("RETENTION", "10days")
-        .env("RETENTION_INTERVAL", "100ms")
+        .env("SENSORPIPE_TEST_RETENTION_INTERVAL", "100ms")
         .start();
     database.stores_all_of(&topic, PATIENCE).await;
     comes_to("readings left", PATIENCE, 2, async || database.row_count().await).await;

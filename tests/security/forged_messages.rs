@@ -19,7 +19,7 @@ async fn send(api: &Api, sensor_id: i32) -> Option<u16> {
 async fn a_message_makes_and_deletes_no_sensor() {
     let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
     database.add_sensors(1).await;
-    let api = Api::start(&database, &topic, &[("HTTP_MAX_WAIT", "0s".to_owned())]).await;
+    let api = Api::start(&database, &topic, &[("SENSORPIPE_TEST_HTTP_MAX_WAIT", "0s".to_owned())]).await;
     let mut stranger =
         PgConnection::connect(&database.url_of_role_that_only_writes().await).await.expect("it may connect");
     for message in ["+777777:777777", "-1:1", "reload", "+", "-2147483648:2147483647"] {
@@ -44,7 +44,7 @@ async fn a_flood_of_messages_is_no_flood_of_queries() {
     const ROUNDS: i32 = 400;
     let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
     database.add_sensors(1).await;
-    let mut api = Api::start(&database, &topic, &[("HTTP_MAX_WAIT", "0s".to_owned())]).await;
+    let mut api = Api::start(&database, &topic, &[("SENSORPIPE_TEST_HTTP_MAX_WAIT", "0s".to_owned())]).await;
     let mut stranger =
         PgConnection::connect(&database.url_of_role_that_only_writes().await).await.expect("it may connect");
     let before = database.number(LOOKS).await;

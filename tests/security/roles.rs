@@ -281,7 +281,7 @@ async fn a_large_sensor_is_marked_by_the_api_and_deleted_by_the_writer() {
     let deleted = Api::answer(api.client.delete(format!("{}/sensors/1?readings=delete", api.url))).await;
     assert_eq!(deleted.0, Some(StatusCode::ACCEPTED), "{}", deleted.1);
     let mut variables = url(&database, "sensorpipe_writer");
-    variables.push(("SENSOR_DELETION_INTERVAL", "100ms".to_owned()));
+    variables.push(("SENSORPIPE_TEST_SENSOR_DELETION_INTERVAL", "100ms".to_owned()));
     // And what it does with dead letters beyond the bound.
     variables.push(("DEAD_LETTER_MAX", "0".to_owned()));
     let worker = worker(role(&["worker", "--consumers", "1"]), &database, &topic, &variables);

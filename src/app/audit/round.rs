@@ -168,7 +168,7 @@ impl<'a> Round<'a> {
         let plans = planned.iter().filter_map(|planned| {
             Some((planned.books.partition, (planned.plan.ok()?, planned.known.clone())))
         });
-        let pace = &Mutex::new(Pace::new(self.audit.config.budget()));
+        let pace = &Mutex::new(Pace::new(self.audit.config.cpu_share()));
         stream::iter(plans)
             .map(async |(partition, plan)| {
                 let found = partition::run(self.audit, log, partition, plan, pace, stop).await?;
