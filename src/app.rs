@@ -14,6 +14,8 @@ mod migrate;
 mod offsets;
 mod replay;
 mod seed;
+mod settings;
+mod shared_settings;
 mod signals;
 mod stats;
 mod supervisor;
@@ -26,9 +28,10 @@ use clap_complete::Shell;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    AfterRestoreConfig, AuditConfig, BackgroundAuditConfig, DatabaseConfig, DeadLettersCommand, HttpConfig,
-    IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig, MetricsConfig, MirrorConfig,
-    OffsetsCommand, ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
+    AfterRestoreConfig, AuditConfig, BackgroundAuditConfig, DatabaseConfig, DeadLettersCommand,
+    GivenSettings, HttpConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig, MetricsConfig,
+    MirrorConfig, OffsetsCommand, ReplayLogConfig, SchemaConfig, SettingsConfig, StatsCommand, TopicConfig,
+    WorkerConfig,
 };
 use crate::{
     health::Health,
@@ -37,7 +40,7 @@ use crate::{
     traces::{Settings, Traces},
 };
 
-use self::{audit::Audit, signals::Signals, supervisor::Supervisor};
+use self::{audit::Audit, shared_settings::SharedSettings, signals::Signals, supervisor::Supervisor};
 pub use logging::start_logging;
 
 /// What the process does.
@@ -59,6 +62,8 @@ pub enum Command {
         #[command(flatten)]
         schema: SchemaConfig,
         #[command(flatten)]
+        shared: GivenSettings,
+        #[command(flatten)]
         mirror: MirrorConfig,
     },
     /// Serve HTTP: publish readings to Kafka, answer statistics
@@ -70,7 +75,7 @@ pub enum Command {
         #[command(flatten)]
         http: HttpConfig,
         #[command(flatten)]
-        ingest: IngestConfig,
+        shared: GivenSettings,
     },
     /// Move readings from Kafka into the database
     Worker {
@@ -79,7 +84,7 @@ pub enum Command {
         #[command(flatten)]
         kafka: KafkaConfig,
         #[command(flatten)]
-        ingest: IngestConfig,
+        shared: GivenSettings,
         #[command(flatten)]
         worker: WorkerConfig,
         #[command(flatten)]
@@ -100,7 +105,7 @@ pub enum Command {
         #[command(flatten)]
         http: HttpConfig,
         #[command(flatten)]
-        ingest: IngestConfig,
+        shared: GivenSettings,
         #[command(flatten)]
         worker: WorkerConfig,
         #[command(flatten)]
@@ -132,6 +137,8 @@ pub enum Command {
         kafka: KafkaConfig,
         #[command(flatten)]
         audit: AuditConfig,
+        #[command(flatten)]
+        shared: GivenSettings,
         #[command(flatten)]
         metrics: MetricsConfig,
     },
@@ -169,6 +176,11 @@ pub enum Command {
         #[command(subcommand)]
         command: StatsCommand,
     },
+    /// Show and change what the database has for every process: `sensorpipe settings set on_duplicate=overwrite`
+    Settings {
+        #[command(flatten)]
+        settings: SettingsConfig,
+    },
     /// Make, show and revoke the API keys
     Keys {
         #[command(subcommand)]
@@ -204,6 +216,7 @@ impl Command {
             | Self::Replay { .. }
             | Self::AfterRestore { .. }
             | Self::Stats { .. }
+            | Self::Settings { .. }
             | Self::Keys { .. }
             | Self::DeadLetters { .. }
             | Self::Openapi
@@ -274,27 +287,31 @@ async fn dispatch(
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let outcome = match command {
-        Command::Migrate { database, kafka, topic, schema, mirror } => {
-            migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await
+        Command::Migrate { database, kafka, topic, schema, shared, mirror } => {
+            let shared = SharedSettings::new(shared);
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &shared, &mirror).await
         }
-        Command::Api { database, kafka, http, ingest } => {
+        Command::Api { database, kafka, http, shared } => {
+            let shared = SharedSettings::new(shared);
             let operations = Operations::start(Served::Api, log_level, &stop)?;
             let supervisor = operations.supervisor.clone();
-            let api = api::run(&database, &kafka, &settings, &http, &ingest, operations, stop).await;
+            let api = api::run(&database, &kafka, &settings, &http, &shared, operations, stop).await;
             api.and(supervisor.verdict())
         }
-        Command::Worker { database, kafka, ingest, worker, mirror, metrics } => {
+        Command::Worker { database, kafka, shared, worker, mirror, metrics } => {
+            let shared = SharedSettings::new(shared);
             let operations = Operations::start(Served::Worker, log_level, &stop)?;
             let supervisor = operations.supervisor.clone();
             let worker = worker::run(
-                &database, &kafka, &settings, &ingest, &worker, &mirror, &metrics, operations, stop,
+                &database, &kafka, &settings, &shared, &worker, &mirror, &metrics, operations, stop,
             );
             worker.await.and(supervisor.verdict())
         }
-        Command::All { database, kafka, topic, schema, http, ingest, worker, mirror, audit } => {
-            migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await?;
+        Command::All { database, kafka, topic, schema, http, shared, worker, mirror, audit } => {
+            let shared = SharedSettings::new(shared);
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &shared, &mirror).await?;
             let metrics = MetricsConfig { metrics_addr: None };
-            let audit = Audit::beside(&database, &kafka, &settings, &ingest, &audit);
+            let audit = Audit::beside(&database, &kafka, &settings, &shared, &audit);
             let served = if audit.is_some() { Served::All } else { Served::Both };
             let operations = Operations::start(served, log_level, &stop)?;
             let audit = async {
@@ -305,12 +322,12 @@ async fn dispatch(
                 Ok(())
             };
             let api =
-                api::run(&database, &kafka, &settings, &http, &ingest, operations.clone(), stop.clone());
+                api::run(&database, &kafka, &settings, &http, &shared, operations.clone(), stop.clone());
             let worker = worker::run(
                 &database,
                 &kafka,
                 &settings,
-                &ingest,
+                &shared,
                 &worker,
                 &mirror,
                 &metrics,
@@ -333,10 +350,12 @@ async fn dispatch(
             after_restore::run(&database, &kafka, &settings, &after_restore).await
         }
         Command::Stats { database, command } => return stats::run(&database, &command).await,
+        Command::Settings { settings } => settings::run(&settings).await,
         Command::Keys { command } => keys::run(command).await,
         Command::DeadLetters { command } => dead_letters::run(command).await,
-        Command::Audit { database, kafka, audit, metrics } => {
-            let audit = Audit { database, kafka, settings, config: audit };
+        Command::Audit { database, kafka, audit, shared, metrics } => {
+            let shared = SharedSettings::new(shared);
+            let audit = Audit { database, kafka, settings, shared, config: audit };
             return Ok(audit.run(metrics, log_level, stop).await);
         }
         Command::Openapi => {

@@ -10,6 +10,7 @@ mod connections;
 mod cors;
 mod database_url;
 mod dead_letters;
+mod duration_text;
 mod environment;
 mod hosts;
 mod kafka_settings;
@@ -17,9 +18,12 @@ mod keys;
 mod load;
 mod offsets;
 mod queries;
+mod retention_period;
 mod retired;
 mod rollups;
 mod secrets;
+mod settings;
+mod shared;
 mod stats;
 mod switch;
 mod worker;
@@ -37,8 +41,8 @@ pub use self::{
     cors::CorsOrigin,
     database_url::{DatabaseUrl, UrlParts},
     dead_letters::{
-        DeadLettersCommand, DiscardConfig, LetterBounds, LetterFilterConfig, LetterFormat, LetterRetention,
-        ListLetters, ListNotKept, MirrorConfig, MirrorsItself, ReasonParser, ReplayConfig, ShowLetter,
+        DeadLettersCommand, DiscardConfig, LetterBounds, LetterFilterConfig, LetterFormat, ListLetters,
+        ListNotKept, MirrorConfig, MirrorsItself, ReasonParser, ReplayConfig, ShowLetter,
     },
     environment::{explained, load_env_file, without_empty_variables},
     hosts::AllowedHost,
@@ -50,12 +54,17 @@ pub use self::{
         ReplayFrom, ReplayLogConfig,
     },
     queries::QueryConfig,
+    retention_period::RetentionPeriod,
     retired::retired_settings,
     rollups::{RetentionStats, Rollups},
+    settings::{SettingsCommand, SettingsConfig},
+    shared::{
+        Assignment, Disagreement, GivenSettings, IngestConfig, InvalidValue, KnownIngest, Setting,
+        StoredValue, from_database,
+    },
     stats::{RebuildConfig, StatsCommand},
     worker::{BATCH_MAX_BYTES, FkCheck, RECORD_MAX_BYTES, Start, WorkerConfig},
 };
-use crate::reading::{Acceptance, OnDuplicate, Timestamp};
 
 /// Where the database is.
 #[derive(Args, Clone, Debug)]
@@ -176,42 +185,6 @@ pub struct HttpConfig {
     /// What may be asked of the readings
     #[command(flatten)]
     pub queries: QueryConfig,
-}
-
-/// Which readings are accepted, what becomes of a second one for the same sensor and time, and what is kept.
-#[derive(Args, Clone, Debug)]
-pub struct IngestConfig {
-    /// Earliest reading time that is accepted
-    #[arg(long, env = "ACCEPT_SINCE", default_value = "2000-01-01T00:00:00Z")]
-    pub accept_since: Timestamp,
-
-    /// How far ahead of the clock a reading may be
-    #[arg(long, env = "ACCEPT_AHEAD", default_value = "1day", value_parser = humantime::parse_duration)]
-    pub accept_ahead: Duration,
-
-    /// Which of two readings for the same sensor and time stays
-    #[arg(long, env = "ON_DUPLICATE", value_enum, default_value_t = OnDuplicate::Ignore)]
-    pub on_duplicate: OnDuplicate,
-
-    /// How long readings stay: older ones are refused, and workers drop their chunks; for ever where not set
-    #[arg(long, env = "RETENTION", value_parser = humantime::parse_duration)]
-    pub retention: Option<Duration>,
-
-    /// Keep statistics of days that are over; the same on every api and worker
-    #[arg(long, env = "ROLLUPS", value_enum, default_value_t = Rollups::On)]
-    pub rollups: Rollups,
-}
-
-impl IngestConfig {
-    /// Which reading times are accepted.
-    pub fn acceptance(&self) -> Acceptance {
-        let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-        Acceptance {
-            since: self.accept_since,
-            ahead_micros: micros(self.accept_ahead),
-            retention_micros: self.retention.map(micros),
-        }
-    }
 }
 
 /// Where a worker's `/metrics` and health are served.

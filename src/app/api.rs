@@ -6,9 +6,9 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Operations, supervisor::Supervisor};
+use super::{Operations, shared_settings::SharedSettings, supervisor::Supervisor};
 use crate::{
-    config::{DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings},
+    config::{DatabaseConfig, HttpConfig, KafkaConfig, KafkaSettings},
     health::Need,
     http::{self, Api, KeyRing, SensorCache, ServeLimits},
     kafka::{LogObserver, producer::Producer},
@@ -26,7 +26,7 @@ pub(super) async fn run(
     kafka: &KafkaConfig,
     settings: &KafkaSettings,
     http: &HttpConfig,
-    ingest: &IngestConfig,
+    shared: &SharedSettings,
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -42,6 +42,9 @@ pub(super) async fn run(
     let key_reads = pool.beside("keys", 1);
     // What went wrong is logged; until it goes well nobody is let in.
     keys.read(&key_reads).await.ok();
+    // Beside a worker they are known, and the worker reports what is set later.
+    let has_to_follow = shared.known.get().is_none();
+    shared.try_to_learn(&key_reads).await?;
     refuse_exposure(http, &keys)?;
     let listener = TcpListener::bind(http.http_addr)
         .await
@@ -74,12 +77,18 @@ pub(super) async fn run(
             }
         }
     };
+    if has_to_follow {
+        let settings = health.component("settings", Need::Optional);
+        let following = shared.clone().follow(key_reads.clone(), settings, supervisor.clone(), asked());
+        background.spawn("the reader of settings", following);
+    }
     background.spawn("the reader of API keys", keys.clone().follow(key_reads, asked(), note_keys));
     if http.queries.read_database_url.is_some() {
         let replica = health.component("postgres_reads", Need::Optional);
         background.spawn("the watch over READ_DATABASE_URL", reads.clone().watch(replica, asked()));
     }
-    let api = Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors.clone(), http, ingest);
+    let api =
+        Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors.clone(), http, &shared.known);
     background.spawn("the watch over receipts", api.watch_visibility(asked()));
     // Event streams have no end of their own: they end first, or the server would wait for them.
     let serve_stop = CancellationToken::new();

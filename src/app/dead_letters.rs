@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
+use super::shared_settings::SharedSettings;
 use crate::{
     config::{
         DatabaseConfig, DeadLettersCommand, DiscardConfig, LetterFilterConfig, ListLetters, ListNotKept,
@@ -60,14 +61,15 @@ async fn show_one(show: &ShowLetter) -> anyhow::Result<()> {
 async fn store_after_all(replay: ReplayConfig) -> anyhow::Result<()> {
     let which = which(replay.ids, replay.filter, replay.all)?;
     let pool = open(&replay.database).await?;
+    let ingest = SharedSettings::new(replay.shared).read(&replay.database).await?;
     let mut tally = ReplayTally::default();
     for portion in portions(&which) {
         let mut portion = Some(portion);
         while let Some(next) = portion {
             let rules = ReplayRules {
-                window: replay.ingest.acceptance().window(Timestamp::now()),
-                on_duplicate: replay.ingest.on_duplicate,
-                rollups: replay.ingest.rollups,
+                window: ingest.acceptance().window(Timestamp::now()),
+                on_duplicate: ingest.on_duplicate,
+                rollups: ingest.rollups,
             };
             let replayed = dead_letters::replay(&pool, next.clone(), rules, replay.dry_run).await?;
             portion = replayed.next.map(|after| Portion { after: Some(after), ..next });

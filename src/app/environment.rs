@@ -37,6 +37,7 @@ impl Command {
             | Self::Replay { .. }
             | Self::AfterRestore { .. } => {}
             Self::Stats { .. }
+            | Self::Settings { .. }
             | Self::Keys { .. }
             | Self::DeadLetters { .. }
             | Self::Openapi

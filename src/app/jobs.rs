@@ -96,11 +96,11 @@ impl Jobs {
     pub(super) fn start(config: JobsConfig<'_>, supervisor: Supervisor, stop: CancellationToken) -> Self {
         let JobsConfig { database, kafka, settings, ingest, worker, forwarding } = config;
         let mut jobs = Self { running: JoinSet::new(), supervisor, stop };
-        if ingest.retention.is_some() {
+        if ingest.retention.0.is_some() {
             jobs.spawn(Retention {
                 database: database.clone(),
                 acceptance: ingest.acceptance(),
-                stats: worker.retention_stats,
+                stats: ingest.retention_stats,
                 interval: worker.retention_interval,
             });
         }

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use clap::{Args, value_parser};
 
-use crate::reading::OnDuplicate;
-
 /// Share of a core for an audit that nobody waits for.
 const WATCH_CPU_SHARE: f64 = 0.1;
 
@@ -23,10 +21,6 @@ pub struct AuditConfig {
     /// Partitions that are read at a time, each with a Kafka client and a database connection
     #[arg(long, default_value_t = 2, value_parser = value_parser!(u16).range(1..=64))]
     pub concurrency: u16,
-
-    /// Which of two readings for the same sensor and time stays, as the workers have it
-    #[arg(long, env = "ON_DUPLICATE", value_enum, default_value_t = OnDuplicate::Ignore)]
-    pub on_duplicate: OnDuplicate,
 
     /// Leave out how many rows `sensor_data` has, which takes a scan of the table
     #[arg(long)]
@@ -47,12 +41,11 @@ pub struct AuditConfig {
 
 impl AuditConfig {
     /// That of the task which audits beside an api and a worker: it prints nothing and does not scan the table.
-    pub fn beside(pace: AuditPaceConfig, on_duplicate: OnDuplicate) -> Self {
+    pub fn beside(pace: AuditPaceConfig) -> Self {
         Self {
             format: AuditFormat::Table,
             examples: 0,
             concurrency: 1,
-            on_duplicate,
             no_table_count: true,
             accept: false,
             watch: true,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{LetterBounds, LetterRetention, RetentionStats};
+use super::{LetterBounds, RetentionPeriod};
 
 /// Most bytes of records in one transaction. 50,000 readings, one in a record, are 4 MB: it bounds what a batch of larger
 /// records takes of memory, and the database's time for it.
@@ -52,17 +52,13 @@ pub struct WorkerConfig {
     #[arg(long = "test-write-timeout", env = "SENSORPIPE_TEST_WRITE_TIMEOUT", hide = true, default_value = "120s", value_parser = humantime::parse_duration)]
     pub write_timeout: Duration,
 
-    /// What becomes of daily statistics whose readings RETENTION drops
-    #[arg(long, env = "RETENTION_STATS", value_enum, default_value_t = RetentionStats::Keep)]
-    pub retention_stats: RetentionStats,
-
     /// How often a worker looks for chunks that RETENTION drops, and for dead letters that are too old: chunks cover days
     #[arg(long = "test-retention-interval", env = "SENSORPIPE_TEST_RETENTION_INTERVAL", hide = true, default_value = "1h", value_parser = humantime::parse_duration)]
     pub retention_interval: Duration,
 
     /// How long dead letters stay: older ones are deleted, and counted; `off` keeps them for ever
     #[arg(long, env = "DEAD_LETTER_RETENTION", default_value = "90days")]
-    pub dead_letter_retention: LetterRetention,
+    pub dead_letter_retention: RetentionPeriod,
 
     /// Most dead letters that are kept; beyond it they are counted, and Kafka's log alone has them
     #[arg(long, env = "DEAD_LETTER_MAX", default_value_t = 1_000_000)]

@@ -15,7 +15,7 @@ use super::{
     server::{Admission, BodyLimits},
 };
 use crate::{
-    config::{HttpConfig, IngestConfig},
+    config::{HttpConfig, KnownIngest},
     health::{Component, Health},
     kafka::{LogObserver, producer::Producer},
     log_level::LogLevel,
@@ -42,7 +42,7 @@ impl Api {
         reads: Pool,
         sensors: SensorCache,
         http: &HttpConfig,
-        ingest: &IngestConfig,
+        ingest: &KnownIngest,
     ) -> Self {
         let body_limits = body_limits(http);
         let admission = Admission::new(&http.admission, body_limits.max_bytes, body_limits.held_bytes_max());
@@ -52,7 +52,6 @@ impl Api {
             body: body_limits,
             request_timeout: http.http_request_timeout,
             max_wait: http.admission.http_max_wait,
-            acceptance: ingest.acceptance(),
         };
         Self {
             ingest: Arc::new(IngestApi::new(
@@ -62,6 +61,7 @@ impl Api {
                 sensors.clone(),
                 admission.clone(),
                 limits,
+                ingest.clone(),
             )),
             query: Arc::new(QueryApi::new(
                 pool.clone(),
@@ -69,7 +69,7 @@ impl Api {
                 reads.clone(),
                 sensors.clone(),
                 &http.queries,
-                ingest.rollups,
+                ingest.clone(),
             )),
             sensors: Arc::new(SensorsApi {
                 pool: pool.clone(),
@@ -84,9 +84,7 @@ impl Api {
                 current_reads,
                 admission: admission.clone(),
                 body_limits,
-                acceptance: ingest.acceptance(),
-                on_duplicate: ingest.on_duplicate,
-                rollups: ingest.rollups,
+                ingest: ingest.clone(),
             }),
             live: Arc::new(LiveApi::new(reads, sensors, http.queries.event_streams_max)),
             admission,

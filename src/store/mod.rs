@@ -30,6 +30,7 @@ mod schema;
 mod sensor_changes;
 pub mod sensors;
 mod session;
+pub mod settings;
 mod stalled;
 mod startup;
 pub mod stats;

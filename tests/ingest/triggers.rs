@@ -179,7 +179,8 @@ async fn one_that_gave_way_to_a_refused_one_is_stored_in_its_place() {
         let values = [[7.0, 1.0, 2.0], [1.0, 7.0, 2.0], [1.0, 2.0, 7.0], [7.0, 7.0, 2.0], [7.0, 7.0, 7.0]];
         let at = move |second: usize| values[second].map(|value| reading(1, value, second as i64));
         topic.produce((0..values.len()).flat_map(at)).await;
-        let _worker = worker(&database, &topic).env("ON_DUPLICATE", policy).start();
+        database.set("on_duplicate", policy).await;
+        let _worker = worker(&database, &topic).start();
         database.stores_all_of(&topic, PATIENCE).await;
         // One that gives way to a good one is its duplicate, whatever it is itself.
         let (duplicates, dead_lettered, sum) = match policy {

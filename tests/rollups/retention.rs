@@ -136,10 +136,10 @@ async fn a_worker_drops_and_refuses_what_is_too_old() {
     };
     // The edge is a midnight; the second before it is too old.
     topic.produce([record(at(10, -1)), record(at(10, 0))]).await;
+    database.set("retention", "10days").await;
     let worker = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "2"])
         .database(&database)
         .topic(&topic)
-        .env("RETENTION", "10days")
         .env("SENSORPIPE_TEST_RETENTION_INTERVAL", "100ms")
         .start();
     database.stores_all_of(&topic, PATIENCE).await;

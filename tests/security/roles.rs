@@ -301,9 +301,9 @@ async fn readings_that_are_too_old_are_dropped_by_the_owner() {
     let old =
         "INSERT INTO sensor_data SELECT 1, 1, now() - n * interval '30 days' FROM generate_series(1, 5) AS n";
     as_role(&database, "sensorpipe_owner", old).await.unwrap();
-    let mut variables = url(&database, "sensorpipe_owner");
-    variables.push(("RETENTION", "40d".to_owned()));
-    let _worker = worker(role(&["worker", "--consumers", "1"]), &database, &topic, &variables);
+    database.set("retention", "40days").await;
+    let owner = url(&database, "sensorpipe_owner");
+    let _worker = worker(role(&["worker", "--consumers", "1"]), &database, &topic, &owner);
     testbed::comes_to("readings left", PATIENCE, 1, async || database.row_count().await).await;
     assert_eq!(database.number("SELECT count(*) FROM daily_stats WHERE is_final").await, 4);
 }

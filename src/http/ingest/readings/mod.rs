@@ -85,7 +85,7 @@ pub(super) async fn send_many(
     let topic = api.producer.live_topic().await?;
 
     let items_max = (api.limits.body.max_bytes / READING_BYTES_MIN) as u64;
-    let mut intake = Intake::new(&api, &client, topic.partitions);
+    let mut intake = Intake::new(&api, &client, topic.partitions)?;
     let mut outbox = Outbox::new(&api.producer, trace_context::record_headers(&head.headers));
     admitted.held.hold(body.held_bytes())?;
     let broken = loop {

@@ -130,7 +130,7 @@ fn validated(api: &IngestApi, sensor_id: &str, body: &[u8]) -> Result<(i32, Vec<
     let mut errors = ValidationErrors::default();
     let sensor_id = errors.check(&path::SENSOR_ID, path::sensor_id(sensor_id));
     let now = Timestamp::now();
-    let rules = FieldRules { sensor_id, window: api.window(now), now, clock: &api.receipt_clock };
+    let rules = FieldRules { sensor_id, window: api.window(now)?, now, clock: &api.receipt_clock };
     let readings = body::parse(body, &rules, &mut errors).map_err(ApiError::BadJson)?;
     match sensor_id {
         Some(sensor_id) if errors.is_empty() => Ok((sensor_id, readings)),

@@ -1,0 +1,12 @@
+//! The settings that every process of an installation must have alike: the database has them once, and a process may be
+//! given them besides, where it then has to be given the same.
+
+mod given;
+mod ingest;
+mod setting;
+
+pub use self::{
+    given::{Disagreement, GivenSettings, from_database},
+    ingest::{IngestConfig, KnownIngest},
+    setting::{Assignment, InvalidValue, Setting, StoredValue},
+};
