@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{Operations, shared_settings::SharedSettings, supervisor::Supervisor};
 use crate::{
     config::{DatabaseConfig, HttpConfig, KafkaConfig, KafkaSettings},
-    health::Need,
+    health::{Health, Need},
     http::{self, Api, KeyRing, SensorCache, ServeLimits},
     kafka::{LogObserver, producer::Producer},
     store::Pool,
@@ -78,9 +78,7 @@ pub(super) async fn run(
         }
     };
     if has_to_follow {
-        let settings = health.component("settings", Need::Optional);
-        let following = shared.clone().follow(key_reads.clone(), settings, supervisor.clone(), asked());
-        background.spawn("the reader of settings", following);
+        background.follow_settings(shared.clone(), key_reads.clone(), &health);
     }
     background.spawn("the reader of API keys", keys.clone().follow(key_reads, asked(), note_keys));
     if http.queries.read_database_url.is_some() {
@@ -150,6 +148,12 @@ struct Background {
 impl Background {
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(self.supervisor.watch(name, &self.stop, task));
+    }
+
+    fn follow_settings(&self, shared: SharedSettings, pool: Pool, health: &Health) {
+        let component = health.component("settings", Need::Optional);
+        let following = shared.follow(pool, component, self.supervisor.clone(), self.stop.clone());
+        self.spawn("the reader of settings", following);
     }
 }
 

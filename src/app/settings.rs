@@ -45,7 +45,7 @@ pub(super) async fn run(config: &SettingsConfig) -> anyhow::Result<()> {
     }
     if changed {
         tracing::info!(
-            "settings stored; restart every api, worker and audit: until then they run with the old ones"
+            "settings stored; restart every api and worker, which run with the old ones until then"
         );
     }
     Ok(())

@@ -5,15 +5,11 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use super::supervisor::Supervisor;
 use crate::{
-    config::{
-        DatabaseConfig, Disagreement, GivenSettings, IngestConfig, KnownIngest, Setting, StoredValue,
-        from_database,
-    },
+    config::{DatabaseConfig, GivenSettings, IngestConfig, KnownIngest, Setting, StoredValue, from_database},
     health::Component,
     store::{
         Pool,
@@ -44,11 +40,7 @@ impl SharedSettings {
         if let Some(known) = self.known.get() {
             return Ok(*known);
         }
-        let stored = SettingsStore::open(database)
-            .await?
-            .read()
-            .await
-            .context("what every process must have alike")?;
+        let stored = SettingsStore::open(database).await?.read().await?;
         Ok(self.given.resolve(stored.as_deref())?)
     }
 
@@ -82,16 +74,25 @@ impl SharedSettings {
         // Nothing speaks against it before Postgres has answered.
         component.up();
         loop {
-            // That Postgres does not answer is reported by the watch over it.
-            if let Ok(stored) = settings::read(&pool).await {
-                match self.learn_or_compare(stored.as_deref()) {
-                    Ok(changes) => report(&component, &changes),
+            match (settings::read(&pool).await, self.known.get()) {
+                (Ok(stored), Some(running)) => match outdated(running, stored.as_deref()) {
+                    None => component.up(),
+                    Some(difference) => component.down(difference),
+                },
+                (Ok(stored), None) => match self.given.resolve(stored.as_deref()) {
+                    Ok(config) => {
+                        self.known.learn(config);
+                        component.up();
+                    }
                     Err(error) => {
                         component.down(error.to_string());
                         supervisor.fail(error.to_string());
                         return stop.cancelled().await;
                     }
-                }
+                },
+                (Err(error), None) => component.down(format!("not read yet: {}", error.server_message())),
+                // Reported by the watch over Postgres.
+                (Err(_), Some(_)) => {}
             }
             let pause = if self.known.get().is_some() { READ_INTERVAL } else { FIRST_READ_INTERVAL };
             tokio::select! {
@@ -100,39 +101,45 @@ impl SharedSettings {
             }
         }
     }
-
-    /// Which settings the database has other values of than the process runs with.
-    fn learn_or_compare(&self, stored: Option<&[StoredValue]>) -> anyhow::Result<Vec<Change>> {
-        let Some(running) = self.known.get() else {
-            self.known.learn(self.given.resolve(stored)?);
-            return Ok(vec![]);
-        };
-        Ok(stored.map_or(Ok(vec![]), |stored| changes(running, stored))?)
-    }
 }
 
-/// A setting whose value is another one in the database by now.
-struct Change {
-    setting: Setting,
-    running: String,
-    stored: String,
-}
-
-fn changes(running: &IngestConfig, stored: &[StoredValue]) -> Result<Vec<Change>, Disagreement> {
-    let now = from_database(stored)?;
-    let of = |setting: Setting| Change { setting, running: setting.of(running), stored: setting.of(&now) };
-    Ok(Setting::ALL.into_iter().map(of).filter(|change| change.running != change.stored).collect())
-}
-
-/// The component logs it once.
-fn report(component: &Component, changes: &[Change]) {
-    let told = |Change { setting, running, stored }: &Change| {
-        format!("{setting} is {stored} in the database, this process runs with {running}")
+/// Which settings the database has other values of by now; none where it has none, or no table.
+fn outdated(running: &IngestConfig, stored: Option<&[StoredValue]>) -> Option<String> {
+    let now = match from_database(stored?) {
+        Ok(now) => now,
+        Err(error) => return Some(error.to_string()),
     };
-    let told: Vec<String> = changes.iter().map(told).collect();
-    if told.is_empty() {
-        component.up();
-    } else {
-        component.down(format!("{}; restart it", told.join("; ")));
+    let changed = Setting::ALL.into_iter().filter(|setting| setting.of(running) != setting.of(&now));
+    let told: Vec<String> = changed
+        .map(|setting| {
+            let (stored, running) = (setting.of(&now), setting.of(running));
+            format!("{setting} is {stored} in the database, this process runs with {running}")
+        })
+        .collect();
+    (!told.is_empty()).then(|| format!("{}; restart it", told.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    #[test]
+    fn a_running_process_reports_what_changed_and_what_cannot_be_used() {
+        let stored = |name: &str, value: &str| StoredValue {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            set_at: DateTime::UNIX_EPOCH,
+            set_by: "alice".to_owned(),
+        };
+        let outdated = |stored: &[StoredValue]| outdated(&IngestConfig::default(), Some(stored));
+        assert_eq!(outdated(&[stored("rollups", "on"), stored("of_a_later_version", "7")]), None);
+        let told = outdated(&[stored("rollups", "off"), stored("retention", "90days")]);
+        let expected = "retention is 90days in the database, this process runs with off; \
+                        rollups is off in the database, this process runs with on; restart it";
+        assert_eq!(told.as_deref(), Some(expected));
+        let told = outdated(&[stored("rollups", "weekly")]).expect("it cannot be used");
+        assert!(told.contains("rollups cannot be \"weekly\""), "{told}");
     }
 }

@@ -1,6 +1,6 @@
 //! How much the api takes on at a time.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::num::NonZeroU32;
 
 use clap::Args;
 
@@ -24,8 +24,4 @@ pub struct AdmissionConfig {
     /// Most requests with readings in a second; no bound where not set
     #[arg(long, env = "HTTP_MAX_RATE")]
     pub http_max_rate: Option<NonZeroU32>,
-
-    /// Longest wait that a request may ask for with `Prefer: wait`: shorter than a request may take
-    #[arg(long = "test-http-max-wait", env = "SENSORPIPE_TEST_HTTP_MAX_WAIT", hide = true, default_value = "20s", value_parser = humantime::parse_duration)]
-    pub http_max_wait: Duration,
 }

@@ -9,7 +9,8 @@ pub(super) fn duration_text(duration: Duration) -> String {
         return humantime::format_duration(duration).to_string();
     }
     let units = [(86_400, "day"), (3_600, "h"), (60, "min"), (1, "s")];
-    let (unit_seconds, unit) = units.into_iter().find(|(unit, _)| seconds % unit == 0).unwrap_or((1, "s"));
+    let (unit_seconds, unit) =
+        units.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit)).unwrap_or((1, "s"));
     let plural = if unit == "day" && seconds > unit_seconds { "s" } else { "" };
     format!("{}{unit}{plural}", seconds / unit_seconds)
 }

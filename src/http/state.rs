@@ -48,11 +48,7 @@ impl Api {
         let admission = Admission::new(&http.admission, body_limits.max_bytes, body_limits.held_bytes_max());
         // What has to be true now takes half of the connections of the pool that writes.
         let current_reads = pool.half();
-        let limits = IngestLimits {
-            body: body_limits,
-            request_timeout: http.http_request_timeout,
-            max_wait: http.admission.http_max_wait,
-        };
+        let limits = IngestLimits { body: body_limits, request_timeout: http.http_request_timeout };
         Self {
             ingest: Arc::new(IngestApi::new(
                 producer,

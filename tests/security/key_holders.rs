@@ -129,10 +129,7 @@ async fn a_revoked_key_ends_though_its_holder_floods_the_lists() {
         &database,
         &topic,
         // Most sensors are not in memory.
-        &[
-            ("SENSORPIPE_TEST_KNOWN_SENSORS_MAX", "10".to_owned()),
-            ("SENSORPIPE_TEST_HTTP_MAX_WAIT", "0s".to_owned()),
-        ],
+        &[("SENSORPIPE_TEST_KNOWN_SENSORS_MAX", "10".to_owned())],
     )
     .await;
     let stolen = Holder::new(&api, &database, "stolen", "read").await;

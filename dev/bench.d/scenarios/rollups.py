@@ -58,7 +58,7 @@ def store_setting(database, name, value):
     """For every process; a commit from before the table goes by the variable alone."""
     with database.session() as session:
         if session.ask("SELECT to_regclass('sensorpipe_settings') IS NOT NULL") == "t":
-            session.execute(f"INSERT INTO sensorpipe_settings (name, value, set_by) VALUES ('{name}', '{value}', 'bench')")
+            session.run(f"INSERT INTO sensorpipe_settings (name, value, set_by) VALUES ('{name}', '{value}', 'bench')")
 
 
 def check_forgotten(database):

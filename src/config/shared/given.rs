@@ -95,7 +95,7 @@ pub enum Disagreement {
     #[error("{0}")]
     Differs(Differences),
     /// The database has a value that this version cannot use.
-    #[error("the database's settings cannot be used: {0}")]
+    #[error("the settings in the database cannot be used: {0}; run `sensorpipe settings set`")]
     Invalid(InvalidValue),
 }
 

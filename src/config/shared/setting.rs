@@ -77,10 +77,10 @@ impl Setting {
         match self {
             Self::AcceptSince => config.accept_since.to_string(),
             Self::AcceptAhead => duration_text(config.accept_ahead),
-            Self::OnDuplicate => word(config.on_duplicate),
+            Self::OnDuplicate => word(&config.on_duplicate),
             Self::Retention => config.retention.to_string(),
-            Self::RetentionStats => word(config.retention_stats),
-            Self::Rollups => word(config.rollups),
+            Self::RetentionStats => word(&config.retention_stats),
+            Self::Rollups => word(&config.rollups),
         }
     }
 
@@ -112,8 +112,8 @@ impl FromStr for Setting {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let named = Self::ALL.into_iter().find(|setting| setting.name() == text);
-        named.ok_or_else(|| {
+        let found = Self::ALL.into_iter().find(|setting| setting.name() == text);
+        found.ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
             format!("there is no shared setting {text:?}; there are {names}")
         })
@@ -154,13 +154,13 @@ pub struct StoredValue {
     pub set_by: String,
 }
 
-fn word(value: impl ValueEnum) -> String {
+fn word(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|word| word.get_name().to_owned()).unwrap_or_default()
 }
 
 fn one_of<T: ValueEnum>(text: &str) -> Result<T, String> {
     T::from_str(text, false).map_err(|_| {
-        let words: Vec<String> = T::value_variants().iter().map(|value| word(value.clone())).collect();
+        let words: Vec<String> = T::value_variants().iter().map(word).collect();
         format!("{} is wanted", words.join(" or "))
     })
 }

@@ -18,7 +18,7 @@ pub(super) mod wait_preference;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{extract::FromRef, http::HeaderMap};
+use axum::extract::FromRef;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::routes;
@@ -63,8 +63,6 @@ pub(super) struct IngestLimits {
     pub(super) body: BodyLimits,
     /// Longest time that a request may take.
     pub(super) request_timeout: Duration,
-    /// Longest time that a request may wait until its readings are stored.
-    pub(super) max_wait: Duration,
 }
 
 /// The routes of readings that come in.
@@ -101,11 +99,6 @@ impl IngestApi {
     /// The times that are accepted now.
     fn window(&self, now: Timestamp) -> Result<Window, ApiError> {
         Ok(known(&self.ingest)?.acceptance().window(now))
-    }
-
-    /// How long the request wants to wait for its readings to show, as far as it may.
-    fn wait(&self, headers: &HeaderMap) -> Option<Wait> {
-        Wait::asked(headers, self.limits.max_wait)
     }
 
     /// When to answer a request that wants to wait: before its own time is up, or the answer would be lost.

@@ -132,8 +132,6 @@ impl Drop for Admitted {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn admission(in_flight: usize, bytes: usize, rate: Option<u32>) -> Admission {
@@ -141,7 +139,6 @@ mod tests {
             http_max_in_flight: in_flight,
             http_max_held_bytes: Some(bytes),
             http_max_rate: rate.and_then(|rate| rate.try_into().ok()),
-            http_max_wait: Duration::ZERO,
         };
         Admission::new(&config, 10, 10)
     }

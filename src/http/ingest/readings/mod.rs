@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::{
     publish::{Outbox, last_of_each_partition},
     receipts::Receipt,
+    wait_preference::Wait,
 };
 use crate::http::{
     ingest::IngestApi,
@@ -117,7 +118,7 @@ pub(super) async fn send_many(
     let receipts = last_of_each_partition(&outbox.sent().await?);
     drop(admitted);
 
-    let wait = api.wait(&head.headers).filter(|_| tally.accepted > 0);
+    let wait = Wait::asked(&head.headers).filter(|_| tally.accepted > 0);
     let state = api.state_after(wait, started, &receipts).await;
     let receipts = receipts.into_iter().map(|receipt| Receipt::new(&api, receipt)).collect();
     let mut response = answer(tally, broken, receipts, state);

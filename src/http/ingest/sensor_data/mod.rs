@@ -20,6 +20,7 @@ use super::{
     reading_field::FieldRules,
     reading_schema::ReadingsBody,
     receipts::{Receipt, State as StoredState},
+    wait_preference::Wait,
 };
 use crate::{
     http::{
@@ -94,7 +95,7 @@ pub(super) async fn send(
     let mut admitted = api.admission.admit()?;
     api.producer.ready()?;
     let headers = trace_context::record_headers(request.headers());
-    let wait = api.wait(request.headers());
+    let wait = Wait::asked(request.headers());
     let body = read_json(&mut admitted.held, request, api.limits.body).await?;
     let (sensor_id, readings) = if body.len() <= LOOKED_AT_ONCE_MAX {
         validated(&api, &sensor_id, &body)?
