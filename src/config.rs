@@ -59,7 +59,7 @@ pub use self::{
     rollups::{RetentionStats, Rollups},
     settings::{SettingsCommand, SettingsConfig},
     shared::{
-        Assignment, Disagreement, GivenSettings, IngestConfig, InvalidValue, KnownIngest, Setting,
+        Assignment, GivenSettings, IngestConfig, InvalidValue, RunningSettings, Setting, SettingsError,
         StoredValue, from_database,
     },
     stats::{RebuildConfig, StatsCommand},

@@ -43,7 +43,7 @@ pub(super) async fn run(
     // What went wrong is logged; until it goes well nobody is let in.
     keys.read(&key_reads).await.ok();
     // Beside a worker they are known, and the worker reports what is set later.
-    let has_to_follow = shared.known.get().is_none();
+    let has_to_follow = shared.running.get().is_none();
     shared.try_to_learn(&key_reads).await?;
     refuse_exposure(http, &keys)?;
     let listener = TcpListener::bind(http.http_addr)
@@ -86,7 +86,7 @@ pub(super) async fn run(
         background.spawn("the watch over READ_DATABASE_URL", reads.clone().watch(replica, asked()));
     }
     let api =
-        Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors.clone(), http, &shared.known);
+        Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors.clone(), http, &shared.running);
     background.spawn("the watch over receipts", api.watch_visibility(asked()));
     // Event streams have no end of their own: they end first, or the server would wait for them.
     let serve_stop = CancellationToken::new();

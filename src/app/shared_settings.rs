@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::supervisor::Supervisor;
 use crate::{
-    config::{DatabaseConfig, GivenSettings, IngestConfig, KnownIngest, Setting, StoredValue, from_database},
+    config::{
+        DatabaseConfig, GivenSettings, IngestConfig, RunningSettings, Setting, StoredValue, from_database,
+    },
     health::Component,
     store::{
         Pool,
@@ -27,18 +29,18 @@ const FIRST_READ_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct SharedSettings {
     given: GivenSettings,
     /// What the process runs with, once that is known.
-    pub(super) known: KnownIngest,
+    pub(super) running: RunningSettings,
 }
 
 impl SharedSettings {
     pub(super) fn new(given: GivenSettings) -> Self {
-        Self { given, known: KnownIngest::default() }
+        Self { given, running: RunningSettings::default() }
     }
 
     /// What holds, read where it is not known yet; the process runs with it only if it learns it.
     pub(super) async fn read(&self, database: &DatabaseConfig) -> anyhow::Result<IngestConfig> {
-        if let Some(known) = self.known.get() {
-            return Ok(*known);
+        if let Some(running) = self.running.get() {
+            return Ok(*running);
         }
         let stored = SettingsStore::open(database).await?.read().await?;
         Ok(self.given.resolve(stored.as_deref())?)
@@ -48,16 +50,16 @@ impl SharedSettings {
     pub(super) async fn store_missing(&self, database: &DatabaseConfig) -> anyhow::Result<()> {
         let mut store = SettingsStore::open(database).await?;
         store.set_missing(self.given.values(), "migrate").await?;
-        self.known.learn(self.given.resolve(store.read().await?.as_deref())?);
+        self.running.learn(self.given.resolve(store.read().await?.as_deref())?);
         Ok(())
     }
 
     /// Reads them once and runs with them; where Postgres does not answer that is left to [`Self::follow`].
     pub(super) async fn try_to_learn(&self, pool: &Pool) -> anyhow::Result<()> {
-        if self.known.get().is_none()
+        if self.running.get().is_none()
             && let Ok(stored) = settings::read(pool).await
         {
-            self.known.learn(self.given.resolve(stored.as_deref())?);
+            self.running.learn(self.given.resolve(stored.as_deref())?);
         }
         Ok(())
     }
@@ -74,14 +76,14 @@ impl SharedSettings {
         // Nothing speaks against it before Postgres has answered.
         component.up();
         loop {
-            match (settings::read(&pool).await, self.known.get()) {
+            match (settings::read(&pool).await, self.running.get()) {
                 (Ok(stored), Some(running)) => match outdated(running, stored.as_deref()) {
                     None => component.up(),
                     Some(difference) => component.down(difference),
                 },
                 (Ok(stored), None) => match self.given.resolve(stored.as_deref()) {
                     Ok(config) => {
-                        self.known.learn(config);
+                        self.running.learn(config);
                         component.up();
                     }
                     Err(error) => {
@@ -94,7 +96,7 @@ impl SharedSettings {
                 // Reported by the watch over Postgres.
                 (Err(_), Some(_)) => {}
             }
-            let pause = if self.known.get().is_some() { READ_INTERVAL } else { FIRST_READ_INTERVAL };
+            let pause = if self.running.get().is_some() { READ_INTERVAL } else { FIRST_READ_INTERVAL };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = stop.cancelled() => return,

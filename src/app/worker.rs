@@ -124,7 +124,7 @@ async fn wait_for_settings(
     let deadline = Instant::now() + SCHEMA_PATIENCE;
     store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
     store::wait_until_fit(database, deadline.saturating_duration_since(Instant::now())).await?;
-    Ok(*shared.known.learn(shared.read(database).await?))
+    Ok(*shared.running.learn(shared.read(database).await?))
 }
 
 /// A role without the rights is an error at once.

@@ -15,7 +15,7 @@ use super::{
     server::{Admission, BodyLimits},
 };
 use crate::{
-    config::{HttpConfig, KnownIngest},
+    config::{HttpConfig, RunningSettings},
     health::{Component, Health},
     kafka::{LogObserver, producer::Producer},
     log_level::LogLevel,
@@ -42,7 +42,7 @@ impl Api {
         reads: Pool,
         sensors: SensorCache,
         http: &HttpConfig,
-        ingest: &KnownIngest,
+        ingest: &RunningSettings,
     ) -> Self {
         let body_limits = body_limits(http);
         let admission = Admission::new(&http.admission, body_limits.max_bytes, body_limits.held_bytes_max());

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Audit, Keeping, Round, SCHEMA_PATIENCE, round::After};
 use crate::{
     audit::{Difference, Outcome, Report, Resume, Summary},
-    config::{AuditFormat, Disagreement},
+    config::{AuditFormat, SettingsError},
     health::Component,
     kafka::find_topic,
     log::Log,
@@ -68,7 +68,7 @@ impl<'a> Watch<'a> {
                     interval
                 }
                 // What it was given is not what workers go by, so what it found would mean nothing.
-                Err(error) if !self.has_begun && error.is::<Disagreement>() => return Err(error),
+                Err(error) if !self.has_begun && error.is::<SettingsError>() => return Err(error),
                 Err(error) => {
                     metrics::counter!(AUDIT_ROUNDS, "outcome" => "failed").increment(1);
                     self.component.down("the last round could not be finished");

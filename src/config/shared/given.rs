@@ -53,36 +53,36 @@ impl GivenSettings {
 
     /// What the process runs with, where the database has `stored`; an error where it was given something else. Without a
     /// table, in a schema from before there was one, what is given holds.
-    pub fn resolve(&self, stored: Option<&[StoredValue]>) -> Result<IngestConfig, Disagreement> {
+    pub fn resolve(&self, stored: Option<&[StoredValue]>) -> Result<IngestConfig, SettingsError> {
         let Some(stored) = stored else {
             let mut config = IngestConfig::default();
             for (setting, value) in self.values() {
-                setting.set(&mut config, value).map_err(Disagreement::Invalid)?;
+                setting.set(&mut config, value).map_err(SettingsError::Invalid)?;
             }
             return Ok(config);
         };
         let config = from_database(stored)?;
-        let differing: Vec<Difference> = self
+        let differing: Vec<Mismatch> = self
             .values()
             .filter(|(setting, given)| setting.of(&config) != *given)
-            .map(|(setting, given)| Difference {
+            .map(|(setting, given)| Mismatch {
                 setting,
                 given: given.to_owned(),
                 effective: setting.of(&config),
                 stored: stored.iter().find(|stored| stored.name == setting.name()).cloned(),
             })
             .collect();
-        if differing.is_empty() { Ok(config) } else { Err(Disagreement::Differs(Differences(differing))) }
+        if differing.is_empty() { Ok(config) } else { Err(SettingsError::Mismatch(Mismatches(differing))) }
     }
 }
 
 /// What the database says, with the defaults of what it does not say.
-pub fn from_database(stored: &[StoredValue]) -> Result<IngestConfig, Disagreement> {
+pub fn from_database(stored: &[StoredValue]) -> Result<IngestConfig, SettingsError> {
     let mut config = IngestConfig::default();
     for StoredValue { name, value, .. } in stored {
         // A later version may have settings that this one does not know.
         if let Ok(setting) = name.parse::<Setting>() {
-            setting.set(&mut config, value).map_err(Disagreement::Invalid)?;
+            setting.set(&mut config, value).map_err(SettingsError::Invalid)?;
         }
     }
     Ok(config)
@@ -90,10 +90,10 @@ pub fn from_database(stored: &[StoredValue]) -> Result<IngestConfig, Disagreemen
 
 /// Why a process cannot run with what it was given.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Disagreement {
+pub enum SettingsError {
     /// The database has other values.
     #[error("{0}")]
-    Differs(Differences),
+    Mismatch(Mismatches),
     /// The database has a value that this version cannot use.
     #[error("the settings in the database cannot be used: {0}; run `sensorpipe settings set`")]
     Invalid(InvalidValue),
@@ -101,10 +101,10 @@ pub enum Disagreement {
 
 /// Settings that were given other values than the database has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Differences(Vec<Difference>);
+pub struct Mismatches(Vec<Mismatch>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Difference {
+struct Mismatch {
     setting: Setting,
     given: String,
     effective: String,
@@ -112,9 +112,9 @@ struct Difference {
     stored: Option<StoredValue>,
 }
 
-impl fmt::Display for Differences {
+impl fmt::Display for Mismatches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, Difference { setting, given, effective, stored }) in self.0.iter().enumerate() {
+        for (place, Mismatch { setting, given, effective, stored }) in self.0.iter().enumerate() {
             let variable = setting.variable();
             if place > 0 {
                 f.write_str("; ")?;

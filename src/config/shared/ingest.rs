@@ -54,9 +54,9 @@ impl IngestConfig {
 
 /// What a process runs with, from when it has read it; clones share it. It stays as it is until the process ends.
 #[derive(Clone, Debug, Default)]
-pub struct KnownIngest(Arc<OnceLock<IngestConfig>>);
+pub struct RunningSettings(Arc<OnceLock<IngestConfig>>);
 
-impl KnownIngest {
+impl RunningSettings {
     /// From the start.
     pub fn from_start(config: IngestConfig) -> Self {
         Self(Arc::new(OnceLock::from(config)))

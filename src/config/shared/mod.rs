@@ -6,7 +6,7 @@ mod ingest;
 mod setting;
 
 pub use self::{
-    given::{Disagreement, GivenSettings, from_database},
-    ingest::{IngestConfig, KnownIngest},
+    given::{GivenSettings, SettingsError, from_database},
+    ingest::{IngestConfig, RunningSettings},
     setting::{Assignment, InvalidValue, Setting, StoredValue},
 };

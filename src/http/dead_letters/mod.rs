@@ -14,10 +14,10 @@ use utoipa_axum::routes;
 
 use crate::{
     access::{Scope, Scopes},
-    config::KnownIngest,
+    config::RunningSettings,
     http::server::{
         Access, Admission, ApiError, BodyLimits, FieldError, Routes, Step, ValidationErrors,
-        body::read_value, known, parameters::cursor,
+        body::read_value, parameters::cursor, running_settings,
     },
     reading::Timestamp,
     store::{
@@ -44,13 +44,13 @@ pub(super) struct DeadLettersApi {
     /// Bounds one body.
     pub(super) body_limits: BodyLimits,
     /// Which times are accepted, and what becomes of a reading whose time is taken.
-    pub(super) ingest: KnownIngest,
+    pub(super) ingest: RunningSettings,
 }
 
 impl DeadLettersApi {
     /// What a dead letter has to pass now.
     fn replay_rules(&self) -> Result<ReplayRules, ApiError> {
-        let ingest = known(&self.ingest)?;
+        let ingest = running_settings(&self.ingest)?;
         Ok(ReplayRules {
             window: ingest.acceptance().window(Timestamp::now()),
             on_duplicate: ingest.on_duplicate,

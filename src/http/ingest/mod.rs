@@ -26,10 +26,10 @@ use utoipa_axum::routes;
 use self::{receipt_clock::ReceiptClock, visibility::Visibility, wait_preference::Wait};
 use crate::{
     access::{Scope, Scopes},
-    config::KnownIngest,
+    config::RunningSettings,
     http::{
         sensors::SensorCache,
-        server::{Access, Admission, ApiError, BodyLimits, Routes, known},
+        server::{Access, Admission, ApiError, BodyLimits, Routes, running_settings},
     },
     kafka::producer::{Producer, Receipt},
     reading::{Timestamp, Window},
@@ -51,7 +51,7 @@ pub(super) struct IngestApi {
     /// What a request may ask for.
     pub(super) limits: IngestLimits,
     /// Which times are accepted.
-    ingest: KnownIngest,
+    ingest: RunningSettings,
     receipt_clock: ReceiptClock,
     visibility: Visibility,
 }
@@ -90,7 +90,7 @@ impl IngestApi {
         sensors: SensorCache,
         admission: Admission,
         limits: IngestLimits,
-        ingest: KnownIngest,
+        ingest: RunningSettings,
     ) -> Self {
         let (receipt_clock, visibility) = (ReceiptClock::default(), Visibility::default());
         Self { producer, pool, current_reads, sensors, admission, limits, ingest, receipt_clock, visibility }
@@ -98,7 +98,7 @@ impl IngestApi {
 
     /// The times that are accepted now.
     fn window(&self, now: Timestamp) -> Result<Window, ApiError> {
-        Ok(known(&self.ingest)?.acceptance().window(now))
+        Ok(running_settings(&self.ingest)?.acceptance().window(now))
     }
 
     /// When to answer a request that wants to wait: before its own time is up, or the answer would be lost.

@@ -26,10 +26,10 @@ use utoipa_axum::routes;
 use self::{chart::Filler, export::Exports};
 use crate::{
     access::Scope,
-    config::{KnownIngest, QueryConfig, Rollups},
+    config::{QueryConfig, Rollups, RunningSettings},
     http::{
         sensors::SensorCache,
-        server::{Access, ApiError, Routes, errors::store, known},
+        server::{Access, ApiError, Routes, errors::store, running_settings},
     },
     store::{Pool, StoreError, Trouble},
 };
@@ -45,7 +45,7 @@ pub(super) struct QueryApi {
     /// Says which sensors there are.
     sensors: SensorCache,
     limits: QueryLimits,
-    ingest: KnownIngest,
+    ingest: RunningSettings,
     exports: Exports,
     filler: Filler,
 }
@@ -82,7 +82,7 @@ impl QueryApi {
         reads: Pool,
         sensors: SensorCache,
         config: &QueryConfig,
-        ingest: KnownIngest,
+        ingest: RunningSettings,
     ) -> Self {
         Self {
             pool,
@@ -101,7 +101,7 @@ impl QueryApi {
 
     /// Whether answers may come from statistics that are kept.
     fn uses_kept(&self) -> Result<bool, ApiError> {
-        Ok(known(&self.ingest)?.rollups == Rollups::On)
+        Ok(running_settings(&self.ingest)?.rollups == Rollups::On)
     }
 
     /// Keeps the days that charts were asked for, for as long as it is polled.

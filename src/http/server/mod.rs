@@ -41,7 +41,7 @@ pub(super) use self::{
     parameters::Parameters,
     resource::Resource,
     routes::{Access, Routes},
-    shared_settings::known,
+    shared_settings::running_settings,
 };
 use self::{middleware::Rules, origins::CrossSite};
 
