@@ -16,8 +16,8 @@ pub struct AdmissionConfig {
     )]
     pub http_max_in_flight: usize,
 
-    /// Most bytes of all requests' bodies held at a time, unpacked; four of the largest where not set, and never less than
-    /// one
+    /// Most bytes of all requests' bodies held at a time, unpacked; 64 MiB where not set, or four of the largest
+    /// where that is more; at least one of the largest
     #[arg(long = "test-http-max-held-bytes", env = "SENSORPIPE_TEST_HTTP_MAX_HELD_BYTES", hide = true)]
     pub http_max_held_bytes: Option<usize>,
 

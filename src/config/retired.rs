@@ -15,7 +15,7 @@ const RETIRED: [(&str, &str); 30] = [
     ("EXPORTS_MAX", "8"),
     ("EXPORT_STALL_TIMEOUT", "30s"),
     ("EXPORT_TIMEOUT", "1h"),
-    ("HTTP_MAX_HELD_BYTES", "four times HTTP_MAX_BODY_BYTES"),
+    ("HTTP_MAX_HELD_BYTES", "64 MiB, or four times HTTP_MAX_BODY_BYTES where that is more"),
     ("HTTP_MAX_IN_FLIGHT", "4,096"),
     ("HTTP_MAX_WAIT", "20s"),
     ("HTTP_REQUEST_TIMEOUT", "30s"),

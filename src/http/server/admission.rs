@@ -13,8 +13,9 @@ use crate::config::AdmissionConfig;
 
 /// The part of a second whose requests may come all at once where there is a bound on the rate.
 const BURSTS_PER_SECOND: u32 = 10;
-/// Bodies of the largest size that are held at a time: they arrive at the network's pace, so fewer would leave the cores idle
-/// behind one slow client, and more are memory that nobody works on.
+/// Bytes that are held at a time at least, however small bodies are: what unpacks them counts as well.
+const HELD_BYTES_MIN: usize = 64 << 20;
+/// Bodies of the largest size that are held at a time: with fewer one slow client would keep the others waiting.
 const HELD_BODIES: usize = 4;
 
 /// Counts what is inside; clones share it.
@@ -68,14 +69,15 @@ pub(in crate::http) struct HeldBytes {
 }
 
 impl Admission {
-    /// The bytes of a few bodies of `body` bytes are held at a time; a request that holds `largest` bytes fits, whatever
+    /// A few bodies of `body` bytes are held at a time; a request that holds `largest` bytes fits, whatever
     /// is configured.
     pub(in crate::http) fn new(config: &AdmissionConfig, body: usize, largest: usize) -> Self {
         let rate = config.http_max_rate.map(|rate| {
             let burst = (rate.get() / BURSTS_PER_SECOND).try_into().unwrap_or(std::num::NonZeroU32::MIN);
             RateLimiter::direct(Quota::per_second(rate).allow_burst(burst))
         });
-        let held = config.http_max_held_bytes.unwrap_or(body.saturating_mul(HELD_BODIES));
+        let several = body.saturating_mul(HELD_BODIES).max(HELD_BYTES_MIN);
+        let held = config.http_max_held_bytes.unwrap_or(several);
         Self(Arc::new(Gate {
             requests: Room::new(config.http_max_in_flight.max(1)),
             bytes: Room::new(held.max(largest)),
