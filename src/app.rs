@@ -29,8 +29,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{
     AfterRestoreConfig, AuditConfig, BackgroundAuditConfig, DatabaseConfig, DeadLettersCommand,
-    GivenSettings, HttpConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig, MetricsConfig,
-    MirrorConfig, OffsetsCommand, ReplayLogConfig, SchemaConfig, SettingsConfig, StatsCommand, TopicConfig,
+    ForwardingConfig, GivenSettings, HttpConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig,
+    MetricsConfig, OffsetsCommand, ReplayLogConfig, SchemaConfig, SettingsConfig, StatsCommand, TopicConfig,
     WorkerConfig,
 };
 use crate::{
@@ -64,7 +64,7 @@ pub enum Command {
         #[command(flatten)]
         shared: GivenSettings,
         #[command(flatten)]
-        mirror: MirrorConfig,
+        mirror: ForwardingConfig,
     },
     /// Serve HTTP: publish readings to Kafka, answer statistics
     Api {
@@ -88,7 +88,7 @@ pub enum Command {
         #[command(flatten)]
         worker: WorkerConfig,
         #[command(flatten)]
-        mirror: MirrorConfig,
+        mirror: ForwardingConfig,
         #[command(flatten)]
         metrics: MetricsConfig,
     },
@@ -109,7 +109,7 @@ pub enum Command {
         #[command(flatten)]
         worker: WorkerConfig,
         #[command(flatten)]
-        mirror: MirrorConfig,
+        mirror: ForwardingConfig,
         #[command(flatten)]
         audit: BackgroundAuditConfig,
     },
@@ -374,11 +374,11 @@ async fn then_stop(
 ) -> anyhow::Result<()> {
     let outcome = role.await;
     let outcome = match outcome {
-        Ok(()) if !stop.is_cancelled() => Err(anyhow::anyhow!("a role ended unasked")),
+        Ok(()) if !stop.is_cancelled() => Err(anyhow::anyhow!("a role ended unexpectedly")),
         outcome => outcome,
     };
     if let Err(error) = &outcome {
-        tracing::error!("a role failed, so the process stops: {error:#}");
+        tracing::error!("a role failed; the process stops: {error:#}");
     }
     stop.cancel();
     outcome

@@ -41,8 +41,9 @@ pub use self::{
     cors::CorsOrigin,
     database_url::{DatabaseUrl, UrlParts},
     dead_letters::{
-        DeadLettersCommand, DiscardConfig, LetterBounds, LetterFilterConfig, LetterFormat, ListLetters,
-        ListNotKept, MirrorConfig, MirrorsItself, ReasonParser, ReplayConfig, ShowLetter,
+        DeadLetterBounds, DeadLetterFilterConfig, DeadLetterFormat, DeadLettersCommand, DiscardConfig,
+        ForwardingConfig, ForwardsToItself, ListDeadLetters, ListNotKept, ReasonParser, ReplayConfig,
+        ShowDeadLetter,
     },
     environment::{explained, load_env_file, without_empty_variables},
     hosts::AllowedHost,

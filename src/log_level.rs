@@ -70,7 +70,7 @@ impl LogLevel {
         }
         text.clone_into(&mut current);
         // Whoever reads the log later has to know why there is more of it; a level that hides this is said nowhere.
-        tracing::warn!(filter = text, "the log level is changed");
+        tracing::warn!(filter = text, "log level changed");
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What the environment may say, tried on the binary itself.
+//! What the environment may say, retried the binary itself.
 
 use std::{
     collections::BTreeSet,

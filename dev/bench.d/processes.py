@@ -55,7 +55,7 @@ class Process:
 
     def check(self):
         if self.process.poll() is not None:
-            raise Failed(f"{self.name} ended unasked")
+            raise Failed(f"{self.name} ended unexpectedly")
 
     def peak_mib(self):
         with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as status:

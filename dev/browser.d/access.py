@@ -22,7 +22,7 @@ class Access(Case):
         page.reload()
         expect(dialog).to_contain_text("An API key is needed.")
         self.use("sp_nonsense")
-        expect(dialog).to_contain_text("This API key does not hold.")
+        expect(dialog).to_contain_text("This API key is not valid.")
         self.use(reader)
         expect(page.locator("tbody tr").first).to_be_visible()
         self.go("#/")

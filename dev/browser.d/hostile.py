@@ -122,5 +122,5 @@ class DeadLetters(Case):
         self.assertEqual(service.sql(count), "2")
         self.button("Discard all of these").click()
         self.button("Discard", page.get_by_role("dialog")).click()
-        expect(page.locator(".notice.good")).to_contain_text("letters are discarded")
+        expect(page.locator(".notice.good")).to_contain_text("dead letters are discarded")
         self.assertEqual(service.sql("SELECT count(*) FROM dead_letters WHERE reason = 'malformed_json'"), "0")

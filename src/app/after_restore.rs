@@ -37,7 +37,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     let mut desk = Desk::open(database, kafka, settings).await?;
     let mut sequence = SensorSequence::open(database).await?;
-    let (kept, log) = desk.look().await?;
+    let (kept, log) = desk.read().await?;
     let ranges = unread(&kept, &log);
     let records: i64 = ranges.iter().map(|range| range.end - range.start).sum();
     println!("reading the log above the stored offsets: {records} offsets in {} partitions", ranges.len());

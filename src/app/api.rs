@@ -120,7 +120,7 @@ pub(super) async fn run(
     background_stop.cancel();
     let lost = producer.close(http.publish_timeout).await;
     if lost > 0 {
-        tracing::warn!("{lost} records were not acknowledged; their clients were told so");
+        tracing::warn!("{lost} records were not acknowledged; their clients got an error");
     }
     let closed = async {
         background.tasks.wait().await;

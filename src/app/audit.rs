@@ -100,7 +100,7 @@ impl Audit {
             self.print(&report)?;
             Keeping::of_one(&self.database).keep(&report, &after).await;
             if self.config.accept {
-                checkpoints::start_anew(&self.database, &after.log, &after.books)
+                checkpoints::restart_counting(&self.database, &after.log, &after.books)
                     .await
                     .context("what was found is printed, and not accepted")?;
                 tracing::info!("audits begin at the offsets of this one from now on");
@@ -109,7 +109,7 @@ impl Audit {
         };
         tokio::select! {
             outcome = auditing => outcome,
-            () = stop.cancelled() => bail!("stopped before it was through"),
+            () = stop.cancelled() => bail!("stopped before it was complete"),
         }
     }
 

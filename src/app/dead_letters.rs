@@ -11,13 +11,13 @@ use anyhow::ensure;
 use super::shared_settings::SharedSettings;
 use crate::{
     config::{
-        DatabaseConfig, DeadLettersCommand, DiscardConfig, LetterFilterConfig, ListLetters, ListNotKept,
-        ReplayConfig, ShowLetter,
+        DatabaseConfig, DeadLetterFilterConfig, DeadLettersCommand, DiscardConfig, ListDeadLetters,
+        ListNotKept, ReplayConfig, ShowDeadLetter,
     },
     reading::Timestamp,
     store::{
         self, Pool,
-        dead_letters::{self, Filter, PORTION_MAX, Portion, ReplayRules, Which},
+        dead_letters::{self, Filter, PORTION_MAX, Portion, ReplayRules, Selection},
     },
 };
 use tally::{DiscardTally, ReplayTally};
@@ -36,7 +36,7 @@ pub(super) async fn run(command: DeadLettersCommand) -> anyhow::Result<()> {
     }
 }
 
-async fn show_many(list: ListLetters) -> anyhow::Result<()> {
+async fn show_many(list: ListDeadLetters) -> anyhow::Result<()> {
     let pool = open(&list.database).await?;
     let page = dead_letters::page(&pool, filter(list.filter), list.before, list.limit).await?;
     let not_kept = dead_letters::not_kept(&pool).await?;
@@ -50,7 +50,7 @@ async fn show_not_kept(list: &ListNotKept) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn show_one(show: &ShowLetter) -> anyhow::Result<()> {
+async fn show_one(show: &ShowDeadLetter) -> anyhow::Result<()> {
     let pool = open(&show.database).await?;
     let letter = dead_letters::find(&pool, show.id).await?;
     let Some(letter) = letter else { anyhow::bail!("there is no dead letter {}", show.id) };
@@ -59,11 +59,11 @@ async fn show_one(show: &ShowLetter) -> anyhow::Result<()> {
 }
 
 async fn store_after_all(replay: ReplayConfig) -> anyhow::Result<()> {
-    let which = which(replay.ids, replay.filter, replay.all)?;
+    let selection = selection(replay.ids, replay.filter, replay.all)?;
     let pool = open(&replay.database).await?;
     let ingest = SharedSettings::new(replay.shared).read(&replay.database).await?;
     let mut tally = ReplayTally::default();
-    for portion in portions(&which) {
+    for portion in portions(&selection) {
         let mut portion = Some(portion);
         while let Some(next) = portion {
             let rules = ReplayRules {
@@ -81,14 +81,14 @@ async fn store_after_all(replay: ReplayConfig) -> anyhow::Result<()> {
 }
 
 async fn delete(discard: DiscardConfig) -> anyhow::Result<()> {
-    let which = which(discard.ids, discard.filter, discard.all)?;
+    let selection = selection(discard.ids, discard.filter, discard.all)?;
     ensure!(
-        discard.yes || matches!(&which, Which::Ids(ids) if ids.len() == 1),
+        discard.yes || matches!(&selection, Selection::Ids(ids) if ids.len() == 1),
         "this may delete more than one dead letter for good: look at them with `dead-letters list`, then say --yes"
     );
     let pool = open(&discard.database).await?;
     let mut tally = DiscardTally::default();
-    for portion in portions(&which) {
+    for portion in portions(&selection) {
         let mut portion = Some(portion);
         while let Some(next) = portion {
             let discarded = dead_letters::discard(&pool, next.clone()).await?;
@@ -105,34 +105,36 @@ async fn open(database: &DatabaseConfig) -> anyhow::Result<Pool> {
     Ok(Pool::for_dead_letters(database)?)
 }
 
-fn filter(asked: LetterFilterConfig) -> Filter {
-    let LetterFilterConfig { topic, partition, reason, sensor, since, until } = asked;
+fn filter(asked: DeadLetterFilterConfig) -> Filter {
+    let DeadLetterFilterConfig { topic, partition, reason, sensor, since, until } = asked;
     Filter { topic, partition, reason, sensor_id: sensor, since, until }
 }
 
 /// Ids, or a filter, or all: whoever names nothing means nothing.
-fn which(ids: Vec<i64>, asked: LetterFilterConfig, all: bool) -> anyhow::Result<Which> {
-    let has_filter = asked != LetterFilterConfig::default();
+fn selection(ids: Vec<i64>, asked: DeadLetterFilterConfig, all: bool) -> anyhow::Result<Selection> {
+    let has_filter = asked != DeadLetterFilterConfig::default();
     match (ids.is_empty(), has_filter, all) {
-        (false, false, false) => Ok(Which::Ids(ids)),
-        (true, true, false) | (true, false, true) => Ok(Which::Matching(filter(asked))),
+        (false, false, false) => Ok(Selection::Ids(ids)),
+        (true, true, false) | (true, false, true) => Ok(Selection::Matching(filter(asked))),
         (true, false, false) => {
-            anyhow::bail!("which ones? Name their ids, a filter such as --reason unknown_sensor, or --all")
+            anyhow::bail!(
+                "selection ones? Name their ids, a filter such as --reason unknown_sensor, or --all"
+            )
         }
         _ => anyhow::bail!("ids, a filter and --all do not go together: name one of them"),
     }
 }
 
 /// Each id once, so many at a time.
-fn portions(which: &Which) -> Vec<Portion> {
-    let portion = |which| Portion { which, after: None, limit: PORTION_MAX };
-    match which {
-        Which::Matching(_) => vec![portion(which.clone())],
-        Which::Ids(ids) => {
+fn portions(selection: &Selection) -> Vec<Portion> {
+    let portion = |selection| Portion { selection, after: None, limit: PORTION_MAX };
+    match selection {
+        Selection::Matching(_) => vec![portion(selection.clone())],
+        Selection::Ids(ids) => {
             let mut ids = ids.clone();
             ids.sort_unstable();
             ids.dedup();
-            ids.chunks(PORTION_MAX as usize).map(|some| portion(Which::Ids(some.to_vec()))).collect()
+            ids.chunks(PORTION_MAX as usize).map(|some| portion(Selection::Ids(some.to_vec()))).collect()
         }
     }
 }
@@ -150,11 +152,13 @@ mod tests {
 
     #[test]
     fn what_is_meant_has_to_be_said_in_one_way() {
-        let none = LetterFilterConfig::default;
-        let by_reason = || LetterFilterConfig { reason: Some(Reason::UnknownSensor), ..none() };
-        assert_eq!(which(vec![2, 1], none(), false).unwrap(), Which::Ids(vec![2, 1]));
-        assert_eq!(which(vec![], none(), true).unwrap(), Which::Matching(Filter::default()));
-        let Which::Matching(filter) = which(vec![], by_reason(), false).unwrap() else { panic!("a filter") };
+        let none = DeadLetterFilterConfig::default;
+        let by_reason = || DeadLetterFilterConfig { reason: Some(Reason::UnknownSensor), ..none() };
+        assert_eq!(selection(vec![2, 1], none(), false).unwrap(), Selection::Ids(vec![2, 1]));
+        assert_eq!(selection(vec![], none(), true).unwrap(), Selection::Matching(Filter::default()));
+        let Selection::Matching(filter) = selection(vec![], by_reason(), false).unwrap() else {
+            panic!("a filter")
+        };
         assert_eq!(filter.reason, Some(Reason::UnknownSensor));
         for (ids, filter, all) in [
             (vec![], none(), false),
@@ -162,17 +166,17 @@ mod tests {
             (vec![1], by_reason(), false),
             (vec![], by_reason(), true),
         ] {
-            assert!(which(ids, filter, all).is_err());
+            assert!(selection(ids, filter, all).is_err());
         }
     }
 
     #[test]
     fn ids_come_in_portions() {
         let ids: Vec<i64> = (0..1_500).rev().chain([7, 7]).collect();
-        let portions = portions(&Which::Ids(ids));
+        let portions = portions(&Selection::Ids(ids));
         let sizes: Vec<usize> = portions
             .iter()
-            .map(|portion| if let Which::Ids(ids) = &portion.which { ids.len() } else { 0 })
+            .map(|portion| if let Selection::Ids(ids) = &portion.selection { ids.len() } else { 0 })
             .collect();
         assert_eq!(sizes, [1_000, 500]);
     }

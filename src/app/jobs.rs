@@ -108,7 +108,7 @@ impl Jobs {
             jobs.spawn(Rollups::new(database.clone(), worker.keep_days_interval));
         }
         jobs.spawn(SensorDeletion { database: database.clone(), interval: worker.sensor_deletion_interval });
-        jobs.spawn(DeadLetterCount { database: database.clone(), bounds: worker.letter_bounds() });
+        jobs.spawn(DeadLetterCount { database: database.clone(), bounds: worker.dead_letter_bounds() });
         if let Some(age) = worker.dead_letter_retention.0 {
             jobs.spawn(DeadLetterExpiry {
                 database: database.clone(),

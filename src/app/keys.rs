@@ -64,7 +64,7 @@ async fn show(list: &ListKeys) -> anyhow::Result<()> {
 
 async fn end(revoke: &RevokeKey) -> anyhow::Result<()> {
     let was_there = KeyStore::open(&revoke.database).await?.revoke(&revoke.name).await?;
-    ensure!(was_there, "there is no key {} that holds", revoke.name);
+    ensure!(was_there, "there is no valid key {}", revoke.name);
     println!("key {} is revoked", revoke.name);
     Ok(())
 }

@@ -56,7 +56,7 @@ pub fn start_logging(config: &LogConfig) -> anyhow::Result<LogLevel> {
 pub(super) async fn toggle_on_signal(log_level: LogLevel) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut asked) = signal(SignalKind::user_defined1()) else {
-        tracing::warn!("SIGUSR1 cannot be received; the log level stays");
+        tracing::warn!("SIGUSR1 cannot be received; the log level cannot be toggled");
         return std::future::pending().await;
     };
     while asked.recv().await.is_some() {

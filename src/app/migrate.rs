@@ -2,7 +2,7 @@
 
 use super::shared_settings::SharedSettings;
 use crate::{
-    config::{DatabaseConfig, KafkaConfig, KafkaSettings, MirrorConfig, SchemaConfig, TopicConfig},
+    config::{DatabaseConfig, ForwardingConfig, KafkaConfig, KafkaSettings, SchemaConfig, TopicConfig},
     kafka::{Topic, ensure_topic},
     store::{self, Compression, Migrated},
 };
@@ -15,7 +15,7 @@ pub(super) async fn run(
     topic: &TopicConfig,
     schema: &SchemaConfig,
     shared: &SharedSettings,
-    mirror: &MirrorConfig,
+    mirror: &ForwardingConfig,
 ) -> anyhow::Result<()> {
     let mirror = mirror.kafka(kafka)?;
     let migrated = store::migrate(database, schema).await?;
@@ -38,10 +38,10 @@ fn say_migrated(migrated: &Migrated) {
         tracing::info!(migration = name, "migration applied");
     }
     for index in &migrated.dropped_indexes {
-        tracing::info!(index, "index on time dropped, as asked");
+        tracing::info!(index, "index on time dropped");
     }
     match (migrated.applied.is_empty(), migrated.adopted, migrated.is_newer) {
-        (_, true, _) => tracing::info!("schema: the tables that were there are used from now on"),
+        (_, true, _) => tracing::info!("schema: existing tables adopted"),
         (false, false, _) => tracing::info!("schema: up to date"),
         (true, false, false) => tracing::info!("schema: already up to date"),
         (true, false, true) => tracing::info!("schema: already there, made by a newer sensorpipe"),
@@ -50,7 +50,7 @@ fn say_migrated(migrated: &Migrated) {
 
 fn say_compression(compression: Compression) {
     match compression {
-        Compression::Scheduled => tracing::info!("compression: scheduled, as asked"),
+        Compression::Scheduled => tracing::info!("compression: scheduled"),
         Compression::NotInThisEdition => {
             tracing::warn!(
                 "compression: this edition of TimescaleDB has none, so COMPRESS_AFTER does nothing"

@@ -35,7 +35,7 @@ pub(super) async fn run(
     let mut desk = Desk::open(database, kafka, settings).await?;
     match command {
         OffsetsCommand::List(list) => {
-            let (kept, log) = desk.look().await?;
+            let (kept, log) = desk.read().await?;
             // Rights may be from before there was such a table.
             let stalled = desk.ledger.stalled(&log.identity.cluster_id).await.unwrap_or_else(|error| {
                 tracing::warn!(error = %error, cause = error.cause(), "what workers report as stalled is not shown");
@@ -88,7 +88,7 @@ impl Desk {
 
     /// All rows of the topic's name, and then the log: an end that was asked for earlier might lie before a stored
     /// offset that has moved since.
-    pub(super) async fn look(&mut self) -> anyhow::Result<(Vec<KeptOffset>, TopicLog)> {
+    pub(super) async fn read(&mut self) -> anyhow::Result<(Vec<KeptOffset>, TopicLog)> {
         let kept = self.ledger.list().await?;
         Ok((kept, topic_log(&self.kafka, &self.settings).await?))
     }
@@ -127,7 +127,7 @@ impl Desk {
             .context("Kafka does not say what the log holds; nothing was moved")??;
         ensure!(
             log.identity.topic_id == self.log.topic_id,
-            "the topic was made anew just now; nothing was moved"
+            "the topic was recreated just now; nothing was moved"
         );
         let moves = plan(&locked.kept, &log)?;
         if moves.is_empty() {

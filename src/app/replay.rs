@@ -22,7 +22,7 @@ pub(super) async fn run(
         ReplayFrom::Earliest => plan::Beginning::Earliest,
         ReplayFrom::Offset(offset) => plan::Beginning::Offset(offset),
         ReplayFrom::Time(time) => {
-            let (_, log) = desk.look().await?;
+            let (_, log) = desk.read().await?;
             plan::Beginning::Offsets(offsets_at(kafka, settings, &log, time).await?)
         }
     };

@@ -23,7 +23,7 @@ impl Signals {
             }
             if attempt > 1 {
                 tracing::warn!(
-                    "second signal: stopping without draining; uncommitted work will be done again from Kafka"
+                    "second signal: stopping without draining; uncommitted records will be read again from Kafka"
                 );
                 std::process::exit(130);
             }

@@ -17,7 +17,7 @@ pub(super) async fn run(database: &DatabaseConfig, command: &StatsCommand) -> an
     match command {
         StatsCommand::Rebuild(which) => {
             let rebuilt = stats.rebuild(which).await?;
-            println!("{} kept days of sensors forgotten, {} kept anew", rebuilt.forgotten, rebuilt.kept);
+            println!("{} daily statistics deleted, {} computed again", rebuilt.forgotten, rebuilt.kept);
             if let Some(failed) = rebuilt.failed.any() {
                 eprintln!("Error: not rebuilt, all other days are: {failed}");
                 return Ok(ExitCode::FAILURE);

@@ -18,7 +18,7 @@ use crate::panics;
 pub(super) struct Supervisor {
     /// Asks the whole process to stop.
     stop: CancellationToken,
-    /// The first that ended unasked.
+    /// The first that ended unexpectedly.
     failure: Arc<Mutex<Option<String>>>,
 }
 
@@ -39,7 +39,7 @@ impl Supervisor {
         async move {
             match AssertUnwindSafe(task).catch_unwind().await {
                 Ok(()) if asked.is_cancelled() => {}
-                Ok(()) => supervisor.fail(format!("{name} ended unasked")),
+                Ok(()) => supervisor.fail(format!("{name} ended unexpectedly")),
                 Err(panic) => supervisor.note_panic(name, &*panic),
             }
         }
@@ -71,7 +71,7 @@ impl Supervisor {
         self.stop.cancel();
     }
 
-    /// An error where anything ended unasked.
+    /// An error where anything ended unexpectedly.
     pub(super) fn verdict(&self) -> anyhow::Result<()> {
         match &*self.failure.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(failure) => bail!("{failure}"),
@@ -119,7 +119,7 @@ mod tests {
         assert!(stop.is_cancelled());
         // The first is the reason; what ends after it may follow from that.
         supervisor.watch("checkpoints", &asked, async {}).await;
-        assert_eq!(supervisor.verdict().unwrap_err().to_string(), "letters ended unasked");
+        assert_eq!(supervisor.verdict().unwrap_err().to_string(), "letters ended unexpectedly");
     }
 
     fn asked_to_end() -> CancellationToken {

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     batch::Limits,
     config::{
-        BATCH_MAX_BYTES, DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig,
-        MirrorConfig, RECORD_MAX_BYTES, WorkerConfig,
+        BATCH_MAX_BYTES, DatabaseConfig, ForwardingConfig, IngestConfig, KafkaConfig, KafkaSettings,
+        MetricsConfig, RECORD_MAX_BYTES, WorkerConfig,
     },
     health::{Component, Health, Need},
     http,
@@ -40,7 +40,7 @@ pub(super) async fn run(
     settings: &KafkaSettings,
     shared: &SharedSettings,
     worker: &WorkerConfig,
-    mirror: &MirrorConfig,
+    mirror: &ForwardingConfig,
     metrics: &MetricsConfig,
     operations: Operations,
     stop: CancellationToken,
@@ -96,7 +96,7 @@ pub(super) async fn run(
     while let Some((name, outcome)) = endings.recv().await {
         match outcome {
             Some(Ok(())) if stop.is_cancelled() => {}
-            Some(Ok(())) => supervisor.fail(format!("{name} ended unasked")),
+            Some(Ok(())) => supervisor.fail(format!("{name} ended unexpectedly")),
             Some(Err(error)) => {
                 tracing::error!(error = %error, "a consumer failed; stopping the others");
                 failure.get_or_insert(error);
@@ -156,7 +156,7 @@ fn member_config(
         rollups: ingest.rollups,
         lock_timeout: worker.lock_timeout,
         write_timeout: worker.write_timeout,
-        letter_bounds: worker.letter_bounds(),
+        dead_letter_bounds: worker.dead_letter_bounds(),
     };
     MemberConfig {
         database: database.clone(),

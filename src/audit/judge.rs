@@ -1,6 +1,6 @@
 //! What the figures mean: differences, and what is worth saying but is none.
 
-use super::{Books, Difference, Fates, Note, Plan, TableBooks};
+use super::{Books, Difference, Note, Outcomes, Plan, TableBooks};
 use crate::{batch::Tally, reading::OnDuplicate};
 
 /// All that is known of a partition.
@@ -11,11 +11,11 @@ pub struct Evidence<'a> {
     /// What was read of its log.
     pub plan: Plan,
     /// Readings before counts are known.
-    pub before: Fates,
+    pub before: Outcomes,
     /// Readings that counts are held against.
-    pub counted: Fates,
+    pub counted: Outcomes,
     /// Its dead letters, in the snapshot.
-    pub letters: LetterBooks,
+    pub letters: DeadLetterBooks,
     /// Dead letters that were removed or not kept by the end of the audit.
     pub letters_removed: i64,
     /// Of these, those that were not kept.
@@ -26,7 +26,7 @@ pub struct Evidence<'a> {
 
 /// Dead letters of a partition of a topic's name, over all clusters and since ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LetterBooks {
+pub struct DeadLetterBooks {
     /// Readings counted as dead-lettered.
     pub counted: i64,
     /// Those that are there.
@@ -56,7 +56,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Judged {
     let letters_removed = evidence.letters_removed - point.letters_removed;
     let letters_not_kept = evidence.letters_not_kept - point.letters_not_kept;
 
-    // A letter that was there may have been of any reading; one that was not kept is between the offsets noted.
+    // A dead letter that was there may have been of any reading; one that was not kept is between the offsets noted.
     let not_kept = before.not_kept + counted.not_kept;
     let explained = not_kept.min(letters_not_kept);
     let unaccounted = before.unaccounted + counted.unaccounted + not_kept - explained;
@@ -64,13 +64,13 @@ pub fn judge(evidence: &Evidence<'_>) -> Judged {
     if unaccounted > others_removed {
         judged.differences.push(Difference::Unaccounted { readings: unaccounted - others_removed });
     } else if unaccounted > 0 {
-        judged.notes.push(Note::LettersRemoved { readings: unaccounted });
+        judged.notes.push(Note::DeadLettersRemoved { readings: unaccounted });
     }
     if explained > 0 {
-        judged.notes.push(Note::LettersNotKept { readings: explained });
+        judged.notes.push(Note::DeadLettersNotKept { readings: explained });
     }
 
-    let mut missing_letters = letters.counted - letters.kept - letters.removed;
+    let mut missing_dead_letters = letters.counted - letters.kept - letters.removed;
     let mut explained_values = i64::MAX;
     match plan.counted_from {
         None => judged.notes.push(Note::CountsUnknown),
@@ -84,11 +84,11 @@ pub fn judge(evidence: &Evidence<'_>) -> Judged {
             }
             let gone = tally.dead_lettered - counted.letters;
             if gone < 0 {
-                judged.differences.push(Difference::LettersUncounted { letters: -gone });
+                judged.differences.push(Difference::DeadLettersUncounted { letters: -gone });
             }
-            missing_letters = missing_letters.max(gone - letters_removed);
+            missing_dead_letters = missing_dead_letters.max(gone - letters_removed);
             if evidence.on_duplicate == OnDuplicate::Ignore {
-                // Who was stored has the value; who gave way may not. A letter that was replayed may find a row.
+                // Who was stored has the value; who gave way may not. A dead letter that was replayed may find a row.
                 explained_values = tally.duplicates + gone.max(0);
             }
             if point.offset > plan.from {
@@ -96,8 +96,8 @@ pub fn judge(evidence: &Evidence<'_>) -> Judged {
             }
         }
     }
-    if missing_letters > 0 {
-        judged.differences.push(Difference::LettersMissing { letters: missing_letters });
+    if missing_dead_letters > 0 {
+        judged.differences.push(Difference::DeadLettersMissing { letters: missing_dead_letters });
     }
     if counted.other_values > explained_values {
         let (readings, explained) = (counted.other_values, explained_values);
@@ -140,8 +140,8 @@ mod tests {
     /// 100 readings before a checkpoint, and 60 + 10 + 5 after it.
     struct Case {
         books: Books,
-        counted: Fates,
-        letters: LetterBooks,
+        counted: Outcomes,
+        letters: DeadLetterBooks,
         on_duplicate: OnDuplicate,
         letters_removed: i64,
         letters_not_kept: i64,
@@ -159,8 +159,8 @@ mod tests {
                     tally,
                     given_times: GivenTimes::default(),
                 },
-                counted: Fates { readings: 75, rows: 70, letters: 5, ..Fates::default() },
-                letters: LetterBooks { counted: 5, kept: 5, removed: 0, not_kept: 0 },
+                counted: Outcomes { readings: 75, rows: 70, letters: 5, ..Outcomes::default() },
+                letters: DeadLetterBooks { counted: 5, kept: 5, removed: 0, not_kept: 0 },
                 on_duplicate: OnDuplicate::Ignore,
                 letters_removed: 0,
                 letters_not_kept: 0,
@@ -177,7 +177,7 @@ mod tests {
                     counted_from: Some(Point { offset: 50, tally, ..Point::default() }),
                     is_resumed: false,
                 },
-                before: Fates::default(),
+                before: Outcomes::default(),
                 counted: self.counted,
                 letters: self.letters,
                 letters_removed: self.letters_removed,
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(case.kinds(), ["letters_missing"], "the snapshot itself must add up");
         case.letters.removed = 2;
         assert_eq!(case.kinds(), Vec::<&str>::new());
-        assert_eq!(case.judged().notes, [Note::LettersRemoved { readings: 2 }]);
+        assert_eq!(case.judged().notes, [Note::DeadLettersRemoved { readings: 2 }]);
         case.letters_removed = 1;
         assert_eq!(case.kinds(), ["unaccounted", "letters_missing"], "one is explained, one is not");
 
@@ -250,7 +250,7 @@ mod tests {
         };
         let case = not_kept(3, 0);
         assert_eq!(case.kinds(), Vec::<&str>::new());
-        assert_eq!(case.judged().notes, [Note::LettersNotKept { readings: 3 }]);
+        assert_eq!(case.judged().notes, [Note::DeadLettersNotKept { readings: 3 }]);
         assert_eq!(not_kept(2, 1).kinds(), ["unaccounted"], "not where letters were not kept");
         assert_eq!(not_kept(4, 0).kinds(), ["unaccounted"], "more than were not kept");
         let mut case = not_kept(4, 0);

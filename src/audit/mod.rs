@@ -12,23 +12,23 @@
 //! What is sound to compare, and what is not, stands in `docs/audit.md`.
 
 mod chunk;
-mod fates;
+mod differences;
 mod judge;
+mod outcomes;
 mod pace;
 mod plan;
 mod progress;
-mod remark;
 mod report;
 mod summary;
 mod table;
 
 pub use chunk::{ChunkBuilder, Item, LogChunk};
-pub use fates::{ChunkLetters, Example, Fates, Finding, Letters, Whereabouts};
-pub use judge::{Evidence, Judged, LetterBooks, judge, judge_overwritten, judge_table};
+pub use differences::{Difference, Note};
+pub use judge::{DeadLetterBooks, Evidence, Judged, judge, judge_overwritten, judge_table};
+pub use outcomes::{ChunkDeadLetters, Example, Finding, Letters, Outcomes, Whereabouts};
 pub use pace::{Pace, chunk_readings};
 pub use plan::{Books, Checkpoint, KnownTimes, Obstacle, Plan, Point, Resume, known_times, plan};
 pub use progress::{Kept, Progress};
-pub use remark::{Difference, Note};
 pub use report::{Audited, PartitionReport, Report, TableReport};
 pub use summary::{Outcome, Summary, Sums, WholeTopic};
 pub use table::TableBooks;

@@ -20,7 +20,7 @@ pub struct Books {
     pub first_offset: i64,
     /// First offset that is not stored.
     pub next_offset: i64,
-    /// Fates of all readings so far.
+    /// Outcomes of all readings so far.
     pub tally: Tally,
     /// The times that readings without a timestamp were given last.
     pub given_times: GivenTimes,
@@ -48,7 +48,7 @@ pub struct Checkpoint {
 pub struct Point {
     /// The first offset that is not in the counts.
     pub offset: i64,
-    /// Fates of the readings before it.
+    /// Outcomes of the readings before it.
     pub tally: Tally,
     /// Dead letters that were removed or not kept by then, where that is known; else 0.
     pub letters_removed: i64,

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
-use super::{Difference, Example, Fates, Note, Outcome, TableBooks};
+use super::{Difference, Example, Note, Outcome, Outcomes, TableBooks};
 use crate::batch::Tally;
 
 /// An audit of a topic.
@@ -71,9 +71,9 @@ pub struct Audited {
     /// The counts of those; null where none are known.
     pub counts: Option<Tally>,
     /// Where those readings are.
-    pub found: Fates,
+    pub found: Outcomes,
     /// Where readings before them are.
-    pub found_before: Fates,
+    pub found_before: Outcomes,
 }
 
 /// The table as a whole.
@@ -116,8 +116,8 @@ impl Report {
                         | Difference::Unreadable { .. }
                         | Difference::OtherCluster { .. }
                         | Difference::Counts { .. }
-                        | Difference::LettersMissing { .. }
-                        | Difference::LettersUncounted { .. }
+                        | Difference::DeadLettersMissing { .. }
+                        | Difference::DeadLettersUncounted { .. }
                         | Difference::RowsMissing { .. } => false,
                     }
             })
@@ -227,7 +227,7 @@ impl fmt::Display for PartitionReport {
         let counts = |count: fn(&Tally) -> i64| {
             or_dash(self.audited.and_then(|audited| audited.counts).map(|tally| count(&tally)))
         };
-        let found = |fate: fn(&Fates) -> i64| {
+        let found = |fate: fn(&Outcomes) -> i64| {
             or_dash(self.audited.map(|audited| fate(&audited.found) + fate(&audited.found_before)))
         };
         let kafka = match (self.kafka_offset, self.stored_offset) {

@@ -204,8 +204,8 @@ fn merge(kinds: &mut Kinds, differences: &[Difference]) {
     for difference in differences {
         let before = kinds.get(difference.kind()).copied().flatten().unwrap_or(0);
         let readings = difference.readings().map(|readings| match difference {
-            // Of all letters, in each round.
-            Difference::LettersMissing { .. } => before.max(readings),
+            // Of all dead letters, in each round.
+            Difference::DeadLettersMissing { .. } => before.max(readings),
             _ => before + readings,
         });
         kinds.insert(difference.kind(), readings);
@@ -221,7 +221,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::audit::{Fates, Obstacle, PartitionReport, Point, TableBooks, TableReport};
+    use crate::audit::{Obstacle, Outcomes, PartitionReport, Point, TableBooks, TableReport};
 
     fn partition(partition: i32, readings: i64, differences: Vec<Difference>) -> PartitionReport {
         let is_audited = !matches!(differences.as_slice(), [Difference::Obstacle(_)]);
@@ -236,8 +236,8 @@ mod tests {
                 until: 100,
                 counted_from: Some(1),
                 counts: Some(Tally { stored: readings - 2, duplicates: 1, dead_lettered: 0 }),
-                found: Fates { readings: readings - 1, ..Fates::default() },
-                found_before: Fates { readings: 1, ..Fates::default() },
+                found: Outcomes { readings: readings - 1, ..Outcomes::default() },
+                found_before: Outcomes { readings: 1, ..Outcomes::default() },
             }),
             differences,
             notes: vec![],
@@ -319,7 +319,7 @@ mod tests {
         assert_eq!(summary.partitions, [0, 1]);
         assert_eq!(summary.difference, Some(2 + 3), "one that is lost counts once");
 
-        let letters = || Difference::LettersMissing { letters: 9 };
+        let letters = || Difference::DeadLettersMissing { letters: 9 };
         for _ in 0..2 {
             let later = vec![partition(0, 5, vec![unaccounted(1), letters()]), partition(1, 5, vec![])];
             topic.add(&report(later, vec![]), &[0, 1].into());

@@ -7,12 +7,12 @@ use crate::reading::{
 };
 
 /// Dead letters of one record may hold so many times its bytes together,
-const RECORD_LETTERS_TIMES: usize = 8;
+const RECORD_DEAD_LETTERS_TIMES: usize = 8;
 /// of a large one its own bytes and so many,
-const RECORD_LETTERS_MOST: usize = 16 << 20;
+const RECORD_DEAD_LETTERS_MOST: usize = 16 << 20;
 /// and these besides: key, headers and what stands beside a list are in each of them. Past that they are one letter.
-const RECORD_LETTERS_BYTES: usize = 256 << 10;
-/// A shorter record, with its key, has no more than a hundred readings, and their letters never hold that much.
+const RECORD_DEAD_LETTERS_BYTES: usize = 256 << 10;
+/// A shorter record, with its key, has no more than a hundred readings, and their dead letters never hold that much.
 const RECORD_OF_MANY_BYTES_MIN: usize = 256;
 
 /// All that `dead_letters` keeps of a rejected reading, or of many readings of one record.
@@ -55,16 +55,18 @@ impl Batch {
     /// What `dead_letters` keeps of these readings and of those that decoding found too many, in the order of the log.
     pub fn dead_letters(&self, rejected: &[Rejected]) -> Vec<DeadLetter> {
         let records = self.rejected_by_record(rejected);
-        records.iter().flat_map(|(record, rejected)| self.letters_of_record(*record, rejected)).collect()
+        records.iter().flat_map(|(record, rejected)| self.dead_letters_of_record(*record, rejected)).collect()
     }
 
-    /// What `dead_letters` keeps of one record's rejected readings: a letter for each, or one for all of them.
+    /// What `dead_letters` keeps of one record's rejected readings: a dead letter for each, or one for all of them.
     ///
     /// A reading without a timestamp keeps the time that it was given, so that a replay stores it there.
-    pub fn letters_of_record(&self, record: u32, rejected: &RejectedOfRecord<'_>) -> Vec<DeadLetter> {
+    pub fn dead_letters_of_record(&self, record: u32, rejected: &RejectedOfRecord<'_>) -> Vec<DeadLetter> {
         let kept = &self.records[record as usize];
         let payloads = if rejected.are_many() { None } else { self.payloads(kept, &rejected.few) };
-        let Some(payloads) = payloads else { return vec![self.letter_of_many(kept, rejected.together())] };
+        let Some(payloads) = payloads else {
+            return vec![self.dead_letter_of_many(kept, rejected.together())];
+        };
         let letter = |(rejected, payload): (&&Rejected, Option<Vec<u8>>)| {
             let is_untimed = || kept.has_untimed && payload.as_deref().is_some_and(lacks_timestamp);
             let alike = self.letter_of(kept, rejected.reason(), rejected.detail());
@@ -82,12 +84,12 @@ impl Batch {
     }
 
     /// One dead letter for all of a record's rejected readings, however few they are.
-    pub fn letter_for_all(&self, record: u32, rejected: &RejectedOfRecord<'_>) -> DeadLetter {
-        self.letter_of_many(&self.records[record as usize], rejected.together())
+    pub fn dead_letter_for_all(&self, record: u32, rejected: &RejectedOfRecord<'_>) -> DeadLetter {
+        self.dead_letter_of_many(&self.records[record as usize], rejected.together())
     }
 
     /// Whether a record of these can have had more rejected readings than have a dead letter each.
-    pub fn may_have_letters_of_many(&self) -> bool {
+    pub fn may_have_dead_letters_of_many(&self) -> bool {
         let bytes = |kept: &Kept| {
             let headers = bytes_of_headers(kept.headers.as_deref().unwrap_or_default());
             kept.key.unwrap_or(0) as usize + kept.payload.unwrap_or(0) as usize + headers
@@ -95,7 +97,7 @@ impl Batch {
         self.records.iter().any(|kept| bytes(kept) >= RECORD_OF_MANY_BYTES_MIN)
     }
 
-    fn letter_of_many(&self, kept: &Kept, mut many: RejectedGroup) -> DeadLetter {
+    fn dead_letter_of_many(&self, kept: &Kept, mut many: RejectedGroup) -> DeadLetter {
         if !kept.has_untimed {
             many.forget_times();
         }
@@ -103,7 +105,7 @@ impl Batch {
         DeadLetter { payload: self.payload(kept).map(<[u8]>::to_vec), many: Some(many), ..alike }
     }
 
-    /// What all letters of a record have in common.
+    /// What all dead letters of a record have in common.
     fn letter_of(&self, kept: &Kept, reason: Reason, detail: String) -> DeadLetter {
         let key = kept.key.map(|length| self.bytes[kept.start..kept.start + length as usize].to_vec());
         DeadLetter {
@@ -135,7 +137,7 @@ impl Batch {
         let Some(payload) = self.payload(kept) else { return Some(vec![None; rejected.len()]) };
         let headers = kept.headers.as_deref().unwrap_or_default();
         let beside = kept.key.unwrap_or(0) as usize + bytes_of_headers(headers);
-        let most_bytes = letters_max_bytes(payload.len() + beside);
+        let most_bytes = dead_letters_max_bytes(payload.len() + beside);
         let cut_before = |one: &&Rejected| one.place == Place::Whole || one.alone.is_some();
         let bytes_before = rejected.iter().filter_map(|one| one.alone.as_ref()).map(|alone| alone.len());
         let bytes = bytes_before.sum::<usize>() + beside * rejected.len();
@@ -153,9 +155,9 @@ impl Batch {
 }
 
 /// What dead letters of a record with so many bytes may hold together.
-pub(super) fn letters_max_bytes(record_bytes: usize) -> usize {
-    let times = record_bytes.saturating_mul(RECORD_LETTERS_TIMES);
-    times.min(record_bytes + RECORD_LETTERS_MOST) + RECORD_LETTERS_BYTES
+pub(super) fn dead_letters_max_bytes(record_bytes: usize) -> usize {
+    let times = record_bytes.saturating_mul(RECORD_DEAD_LETTERS_TIMES);
+    times.min(record_bytes + RECORD_DEAD_LETTERS_MOST) + RECORD_DEAD_LETTERS_BYTES
 }
 
 pub(super) fn bytes_of_headers(headers: &[Header]) -> usize {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::{
     Batch, Record, RejectedGroup, Row,
-    dead_letter::{bytes_of_headers, letters_max_bytes},
+    dead_letter::{bytes_of_headers, dead_letters_max_bytes},
     offset_after,
     rejected::Rejecting,
 };
@@ -28,7 +28,7 @@ impl Batch {
         let rows = &mut self.rows;
         let beside = record.key.map_or(0, <[u8]>::len) + bytes_of_headers(&record.headers);
         let mut rejecting =
-            Rejecting::new(index, &mut self.rejected, letters_max_bytes(payload.len() + beside));
+            Rejecting::new(index, &mut self.rejected, dead_letters_max_bytes(payload.len() + beside));
         if payload.len() > self.limits.max_record_bytes {
             let (length, most) = (payload.len(), self.limits.max_record_bytes);
             let reject = Reject::new(Reason::TooLarge, format!("{length} bytes, {most} at most"));

@@ -17,7 +17,7 @@ use crate::{
 pub use dead_letter::DeadLetter;
 pub use decode::{PartToDecode, Taken};
 pub use record::{Header, Record};
-pub use rejected::{RECORD_LETTERS_MAX, Rejected, RejectedGroup, RejectedOfRecord};
+pub use rejected::{RECORD_DEAD_LETTERS_MAX, Rejected, RejectedGroup, RejectedOfRecord};
 pub use rows::{Row, distinct, sort_for_chunks};
 pub use tally::{PartitionTally, Tally};
 

@@ -10,7 +10,7 @@ use crate::reading::{
 
 /// Most dead letters of one record; past that its rejected readings have one dead letter together. A thousand is more
 /// than anybody works through one by one, is written by one statement, and is what a replay takes in one transaction.
-pub const RECORD_LETTERS_MAX: usize = 1_000;
+pub const RECORD_DEAD_LETTERS_MAX: usize = 1_000;
 
 /// A reading, or a record, that can never be stored.
 #[derive(Clone, Debug)]
@@ -190,7 +190,7 @@ impl RejectedOfRecord<'_> {
 
     /// Whether they are too many for a dead letter each.
     pub(super) fn are_many(&self) -> bool {
-        self.many.is_some() || self.few.len() > RECORD_LETTERS_MAX
+        self.many.is_some() || self.few.len() > RECORD_DEAD_LETTERS_MAX
     }
 
     /// Whether it is the record itself that was rejected, not readings of it.
@@ -242,7 +242,7 @@ impl<'b> Rejecting<'b> {
             return self.group.push(place, &reject, time);
         }
         let (bytes, alone) = alone;
-        let has_room = self.each.len() - self.start < RECORD_LETTERS_MAX && bytes <= self.bytes_left;
+        let has_room = self.each.len() - self.start < RECORD_DEAD_LETTERS_MAX && bytes <= self.bytes_left;
         // What counts as one is the record itself.
         if place == Place::Whole || has_room {
             self.bytes_left = self.bytes_left.saturating_sub(bytes);

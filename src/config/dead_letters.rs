@@ -13,8 +13,8 @@ use crate::reading::{Reason, Timestamp};
 
 /// Where no further dead letter is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LetterBounds {
-    /// With so many letters,
+pub struct DeadLetterBounds {
+    /// With so many dead letters,
     pub letters: u64,
     /// or so many bytes of them.
     pub bytes: u64,
@@ -22,17 +22,17 @@ pub struct LetterBounds {
 
 /// A Kafka topic that has the dead letters, too.
 #[derive(Args, Clone, Debug, Default)]
-pub struct MirrorConfig {
+pub struct ForwardingConfig {
     /// Topic that dead letters are copied to, for tools that look there; none where not set
     #[arg(long, env = "DEAD_LETTER_TOPIC")]
     pub dead_letter_topic: Option<String>,
 }
 
-impl MirrorConfig {
+impl ForwardingConfig {
     /// The topic of the mirror, for a client that knows one topic; an error where it is the one that is mirrored.
-    pub fn kafka(&self, ingest: &KafkaConfig) -> Result<Option<KafkaConfig>, MirrorsItself> {
+    pub fn kafka(&self, ingest: &KafkaConfig) -> Result<Option<KafkaConfig>, ForwardsToItself> {
         match &self.dead_letter_topic {
-            Some(topic) if *topic == ingest.kafka_topic => Err(MirrorsItself),
+            Some(topic) if *topic == ingest.kafka_topic => Err(ForwardsToItself),
             topic => Ok(topic.clone().map(|kafka_topic| KafkaConfig { kafka_topic, ..ingest.clone() })),
         }
     }
@@ -43,15 +43,15 @@ impl MirrorConfig {
 #[error(
     "DEAD_LETTER_TOPIC is KAFKA_TOPIC: dead letters would be read again, without end; name another topic"
 )]
-pub struct MirrorsItself;
+pub struct ForwardsToItself;
 
 /// What to do with dead letters.
 #[derive(Subcommand, Clone, Debug)]
 pub enum DeadLettersCommand {
     /// Show dead letters, the newest first
-    List(ListLetters),
+    List(ListDeadLetters),
     /// Show all of one
-    Show(ShowLetter),
+    Show(ShowDeadLetter),
     /// Show what is beyond the bound and not kept: where Kafka's log has it
     NotKept(ListNotKept),
     /// Store what can be stored by now, exactly once; the others stay, with the reason of today
@@ -62,13 +62,13 @@ pub enum DeadLettersCommand {
 
 /// Which dead letters to show.
 #[derive(Args, Clone, Debug)]
-pub struct ListLetters {
+pub struct ListDeadLetters {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would go into --help")]
     pub database: DatabaseConfig,
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would go into --help")]
-    pub filter: LetterFilterConfig,
+    pub filter: DeadLetterFilterConfig,
 
     /// Most of them
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
@@ -79,13 +79,13 @@ pub struct ListLetters {
     pub before: Option<i64>,
 
     /// A table for people or JSON for machines
-    #[arg(long, value_enum, default_value_t = LetterFormat::Text)]
-    pub format: LetterFormat,
+    #[arg(long, value_enum, default_value_t = DeadLetterFormat::Text)]
+    pub format: DeadLetterFormat,
 }
 
 /// The dead letter to show.
 #[derive(Args, Clone, Debug)]
-pub struct ShowLetter {
+pub struct ShowDeadLetter {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would go into --help")]
     pub database: DatabaseConfig,
@@ -94,8 +94,8 @@ pub struct ShowLetter {
     pub id: i64,
 
     /// Lines for people or JSON for machines
-    #[arg(long, value_enum, default_value_t = LetterFormat::Text)]
-    pub format: LetterFormat,
+    #[arg(long, value_enum, default_value_t = DeadLetterFormat::Text)]
+    pub format: DeadLetterFormat,
 }
 
 /// How to show what is not kept.
@@ -106,8 +106,8 @@ pub struct ListNotKept {
     pub database: DatabaseConfig,
 
     /// A table for people or JSON for machines
-    #[arg(long, value_enum, default_value_t = LetterFormat::Text)]
-    pub format: LetterFormat,
+    #[arg(long, value_enum, default_value_t = DeadLetterFormat::Text)]
+    pub format: DeadLetterFormat,
 }
 
 /// Which dead letters to store after all.
@@ -121,7 +121,7 @@ pub struct ReplayConfig {
     pub shared: GivenSettings,
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would go into --help")]
-    pub filter: LetterFilterConfig,
+    pub filter: DeadLetterFilterConfig,
 
     /// These
     #[arg(value_name = "ID")]
@@ -136,8 +136,8 @@ pub struct ReplayConfig {
     pub dry_run: bool,
 
     /// Lines for people or JSON for machines
-    #[arg(long, value_enum, default_value_t = LetterFormat::Text)]
-    pub format: LetterFormat,
+    #[arg(long, value_enum, default_value_t = DeadLetterFormat::Text)]
+    pub format: DeadLetterFormat,
 }
 
 /// Which dead letters to delete.
@@ -148,7 +148,7 @@ pub struct DiscardConfig {
     pub database: DatabaseConfig,
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would go into --help")]
-    pub filter: LetterFilterConfig,
+    pub filter: DeadLetterFilterConfig,
 
     /// These
     #[arg(value_name = "ID")]
@@ -163,13 +163,13 @@ pub struct DiscardConfig {
     pub yes: bool,
 
     /// Lines for people or JSON for machines
-    #[arg(long, value_enum, default_value_t = LetterFormat::Text)]
-    pub format: LetterFormat,
+    #[arg(long, value_enum, default_value_t = DeadLetterFormat::Text)]
+    pub format: DeadLetterFormat,
 }
 
 /// Which dead letters are meant; all conditions together.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-pub struct LetterFilterConfig {
+pub struct DeadLetterFilterConfig {
     /// Only of this topic
     #[arg(long)]
     pub topic: Option<String>,
@@ -197,7 +197,7 @@ pub struct LetterFilterConfig {
 
 /// How a command's answer looks.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LetterFormat {
+pub enum DeadLetterFormat {
     /// For people.
     Text,
     /// For machines.
@@ -268,13 +268,13 @@ mod tests {
         let words =
             "list --reason unknown_sensor --partition 3 --since 2026-01-01 --until 1767225601 --sensor -7";
         let Ok(DeadLettersCommand::List(list)) = parse(words) else { panic!("{:?}", parse(words)) };
-        let expected = LetterFilterConfig {
+        let expected = DeadLetterFilterConfig {
             partition: Some(3),
             reason: Some(Reason::UnknownSensor),
             sensor: Some(-7),
             since: DateTime::from_timestamp(1_767_225_600, 0),
             until: DateTime::from_timestamp(1_767_225_601, 0),
-            ..LetterFilterConfig::default()
+            ..DeadLetterFilterConfig::default()
         };
         assert_eq!(list.filter, expected);
         for words in [
@@ -302,11 +302,11 @@ mod tests {
             kafka_group: "g".to_owned(),
         };
         let mirror = |topic: Option<&str>| {
-            let config = MirrorConfig { dead_letter_topic: topic.map(str::to_owned) };
+            let config = ForwardingConfig { dead_letter_topic: topic.map(str::to_owned) };
             config.kafka(&ingest).map(|kafka| kafka.map(|kafka| kafka.kafka_topic))
         };
         assert_eq!(mirror(None), Ok(None));
         assert_eq!(mirror(Some("letters")), Ok(Some("letters".to_owned())));
-        assert_eq!(mirror(Some("readings")), Err(MirrorsItself));
+        assert_eq!(mirror(Some("readings")), Err(ForwardsToItself));
     }
 }

@@ -15,7 +15,7 @@ pub enum OffsetsCommand {
     Moves(ListOffsets),
     /// Give up unread records that retention has taken: go on at the log's start
     AcceptGap(AcceptConfig),
-    /// Take a topic that was deleted and made anew for the one it was: read it from its start
+    /// Take a topic that was deleted and recreated for the one it was: read it from its start
     AcceptTopic(AcceptTopic),
     /// Take a log that ends before the stored offset as it is: read it again from its start
     AcceptTruncation(AcceptConfig),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{LetterBounds, RetentionPeriod};
+use super::{DeadLetterBounds, RetentionPeriod};
 
 /// Most bytes of records in one transaction. 50,000 readings, one in a record, are 4 MB: it bounds what a batch of larger
 /// records takes of memory, and the database's time for it.
@@ -98,8 +98,8 @@ pub struct WorkerConfig {
 
 impl WorkerConfig {
     /// How many dead letters are kept.
-    pub fn letter_bounds(&self) -> LetterBounds {
-        LetterBounds { letters: self.dead_letter_max, bytes: self.dead_letter_max_bytes }
+    pub fn dead_letter_bounds(&self) -> DeadLetterBounds {
+        DeadLetterBounds { letters: self.dead_letter_max, bytes: self.dead_letter_max_bytes }
     }
 
     /// How many consumers to run.

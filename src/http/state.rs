@@ -108,7 +108,7 @@ impl Api {
         async move {
             tokio::select! {
                 () = live.serve(sources, stop) => {}
-                () = query.keep_days() => {}
+                () = query.roll_up_days() => {}
             }
         }
     }

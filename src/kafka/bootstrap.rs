@@ -29,7 +29,7 @@ impl Bootstrap {
     /// Adds the servers where the client has lost all brokers that it knew; to be called now and then.
     ///
     /// Once for each loss: librdkafka keeps what is added.
-    pub(super) fn mend<C: ClientContext>(&mut self, client: &Client<C>) {
+    pub(super) fn restore_bootstrap_servers<C: ClientContext>(&mut self, client: &Client<C>) {
         let knows_brokers = knows_brokers(client);
         if let Some(servers) = self.servers.as_ref().filter(|_| self.knew_brokers && !knows_brokers) {
             tracing::warn!(

@@ -108,7 +108,7 @@ pub(super) fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
         }
         _ if facility == "FAIL" && is_refusal(message) => {
             if REFUSALS.is_due() {
-                tracing::warn!("Kafka cannot be used, and the client tries on: {message}");
+                tracing::warn!("Kafka cannot be used; the client is retrying: {message}");
             }
         }
         // One broker's connection, over and over while it is away; offsets refused, which their callback hears of.

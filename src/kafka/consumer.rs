@@ -275,8 +275,8 @@ impl Consumer {
     }
 
     /// Looks after the client's way to the brokers; to be called now and then.
-    pub fn mend(&mut self) {
-        self.bootstrap.mend(self.client.client());
+    pub fn restore_bootstrap_servers(&mut self) {
+        self.bootstrap.restore_bootstrap_servers(self.client.client());
     }
 
     /// Asks the brokers now and then where the logs of these partitions end; never waits. Says how they answered.
@@ -306,7 +306,7 @@ impl Consumer {
 
     /// The topic's id, or that there was no answer, whenever there is one; asks every few seconds and never waits.
     ///
-    /// A topic that was deleted and made anew goes by the same name, and its records look like the old one's.
+    /// A topic that was deleted and recreated goes by the same name, and its records look like the old one's.
     pub fn latest_topic_id(&mut self) -> Option<Result<String, DescribeError>> {
         let Some(question) = self.topic_question.take() else {
             if self.topic_asked.elapsed() >= TOPIC_INTERVAL {

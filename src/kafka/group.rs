@@ -58,7 +58,7 @@ impl Notes {
     /// Says that Kafka is in trouble, now and then while it is.
     pub(super) fn complain(error: &KafkaError) {
         if COMPLAINED.is_due() {
-            tracing::warn!(error = %error, "Kafka reports a problem; the client goes on trying, nothing is lost");
+            tracing::warn!(error = %error, "Kafka reports a problem; the client is retrying, nothing is lost");
         }
     }
 

@@ -284,7 +284,7 @@ impl Producer {
 
     fn probe(&self) -> Result<(), String> {
         let client = self.client.client();
-        self.bootstrap.lock().unwrap_or_else(PoisonError::into_inner).mend(client);
+        self.bootstrap.lock().unwrap_or_else(PoisonError::into_inner).restore_bootstrap_servers(client);
         let metadata =
             client.fetch_metadata(Some(&self.topic), PROBE_TIMEOUT).map_err(|error| error.to_string())?;
         if let Some(error) = metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {

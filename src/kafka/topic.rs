@@ -94,7 +94,7 @@ pub enum TopicError {
     #[error("the log cannot be read")]
     Read(#[source] KafkaError),
     /// A broker so old that it has no cluster id, or none that answers.
-    #[error("Kafka did not tell its cluster id")]
+    #[error("Kafka did not report its cluster id")]
     NoClusterId,
 }
 
@@ -218,7 +218,7 @@ pub async fn ensure_topic(
             Err(TopicError::Missing(_)) => match admin.create(config).await? {
                 Ok(()) => is_new = true,
                 Err(RDKafkaErrorCode::TopicAlreadyExists) => {
-                    admin.wait("the topic that somebody else is making").await?;
+                    admin.wait("the topic that another process is creating").await?;
                 }
                 // Brokers that are still starting do not count as places for copies.
                 Err(RDKafkaErrorCode::InvalidReplicationFactor) if admin.has_time() => {

@@ -8,7 +8,7 @@ use super::{
     member::{MemberError, Reply, send},
     session::{Leaving, Session},
     stalled::Stall,
-    starts,
+    start_offsets,
     writer::Job,
 };
 use crate::{
@@ -24,7 +24,7 @@ impl Session<'_> {
     pub(super) fn carry_out(&mut self, action: Action) -> Result<(), MemberError> {
         match action {
             Action::Hold(partitions) => self.consumer.hold(&partitions),
-            Action::AskStarts(partitions) => self.ask_starts(partitions)?,
+            Action::RequestStartOffsets(partitions) => self.request_start_offsets(partitions)?,
             Action::Assign(starts) => {
                 if !starts.is_empty() {
                     tracing::info!(kafka.starts = ?starts, "partitions assigned at their stored offsets");
@@ -38,7 +38,7 @@ impl Session<'_> {
             }
             Action::GiveUp(partitions) => {
                 self.consumer.unassign(&partitions)?;
-                tracing::info!(kafka.partitions = ?partitions, "partitions given up");
+                tracing::info!(kafka.partitions = ?partitions, "partitions revoked");
             }
             Action::Discard(partitions) => {
                 self.filling.discard(&partitions.into_iter().collect());
@@ -53,7 +53,7 @@ impl Session<'_> {
             Action::Compare { partition, position } => self.compare(partition, position)?,
             Action::ReportGap(partition, gap) => {
                 if self.member.config.stalled.add(partition, Stall::Gap(gap)) {
-                    starts::report_gap(&self.log, partition, gap);
+                    start_offsets::report_gap(&self.log, partition, gap);
                 }
             }
             Action::ReportUnreadable(partition, unreadable) => self.report_unreadable(partition, unreadable),
@@ -76,13 +76,15 @@ impl Session<'_> {
             Action::Write(spans) => self.write(spans),
             Action::WriteAgain { without } => self.write_again(without),
             Action::Recycle => self.recycle(),
-            Action::Look { partitions, may_have_reported } => self.look(partitions, may_have_reported),
+            Action::ReadStoredOffsets { partitions, may_have_reported } => {
+                self.read_stored_offsets(partitions, may_have_reported)
+            }
             Action::TryWriting => self.try_writing(),
-            Action::TellKafka(offsets) => self.consumer.commit(&offsets),
+            Action::CommitToKafka(offsets) => self.consumer.commit(&offsets),
             Action::ReportMoved(partition, offset) => tracing::warn!(
                 kafka.partition = partition,
                 offset,
-                "the stored offset was moved by somebody else; what was held of the partition is dropped"
+                "the stored offset was moved by another process; the records held of the partition are dropped"
             ),
             Action::Leave { .. } => self.leaving = Leaving::of(action),
         }
@@ -104,7 +106,7 @@ impl Session<'_> {
         }
     }
 
-    fn look(&mut self, partitions: Vec<i32>, may_have_reported: bool) {
+    fn read_stored_offsets(&mut self, partitions: Vec<i32>, may_have_reported: bool) {
         let stalled: Vec<StallReport> = self
             .member
             .config
@@ -118,7 +120,7 @@ impl Session<'_> {
             })
             .collect();
         let stalled = (may_have_reported || !stalled.is_empty()).then_some(stalled);
-        self.send(Job::Look { log: self.log.clone(), partitions, stalled });
+        self.send(Job::ReadStoredOffsets { log: self.log.clone(), partitions, stalled });
     }
 
     fn try_writing(&self) {

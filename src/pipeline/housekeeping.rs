@@ -19,14 +19,14 @@ impl Session<'_> {
             return Ok(());
         }
         self.last_housekeeping = Instant::now();
-        self.consumer.mend();
-        self.look_at_topic()?;
-        self.tell_lag();
+        self.consumer.restore_bootstrap_servers();
+        self.check_topic()?;
+        self.report_lag();
         Ok(())
     }
 
     /// Whether Kafka answers, and with the topic that it was.
-    fn look_at_topic(&mut self) -> Result<(), MemberError> {
+    fn check_topic(&mut self) -> Result<(), MemberError> {
         let health = &self.member.config.kafka_health;
         match self.consumer.latest_topic_id() {
             Some(Ok(topic_id)) => {
@@ -54,7 +54,7 @@ impl Session<'_> {
     }
 
     /// Tells how far behind the partitions are that are ours, also those that are stalled.
-    fn tell_lag(&mut self) {
+    fn report_lag(&mut self) {
         let (in_flight, filling) = (&self.link.in_flight, &self.filling);
         let mut standings: Vec<Standing> = self
             .link
@@ -78,6 +78,6 @@ impl Session<'_> {
         let was_assigned = self.link.state.was_assigned();
         let lag = &mut self.link.lag;
         lag.hold(self.filling.reading_count() + self.link.in_flight.readings);
-        if was_assigned { lag.tell(now, &standings) } else { lag.wait(now) }
+        if was_assigned { lag.report(now, &standings) } else { lag.wait(now) }
     }
 }

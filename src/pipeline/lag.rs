@@ -71,7 +71,7 @@ struct Gauges {
 
 impl Lag {
     /// Tells how all partitions of this consumer stand; those that it no longer has count as somebody else's.
-    pub(super) fn tell(&mut self, now: Timestamp, standings: &[Standing]) {
+    pub(super) fn report(&mut self, now: Timestamp, standings: &[Standing]) {
         self.partitions.retain(|partition, told| {
             let is_ours = standings.iter().any(|standing| standing.partition == *partition);
             if !is_ours {

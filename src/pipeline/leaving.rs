@@ -19,7 +19,9 @@ impl Session<'_> {
             tracing::debug!(error = %error, "rebalance not answered before leaving");
         }
         if self.link.state.is_stopping() && !self.link.state.in_flight().is_empty() {
-            tracing::warn!("stopped with a batch in flight; Kafka has it, and it is done again from there");
+            tracing::warn!(
+                "stopped with a batch in flight; Kafka still has it, and it is processed again from there"
+            );
         }
         metrics::gauge!(ASSIGNED_PARTITIONS).decrement(self.assigned as f64);
         self.consumer.leave(&offsets, LEAVE_TIMEOUT);

@@ -160,7 +160,7 @@ pub(super) fn check_writer(runtime: &Handle, writer: &mut JoinHandle<()>) -> Res
         return Ok(());
     }
     Err(MemberError::Writer(match runtime.block_on(writer) {
-        Ok(()) => "ended unasked".to_owned(),
+        Ok(()) => "ended unexpectedly".to_owned(),
         Err(error) => match error.try_into_panic() {
             Ok(panic) => format!("panicked: {}", panics::message(&*panic)),
             Err(error) => error.to_string(),

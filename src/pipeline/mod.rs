@@ -27,7 +27,7 @@ mod permission;
 mod questions;
 mod session;
 mod stalled;
-mod starts;
+mod start_offsets;
 mod writer;
 
 pub use absences::Absences;

@@ -20,10 +20,10 @@ const REMINDER: Duration = Duration::from_secs(30);
 
 /// What the writers of a process suffer; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Outage(Arc<Mutex<Suffered>>);
+pub struct Outage(Arc<Mutex<OutageState>>);
 
 #[derive(Debug, Default)]
-struct Suffered {
+struct OutageState {
     /// Writers that fail now.
     writers: usize,
     /// Since when there is one.
@@ -50,14 +50,14 @@ impl Outage {
         Trouble { outage: self, health, attempts: 0, is_long: false }
     }
 
-    fn suffered(&self) -> MutexGuard<'_, Suffered> {
+    fn state(&self) -> MutexGuard<'_, OutageState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Suffered {
+impl OutageState {
     /// Notes a failure; whether it is to be said.
-    fn met(&mut self, now: Instant, is_new: bool, needs_operator: bool) -> bool {
+    fn record_failure(&mut self, now: Instant, is_new: bool, needs_operator: bool) -> bool {
         self.writers += usize::from(is_new);
         self.attempts += 1;
         self.since.get_or_insert(now);
@@ -71,7 +71,7 @@ impl Suffered {
     }
 
     /// Notes that one writer is out of it; what it was where it is over for all.
-    fn over(&mut self) -> Option<Self> {
+    fn record_success(&mut self) -> Option<Self> {
         self.writers -= 1;
         (self.writers == 0).then(|| std::mem::take(self))
     }
@@ -94,7 +94,7 @@ impl Suffered {
 
 impl Trouble<'_> {
     /// Waits for an attempt; one that takes long makes the worker unready until the batch is written.
-    pub(super) async fn told_while<T>(&mut self, attempt: impl Future<Output = T>) -> T {
+    pub(super) async fn report_while<T>(&mut self, attempt: impl Future<Output = T>) -> T {
         let mut attempt = std::pin::pin!(attempt);
         if let Ok(outcome) = timeout(LONG_AFTER, &mut attempt).await {
             return outcome;
@@ -102,21 +102,21 @@ impl Trouble<'_> {
         let seconds = LONG_AFTER.as_secs();
         self.is_long = true;
         self.health.down(format!(
-            "a batch has been in the works for more than {seconds} s; what follows waits in Kafka"
+            "a batch has been under way for more than {seconds} s; what follows waits in Kafka"
         ));
         tracing::warn!(seconds, "a batch takes long to be written; what follows waits in Kafka");
         attempt.await
     }
 
     /// Notes a failure; the how manieth of this batch it is.
-    pub(super) fn met(&mut self, error: &StoreError) -> u32 {
+    pub(super) fn record_failure(&mut self, error: &StoreError) -> u32 {
         let (now, is_new) = (Instant::now(), self.attempts == 0);
         self.attempts += 1;
-        let mut suffered = self.outage.suffered();
-        let is_said = suffered.met(now, is_new, !error.is_retriable());
-        let (seconds, attempts) = (suffered.seconds(now), suffered.attempts);
-        let is_long = suffered.since.is_some_and(|since| now - since >= UNWELL_AFTER);
-        drop(suffered);
+        let mut state = self.outage.state();
+        let is_said = state.record_failure(now, is_new, !error.is_retriable());
+        let (seconds, attempts) = (state.seconds(now), state.attempts);
+        let is_long = state.since.is_some_and(|since| now - since >= UNWELL_AFTER);
+        drop(state);
         if is_long {
             self.health.down(format!(
                 "batches are not written; they wait in Kafka: {error}: {}",
@@ -127,26 +127,26 @@ impl Trouble<'_> {
         if is_said && error.is_retriable() {
             tracing::warn!(
                 error = %error, cause, db.sqlstate = sqlstate, seconds, attempts,
-                "batch not written; nothing is lost, trying on"
+                "batch not written; retrying, nothing is lost"
             );
         } else if is_said {
             tracing::error!(
                 error = %error, cause, db.sqlstate = sqlstate, seconds, attempts,
-                "batch cannot be written before this is mended; nothing is lost, trying on"
+                "batch cannot be written until this is fixed; retrying, nothing is lost"
             );
         }
         self.attempts
     }
 
     /// The batch is written, or somebody else's.
-    pub(super) fn over(&mut self) {
+    pub(super) fn record_success(&mut self) {
         let is_first = std::mem::take(&mut self.attempts) == 0;
-        let mut suffered = self.outage.suffered();
-        let over = if is_first { suffered.written() } else { suffered.over() };
-        drop(suffered);
-        if let Some(suffered) = over {
+        let mut state = self.outage.state();
+        let over = if is_first { state.written() } else { state.record_success() };
+        drop(state);
+        if let Some(state) = over {
             self.health.up();
-            let (seconds, attempts) = (suffered.seconds(Instant::now()), suffered.attempts);
+            let (seconds, attempts) = (state.seconds(Instant::now()), state.attempts);
             tracing::info!(seconds, attempts, "batches are written again");
         } else if self.is_long && is_first {
             self.health.up();
@@ -157,7 +157,7 @@ impl Trouble<'_> {
     /// The batch is read again in parts.
     pub(super) fn cut(&mut self) {
         if std::mem::take(&mut self.attempts) > 0 {
-            self.outage.suffered().cut();
+            self.outage.state().cut();
         }
     }
 }
@@ -166,7 +166,7 @@ impl Drop for Trouble<'_> {
     /// The process stops, and the batch with it: others may still write theirs.
     fn drop(&mut self) {
         if self.attempts > 0 {
-            self.outage.suffered().over();
+            self.outage.state().record_success();
         }
     }
 }
@@ -177,20 +177,20 @@ mod tests {
 
     #[test]
     fn writers_that_fail_together_are_one_outage() {
-        let (mut suffered, now) = (Suffered::default(), Instant::now());
-        assert!(suffered.met(now, true, false), "its start");
-        assert!(!suffered.met(now, true, false) && !suffered.met(now, false, false));
-        assert!(suffered.met(now, false, true), "it takes an operator after all");
-        assert!(!suffered.met(now, false, true) && !suffered.met(now, false, false));
-        assert!(suffered.met(now + REMINDER, false, false));
-        assert!(suffered.over().is_none(), "the other one still fails");
-        let ended = suffered.over().unwrap();
+        let (mut state, now) = (OutageState::default(), Instant::now());
+        assert!(state.record_failure(now, true, false), "its start");
+        assert!(!state.record_failure(now, true, false) && !state.record_failure(now, false, false));
+        assert!(state.record_failure(now, false, true), "it takes an operator after all");
+        assert!(!state.record_failure(now, false, true) && !state.record_failure(now, false, false));
+        assert!(state.record_failure(now + REMINDER, false, false));
+        assert!(state.record_success().is_none(), "the other one still fails");
+        let ended = state.record_success().unwrap();
         assert_eq!((ended.attempts, ended.seconds(now + REMINDER)), (7, 30));
-        assert!(suffered.met(now, true, false), "the next one");
-        suffered.cut();
-        assert!(!suffered.met(now, true, false), "a part of the same batch is the same outage");
-        suffered.cut();
-        assert_eq!(suffered.written().map(|ended| ended.attempts), Some(2));
-        assert!(suffered.written().is_none(), "once");
+        assert!(state.record_failure(now, true, false), "the next one");
+        state.cut();
+        assert!(!state.record_failure(now, true, false), "a part of the same batch is the same outage");
+        state.cut();
+        assert_eq!(state.written().map(|ended| ended.attempts), Some(2));
+        assert!(state.written().is_none(), "once");
     }
 }

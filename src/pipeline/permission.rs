@@ -53,7 +53,7 @@ impl Member {
             match tried {
                 Ok(()) => {
                     if is_out {
-                        tracing::info!("Postgres lets the worker write; joining the group");
+                        tracing::info!("Postgres accepts writes again; joining the group");
                     }
                     // Whoever was assigned nothing before is in order; another one shows it by its next assignment.
                     if link.failed_assignments == 0 {
@@ -75,15 +75,14 @@ impl Member {
         let (cause, sqlstate) = (error.cause(), error.sqlstate());
         let told = error.server_message();
         if error.is_answer() {
-            if self.config.absences.add(self.index, format!("Postgres refuses what a worker writes: {told}"))
-            {
+            if self.config.absences.add(self.index, format!("Postgres refuses writes: {told}")) {
                 tracing::error!(
                     error = %error, cause, db.sqlstate = sqlstate,
-                    "Postgres refuses what a worker writes; out of the group until it does not, nothing is lost"
+                    "Postgres refuses writes; out of the group until it accepts them, nothing is lost"
                 );
             }
         } else if self.config.absences.add(self.index, format!("Postgres unavailable: {told}")) {
-            tracing::warn!(error = %error, cause, "Postgres unavailable; out of the group until it answers");
+            tracing::warn!(error = %error, cause, "Postgres is unavailable; out of the group until it answers");
         }
     }
 

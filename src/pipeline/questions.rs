@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use super::{
     member::{MemberError, Reply, send},
     session::Session,
-    starts::{self, KAFKA_TIMEOUT, PartitionLog, StartsWanted},
+    start_offsets::{self, KAFKA_TIMEOUT, PartitionLog, StartOffsetsWanted},
 };
 use crate::{
     config::Start,
@@ -30,8 +30,8 @@ enum Unanswered {
 
 impl Session<'_> {
     /// Asks the database where the partitions start, with what Kafka says of their logs.
-    pub(super) fn ask_starts(&mut self, partitions: Vec<i32>) -> Result<(), MemberError> {
-        let wanted = match self.starts_wanted(&partitions) {
+    pub(super) fn request_start_offsets(&mut self, partitions: Vec<i32>) -> Result<(), MemberError> {
+        let wanted = match self.start_offsets_wanted(&partitions) {
             Ok(wanted) => wanted,
             Err(error) => {
                 tracing::warn!(error = %error, "Kafka does not say what the assigned partitions hold");
@@ -41,14 +41,14 @@ impl Session<'_> {
         };
         if wanted.log != *self.log {
             tracing::warn!("the topic is not the one that was joined for; joining the group again");
-            return self.on(Event::NoStarts { asked: partitions });
+            return self.on(Event::StartOffsetsFailed { asked: partitions });
         }
         let config = &self.member.config;
         let (database, timeout) = (config.database.clone(), config.assign_timeout);
         let (answer, owner) = (self.link.answer.clone(), thread::current());
         let membership = self.link.membership;
         self.member.runtime.spawn(async move {
-            let resolving = AssertUnwindSafe(starts::resolve(&database, &wanted, timeout));
+            let resolving = AssertUnwindSafe(start_offsets::resolve(&database, &wanted, timeout));
             let reply = match resolving.catch_unwind().await {
                 Ok(starts) => Reply::Starts(membership, partitions, starts),
                 Err(panic) => {
@@ -60,7 +60,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn starts_wanted(&self, assigned: &[i32]) -> Result<StartsWanted, Unanswered> {
+    fn start_offsets_wanted(&self, assigned: &[i32]) -> Result<StartOffsetsWanted, Unanswered> {
         let config = &self.member.config;
         let log = Log::new(&config.kafka.kafka_topic, self.consumer.identify(KAFKA_TIMEOUT)?);
         let looked_at = match config.start {
@@ -74,16 +74,16 @@ impl Session<'_> {
             let watermarks = self.consumer.watermarks(partition, KAFKA_TIMEOUT)?;
             logs.push(PartitionLog { partition, watermarks });
         }
-        Ok(StartsWanted { log, start: config.start, assigned: assigned.to_vec(), logs })
+        Ok(StartOffsetsWanted { log, start: config.start, assigned: assigned.to_vec(), logs })
     }
 
-    pub(super) fn on_starts(
+    pub(super) fn on_start_offsets(
         &mut self,
         asked: Vec<i32>,
         starts: Result<Vec<PartitionStart<GivenTimes>>, StoreError>,
     ) -> Result<(), MemberError> {
         // The partitions may have been lost, or be wanted back: then how it went is nobody's concern.
-        if !self.link.state.waits_for_starts(&asked) {
+        if !self.link.state.awaits_start_offsets(&asked) {
             return Ok(());
         }
         let starts = match starts {
@@ -121,7 +121,7 @@ impl Session<'_> {
     fn fail_assignment(&mut self, asked: Vec<i32>, reason: String) -> Result<(), MemberError> {
         self.member.config.absences.add(self.member.index, reason);
         self.link.failed_assignments += 1;
-        self.on(Event::NoStarts { asked })
+        self.on(Event::StartOffsetsFailed { asked })
     }
 
     /// Why a partition cannot be read on from where it is.

@@ -11,8 +11,8 @@ use std::{
 use super::{
     lag::InFlight,
     member::{Link, Member, MemberError, Reply, check_writer},
-    starts::KAFKA_TIMEOUT,
-    writer::{Job, Looked, Outcome},
+    start_offsets::KAFKA_TIMEOUT,
+    writer::{Job, Outcome, StoredOffsetsRead},
 };
 use crate::{
     batch::Batch,
@@ -97,7 +97,7 @@ impl<'a> Session<'a> {
             }
             consumer.serve_log();
             member.pulse.beat();
-            consumer.mend();
+            consumer.restore_bootstrap_servers();
             thread::park_timeout(KAFKA_PAUSE);
             if member.stop.is_cancelled() {
                 consumer.leave(&[], LEAVE_TIMEOUT);
@@ -225,7 +225,7 @@ impl<'a> Session<'a> {
     fn on_reply(&mut self, reply: Reply) -> Result<(), MemberError> {
         match reply {
             Reply::Starts(membership, ..) if membership != self.link.membership => Ok(()),
-            Reply::Starts(_, asked, starts) => self.on_starts(asked, starts),
+            Reply::Starts(_, asked, starts) => self.on_start_offsets(asked, starts),
             Reply::Tried(tried) => self.on_tried(tried),
             Reply::Panicked(asked, message) => Err(MemberError::Question(asked, message)),
             Reply::Wrote(Outcome::Committed(batch)) => {
@@ -243,10 +243,12 @@ impl<'a> Session<'a> {
                 self.returned = Some(batch);
                 self.on(Event::Fenced(fences))
             }
-            Reply::Wrote(Outcome::Looked(Some(Looked { asked, stored, has_stalled }))) => {
-                self.on(Event::Looked { asked, stored, has_reported: has_stalled })
-            }
-            Reply::Wrote(Outcome::Looked(None)) => self.on(Event::NotLooked),
+            Reply::Wrote(Outcome::StoredOffsetsRead(Some(StoredOffsetsRead {
+                asked,
+                stored,
+                has_stalled,
+            }))) => self.on(Event::StoredOffsetsRead { asked, stored, has_reported: has_stalled }),
+            Reply::Wrote(Outcome::StoredOffsetsRead(None)) => self.on(Event::StoredOffsetsUnread),
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) enum Job {
     /// To write a batch; how it was filled, where it was not handed over before.
     Write { log: Arc<Log>, batch: Batch, filled: Option<Box<Filled>> },
     /// To look at the stored offsets of these partitions, and to report which of them are stalled, where that is news.
-    Look { log: Arc<Log>, partitions: Vec<i32>, stalled: Option<Vec<StallReport>> },
+    ReadStoredOffsets { log: Arc<Log>, partitions: Vec<i32>, stalled: Option<Vec<StallReport>> },
 }
 
 /// What came of a job. A batch comes back, for its memory or for what is left to do.
@@ -36,11 +36,11 @@ pub(super) enum Outcome {
     /// None of it was written: it is to be read again in batches of about so many readings, from these offsets.
     TooMuch { batch: Batch, fits: usize, stored: Vec<StoredOffset> },
     /// The stored offsets; none where the database did not answer.
-    Looked(Option<Looked>),
+    StoredOffsetsRead(Option<StoredOffsetsRead>),
 }
 
 /// The stored offsets of partitions; one that has no row is asked for and not among them.
-pub(super) struct Looked {
+pub(super) struct StoredOffsetsRead {
     pub(super) asked: Vec<i32>,
     pub(super) stored: Vec<StoredOffset>,
     /// Whether partitions are noted as stalled; none where that was not reported.
@@ -65,7 +65,9 @@ pub(super) async fn run(
                 Job::Write { log, batch, filled } => {
                     write(&mut store, &health, &outage, (&log, batch), filled).await
                 }
-                Job::Look { log, partitions, stalled } => look(&mut store, &log, partitions, stalled).await,
+                Job::ReadStoredOffsets { log, partitions, stalled } => {
+                    read_stored_offsets(&mut store, &log, partitions, stalled).await
+                }
             }
         };
         tokio::select! {
@@ -75,13 +77,13 @@ pub(super) async fn run(
     }
 }
 
-async fn look(
+async fn read_stored_offsets(
     store: &mut BatchWriter,
     log: &Log,
     partitions: Vec<i32>,
     stalled: Option<Vec<StallReport>>,
 ) -> Outcome {
-    match store.look(log, &partitions).await {
+    match store.stored_offsets(log, &partitions).await {
         Ok(stored) => {
             let mut has_stalled = None;
             if let Some(stalled) = stalled {
@@ -93,11 +95,11 @@ async fn look(
                     }
                 }
             }
-            Outcome::Looked(Some(Looked { asked: partitions, stored, has_stalled }))
+            Outcome::StoredOffsetsRead(Some(StoredOffsetsRead { asked: partitions, stored, has_stalled }))
         }
         Err(error) => {
-            tracing::debug!(error = %error, cause = error.cause(), "stored offsets not looked at");
-            Outcome::Looked(None)
+            tracing::debug!(error = %error, cause = error.cause(), "stored offsets not checked");
+            Outcome::StoredOffsetsRead(None)
         }
     }
 }
@@ -131,10 +133,10 @@ async fn until_written(
     let mut trouble = outage.trouble(health);
     loop {
         let started = Instant::now();
-        match trouble.told_while(store.write(log, batch)).await {
+        match trouble.report_while(store.write(log, batch)).await {
             Ok(written) => {
                 match &written {
-                    Written::Committed(_) | Written::Fenced(_) => trouble.over(),
+                    Written::Committed(_) | Written::Fenced(_) => trouble.record_success(),
                     Written::TooMuch { .. } => trouble.cut(),
                 }
                 match &written {
@@ -154,7 +156,7 @@ async fn until_written(
                         tracing::info!(
                             readings = batch.reading_count(),
                             fits,
-                            "a batch is too much for one transaction; its records are read again for smaller ones"
+                            "a batch is too large for one transaction; its records are read again in smaller batches"
                         );
                         if let Some(span) = span.take() {
                             span.cut();
@@ -169,7 +171,7 @@ async fn until_written(
                 }
                 let class = error.sqlstate().map_or("none".to_owned(), |state| state[..2].to_owned());
                 metrics::counter!(WRITE_RETRIES, "sqlstate_class" => class).increment(1);
-                let attempts = trouble.met(&error);
+                let attempts = trouble.record_failure(&error);
                 tokio::time::sleep(backoff(attempts)).await;
             }
         }

@@ -8,7 +8,7 @@ pub enum Action {
     /// Take no more records of these partitions; what is prefetched stays where it is.
     Hold(Vec<i32>),
     /// Find out where these partitions start, and report it.
-    AskStarts(Vec<i32>),
+    RequestStartOffsets(Vec<i32>),
     /// Read these partitions from these offsets.
     Assign(Vec<(i32, i64)>),
     /// Stop reading these partitions, and drop what is prefetched of them; they stay ours.
@@ -28,15 +28,15 @@ pub enum Action {
         /// The position.
         position: i64,
     },
-    /// Tell people that a partition is stalled until an operator moves its stored offset.
+    /// Report that a partition is stalled until an operator moves its stored offset.
     ReportGap(i32, Gap),
-    /// Tell people that a partition is stalled until it can be read.
+    /// Report that a partition is stalled until it can be read.
     ReportUnreadable(i32, Unreadable),
     /// A fetch failed and is tried again; that is not worth telling yet.
     NoteFailedFetch(i32),
-    /// Tell people that a partition that was stalled is read again.
+    /// Report that a partition that was stalled is read again.
     ReportReadable(i32),
-    /// Tell people that the stored offsets of partitions that were stalled have been moved.
+    /// Report that the stored offsets of partitions that were stalled have been moved.
     ReportUnblocked(Vec<i32>),
     /// These partitions are not ours, or start over: they are not stalled any more.
     ClearReports(Vec<i32>),
@@ -50,7 +50,7 @@ pub enum Action {
     /// The batch that came back is done with.
     Recycle,
     /// Read the stored offsets of these partitions, and report them.
-    Look {
+    ReadStoredOffsets {
         /// The partitions.
         partitions: Vec<i32>,
         /// The database may say of some that they are stalled, which may be over.
@@ -59,8 +59,8 @@ pub enum Action {
     /// Find out whether the database lets this process write.
     TryWriting,
     /// Tell Kafka these offsets, for those who watch the group there.
-    TellKafka(Vec<(i32, i64)>),
-    /// Tell people that a partition's stored offset was moved by somebody else, and to where.
+    CommitToKafka(Vec<(i32, i64)>),
+    /// Report that a partition's stored offset was moved by another process, and to where.
     ReportMoved(i32, i64),
     /// Leave the group.
     Leave {

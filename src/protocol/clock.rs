@@ -9,7 +9,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
         self.filling_since = self.filling_since.map(|_| Time::ZERO);
         self.last_trial = self.last_trial.map(|_| Time::ZERO);
         self.drain_deadline = self.drain_deadline.map(|_| self.bounds.drain_timeout);
-        (self.submitted, self.last_look, self.last_housekeeping) = (Time::ZERO, Time::ZERO, Time::ZERO);
+        (self.submitted, self.last_check, self.last_housekeeping) = (Time::ZERO, Time::ZERO, Time::ZERO);
         if let Rebalance::Revoking { deadline, .. } = &mut self.rebalance {
             *deadline = self.bounds.drain_timeout;
         }

@@ -24,7 +24,7 @@ pub enum Event<B> {
         starts: Vec<PartitionStart<B>>,
     },
     /// Where partitions start cannot be found out.
-    NoStarts {
+    StartOffsetsFailed {
         /// The partitions that were asked for.
         asked: Vec<i32>,
     },
@@ -66,7 +66,7 @@ pub enum Event<B> {
     /// Nothing of the batch in flight was written, for it is too much. Its partitions are where it expects them: here.
     TooMuch(Vec<StoredOffset<B>>),
     /// The stored offsets of partitions; one that has no row is asked for and not among them.
-    Looked {
+    StoredOffsetsRead {
         /// The partitions that were asked for.
         asked: Vec<i32>,
         /// Their stored offsets.
@@ -75,7 +75,7 @@ pub enum Event<B> {
         has_reported: Option<bool>,
     },
     /// The stored offsets cannot be read for now.
-    NotLooked,
+    StoredOffsetsUnread,
     /// Kafka did not take the offsets that it was told.
     OffsetsNotTaken,
     /// The topic of our name has this id.

@@ -11,9 +11,9 @@ impl<B: Clone + Default + PartialEq> State<B> {
         self.membership = Membership::In;
         (self.in_flight, self.in_flight_topic) = (before.in_flight, before.in_flight_topic);
         self.submitted = before.submitted;
-        self.look = before.look.outdated();
+        self.check = before.check.outdated();
         self.drain_deadline = before.drain_deadline;
-        (self.last_look, self.last_housekeeping) = (now, now);
+        (self.last_check, self.last_housekeeping) = (now, now);
     }
 
     pub(super) fn on_assigned(&mut self, partitions: Vec<i32>, actions: &mut Vec<Action>) {
@@ -27,7 +27,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
         actions.push(Action::Hold(partitions.clone()));
         self.forget(&partitions, actions);
         self.rebalance = Rebalance::Assigning(partitions.clone());
-        self.ask_starts(partitions, actions);
+        self.request_start_offsets(partitions, actions);
     }
 
     pub(super) fn on_revoked(&mut self, partitions: Vec<i32>, now: Time, actions: &mut Vec<Action>) {
@@ -42,14 +42,14 @@ impl<B: Clone + Default + PartialEq> State<B> {
         actions.push(Action::GiveUp(partitions.to_vec()));
     }
 
-    pub(super) fn ask_starts(&mut self, partitions: Vec<i32>, actions: &mut Vec<Action>) {
+    pub(super) fn request_start_offsets(&mut self, partitions: Vec<i32>, actions: &mut Vec<Action>) {
         // A look that is under way has seen what is older than what is about to be read.
-        self.look = self.look.outdated();
-        actions.push(Action::AskStarts(partitions));
+        self.check = self.check.outdated();
+        actions.push(Action::RequestStartOffsets(partitions));
     }
 
     /// The partitions may have been lost, or be wanted back, since they were asked for.
-    pub(super) fn on_starts(
+    pub(super) fn on_start_offsets(
         &mut self,
         asked: &[i32],
         starts: Vec<PartitionStart<B>>,
@@ -83,7 +83,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
         }
     }
 
-    pub(super) fn on_no_starts(&mut self, asked: &[i32]) {
+    pub(super) fn on_start_offsets_failed(&mut self, asked: &[i32]) {
         self.leave_if(self.rebalance.waits_for(asked));
     }
 
@@ -95,7 +95,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
         }
         let partitions = partitions.clone();
         self.rebalance = Rebalance::None;
-        self.tell_kafka(actions);
+        self.commit_to_kafka(actions);
         self.forget(&partitions, actions);
         actions.push(Action::GiveUp(partitions));
     }

@@ -22,7 +22,7 @@ mod clock;
 mod event;
 mod fetching;
 mod group;
-mod looking;
+mod offset_check;
 mod partition;
 mod rebalance;
 mod reread;
@@ -41,7 +41,7 @@ pub use fetching::Run;
 pub use spans::Spans;
 pub use standing::Standing;
 
-use self::{looking::Look, partition::Partition, rebalance::Rebalance};
+use self::{offset_check::OffsetCheck, partition::Partition, rebalance::Rebalance};
 
 /// A moment, as the time since the caller's clock began.
 pub type Time = Duration;
@@ -75,8 +75,8 @@ pub struct State<B> {
     in_flight_topic: String,
     /// When it was handed over.
     submitted: Time,
-    look: Look,
-    last_look: Time,
+    check: OffsetCheck,
+    last_check: Time,
     last_housekeeping: Time,
     /// When it was tried last whether the database lets us write.
     last_trial: Option<Time>,
@@ -113,8 +113,8 @@ impl<B: Clone + Default + PartialEq> State<B> {
             in_flight: Spans::default(),
             in_flight_topic: String::new(),
             submitted: Time::ZERO,
-            look: Look::Idle,
-            last_look: Time::ZERO,
+            check: OffsetCheck::Idle,
+            last_check: Time::ZERO,
             last_housekeeping: Time::ZERO,
             last_trial: None,
             may_have_reported: false,
@@ -130,8 +130,8 @@ impl<B: Clone + Default + PartialEq> State<B> {
             Event::Assigned(partitions) => self.on_assigned(partitions, actions),
             Event::Revoked(partitions) => self.on_revoked(partitions, now, actions),
             Event::Lost(partitions) => self.on_lost(&partitions, actions),
-            Event::Starts { asked, starts } => self.on_starts(&asked, starts, actions),
-            Event::NoStarts { asked } => self.on_no_starts(&asked),
+            Event::Starts { asked, starts } => self.on_start_offsets(&asked, starts, actions),
+            Event::StartOffsetsFailed { asked } => self.on_start_offsets_failed(&asked),
             Event::Taken { partition, next } => self.on_taken(partition, next, now, actions),
             Event::Passed { partition, offset } => self.on_passed(partition, offset, now),
             Event::FetchFailed { partition, fault } => self.on_fetch_failed(partition, fault, now, actions),
@@ -140,11 +140,11 @@ impl<B: Clone + Default + PartialEq> State<B> {
             Event::Committed => self.on_committed(actions),
             Event::Fenced(fences) => self.on_fenced(fences, now, actions),
             Event::TooMuch(stored) => self.on_too_much(stored, now, actions),
-            Event::Looked { asked, stored, has_reported } => {
-                self.on_looked(&asked, &stored, has_reported, now, actions);
+            Event::StoredOffsetsRead { asked, stored, has_reported } => {
+                self.on_offsets_checked(&asked, &stored, has_reported, now, actions);
             }
-            Event::NotLooked => self.look = Look::Idle,
-            Event::OffsetsNotTaken => self.forget_told(),
+            Event::StoredOffsetsUnread => self.check = OffsetCheck::Idle,
+            Event::OffsetsNotTaken => self.forget_reported(),
             Event::TopicIs(topic_id) => self.leave_if(topic_id != self.topic_id),
             Event::NotPermitted => self.leave_if(self.doubts_permission()),
             Event::Stop => self.on_stop(now, actions),
@@ -159,10 +159,10 @@ impl<B: Clone + Default + PartialEq> State<B> {
         if now.saturating_sub(self.last_housekeeping) >= HOUSEKEEPING {
             self.last_housekeeping = now;
             self.go_past_what_holds_no_record(now);
-            self.tell_kafka(actions);
-            self.doubt_permission(now, actions);
+            self.commit_to_kafka(actions);
+            self.recheck_permission(now, actions);
         }
-        self.look_at_stored_offsets(now, actions);
+        self.check_stored_offsets(now, actions);
         self.give_up_revoked(now, actions);
         let has_to_leave = self.must_leave() || self.is_drained(now);
         if has_to_leave && self.is_member() {
@@ -204,7 +204,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
     }
 
     /// Whether these partitions wait for where they start.
-    pub fn waits_for_starts(&self, asked: &[i32]) -> bool {
+    pub fn awaits_start_offsets(&self, asked: &[i32]) -> bool {
         self.rebalance.waits_for(asked)
     }
 

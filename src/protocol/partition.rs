@@ -59,7 +59,7 @@ impl<B> Partition<B> {
     }
 
     /// Whether Kafka is told of it: not where its stored offset was of no use from the start.
-    pub(super) fn is_told_of(&self, topic_id: &str) -> bool {
+    pub(super) fn is_committed_to_kafka(&self, topic_id: &str) -> bool {
         match &self.phase {
             Phase::Reading | Phase::Failed(_) => true,
             Phase::Blocked(seen) => seen.topic_id == topic_id && self.told.is_some(),

@@ -80,7 +80,7 @@ fn what_holds_no_record_is_passed_without_a_reading() {
     told.on(Event::Passed { partition: 4, offset: 105 }, NOW);
     assert_eq!(told.0.position(4), Some(100), "not before it is time to");
     let second = Duration::from_secs(1);
-    assert_eq!(told.after(second), [Action::TellKafka(vec![(4, 100)])]);
+    assert_eq!(told.after(second), [Action::CommitToKafka(vec![(4, 100)])]);
     assert_eq!(told.after(second + BOUNDS.linger), [Action::Write(vec![span(4, 100, 105)])]);
 }
 
@@ -124,7 +124,9 @@ fn a_revoked_partition_goes_once_its_readings_are_committed_or_time_is_up() {
     assert!(late.after(BOUNDS.drain_timeout).contains(&Action::GiveUp(vec![1])));
     told.on(Event::Committed, NOW);
     let wanted = told.after(Duration::ZERO).to_vec();
-    assert!(wanted.contains(&Action::TellKafka(vec![(1, 5)])) && wanted.contains(&Action::GiveUp(vec![1])));
+    assert!(
+        wanted.contains(&Action::CommitToKafka(vec![(1, 5)])) && wanted.contains(&Action::GiveUp(vec![1]))
+    );
 }
 
 #[test]
@@ -150,17 +152,21 @@ fn a_gap_is_for_an_operator() {
     let wanted = told.on(Event::Compared { partition: 1, found }, NOW);
     assert_eq!(wanted, [Action::ReportGap(1, Gap::RecordsExpired), Action::Unassign(vec![1])]);
     let look = Duration::from_secs(3);
-    assert!(matches!(told.after(look), [Action::Look { .. }]));
-    let looked = |at| Event::Looked { asked: vec![1], stored: vec![stored(1, at)], has_reported: Some(true) };
+    assert!(matches!(told.after(look), [Action::ReadStoredOffsets { .. }]));
+    let looked = |at| Event::StoredOffsetsRead {
+        asked: vec![1],
+        stored: vec![stored(1, at)],
+        has_reported: Some(true),
+    };
     assert_eq!(told.on(looked(0), NOW), [], "nobody has moved it");
-    assert!(matches!(told.after(look * 2), [Action::Look { .. }]));
-    assert!(matches!(told.on(looked(50), NOW), [.., Action::AskStarts(asked)] if *asked == [1]));
+    assert!(matches!(told.after(look * 2), [Action::ReadStoredOffsets { .. }]));
+    assert!(matches!(told.on(looked(50), NOW), [.., Action::RequestStartOffsets(asked)] if *asked == [1]));
 }
 
 #[test]
 fn kafka_is_told_once_and_again_where_it_did_not_listen() {
     let mut told = Told::reading(&[(1, 7)]);
-    let tell = Action::TellKafka(vec![(1, 7)]);
+    let tell = Action::CommitToKafka(vec![(1, 7)]);
     assert!(told.after(Duration::from_secs(1)).contains(&tell));
     assert!(!told.after(Duration::from_secs(2)).contains(&tell));
     told.on(Event::OffsetsNotTaken, NOW);

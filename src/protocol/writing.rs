@@ -125,33 +125,33 @@ impl<B: Clone + Default + PartialEq> State<B> {
     }
 
     /// Tells Kafka the stored offsets that it has not been told.
-    pub(super) fn tell_kafka(&mut self, actions: &mut Vec<Action>) {
+    pub(super) fn commit_to_kafka(&mut self, actions: &mut Vec<Action>) {
         let mut offsets = Vec::new();
         for (&partition, held) in &mut self.partitions {
-            if held.is_told_of(&self.topic_id) && held.told != Some(held.stored) {
+            if held.is_committed_to_kafka(&self.topic_id) && held.told != Some(held.stored) {
                 held.told = Some(held.stored);
                 offsets.push((partition, held.stored));
             }
         }
         if !offsets.is_empty() {
-            actions.push(Action::TellKafka(offsets));
+            actions.push(Action::CommitToKafka(offsets));
         }
     }
 
     /// Kafka did not take what it was told last.
-    pub(super) fn forget_told(&mut self) {
+    pub(super) fn forget_reported(&mut self) {
         for held in self.partitions.values_mut() {
             held.told = None;
         }
     }
 
     pub(super) fn stored_offsets(&self) -> Vec<(i32, i64)> {
-        let told = self.partitions.iter().filter(|(_, held)| held.is_told_of(&self.topic_id));
+        let told = self.partitions.iter().filter(|(_, held)| held.is_committed_to_kafka(&self.topic_id));
         told.map(|(&partition, held)| (partition, held.stored)).collect()
     }
 
     /// Where a batch is not written for long: whether the role may write at all. Others may have the right.
-    pub(super) fn doubt_permission(&mut self, now: Time, actions: &mut Vec<Action>) {
+    pub(super) fn recheck_permission(&mut self, now: Time, actions: &mut Vec<Action>) {
         let is_doubtful = !self.in_flight.is_empty() && now.saturating_sub(self.submitted) >= DOUBT_AFTER;
         let is_due = self.last_trial.is_none_or(|last| now.saturating_sub(last) >= DOUBT_AFTER);
         if is_doubtful && is_due {

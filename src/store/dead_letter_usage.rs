@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use crate::config::LetterBounds;
+use crate::config::DeadLetterBounds;
 
 /// What the table holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, sqlx::FromRow)]
@@ -25,14 +25,14 @@ impl Usage {
         .await
     }
 
-    /// How full the table is, by the bound that is nearer: at 1 no further letter is kept.
-    pub fn share_of(self, bounds: LetterBounds) -> f64 {
+    /// How full the table is, by the bound that is nearer: at 1 no further dead letter is kept.
+    pub fn share_of(self, bounds: DeadLetterBounds) -> f64 {
         let share = |used: i64, most: u64| if most == 0 { 1.0 } else { used.max(0) as f64 / most as f64 };
         share(self.letters, bounds.letters).max(share(self.bytes, bounds.bytes))
     }
 
-    /// Whether no further letter is kept.
-    pub(in crate::store) fn reaches(self, bounds: LetterBounds) -> bool {
+    /// Whether no further dead letter is kept.
+    pub(in crate::store) fn reaches(self, bounds: DeadLetterBounds) -> bool {
         self.letters.max(0).cast_unsigned() >= bounds.letters
             || self.bytes.max(0).cast_unsigned() >= bounds.bytes
     }
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn the_nearer_bound_counts() {
-        let bounds = LetterBounds { letters: 10, bytes: 1_000 };
+        let bounds = DeadLetterBounds { letters: 10, bytes: 1_000 };
         for (letters, bytes, share, is_reached) in [
             (0, 0, 0.0, false),
             (5, 100, 0.5, false),
@@ -56,6 +56,6 @@ mod tests {
             assert!((usage.share_of(bounds) - share).abs() < 1e-9, "{usage:?}");
             assert_eq!(usage.reaches(bounds), is_reached, "{usage:?}");
         }
-        assert!(Usage::default().reaches(LetterBounds { letters: 0, bytes: 1 }), "none is kept at all");
+        assert!(Usage::default().reaches(DeadLetterBounds { letters: 0, bytes: 1 }), "none is kept at all");
     }
 }

@@ -139,7 +139,7 @@ impl StoreError {
         self.as_unfit().map_or_else(|| self.source.to_string(), ToString::to_string)
     }
 
-    /// The five-letter code where the server answered with one.
+    /// The five-dead letter code where the server answered with one.
     pub fn sqlstate(&self) -> Option<String> {
         self.source.as_database_error().and_then(DatabaseError::code).map(Cow::into_owned)
     }

@@ -9,7 +9,7 @@ use super::{SchemaError, StoreError, startup::connect_within};
 use crate::config::DatabaseConfig;
 
 /// How often a database that will be fit again, as after a restore, is looked at.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Why nothing may be written, and the cure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -120,13 +120,13 @@ pub(super) async fn ask(connection: &mut PgConnection) -> Result<Option<Unfit>, 
 }
 
 /// The same, with what was being done where there is no answer.
-pub(super) async fn look(connection: &mut PgConnection) -> Result<Option<Unfit>, StoreError> {
+pub(super) async fn find_unfit(connection: &mut PgConnection) -> Result<Option<Unfit>, StoreError> {
     ask(connection).await.map_err(StoreError::new("looking whether the database may be written to"))
 }
 
 /// The same, where it may not as an error.
 pub(super) async fn check(connection: &mut PgConnection) -> Result<(), StoreError> {
-    look(connection).await?.map_or(Ok(()), |unfit| Err(StoreError::unfit(unfit)))
+    find_unfit(connection).await?.map_or(Ok(()), |unfit| Err(StoreError::unfit(unfit)))
 }
 
 /// Waits until the database may be written to; what does not pass by itself is said at once.
@@ -137,7 +137,7 @@ pub async fn wait_until_fit(database: &DatabaseConfig, patience: Duration) -> Re
         // Settings of the database and the role are those of the moment of connecting.
         let patience_left = deadline.saturating_duration_since(Instant::now());
         let mut connection = connect_within(patience_left, database, "sensorpipe start").await?;
-        let unfit = look(&mut connection).await;
+        let unfit = find_unfit(&mut connection).await;
         connection.close().await.ok();
         let reason = match unfit {
             Ok(None) => return Ok(()),
@@ -146,7 +146,7 @@ pub async fn wait_until_fit(database: &DatabaseConfig, patience: Duration) -> Re
             Err(error) if !error.is_retriable() => return Err(error.into()),
             Err(error) => error.into(),
         };
-        if Instant::now() + LOOK_INTERVAL > deadline {
+        if Instant::now() + CHECK_INTERVAL > deadline {
             return Err(reason);
         }
         if std::mem::take(&mut is_first_look) {
@@ -155,7 +155,7 @@ pub async fn wait_until_fit(database: &DatabaseConfig, patience: Duration) -> Re
                 patience.as_secs()
             );
         }
-        sleep(LOOK_INTERVAL).await;
+        sleep(CHECK_INTERVAL).await;
     }
 }
 

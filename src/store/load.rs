@@ -84,7 +84,7 @@ impl LoadStore {
         .map_err(StoreError::new("watching the stored offsets"))
     }
 
-    /// Fates of all readings of the topic so far.
+    /// Outcomes of all readings of the topic so far.
     pub async fn tally(&mut self, log: &Log) -> Result<Tally, StoreError> {
         let doing = "counting fates";
         let row = sqlx::query(

@@ -32,7 +32,7 @@ pub struct KeptOffset {
     pub first_offset: i64,
     /// First offset that is not stored.
     pub next_offset: i64,
-    /// Fates of all readings so far.
+    /// Outcomes of all readings so far.
     pub tally: Tally,
     /// When a batch, or a person, moved it last.
     pub updated_at: DateTime<Utc>,
@@ -43,7 +43,7 @@ pub struct KeptOffset {
 pub enum MoveKind {
     /// Records that retention took unread are given up.
     Gap,
-    /// The topic was made anew and is read from its start.
+    /// The topic was recreated and is read from its start.
     Recreated,
     /// The log was cut and is read again from its start.
     Start,

@@ -264,7 +264,7 @@ impl Pool {
             let answer = self.run_within(left, doing, move |connection| attempt(connection)).await;
             match answer {
                 Err(error) if error.trouble() == Trouble::GaveWay && Instant::now() + pause < deadline => {
-                    tracing::debug!("{error}: {}; asking again", error.server_message());
+                    tracing::debug!("{error}: {}; retrying", error.server_message());
                     tokio::time::sleep(pause).await;
                     pause *= 2;
                 }

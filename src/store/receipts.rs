@@ -43,10 +43,10 @@ pub async fn given_up(pool: &Pool, log: Log, partition: i32, offset: i64) -> Res
     .await
 }
 
-/// How many readings of a record are in `dead_letters`, by reason; those of a letter of many by the letter's.
+/// How many readings of a record are in `dead_letters`, by reason; those of a dead letter of many by the dead letter's.
 ///
-/// Those of another topic of the same name are not this record's. A letter that does not say which topic it is of is
-/// from before letters did.
+/// Those of another topic of the same name are not this record's. A dead letter that does not say which topic it is of is
+/// from before dead letters did.
 pub async fn dead_lettered(
     pool: &Pool,
     log: Log,

@@ -105,7 +105,7 @@ impl Expiry {
     ) -> Result<(), StoreError> {
         let failed_before = self.failed.count();
         let is_kept =
-            stats == RetentionStats::Drop || keep_days_of(connection, &chunk, &mut self.failed).await?;
+            stats == RetentionStats::Drop || roll_up_days_of(connection, &chunk, &mut self.failed).await?;
         if self.failed.count() > failed_before {
             self.held.push(chunk);
         } else if is_kept && drop_one(connection, &chunk, stats).await? {
@@ -132,7 +132,7 @@ async fn expired(connection: &mut PgConnection, edge: Timestamp) -> Result<Vec<D
 }
 
 /// Completes the statistics of a chunk's days; says whether they are complete.
-async fn keep_days_of(
+async fn roll_up_days_of(
     connection: &mut PgConnection,
     chunk: &Dropped,
     failed: &mut FailedDays,
@@ -230,7 +230,7 @@ async fn count(connection: &mut PgConnection, chunk: &Dropped) -> Result<i64, St
         .map_err(StoreError::new("counting old readings"))
 }
 
-/// What an audit finds in the log, and nowhere else. A chunk that late readings made anew goes a second time.
+/// What an audit finds in the log, and nowhere else. A chunk that late readings recreated goes a second time.
 async fn keep_account(
     transaction: &mut Transaction<'_, Postgres>,
     chunk: &Dropped,

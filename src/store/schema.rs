@@ -76,7 +76,7 @@ pub enum SchemaError {
 /// Safe from many places at once: an advisory lock lets one migrate and shows the others that it is done.
 pub async fn migrate(database: &DatabaseConfig, schema: &SchemaConfig) -> Result<Migrated, SchemaError> {
     let mut connection = connect_within(STARTUP_PATIENCE, database, "sensorpipe migrate").await?;
-    match fitness::look(&mut connection).await? {
+    match fitness::find_unfit(&mut connection).await? {
         // Tables made by hand are the migrations' affair: they name each difference.
         None | Some(Unfit::ColumnType { .. }) => {}
         Some(unfit) => return Err(unfit.into()),
@@ -114,7 +114,7 @@ async fn migrate_on(connection: &mut PgConnection, schema: &SchemaConfig) -> Res
     migrator.run_direct(connection).await.map_err(schema_error)?;
     let dropped_indexes = if schema.drop_time_index { drop_time_indexes(connection).await? } else { vec![] };
     connection.unlock().await.map_err(schema_error)?;
-    if let Some(unfit) = fitness::look(connection).await? {
+    if let Some(unfit) = fitness::find_unfit(connection).await? {
         return Err(unfit.into());
     }
 

@@ -25,7 +25,7 @@ use self::newest_days::{Kept, Question};
 pub use self::{
     failed_days::FailedDays,
     newest_days::DAYS_OF_WEEK,
-    quarter_hours::keep_quarter_hours,
+    quarter_hours::roll_up_quarter_hours,
     rebuild::{Rebuilt, StatsStore},
     settled::statement as settled_statement,
     sweep::{Reach, Swept, sweep},
@@ -97,7 +97,7 @@ pub async fn daily_avg(
     if newest.to_keep.is_empty() {
         return Ok(newest.days);
     }
-    fill::keep_days(fills, sensor_id, newest.to_keep).await;
+    fill::roll_up_days(fills, sensor_id, newest.to_keep).await;
     let question = Question { all_kept_before: None, ..question };
     Ok(newest_days::read(reads, question).await?.days)
 }

@@ -75,7 +75,7 @@ async fn an_audit_that_cannot_be_done_holds_nothing_up() {
     comes_to("an audit", PATIENCE, 1, async || site.database.number(kept).await).await;
     all.terminate();
     assert!(all.ended(PATIENCE).await.success(), "{}", all.stderr());
-    assert!(all.stderr().contains("not audited for now; trying again"), "{}", all.stderr());
+    assert!(all.stderr().contains("not audited for now; retrying"), "{}", all.stderr());
 }
 
 #[tokio::test]

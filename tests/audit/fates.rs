@@ -55,7 +55,7 @@ async fn all_of_them_add_up() {
                              "sensors_removed": 0, "not_kept": 0, "unaccounted": 0},
         },
         "differences": [],
-        "notes": [{"kind": "other_values", "message": "5 readings gave way to a duplicate with another value"}],
+        "notes": [{"kind": "other_values", "message": "5 readings were replaced by a duplicate with another value"}],
     });
     assert_eq!(audited.partition(0), &expected);
     let found = &audited.partition(1)["audited"];

@@ -66,7 +66,7 @@ async fn each_of_many_readings_is_replayed_once_and_accounted_for() {
     assert_eq!((letters().await, site.database.number(SET_ASIDE).await), (2, 1 + 2 * READINGS + 1));
     site.is_clean(&[]).await;
 
-    // A reading of the letter comes another way meanwhile.
+    // A reading of the dead letter comes another way meanwhile.
     let other_way = format!("INSERT INTO sensor_data VALUES (3, 7, to_timestamp({}))", START_MS / 1_000 + 7);
     site.database.add_sensors(1).await;
     site.database.execute(&other_way).await;

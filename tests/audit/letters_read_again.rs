@@ -127,7 +127,7 @@ async fn a_worker_waits_for_the_replay_of_a_letter_of_its_record() {
     let mut replay = site.role(&["dead-letters", "replay", "--all"]).start();
     site.wait_for_locks(1).await;
     let worker = site.worker().start();
-    // The replay gives up waiting after five seconds; that the worker has come to its letter by then is not certain.
+    // The replay gives up waiting after five seconds; that the worker has come to its dead letter by then is not certain.
     let _ = tokio::time::timeout(Duration::from_secs(4), site.wait_for_locks(2)).await;
     drop(held);
     replay.ended(PATIENCE).await;
@@ -155,7 +155,7 @@ async fn replays_of_letters_of_many_in_opposite_partitions_do_not_deadlock() {
         site.topic.produce([record(&[(2, 1_200)], start_s).partition(partition)]).await;
         site.store_all().await;
     }
-    // Half of each letter passes now.
+    // Half of each dead letter passes now.
     site.database
         .execute(
             "INSERT INTO sensors VALUES (2, 'late');

@@ -2,11 +2,11 @@
 
 mod beside;
 mod budget;
+mod dead_letter_bounds;
 mod deletion;
 mod differences;
 mod fates;
 mod kept;
-mod letter_bounds;
 mod letters_of_many;
 mod letters_read_again;
 mod logs;

@@ -45,7 +45,7 @@ fn answers(dice: &mut StdRng) -> Vec<(Request, i32)> {
 /// An error after which a client is of no use ends the worker, and whoever runs it starts it again.
 fn keep_running(worker: &mut Sensorpipe, start: impl FnOnce() -> Sensorpipe) {
     if let Some(status) = worker.exit_status() {
-        assert!(!status.success(), "it ended unasked and called that a success");
+        assert!(!status.success(), "it ended unexpectedly and called that a success");
         assert!(!worker.stderr().contains("panicked"), "{}", worker.stderr());
         *worker = start();
     }

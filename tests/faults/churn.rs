@@ -84,7 +84,7 @@ async fn the_brokers_own_group_protocol_drains_and_rebalances() {
     let second = start();
     let has_some = "partitions assigned at their stored offsets kafka.starts=[(";
     eventually(PATIENCE, async || second.stderr().contains(has_some)).await;
-    assert!(first.stderr().contains("partitions given up"), "{}", first.stderr());
+    assert!(first.stderr().contains("partitions revoked"), "{}", first.stderr());
     first.terminate();
     assert_eq!(first.ended(Duration::from_secs(30)).await.code(), Some(0), "{}", first.stderr());
     load.stop().await;

@@ -33,7 +33,7 @@ async fn a_lost_answer_to_commit_stores_nothing_twice() {
     work.add(&topic, 10_000).await;
     work.is_done(&database, &topic).await;
     let log = worker.stderr();
-    assert!(!log.contains("moved by somebody else") && !log.contains("ERROR"), "{log}");
+    assert!(!log.contains("moved by another process") && !log.contains("ERROR"), "{log}");
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn partitions_assigned_without_postgres_go_to_those_who_have_it() {
     // It keeps what it has, and what it holds waits.
     gate.close();
     work.add(&topic, 10_000).await;
-    eventually(PATIENCE, async || cut_off.stderr().contains("nothing is lost, trying on")).await;
+    eventually(PATIENCE, async || cut_off.stderr().contains("retrying, nothing is lost")).await;
     // Another one takes some of its partitions and goes: those come back to it, and it cannot take them.
     let mut second = worker(&database, &topic).start();
     eventually(PATIENCE, async || second.stderr().contains(assigned)).await;
@@ -98,7 +98,7 @@ async fn a_worker_cut_off_from_postgres_stops_within_its_bound() {
     work.is_done(&database, &topic).await;
     gate.close();
     work.add(&topic, 1_000).await;
-    eventually(PATIENCE, async || cut_off.stderr().contains("nothing is lost, trying on")).await;
+    eventually(PATIENCE, async || cut_off.stderr().contains("retrying, nothing is lost")).await;
     // Somebody else joins, so that partitions are asked back while they cannot be committed.
     let _second = worker(&database, &topic).start();
     eventually(PATIENCE, async || cut_off.stderr().contains("partitions revoked")).await;

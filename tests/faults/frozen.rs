@@ -124,7 +124,7 @@ async fn one_frozen_in_mid_copy_does_not_hold_up_its_successor() {
     let assigned = count(&frozen, ASSIGNED);
     frozen.thaw();
     eventually(PATIENCE, async || count(&frozen, ASSIGNED) > assigned).await;
-    eventually(PATIENCE, async || count(&frozen, "the stored offset was moved by somebody else") > 0).await;
+    eventually(PATIENCE, async || count(&frozen, "the stored offset was moved by another process") > 0).await;
     work.add(&topic, 50_000).await;
     work.is_done(&database, &topic).await;
     // The one that came back can do it alone.

@@ -46,7 +46,7 @@ async fn an_idle_worker_reads_again_from_an_offset_and_stores_what_is_missing() 
     comes_to("rows", PATIENCE, 39, async || site.database.row_count().await).await;
     site.database.stores_all_of(&site.topic, PATIENCE).await;
     assert_eq!(site.moves().await, [("replay".to_owned(), 0, 20, 5), ("replay".to_owned(), 1, 20, 0)]);
-    // 14 readings and a letter again in one partition, 20 and a letter in the other; 10 of them were missing.
+    // 14 readings and a dead letter again in one partition, 20 and a dead letter in the other; 10 of them were missing.
     assert_eq!(site.database.tally().await, Tally { stored: 49, duplicates: 24, dead_lettered: 4 });
     assert_eq!(site.database.dead_letters().await, letters);
     let counted = "SELECT sum(stored + duplicates + dead_lettered)::bigint FROM offset_moves";

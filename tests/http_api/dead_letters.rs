@@ -110,7 +110,7 @@ async fn discarded_letters_are_gone_and_counted() {
     body["after"] = first["next"].clone();
     assert_eq!(discard(body).await.expect(200).json(), json!({"discarded": 1, "missing": [], "next": null}));
     assert_eq!((site.letter_ids().await, site.removed("discarded").await), (vec![other], 6));
-    // What came of a letter is not what comes of its record.
+    // What came of a dead letter is not what comes of its record.
     assert_eq!(site.database.tally().await.dead_lettered, 7);
 }
 

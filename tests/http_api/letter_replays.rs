@@ -159,7 +159,7 @@ async fn many_replay_at_once_and_each_is_stored_once() {
 async fn a_replay_that_breaks_off_has_stored_all_or_nothing() {
     let site = Site::with_records(0, (0..10).map(|n| Record::new(reading(1, n))).collect()).await;
     site.database.add_sensors(1).await;
-    // It has locked its letters and waits for the sensor when its backend is ended.
+    // It has locked its dead letters and waits for the sensor when its backend is ended.
     let held = site.database.hold("SELECT FROM sensors WHERE sensor_id = 1 FOR UPDATE").await;
     let ended = async {
         eventually(PATIENCE, async || site.database.waiting_for_locks().await == 1).await;

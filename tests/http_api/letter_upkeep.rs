@@ -89,7 +89,7 @@ async fn letters_are_mirrored_in_order_at_least_once() {
     let site = Site::with_records(1, records_sent).await;
     let mirror = TestTopic::name_only(1);
     let mirroring = || worker(&site.database, &site.topic).env("DEAD_LETTER_TOPIC", &mirror.name);
-    // Without the topic readings go on being stored, and letters wait.
+    // Without the topic readings go on being stored, and dead letters wait.
     let mut first = mirroring().env("KAFKA_CONFIG_topic_metadata_propagation_max_ms", "1000").start();
     eventually(PATIENCE, async || {
         first.stderr().contains(r#"background job failed; retrying in 2s job="dead_letter_forwarding""#)

@@ -37,7 +37,7 @@ impl Site {
         self.server.post("/dead-letters/replay", body.to_string()).await.expect(200).json()
     }
 
-    /// Ids of all letters, oldest first.
+    /// Ids of all dead letters, oldest first.
     pub(crate) async fn letter_ids(&self) -> Vec<i64> {
         sqlx::query_scalar("SELECT id FROM dead_letters ORDER BY id")
             .fetch_all(&self.database.pool)
@@ -45,7 +45,7 @@ impl Site {
             .unwrap()
     }
 
-    /// So many letters went this way, by the count that goes with them.
+    /// So many dead letters went this way, by the count that goes with them.
     pub(crate) async fn removed(&self, outcome: &str) -> i64 {
         let topic_id = self.topic.id().await;
         let sql = format!(
@@ -62,7 +62,7 @@ pub(crate) fn fates(answer: &Value) -> [i64; 3] {
     ["stored", "duplicates", "refused"].map(|fate| answer[fate].as_i64().unwrap())
 }
 
-/// Letters that a filter finds, and nothing else asked for.
+/// Dead letters that a filter finds, and nothing else asked for.
 pub(crate) fn by_reason(reason: &str) -> Value {
     json!({"filter": {"reason": reason}})
 }

@@ -9,7 +9,7 @@ use crate::{PATIENCE, reading, worker};
 /// For a build without optimisation on a busy machine, with the worker's start in it.
 const QUICKLY: Duration = Duration::from_secs(30);
 
-/// Readings of all letters together.
+/// Readings of all dead letters together.
 const SET_ASIDE: &str = "SELECT coalesce(sum(readings), 0)::bigint FROM dead_letters";
 
 async fn stored_within(database: &TestDatabase, topic: &TestTopic, what: &str) {
@@ -64,7 +64,7 @@ async fn good_readings_among_many_bad_ones_are_stored() {
     };
     let record =
         |items: i64| Record::new(format!("[{}]", (0..items).map(item).collect::<Vec<_>>().join(",")));
-    // As many as have a letter each, and one more.
+    // As many as have a dead letter each, and one more.
     topic.produce([record(1_500), record(1_503)]).await;
     stored_within(&database, &topic, "a third is good").await;
     assert_eq!(database.tally().await, Tally { stored: 501, duplicates: 500, dead_lettered: 2_002 });
@@ -96,7 +96,7 @@ async fn a_batch_whose_letters_take_long_is_cut() {
     assert!(worker.stderr().contains("too much for one transaction"), "{}", worker.stderr());
 }
 
-/// Of a record that is read again other readings may be refused: its letter stands for those.
+/// Of a record that is read again other readings may be refused: its dead letter stands for those.
 #[tokio::test]
 async fn a_letter_of_many_says_what_is_refused_when_its_record_is_read_again() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);

@@ -1,4 +1,4 @@
-//! A log and a stored offset that contradict each other: the partition stands still and says so.
+//! A log and a stored offset that contradict each other: the partition is stalled and says so.
 
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use testbed::{Role, Sensorpipe, Tally, TestDatabase, TestTopic, eventually};

@@ -19,7 +19,7 @@ use testbed::TestServers;
 use crate::table::Table;
 
 /// How often the locks are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 /// Most locks that one backend may hold: those of a batch that goes into a hundred chunks. All of the table's are ten
 /// times as many.
 const LOCKS_MAX: i64 = 600;
@@ -65,7 +65,7 @@ async fn step(table: &Table, name: &str, work: impl Future<Output = ()>) {
     loop {
         tokio::select! {
             () = &mut work => break,
-            () = tokio::time::sleep(LOOK_INTERVAL) => {
+            () = tokio::time::sleep(CHECK_INTERVAL) => {
                 most_locks = most_locks.max(table.database.number(MOST_LOCKS).await);
             }
         }

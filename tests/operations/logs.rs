@@ -55,7 +55,7 @@ async fn a_signal_turns_a_workers_debug_lines_on_and_off() {
     scrape::is_ready(&address).await;
     for level in ["info,sensorpipe=debug", "info"] {
         worker.toggle_debug();
-        let said = format!("the log level is changed filter=\"{level}\"");
+        let said = format!("log level changed filter=\"{level}\"");
         eventually(PATIENCE, async || worker.stderr().contains(&said)).await;
     }
     let (status, _) = scrape::get(&address, "/log-level").await.expect("it answers");

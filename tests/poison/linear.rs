@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use sensorpipe::{
-    batch::RECORD_LETTERS_MAX,
+    batch::RECORD_DEAD_LETTERS_MAX,
     http::parsing::{ReadingsForm, readings, sensor_data},
 };
 
@@ -124,10 +124,14 @@ fn is_linear(name: &str, bytes: impl Fn(usize) -> Vec<u8>, work: impl Fn(&[u8]))
     panic!("{name}: {} and {long_bytes} bytes take {attempts:?}", long_bytes / 4);
 }
 
-/// No more letters than are kept, and hardly more bytes than came.
+/// No more dead letters than are kept, and hardly more bytes than came.
 fn letters_are_bounded(kind: &str, payload: &[u8]) {
     let letters = letters::of(payload, usize::MAX);
-    assert!(!letters.is_empty() && letters.len() <= RECORD_LETTERS_MAX, "{kind}: {} letters", letters.len());
+    assert!(
+        !letters.is_empty() && letters.len() <= RECORD_DEAD_LETTERS_MAX,
+        "{kind}: {} letters",
+        letters.len()
+    );
     let bytes: usize = letters.iter().map(sensorpipe::batch::DeadLetter::byte_count).sum();
     assert!(bytes <= 8 * payload.len() + (256 << 10), "{kind}: {bytes} bytes of {}", payload.len());
 }

@@ -13,7 +13,7 @@ use sensorpipe::{
     store::{
         drop_expired,
         queries::{BucketStats, Measure, StatsQuery, stats},
-        stats::{DayStats, Reach, StatsStore, daily_avg, keep_quarter_hours, sweep},
+        stats::{DayStats, Reach, StatsStore, daily_avg, roll_up_quarter_hours, sweep},
     },
 };
 use testbed::config;
@@ -282,7 +282,7 @@ async fn any_doubles_have_statistics_and_the_same_by_every_way() {
 
     // A sweep rests longer than it works; so of all sensors but one, days are kept as the api keeps them.
     for (sensor_id, day) in days.keys().filter(|(sensor_id, day)| *sensor_id > 1 && *day < today()) {
-        keep_quarter_hours(&bench.pool, *sensor_id, *day).await.unwrap();
+        roll_up_quarter_hours(&bench.pool, *sensor_id, *day).await.unwrap();
     }
     let swept = sweep(&bench.database.config(), Reach::All).await.unwrap();
     assert!(swept.failed.any().is_none());

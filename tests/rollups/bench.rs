@@ -5,13 +5,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use sensorpipe::{
     batch::{Batch, Limits, Record},
-    config::{FkCheck, LetterBounds, Rollups},
+    config::{DeadLetterBounds, FkCheck, Rollups},
     log::Log,
     reading::{OnDuplicate, Timestamp, Window, untimed::GivenTimes},
     store::{
         BatchWriter, Offsets, Pool, WriterConfig, Written,
         queries::{Chart, ChartQuery, chart},
-        stats::{DayStats, daily_avg, keep_quarter_hours},
+        stats::{DayStats, daily_avg, roll_up_quarter_hours},
     },
 };
 use sqlx::Row;
@@ -116,7 +116,7 @@ impl Bench {
         .await
         .unwrap();
         if let Some((sensor_id, day)) = any {
-            keep_quarter_hours(&self.pool, sensor_id, day).await.unwrap();
+            roll_up_quarter_hours(&self.pool, sensor_id, day).await.unwrap();
         }
     }
 
@@ -206,7 +206,7 @@ impl Bench {
             rollups,
             lock_timeout: std::time::Duration::from_secs(3),
             write_timeout: std::time::Duration::from_secs(120),
-            letter_bounds: LetterBounds { letters: u64::MAX, bytes: u64::MAX },
+            dead_letter_bounds: DeadLetterBounds { letters: u64::MAX, bytes: u64::MAX },
         };
         Writer { store: BatchWriter::new(config), log: Arc::new(log), partition, next: 0 }
     }

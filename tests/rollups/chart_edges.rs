@@ -12,7 +12,7 @@ use sensorpipe::{
     store::{
         Pool, drop_expired,
         queries::{Chart, ChartQuery, chart},
-        stats::keep_quarter_hours,
+        stats::roll_up_quarter_hours,
     },
 };
 use testbed::{TestDatabase, config};
@@ -74,7 +74,7 @@ impl History {
 
     async fn keep_all(&self) {
         for days_ago in 1..=DAYS + 1 {
-            keep_quarter_hours(&self.bench.pool, 1, day_of(at(days_ago, 0))).await.unwrap();
+            roll_up_quarter_hours(&self.bench.pool, 1, day_of(at(days_ago, 0))).await.unwrap();
         }
     }
 

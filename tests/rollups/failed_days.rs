@@ -4,7 +4,7 @@ use sensorpipe::{
     config::RetentionStats,
     store::{
         drop_expired,
-        stats::{Reach, keep_quarter_hours, sweep},
+        stats::{Reach, roll_up_quarter_hours, sweep},
     },
 };
 use testbed::{Role, TestTopic, comes_to, eventually};
@@ -124,7 +124,7 @@ async fn a_rebuild_does_all_others_and_says_which_failed() {
     let status = process.ended(PATIENCE).await;
     let day = at(3, 0).to_datetime().unwrap().date_naive();
     assert_eq!(status.code(), Some(1));
-    assert_eq!(process.stdout(), "90 kept days of sensors forgotten, 89 kept anew\n");
+    assert_eq!(process.stdout(), "90 daily statistics deleted, 89 computed again\n");
     assert_eq!(
         process.stderr(),
         format!(
@@ -194,7 +194,7 @@ async fn days_before_the_year_1_and_after_9999_are_kept_as_any_other() {
         "{days:?}"
     );
     for day in &days {
-        keep_quarter_hours(&bench.pool, 1, day.day).await.unwrap();
+        roll_up_quarter_hours(&bench.pool, 1, day.day).await.unwrap();
     }
     assert_eq!((bench.kept().await, bench.kept_quarter_hours().await), (3, 3));
     assert_eq!(bench.daily_avg(1).await, days);

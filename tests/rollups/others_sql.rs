@@ -37,11 +37,11 @@ async fn rebuilt_on_request() {
     assert_eq!(bench.wrong().await, 6);
     let day_before_yesterday = at(2, 0).to_datetime().unwrap().date_naive().to_string();
     let said = stats(&bench, &["rebuild", "--sensor", "2", "--since", &day_before_yesterday]).await;
-    assert_eq!(said, "2 kept days of sensors forgotten, 2 kept anew\n");
+    assert_eq!(said, "2 daily statistics deleted, 2 computed again\n");
     assert_eq!(bench.wrong().await, 4);
     bench.database.execute("DELETE FROM sensor_data WHERE sensor_id = 1").await;
     let said = stats(&bench, &["rebuild"]).await;
-    assert_eq!(said, "6 kept days of sensors forgotten, 3 kept anew\n");
+    assert_eq!(said, "6 daily statistics deleted, 3 computed again\n");
     bench.agrees("rebuilt").await;
 }
 

@@ -8,7 +8,7 @@ use sensorpipe::{
     store::{
         drop_expired,
         queries::Source,
-        stats::{Reach, StatsStore, keep_quarter_hours, sweep},
+        stats::{Reach, StatsStore, roll_up_quarter_hours, sweep},
     },
 };
 use testbed::{Role, TestTopic, comes_to, config};
@@ -37,7 +37,7 @@ async fn twelve_days() -> Arc<Bench> {
 async fn keep_all(bench: &Bench) {
     for days_ago in 1..=DAYS {
         let day = at(days_ago, 0).to_datetime().unwrap().date_naive();
-        keep_quarter_hours(&bench.pool, 1, day).await.unwrap();
+        roll_up_quarter_hours(&bench.pool, 1, day).await.unwrap();
     }
 }
 
@@ -112,7 +112,7 @@ async fn a_writer_waits_for_whoever_is_keeping_its_day() {
     let held = bench.database.hold("LOCK TABLE daily_stats IN SHARE MODE").await;
     let yesterday = at(1, 0).to_datetime().unwrap().date_naive();
     let pool = bench.pool.clone();
-    let keeping = tokio::spawn(async move { keep_quarter_hours(&pool, 1, yesterday).await.unwrap() });
+    let keeping = tokio::spawn(async move { roll_up_quarter_hours(&pool, 1, yesterday).await.unwrap() });
     comes_to("fillers held", PATIENCE, 1, async || bench.database.waiting_for_locks().await).await;
     let mut writer = bench.writer(1, OnDuplicate::Ignore, Rollups::On).await;
     let writing = tokio::spawn(async move { writer.write(&[(1, at(1, 120), SPIKE)]).await });

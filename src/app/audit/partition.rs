@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Audit;
 use crate::{
-    audit::{ChunkBuilder, ChunkLetters, Example, Fates, KnownTimes, LogChunk, Pace, Plan, chunk_readings},
+    audit::{
+        ChunkBuilder, ChunkDeadLetters, Example, KnownTimes, LogChunk, Outcomes, Pace, Plan, chunk_readings,
+    },
     config::{KafkaConfig, KafkaSettings, RECORD_MAX_BYTES},
     kafka::{LogError, LogReader, Progress},
     log::Log,
@@ -24,9 +26,9 @@ const CHUNKS_WAITING: usize = 1;
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Readings before counts are known.
-    pub(super) before: Fates,
+    pub(super) before: Outcomes,
     /// Readings that counts are held against.
-    pub(super) counted: Fates,
+    pub(super) counted: Outcomes,
     /// Some of those that are not where they should be.
     pub(super) examples: Vec<Example>,
     /// Why its log could not be read to the end: then the figures say nothing.
@@ -63,14 +65,14 @@ pub(super) async fn run(
     let reading = tokio::task::spawn_blocking(move || reading.run(&chunks));
     while let Some((mut chunk, mut busy)) = read.recv().await {
         let started = Instant::now();
-        // Before the letters: what was not kept once may be kept when it is read again.
+        // Before the dead letters: what was not kept once may be kept when it is read again.
         let not_kept = look_up.not_kept(chunk.first, chunk.last).await?;
         let letters = look_up.letters(chunk.first, chunk.last).await?;
-        let letters = ChunkLetters { set_aside: chunk.set_letters_aside(&letters), not_kept };
+        let letters = ChunkDeadLetters { set_aside: chunk.separate_dead_letters(&letters), not_kept };
         let sorted = chunk.readings();
         let findings = look_up.findings(&sorted).await?;
         let most = audit.config.examples;
-        let fates = chunk.fates(partition, &letters, &sorted, &findings, &mut found.examples, most);
+        let fates = chunk.outcomes(partition, &letters, &sorted, &findings, &mut found.examples, most);
         if chunk.is_counted {
             found.counted += fates;
         } else {

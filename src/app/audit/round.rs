@@ -77,7 +77,7 @@ impl<'a> Round<'a> {
         counts_rows: bool,
         stop: &CancellationToken,
     ) -> anyhow::Result<(Report, After)> {
-        let topic = self.look(counts_rows).await?;
+        let topic = self.read_topic(counts_rows).await?;
         let planned: Vec<Planned> = topic
             .snapshot
             .books
@@ -152,7 +152,7 @@ impl<'a> Round<'a> {
 
     /// Kafka's offsets before the database's, which they follow; the log's ranges after, for the stored offset lies
     /// in them.
-    async fn look(&mut self, counts_rows: bool) -> anyhow::Result<Topic> {
+    async fn read_topic(&mut self, counts_rows: bool) -> anyhow::Result<Topic> {
         let Audit { kafka, settings, .. } = self.audit;
         let found = find_topic(kafka, settings).await?;
         let log = Log::new(&kafka.kafka_topic, found.identity);

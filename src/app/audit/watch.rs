@@ -72,7 +72,7 @@ impl<'a> Watch<'a> {
                 Err(error) => {
                     metrics::counter!(AUDIT_ROUNDS, "outcome" => "failed").increment(1);
                     self.component.down("the last round could not be finished");
-                    tracing::warn!("not audited for now; trying again: {error:#}");
+                    tracing::warn!("not audited for now; retrying: {error:#}");
                     interval.min(RETRY_INTERVAL_MAX)
                 }
             };
@@ -100,7 +100,7 @@ impl<'a> Watch<'a> {
     }
 
     async fn finish(&mut self, report: &Report, after: After) -> anyhow::Result<()> {
-        self.tell(report)?;
+        self.publish(report)?;
         note(report);
         let summary = self.keeping.keep(report, &after).await;
         note_open(&summary, after.taken_at);
@@ -114,7 +114,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Machines get every round; people the first one, and those that found something.
-    fn tell(&self, report: &Report) -> anyhow::Result<()> {
+    fn publish(&self, report: &Report) -> anyhow::Result<()> {
         let is_printed = match self.told {
             Told::Logged => false,
             Told::Printed => {
@@ -153,11 +153,7 @@ fn note(report: &Report) {
         }
         let kind = difference.kind();
         if let Difference::Unreadable { reason } = difference {
-            tracing::warn!(
-                kind,
-                kafka.partition = partition,
-                "partition not audited; trying again: {reason}"
-            );
+            tracing::warn!(kind, kafka.partition = partition, "partition not audited; retrying: {reason}");
         } else {
             tracing::error!(kind, kafka.partition = partition, "the audit found a difference: {difference}");
         }

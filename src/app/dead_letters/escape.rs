@@ -33,7 +33,7 @@ pub(super) fn bytes(bytes: &[u8]) -> String {
     }
 }
 
-/// JSON that means the same and holds nothing that a terminal would act on. Such a letter stands in a string, for JSON
+/// JSON that means the same and holds nothing that a terminal would act on. Such a dead letter stands in a string, for JSON
 /// has it nowhere else.
 pub(super) fn json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
@@ -49,7 +49,7 @@ pub(super) fn json(json: &str) -> String {
     escaped
 }
 
-/// Whether a letter is printed as itself.
+/// Whether a dead letter is printed as itself.
 fn is_shown(letter: char) -> bool {
     matches!(letter, '"' | '\'' | '\\') || letter.escape_debug().eq([letter])
 }

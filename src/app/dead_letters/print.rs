@@ -9,22 +9,22 @@ use super::{
     tally::{DiscardTally, ReplayTally},
 };
 use crate::{
-    config::LetterFormat,
+    config::DeadLetterFormat,
     reading::Reason,
-    store::dead_letters::{Letter, OverflowRange, Page, Refused, WholeLetter},
+    store::dead_letters::{Letter, OverflowRange, Page, Refused, WholeDeadLetter},
 };
 
-/// Refused letters that people are shown.
+/// Refused dead letters that people are shown.
 const REFUSED_SHOWN: usize = 20;
 
-pub(super) fn page(page: &Page, not_kept: &[OverflowRange], format: LetterFormat) {
+pub(super) fn page(page: &Page, not_kept: &[OverflowRange], format: DeadLetterFormat) {
     let not_kept: i64 = not_kept.iter().map(|range| range.letters).sum();
     match format {
-        LetterFormat::Json => {
-            let letters: Vec<Value> = page.letters.iter().map(letter_json).collect();
+        DeadLetterFormat::Json => {
+            let letters: Vec<Value> = page.letters.iter().map(dead_letter_json).collect();
             print_json(&json!({ "letters": letters, "next": page.next, "not_kept": not_kept }));
         }
-        LetterFormat::Text => {
+        DeadLetterFormat::Text => {
             println!(
                 "{:>10} {:<20} {:<20} {:<32} {:<16} detail",
                 "id", "set aside", "reason", "record", "key"
@@ -53,8 +53,8 @@ pub(super) fn page(page: &Page, not_kept: &[OverflowRange], format: LetterFormat
     }
 }
 
-pub(super) fn not_kept(ranges: &[OverflowRange], format: LetterFormat) {
-    if format == LetterFormat::Json {
+pub(super) fn not_kept(ranges: &[OverflowRange], format: DeadLetterFormat) {
+    if format == DeadLetterFormat::Json {
         let ranges: Vec<Value> = ranges.iter().map(range_json).collect();
         return print_json(&json!({ "not_kept": ranges }));
     }
@@ -85,10 +85,10 @@ fn range_json(range: &OverflowRange) -> Value {
     })
 }
 
-pub(super) fn letter(whole: &WholeLetter, format: LetterFormat) {
-    let WholeLetter { letter, payload, headers } = whole;
-    if format == LetterFormat::Json {
-        let mut letter = letter_json(letter);
+pub(super) fn letter(whole: &WholeDeadLetter, format: DeadLetterFormat) {
+    let WholeDeadLetter { letter, payload, headers } = whole;
+    if format == DeadLetterFormat::Json {
+        let mut letter = dead_letter_json(letter);
         letter["payload"] = bytes_json(payload.as_deref());
         letter["headers"] = headers.clone().unwrap_or_else(|| json!([]));
         return print_json(&letter);
@@ -129,7 +129,7 @@ pub(super) fn letter(whole: &WholeLetter, format: LetterFormat) {
     }
 }
 
-/// Which of its record's readings a letter stands for.
+/// Which of its record's readings a dead letter stands for.
 fn item(letter: &Letter) -> String {
     match letter.item {
         Some(item) => item.to_string(),
@@ -138,8 +138,8 @@ fn item(letter: &Letter) -> String {
     }
 }
 
-pub(super) fn replayed(tally: &ReplayTally, is_dry_run: bool, format: LetterFormat) {
-    if format == LetterFormat::Json {
+pub(super) fn replayed(tally: &ReplayTally, is_dry_run: bool, format: DeadLetterFormat) {
+    if format == DeadLetterFormat::Json {
         let refused: Vec<Value> = tally.named.iter().map(refused_json).collect();
         return print_json(&json!({
             "dry_run": is_dry_run, "stored": tally.stored, "duplicates": tally.duplicates,
@@ -173,16 +173,16 @@ pub(super) fn replayed(tally: &ReplayTally, is_dry_run: bool, format: LetterForm
     }
 }
 
-pub(super) fn discarded(tally: &DiscardTally, format: LetterFormat) {
+pub(super) fn discarded(tally: &DiscardTally, format: DeadLetterFormat) {
     match format {
-        LetterFormat::Json => {
+        DeadLetterFormat::Json => {
             print_json(&json!({ "discarded": tally.letters, "missing": tally.missing }));
         }
-        LetterFormat::Text => println!("{} discarded", tally.letters),
+        DeadLetterFormat::Text => println!("{} discarded", tally.letters),
     }
 }
 
-fn letter_json(letter: &Letter) -> Value {
+fn dead_letter_json(letter: &Letter) -> Value {
     json!({
         "id": letter.id, "topic": letter.topic, "topic_id": letter.topic_id, "partition": letter.partition,
         "offset": letter.offset, "item": letter.item, "reason": letter.reason, "detail": letter.detail,

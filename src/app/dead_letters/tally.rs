@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::store::dead_letters::{Discarded, Refused, Replayed};
 
-/// Refused letters that are named one by one; the others are counted.
+/// Refused dead letters that are named one by one; the others are counted.
 const NAMED_MAX: usize = 1_000;
 
 /// What came of a replay.

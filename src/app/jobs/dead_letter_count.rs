@@ -6,7 +6,7 @@ use chrono::Utc;
 
 use super::{Failure, Job, Round};
 use crate::{
-    config::{DatabaseConfig, LetterBounds},
+    config::{DatabaseConfig, DeadLetterBounds},
     metrics::{DEAD_LETTER_BOUND_RATIO, DEAD_LETTER_OLDEST, DEAD_LETTERS_WAITING},
     store::dead_letters::{self, ReasonSummary},
 };
@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_secs(15);
 
 pub(super) struct DeadLetterCount {
     pub(super) database: DatabaseConfig,
-    pub(super) bounds: LetterBounds,
+    pub(super) bounds: DeadLetterBounds,
 }
 
 impl Job for DeadLetterCount {

@@ -11,9 +11,9 @@ use chrono::SecondsFormat;
 use super::{Failure, Job, Round};
 use crate::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings},
-    kafka::{LetterProducer, LetterRecord, RecordHeaders, producer::PublishError},
+    kafka::{DeadLetterProducer, DeadLetterRecord, RecordHeaders, producer::PublishError},
     metrics::DEAD_LETTERS_MIRRORED,
-    store::dead_letters::{MirrorQueue, UnmirroredLetter},
+    store::dead_letters::{ForwardingQueue, UnforwardedDeadLetter},
 };
 
 /// How often a queue that is empty is looked at.
@@ -24,9 +24,9 @@ const TAKE_INTERVAL: Duration = Duration::from_secs(2);
 /// Copies dead letters from a database to a topic.
 pub(in crate::app) struct DeadLetterForwarding {
     database: DatabaseConfig,
-    producer: LetterProducer,
+    producer: DeadLetterProducer,
     /// Held from one round to the next; none where another process has it, and after a failure.
-    queue: Option<MirrorQueue>,
+    queue: Option<ForwardingQueue>,
 }
 
 impl DeadLetterForwarding {
@@ -36,15 +36,19 @@ impl DeadLetterForwarding {
         kafka: &KafkaConfig,
         settings: &KafkaSettings,
     ) -> anyhow::Result<Self> {
-        let producer = LetterProducer::new(kafka, settings).context("forwarding dead letters")?;
+        let producer = DeadLetterProducer::new(kafka, settings).context("forwarding dead letters")?;
         Ok(Self { database: database.clone(), producer, queue: None })
     }
 
-    async fn copy(&self, queue: &mut MirrorQueue, letters: &[UnmirroredLetter]) -> Result<(), Failure> {
+    async fn copy(
+        &self,
+        queue: &mut ForwardingQueue,
+        letters: &[UnforwardedDeadLetter],
+    ) -> Result<(), Failure> {
         let records = letters.iter().map(|letter| record(letter, Extent::Whole)).collect();
         let (mut mirrored, mut outcome) = self.producer.send(records).await;
         let first_left = letters.get(mirrored);
-        // Brokers refuse what a client sends together as a whole: the letter may do alone. If not, it must not hold up
+        // Brokers refuse what a client sends together as a whole: the dead letter may do alone. If not, it must not hold up
         // those behind it; what is left out is in the table.
         for extent in [Extent::Whole, Extent::Head] {
             if let (Err(PublishError::TooLarge), Some(letter)) = (&outcome, first_left) {
@@ -54,7 +58,7 @@ impl DeadLetterForwarding {
             }
         }
         let ids: Vec<i64> = letters[..mirrored].iter().map(|letter| letter.id).collect();
-        queue.note_mirrored(&ids).await?;
+        queue.mark_forwarded(&ids).await?;
         metrics::counter!(DEAD_LETTERS_MIRRORED).increment(mirrored as u64);
         outcome.map_err(|error| Failure::passing(&error))
     }
@@ -72,7 +76,7 @@ impl Job for DeadLetterForwarding {
     async fn round(&mut self) -> Result<Round, Failure> {
         let queue = match self.queue.take() {
             Some(queue) => Some(queue),
-            None => MirrorQueue::take(&self.database).await?,
+            None => ForwardingQueue::take(&self.database).await?,
         };
         let Some(mut queue) = queue else { return Ok(Round::Elsewhere) };
         loop {
@@ -86,7 +90,7 @@ impl Job for DeadLetterForwarding {
     }
 }
 
-/// How much of a letter is copied.
+/// How much of a dead letter is copied.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Extent {
     /// All of it.
@@ -95,9 +99,9 @@ enum Extent {
     Head,
 }
 
-/// The letter's record, with the headers that Kafka Connect gives to those of its dead letter queues; `sensorpipe.id`
-/// tells a letter that comes twice.
-fn record(letter: &UnmirroredLetter, extent: Extent) -> LetterRecord<'_> {
+/// The dead letter's record, with the headers that Kafka Connect gives to those of its dead letter queues; `sensorpipe.id`
+/// tells a dead letter that comes twice.
+fn record(letter: &UnforwardedDeadLetter, extent: Extent) -> DeadLetterRecord<'_> {
     let is_whole = extent == Extent::Whole;
     let mut headers = RecordHeaders::default();
     for (name, value) in letter.headers().into_iter().filter(|_| is_whole) {
@@ -121,7 +125,7 @@ fn record(letter: &UnmirroredLetter, extent: Extent) -> LetterRecord<'_> {
         let omitted = letter.payload.as_ref().map_or(0, Vec::len);
         headers = headers.with("sensorpipe.payload_bytes_omitted", &omitted.to_string());
     }
-    LetterRecord {
+    DeadLetterRecord {
         key: letter.key.as_deref().filter(|_| is_whole),
         payload: letter.payload.as_deref().filter(|_| is_whole),
         headers,

@@ -40,7 +40,7 @@ impl Job for Retention {
         if let Some(failed) = failed.any() {
             tracing::error!(
                 db.sqlstate = failed.sqlstate(),
-                "old readings not dropped: {} chunks hold days whose statistics cannot be kept; trying again: {failed}",
+                "old readings not dropped: {} chunks hold days whose statistics cannot be kept; retrying: {failed}",
                 held.len()
             );
         }

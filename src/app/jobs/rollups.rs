@@ -43,11 +43,11 @@ impl Job for Rollups {
         let is_all_due = self.all_swept_at.is_none_or(|at| at.elapsed() >= ALL_INTERVAL);
         let reach = if is_all_due { Reach::All } else { Reach::Week };
         let swept = sweep(&self.database, reach).await?;
-        tracing::debug!(kept = swept.kept, "{} days of sensors kept for charts", swept.kept);
+        tracing::debug!(kept = swept.kept, "{} days of sensors rolled up for charts", swept.kept);
         if let Some(failed) = swept.failed.any() {
             tracing::error!(
                 db.sqlstate = failed.sqlstate(),
-                "days not kept for charts; trying again next time: {failed}"
+                "days not rolled up for charts; retrying in the next round: {failed}"
             );
         }
         if is_all_due && !swept.is_elsewhere {

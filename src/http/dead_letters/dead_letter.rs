@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::store::dead_letters::{Letter, WholeLetter};
+use crate::store::dead_letters::{Letter, WholeDeadLetter};
 
 /// Bytes: as a text where they are UTF-8, which need not be harmless, and else in base64.
 #[derive(Serialize, ToSchema)]
@@ -35,7 +35,7 @@ pub(super) struct LetterBody {
     id: i64,
     /// Topic of the record.
     topic: String,
-    /// Kafka's id of that topic; null in letters of earlier versions.
+    /// Kafka's id of that topic; null in dead letters of earlier versions.
     topic_id: Option<String>,
     /// Partition of the record.
     partition: i32,
@@ -51,7 +51,7 @@ pub(super) struct LetterBody {
     replayable: bool,
     /// When it was set aside.
     received_at: DateTime<Utc>,
-    /// The record's own timestamp, which is the time of a reading without one; null in letters of earlier versions.
+    /// The record's own timestamp, which is the time of a reading without one; null in dead letters of earlier versions.
     record_time: Option<DateTime<Utc>>,
     /// When it was copied to `DEAD_LETTER_TOPIC`.
     mirrored_at: Option<DateTime<Utc>>,
@@ -98,9 +98,9 @@ impl From<Letter> for LetterBody {
     }
 }
 
-impl From<WholeLetter> for WholeLetterBody {
-    fn from(whole: WholeLetter) -> Self {
-        let WholeLetter { letter, payload, headers } = whole;
+impl From<WholeDeadLetter> for WholeLetterBody {
+    fn from(whole: WholeDeadLetter) -> Self {
+        let WholeDeadLetter { letter, payload, headers } = whole;
         Self {
             letter: letter.into(),
             payload: payload.map(Into::into),

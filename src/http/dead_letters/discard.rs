@@ -11,13 +11,13 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{NO_SUCH_LETTER, cursor_of, letter_of, portion_of, refused, selection::LettersBody};
+use super::{NO_SUCH_DEAD_LETTER, cursor_of, letter_of, portion_of, refused, selection::LettersBody};
 use crate::{
     http::{
         dead_letters::DeadLettersApi,
         server::{ApiError, ErrorBody, InvalidBody},
     },
-    store::dead_letters::{self, Discarded, Portion, Which},
+    store::dead_letters::{self, Discarded, Portion, Selection},
 };
 
 /// Dead letters that are gone.
@@ -26,7 +26,7 @@ use crate::{
 pub(super) struct DiscardedBody {
     /// How many.
     discarded: u64,
-    /// Ids that were asked for and are no letters', or no longer.
+    /// Ids that were asked for and are no dead letters', or no longer.
     missing: Vec<i64>,
     /// What to send as `after` with the same body to go on; null at the end.
     next: Option<String>,
@@ -37,10 +37,10 @@ pub(super) struct DiscardedBody {
 /// It is deleted for good, and counted.
 #[utoipa::path(
     delete, path = "/dead-letters/{id}", tag = "dead letters", operation_id = "discard_dead_letter",
-    params(("id" = i64, Path, description = "The letter", example = 1042, minimum = 1)),
+    params(("id" = i64, Path, description = "The dead letter", example = 1042, minimum = 1)),
     responses(
         (status = 200, description = "It is gone.", body = DiscardedBody, example = json!({"discarded": 1, "missing": [], "next": null})),
-        (status = 404, description = "There is no such letter, or no longer.", body = ErrorBody, example = json!({"detail": "Dead letter not found."})),
+        (status = 404, description = "There is no such dead letter, or no longer.", body = ErrorBody, example = json!({"detail": "Dead letter not found."})),
         (status = 409, description = "The api's role in the database may not do this.", body = ErrorBody, example = json!({"detail": "The api's role in the database may not do this: run `sensorpipe dead-letters` with one that may."})),
         (status = 422, description = "The id is none.", body = InvalidBody, example = json!({"detail": [{"loc": ["path", "id"], "msg": "Input should be a valid integer from 1 to 9223372036854775807", "type": "int_parsing"}]})),
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
@@ -51,9 +51,9 @@ pub(super) async fn one(
     Path(id): Path<String>,
 ) -> Result<Json<DiscardedBody>, ApiError> {
     let id = letter_of(&id)?;
-    let portion = Portion { which: Which::Ids(vec![id]), after: None, limit: 1 };
+    let portion = Portion { selection: Selection::Ids(vec![id]), after: None, limit: 1 };
     let discarded = discard(&api, portion).await?;
-    if discarded.missing.is_empty() { Ok(Json(body(discarded))) } else { Err(NO_SUCH_LETTER) }
+    if discarded.missing.is_empty() { Ok(Json(body(discarded))) } else { Err(NO_SUCH_DEAD_LETTER) }
 }
 
 /// Discard many dead letters

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    NO_SUCH_LETTER,
+    NO_SUCH_DEAD_LETTER,
     dead_letter::{LetterBody, WholeLetterBody},
     id_of, letter_of, refused, selection,
 };
@@ -37,7 +37,7 @@ pub(super) struct LettersPage {
 
 /// List dead letters
 ///
-/// The newest first, page by page, without their payloads. Letters that come meanwhile appear on no later page, and never
+/// The newest first, page by page, without their payloads. Dead letters that come meanwhile appear on no later page, and never
 /// make another one appear twice or not at all.
 #[utoipa::path(
     get, path = "/dead-letters", tag = "dead letters", operation_id = "list_dead_letters",
@@ -48,7 +48,7 @@ pub(super) struct LettersPage {
         ("sensor_id" = Option<i32>, Query, description = "Only those whose record's key is this sensor's id, as the topic's contract has it", example = 77),
         ("since" = Option<String>, Query, description = "Only those set aside then or later; any form that a reading's timestamp has", example = "2026-11-01"),
         ("until" = Option<String>, Query, description = "Only those set aside before then", example = "2026-11-02"),
-        ("limit" = Option<u64>, Query, description = "Most letters of a page; 100 where absent", minimum = 1, maximum = 1000, example = 100),
+        ("limit" = Option<u64>, Query, description = "Most dead letters of a page; 100 where absent", minimum = 1, maximum = 1000, example = 100),
         ("after" = Option<String>, Query, description = "`next` of the page before this one, whose other parameters stay as they were", pattern = "^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$", example = "AAAAAAAABBI"),
     ),
     responses(
@@ -84,10 +84,10 @@ pub(super) async fn list(
 /// With its payload and its record's headers, as they came: they hold whatever somebody sent.
 #[utoipa::path(
     get, path = "/dead-letters/{id}", tag = "dead letters", operation_id = "show_dead_letter",
-    params(("id" = i64, Path, description = "The letter", example = 1042, minimum = 1)),
+    params(("id" = i64, Path, description = "The dead letter", example = 1042, minimum = 1)),
     responses(
-        (status = 200, description = "The letter.", body = WholeLetterBody),
-        (status = 404, description = "There is no such letter, or no longer.", body = ErrorBody, example = json!({"detail": "Dead letter not found."})),
+        (status = 200, description = "The dead letter.", body = WholeLetterBody),
+        (status = 404, description = "There is no such dead letter, or no longer.", body = ErrorBody, example = json!({"detail": "Dead letter not found."})),
         (status = 409, description = "The api's role in the database may not do this.", body = ErrorBody, example = json!({"detail": "The api's role in the database may not do this: run `sensorpipe dead-letters` with one that may."})),
         (status = 422, description = "The id is none.", body = InvalidBody, example = json!({"detail": [{"loc": ["path", "id"], "msg": "Input should be a valid integer from 1 to 9223372036854775807", "type": "int_parsing"}]})),
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
@@ -98,6 +98,7 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<WholeLetterBody>, ApiError> {
     let id = letter_of(&id)?;
-    let letter = dead_letters::find(&api.current_reads, id).await.map_err(refused)?.ok_or(NO_SUCH_LETTER)?;
+    let letter =
+        dead_letters::find(&api.current_reads, id).await.map_err(refused)?.ok_or(NO_SUCH_DEAD_LETTER)?;
     Ok(Json(letter.into()))
 }

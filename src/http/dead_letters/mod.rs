@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-const NO_SUCH_LETTER: ApiError = ApiError::NotFound("Dead letter not found.");
+const NO_SUCH_DEAD_LETTER: ApiError = ApiError::NotFound("Dead letter not found.");
 const ID: [Step; 2] = [Step::Field("path"), Step::Field("id")];
 /// SQLSTATE `insufficient_privilege`.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
@@ -77,7 +77,7 @@ where
         .route(CHANGE, routes!(replay::one))
 }
 
-/// Which letters a body means.
+/// Which dead letters a body means.
 async fn portion_of(api: &DeadLettersApi, request: Request<Body>) -> Result<Portion, ApiError> {
     let mut held = api.admission.hold_nothing();
     let body = read_value(&mut held, request, api.body_limits.at_most(BODY_MAX_BYTES)).await?;
@@ -85,15 +85,15 @@ async fn portion_of(api: &DeadLettersApi, request: Request<Body>) -> Result<Port
 }
 
 /// The id of a path, or of a list.
-fn letter_id(text: &str) -> Result<i64, FieldError> {
+fn dead_letter_id(text: &str) -> Result<i64, FieldError> {
     let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|&id| is_digits && id > 0).ok_or_else(not_an_id)
 }
 
-/// The letter of a path in which nothing else can be wrong.
+/// The dead letter of a path in which nothing else can be wrong.
 fn letter_of(text: &str) -> Result<i64, ApiError> {
     let mut errors = ValidationErrors::default();
-    errors.check(&ID, letter_id(text)).ok_or(ApiError::Invalid(errors))
+    errors.check(&ID, dead_letter_id(text)).ok_or(ApiError::Invalid(errors))
 }
 
 fn not_an_id() -> FieldError {
@@ -126,9 +126,9 @@ mod tests {
 
     #[test]
     fn an_id_is_a_positive_integer() {
-        assert_eq!(letter_id("9223372036854775807"), Ok(i64::MAX));
+        assert_eq!(dead_letter_id("9223372036854775807"), Ok(i64::MAX));
         for text in ["0", "-1", "+1", "1.0", "", "9223372036854775808", "one"] {
-            assert_eq!(letter_id(text).unwrap_err().kind, "int_parsing", "{text}");
+            assert_eq!(dead_letter_id(text).unwrap_err().kind, "int_parsing", "{text}");
         }
     }
 }

@@ -11,13 +11,13 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{NO_SUCH_LETTER, cursor_of, letter_of, portion_of, refused, selection::LettersBody};
+use super::{NO_SUCH_DEAD_LETTER, cursor_of, letter_of, portion_of, refused, selection::LettersBody};
 use crate::{
     http::{
         dead_letters::DeadLettersApi,
         server::{ApiError, ErrorBody, InvalidBody, Parameters, parameters::one_of},
     },
-    store::dead_letters::{self, Portion, Refused, Replayed, Which},
+    store::dead_letters::{self, Portion, Refused, Replayed, Selection},
 };
 
 /// What came of a replay.
@@ -26,17 +26,17 @@ use crate::{
 pub(super) struct ReplayedBody {
     /// Whether this is only what would come of it.
     dry_run: bool,
-    /// Readings that are stored now; they are no letters' any more.
+    /// Readings that are stored now; they are no dead letters' any more.
     stored: u64,
-    /// Readings that were there already; they are no letters' any more.
+    /// Readings that were there already; they are no dead letters' any more.
     duplicates: u64,
-    /// Letters that stay; one of many readings with those that are still refused.
+    /// Dead letters that stay; one of many readings with those that are still refused.
     refused: u64,
     /// The same by reason.
     reasons: BTreeMap<String, u64>,
     /// Each of them, with the reason of today.
     letters: Vec<RefusedBody>,
-    /// Ids that were asked for and are no letters', or no longer.
+    /// Ids that were asked for and are no dead letters', or no longer.
     missing: Vec<i64>,
     /// What to send as `after` with the same body to go on; null at the end.
     next: Option<String>,
@@ -55,21 +55,21 @@ pub(in crate::http) struct RefusedBody {
 
 /// Replay a dead letter
 ///
-/// Its reading is stored where the rules of today allow it, exactly once, and the letter goes in the same transaction.
-/// Else it stays, with the reason of today. Of a letter of many readings each has a fate of its own; the letter stays for
+/// Its reading is stored where the rules of today allow it, exactly once, and the dead letter goes in the same transaction.
+/// Else it stays, with the reason of today. Of a dead letter of many readings each has a fate of its own; the dead letter stays for
 /// those that are still refused.
 #[utoipa::path(
     post, path = "/dead-letters/{id}/replay", tag = "dead letters", operation_id = "replay_dead_letter",
     params(
-        ("id" = i64, Path, description = "The letter", example = 1042, minimum = 1),
-        ("dry_run" = Option<bool>, Query, description = "`true` to be told only what would come of it", example = true),
+        ("id" = i64, Path, description = "The dead letter", example = 1042, minimum = 1),
+        ("dry_run" = Option<bool>, Query, description = "`true` to report only what would happen", example = true),
     ),
     responses(
         (status = 200, description = "What came of it.", body = ReplayedBody),
-        (status = 404, description = "There is no such letter, or no longer.", body = ErrorBody, example = json!({"detail": "Dead letter not found."})),
+        (status = 404, description = "There is no such dead letter, or no longer.", body = ErrorBody, example = json!({"detail": "Dead letter not found."})),
         (status = 409, description = "The api's role in the database may not do this.", body = ErrorBody, example = json!({"detail": "The api's role in the database may not do this: run `sensorpipe dead-letters` with one that may."})),
         (status = 422, description = "The request does not validate.", body = InvalidBody, example = json!({"detail": [{"loc": ["path", "id"], "msg": "Input should be a valid integer from 1 to 9223372036854775807", "type": "int_parsing"}]})),
-        (status = 503, description = "The database does not answer; try again after `Retry-After` seconds. The letter is stored or still there, never both.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
+        (status = 503, description = "The database does not answer; try again after `Retry-After` seconds. The dead letter is stored or still there, never both.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
 pub(super) async fn one(
@@ -81,9 +81,9 @@ pub(super) async fn one(
     let is_dry_run = dry_run(&mut parameters);
     parameters.finish()?;
     let id = letter_of(&id)?;
-    let portion = Portion { which: Which::Ids(vec![id]), after: None, limit: 1 };
+    let portion = Portion { selection: Selection::Ids(vec![id]), after: None, limit: 1 };
     let replayed = replay(&api, portion, is_dry_run).await?;
-    if replayed.missing.is_empty() { Ok(Json(body(replayed, is_dry_run))) } else { Err(NO_SUCH_LETTER) }
+    if replayed.missing.is_empty() { Ok(Json(body(replayed, is_dry_run))) } else { Err(NO_SUCH_DEAD_LETTER) }
 }
 
 /// Replay many dead letters
@@ -92,7 +92,7 @@ pub(super) async fn one(
 /// there are more, `next` says how to go on.
 #[utoipa::path(
     post, path = "/dead-letters/replay", tag = "dead letters", operation_id = "replay_dead_letters",
-    params(("dry_run" = Option<bool>, Query, description = "`true` to be told only what would come of it", example = true)),
+    params(("dry_run" = Option<bool>, Query, description = "`true` to report only what would happen", example = true)),
     request_body(content = LettersBody, content_type = "application/json"),
     responses(
         (status = 200, description = "What came of it.", body = ReplayedBody),
@@ -102,7 +102,7 @@ pub(super) async fn one(
         (status = 413, description = "The body is too large.", body = ErrorBody, example = json!({"detail": "The body is larger than 65536 bytes."})),
         (status = 415, description = "The body is not called JSON.", body = ErrorBody, example = json!({"detail": "The body should be application/json."})),
         (status = 422, description = "The request does not validate; nothing is replayed.", body = InvalidBody, example = json!({"detail": [{"loc": ["body", "ids", 0], "msg": "Input should be a valid integer from 1 to 9223372036854775807", "type": "int_parsing"}]})),
-        (status = 503, description = "The database does not answer; try again after `Retry-After` seconds. Each letter is stored or still there, never both.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
+        (status = 503, description = "The database does not answer; try again after `Retry-After` seconds. Each dead letter is stored or still there, never both.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
 pub(super) async fn many(

@@ -15,7 +15,7 @@ use crate::{
     buckets::Zone,
     http::server::{FieldError, Step, ValidationErrors, parameters::time_range},
     reading::Reason,
-    store::dead_letters::{Filter, IDS_MAX, PORTION_MAX, Portion, Which},
+    store::dead_letters::{Filter, IDS_MAX, PORTION_MAX, Portion, Selection},
 };
 
 const BODY: Step = Step::Field("body");
@@ -34,7 +34,7 @@ pub(super) struct LettersBody {
     /// Those that meet every condition.
     #[schema(required = false, value_type = FilterBody)]
     filter: Option<FilterBody>,
-    /// Most letters of one transaction; 1000 where absent.
+    /// Most dead letters of one transaction; 1000 where absent.
     #[schema(minimum = 1, maximum = 1000, required = false, value_type = u32)]
     limit: Option<u32>,
     /// `next` of the answer before this one.
@@ -97,8 +97,8 @@ impl LettersBody {
     /// What it means; none where it has neither ids nor a filter, which is an error of its own.
     fn portion(self) -> Option<Portion> {
         let Self { ids, filter, limit, after } = self;
-        let which = ids.map(Which::Ids).or(filter.map(|filter| Which::Matching(filter.into())))?;
-        Some(Portion { which, after, limit: limit.unwrap_or(PORTION_MAX) })
+        let selection = ids.map(Selection::Ids).or(filter.map(|filter| Selection::Matching(filter.into())))?;
+        Some(Portion { selection, after, limit: limit.unwrap_or(PORTION_MAX) })
     }
 }
 
@@ -259,9 +259,10 @@ mod tests {
     #[test]
     fn letters_are_meant_by_ids_or_by_a_filter() {
         let by_ids = portion(&json!({"ids": [3, 1], "limit": 10, "after": "AAAAAAAABBI"})).unwrap();
-        assert_eq!(by_ids, Portion { which: Which::Ids(vec![3, 1]), after: Some(1_042), limit: 10 });
+        assert_eq!(by_ids, Portion { selection: Selection::Ids(vec![3, 1]), after: Some(1_042), limit: 10 });
         let all = portion(&json!({"filter": {}})).unwrap();
-        let expected = Portion { which: Which::Matching(Filter::default()), after: None, limit: PORTION_MAX };
+        let expected =
+            Portion { selection: Selection::Matching(Filter::default()), after: None, limit: PORTION_MAX };
         assert_eq!(all, expected);
         let filter = json!({"topic": "t", "partition": 0, "reason": "too_large", "sensor_id": -7, "since": "1970-01-01"});
         let filtered = portion(&json!({ "filter": filter })).unwrap();
@@ -273,7 +274,7 @@ mod tests {
             since: DateTime::from_timestamp(0, 0),
             until: None,
         };
-        assert_eq!(filtered.which, Which::Matching(expected));
+        assert_eq!(filtered.selection, Selection::Matching(expected));
     }
 
     #[test]

@@ -127,7 +127,7 @@ pub(super) async fn read(
         maybe_not_kept: vec![],
     };
     if is_stored {
-        client.querying(look_at_dead_letters(&api, receipt, &mut body)).await?;
+        client.querying(check_dead_letters(&api, receipt, &mut body)).await?;
     }
     let mut response = Json(body).into_response();
     if let Some(wait) = wait {
@@ -154,7 +154,7 @@ async fn is_stored(api: &IngestApi, receipt: producer::Receipt) -> Result<bool, 
 }
 
 /// Adds what became of a stored record's readings that were set aside.
-async fn look_at_dead_letters(
+async fn check_dead_letters(
     api: &IngestApi,
     receipt: producer::Receipt,
     body: &mut ReceiptBody,

@@ -100,10 +100,10 @@ impl Visibility {
                     self.0.somebody.notified().await;
                     continue;
                 }
-                let pause = match self.look(&pool, &producer).await {
+                let pause = match self.poll_stored_offsets(&pool, &producer).await {
                     Ok(()) => POLL_INTERVAL,
                     Err(reason) => {
-                        tracing::debug!("the stored offsets cannot be looked at: {reason}");
+                        tracing::debug!("the stored offsets cannot be checked: {reason}");
                         RETRY_INTERVAL
                     }
                 };
@@ -116,7 +116,7 @@ impl Visibility {
         }
     }
 
-    async fn look(&self, pool: &Pool, producer: &Producer) -> Result<(), LookError> {
+    async fn poll_stored_offsets(&self, pool: &Pool, producer: &Producer) -> Result<(), CheckError> {
         let log = log(producer).await?;
         for progress in receipts::progress(pool, log).await? {
             self.reached(progress.partition, progress.next_offset);
@@ -130,7 +130,7 @@ impl Visibility {
 }
 
 #[derive(Debug, thiserror::Error)]
-enum LookError {
+enum CheckError {
     #[error("{0}")]
     Kafka(#[from] PublishError),
     #[error("{0}")]

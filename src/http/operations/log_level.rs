@@ -87,7 +87,7 @@ pub(super) async fn show(State(state): State<LogLevelApi>) -> Json<LevelBody> {
         (status = 413, description = "The body is too large.", body = ErrorBody, example = json!({"detail": "The body is larger than 4096 bytes."})),
         (status = 415, description = "The body is not called JSON.", body = ErrorBody, example = json!({"detail": "The body should be application/json."})),
         (status = 422, description = "This is no level; it stays what it was.", body = InvalidBody, example = json!({"detail": [{"loc": ["body", "level"], "msg": "Input should be a log level", "type": "log_level"}]})),
-        (status = 503, description = "The requests under way hold as much as they may; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The requests under way hold as much as they may. Send this one again."})),
+        (status = 503, description = "The memory for requests under way is used up; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The memory for requests under way is used up. Send this one again."})),
     ),
 )]
 pub(super) async fn change(

@@ -18,7 +18,7 @@ use crate::{
         (name = "sensors", description = "What measures."),
         (name = "readings", description = "What was measured."),
         (name = "statistics", description = "What it comes to."),
-        (name = "dead letters", description = "What could not be stored, and how it is worked through."),
+        (name = "dead letters", description = "What could not be stored, and how it is replayed or discarded."),
         (name = "operations", description = "What Kubernetes and Prometheus ask, open to all; and the log."),
     )
 )]
@@ -75,7 +75,7 @@ fn guard(operation: &mut Value, needed: Scopes) {
     for (status, description, header, about_header, detail) in [
         (
             "401",
-            "There are API keys, and the request shows none that holds.",
+            "There are API keys, and the request shows none that is valid.",
             "WWW-Authenticate",
             &challenge,
             "An API key is needed.",

@@ -91,7 +91,7 @@ impl Exports {
     ) -> Result<Option<Response>, ApiError> {
         let held = client.hold(Resource::Export)?;
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            return Err(ApiError::Unavailable("As many exports as may are under way.".into()));
+            return Err(ApiError::Unavailable("The limit of exports under way is reached.".into()));
         };
         let sensor_id = page.sensor_id;
         let mut export = Export { pool: pool.clone(), rest: page, format, stall_timeout: self.stall_timeout };

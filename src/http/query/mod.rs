@@ -105,7 +105,7 @@ impl QueryApi {
     }
 
     /// Keeps the days that charts were asked for, for as long as it is polled.
-    pub(super) async fn keep_days(&self) {
+    pub(super) async fn roll_up_days(&self) {
         self.filler.run(self.pool.clone()).await;
     }
 }

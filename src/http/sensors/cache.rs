@@ -39,7 +39,7 @@ const CONNECTIONS: u32 = LOOK_UPS_MAX + 1;
 /// Pause between two such looks: so much longer than the last one took, and so long at least. However many messages
 /// there are, no more than a fifth of a connection's time goes there.
 const LOOK_REST: u32 = 4;
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Longest wait for a look-up to begin.
 const LOOK_UP_WAIT: Duration = Duration::from_secs(2);
 
@@ -266,14 +266,14 @@ impl SensorCache {
                 self.fill().await?;
                 all_due = rested(started);
             } else if hints.are_about_some() && started >= ids_due {
-                self.look(hints.take_ids()).await?;
+                self.refresh(hints.take_ids()).await?;
                 ids_due = rested(started);
             }
         }
     }
 
     /// Looks which of these are sensors now.
-    async fn look(&self, sensor_ids: Vec<i32>) -> Result<(), StoreError> {
+    async fn refresh(&self, sensor_ids: Vec<i32>) -> Result<(), StoreError> {
         let now = self.now();
         let there: HashSet<i32> =
             sensors::existing(&self.pool, sensor_ids.clone()).await?.into_iter().collect();
@@ -302,5 +302,5 @@ impl SensorCache {
 
 /// When the next look may be, after one that has just ended.
 fn rested(started: Instant) -> Instant {
-    Instant::now() + LOOK_INTERVAL.max(started.elapsed() * LOOK_REST)
+    Instant::now() + CHECK_INTERVAL.max(started.elapsed() * LOOK_REST)
 }

@@ -109,7 +109,7 @@ impl HeldBytes {
         match bytes.checked_sub(self.bytes) {
             Some(more) if !self.gate.bytes.take(more) => {
                 return Err(ApiError::Overloaded(
-                    "The requests under way hold as much as they may. Send this one again.",
+                    "The memory for requests under way is used up. Send this one again.",
                 ));
             }
             Some(_) => {}

@@ -64,15 +64,19 @@ pub async fn keep(
 }
 
 /// Has later audits begin at the offsets of these books, with their counts.
-pub async fn start_anew(database: &DatabaseConfig, log: &Log, books: &[Books]) -> Result<(), StoreError> {
+pub async fn restart_counting(
+    database: &DatabaseConfig,
+    log: &Log,
+    books: &[Books],
+) -> Result<(), StoreError> {
     let mut connection = connect(database, "sensorpipe audit").await?;
     for books in books.iter().filter(|books| books.topic_id == log.topic_id) {
-        insert_anew(&mut connection, log, books).await.map_err(StoreError::new("accepting the audit"))?;
+        insert_first(&mut connection, log, books).await.map_err(StoreError::new("accepting the audit"))?;
     }
     Ok(())
 }
 
-async fn insert_anew(connection: &mut PgConnection, log: &Log, books: &Books) -> Result<(), sqlx::Error> {
+async fn insert_first(connection: &mut PgConnection, log: &Log, books: &Books) -> Result<(), sqlx::Error> {
     sqlx::query(
         r#"INSERT INTO audit_checkpoints (cluster_id, topic, partition, "offset", topic_id, stored, duplicates,
                                           dead_lettered, given_times, starts_anew)

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Connection, FromRow, PgConnection, Row, postgres::PgRow};
 
 use crate::{
-    audit::{Books, Checkpoint, LetterBooks, Point, TableBooks},
+    audit::{Books, Checkpoint, DeadLetterBooks, Point, TableBooks},
     batch::Tally,
     config::DatabaseConfig,
     log::Log,
@@ -48,7 +48,7 @@ pub struct Snapshot {
     /// The log's checkpoints.
     pub checkpoints: Vec<Checkpoint>,
     /// Dead letters of each partition.
-    pub letters: BTreeMap<i32, LetterBooks>,
+    pub letters: BTreeMap<i32, DeadLetterBooks>,
     /// The table as a whole; none where it was not to be counted, or not in one piece.
     pub table: Option<TableBooks>,
 }
@@ -146,14 +146,14 @@ async fn read(
     Ok((Snapshot { taken_at, books, other_clusters, checkpoints, letters, table }, expired))
 }
 
-/// Letters bear the topic's name alone, so those of all clusters are one account.
+/// Dead letters bear the topic's name alone, so those of all clusters are one account.
 ///
-/// Where an offset was moved, records may have been counted again, whose letters are there once: no more are due then
+/// Where an offset was moved, records may have been counted again, whose dead letters are there once: no more are due then
 /// than are known of.
 async fn letters(
     connection: &mut PgConnection,
     topic: &str,
-) -> Result<BTreeMap<i32, LetterBooks>, sqlx::Error> {
+) -> Result<BTreeMap<i32, DeadLetterBooks>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT partition, coalesce(kept, 0)::bigint AS kept,
                 (coalesce(removed, 0) + coalesce(not_kept, 0))::bigint AS removed,
@@ -177,7 +177,7 @@ async fn letters(
     .await?;
     rows.iter()
         .map(|row| {
-            let books = LetterBooks {
+            let books = DeadLetterBooks {
                 counted: row.try_get("counted")?,
                 kept: row.try_get("kept")?,
                 removed: row.try_get("removed")?,

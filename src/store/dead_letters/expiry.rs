@@ -1,4 +1,4 @@
-//! Letters that are older than they are kept.
+//! Dead letters that are older than they are kept.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ use crate::{
 
 /// Of the advisory lock that lets one process at a time do it: "letters" in ASCII.
 const LOCK_KEY: i64 = 0x006c_6574_7465_7273;
-/// Letters of one transaction.
+/// Dead letters of one transaction.
 const BATCH: i64 = 1_000;
 const DOING: &str = "deleting old dead letters";
 
-/// Which letters are old.
+/// Which dead letters are old.
 #[derive(Clone, Copy, Debug)]
 pub struct Expiry {
     /// Those that were set aside longer ago than this,
@@ -28,7 +28,7 @@ pub struct Expiry {
     pub is_mirrored: bool,
 }
 
-/// Deletes old letters, a thousand at a time; says how many. None where another process is at it.
+/// Deletes old dead letters, a thousand at a time; says how many. None where another process is at it.
 pub async fn expire(database: &DatabaseConfig, expiry: Expiry) -> Result<Option<u64>, StoreError> {
     let mut connection = connect(database, "sensorpipe retention").await?;
     let is_ours = takes(&mut connection, LOCK_KEY).await.map_err(StoreError::new(DOING))?;
@@ -51,8 +51,8 @@ async fn expire_all(connection: &mut PgConnection, expiry: Expiry) -> Result<u64
     }
 }
 
-/// Letters are set aside nearly in the order of their ids, so the oldest are the first ones of the primary key: no
-/// index on the time is needed, and one that stands behind a younger letter waits for it, for minutes at most.
+/// Dead letters are set aside nearly in the order of their ids, so the oldest are the first ones of the primary key: no
+/// index on the time is needed, and one that stands behind a younger dead letter waits for it, for minutes at most.
 /// Those that somebody is working through are left to them.
 async fn expire_some(connection: &mut PgConnection, expiry: Expiry) -> Result<Removed, sqlx::Error> {
     let age_micros = i64::try_from(expiry.age.as_micros()).unwrap_or(i64::MAX);

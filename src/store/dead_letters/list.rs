@@ -1,8 +1,8 @@
-//! Letters to be looked at.
+//! Dead letters to be looked at.
 
 use sqlx::{Postgres, QueryBuilder};
 
-use super::{Filter, Letter, WholeLetter};
+use super::{Filter, Letter, WholeDeadLetter};
 use crate::store::{StoreError, pool::Pool};
 
 /// Letters, newest first.
@@ -19,7 +19,7 @@ const KEY: &str = "CASE WHEN octet_length(key) <= 256 THEN key END AS key";
 const COLUMNS: &str = r#"id, topic, topic_id, partition, "offset", item, reason, detail, received_at, record_time,
     mirrored_at, octet_length(payload)::bigint AS payload_bytes, readings, items IS NOT NULL AS is_of_many"#;
 
-/// The newest `limit` letters of a filter whose ids are below `before`.
+/// The newest `limit` dead letters of a filter whose ids are below `before`.
 pub async fn page(pool: &Pool, filter: Filter, before: Option<i64>, limit: u32) -> Result<Page, StoreError> {
     pool.run("listing dead letters", move |connection| {
         Box::pin(async move {
@@ -41,7 +41,7 @@ pub async fn page(pool: &Pool, filter: Filter, before: Option<i64>, limit: u32) 
 }
 
 /// All of one letter.
-pub async fn find(pool: &Pool, id: i64) -> Result<Option<WholeLetter>, StoreError> {
+pub async fn find(pool: &Pool, id: i64) -> Result<Option<WholeDeadLetter>, StoreError> {
     let sql = format!("SELECT {COLUMNS}, key, payload, headers FROM dead_letters WHERE id = $1");
     pool.run("reading a dead letter", move |connection| {
         Box::pin(async move { sqlx::query_as(&sql).bind(id).fetch_optional(connection).await })

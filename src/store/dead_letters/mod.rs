@@ -1,20 +1,20 @@
 //! Dead letters worked through: looked at, replayed, discarded, expired, mirrored.
 //!
-//! A letter leaves in the transaction that says why: its readings are stored, or it is no longer wanted, and
-//! `dead_letter_removals` counts it. Letters are locked first, in the order of their ids, and the counts last; in between
-//! come the locks that every writer of readings takes. A worker that reads a record again locks its letters first, too.
-//! So nobody waits in a circle, and of two who work through the same letters one finds them gone.
+//! A dead letter leaves in the transaction that says why: its readings are stored, or it is no longer wanted, and
+//! `dead_letter_removals` counts it. Dead letters are locked first, in the order of their ids, and the counts last; in between
+//! come the locks that every writer of readings takes. A worker that reads a record again locks its dead letters first, too.
+//! So nobody waits in a circle, and of two who work through the same dead letters one finds them gone.
 
 mod expiry;
-mod fate;
+mod forwarding;
 mod list;
-mod locked_letter;
-mod mirror;
+mod locked_dead_letter;
 mod overflow;
 mod portion;
 mod progress;
 mod removal;
 mod replay;
+mod replay_outcome;
 mod summary;
 
 use chrono::{DateTime, Utc};
@@ -24,15 +24,15 @@ use super::dead_letter_part::Part;
 use crate::reading::Reason;
 
 pub use expiry::{Expiry, expire};
+pub use forwarding::{ForwardingQueue, UnforwardedDeadLetter};
 pub use list::{Page, find, page};
-pub use mirror::{MirrorQueue, UnmirroredLetter};
 pub use overflow::{OverflowRange, RANGES_MAX, not_kept};
-pub use portion::{IDS_MAX, PORTION_MAX, Portion, Which};
+pub use portion::{IDS_MAX, PORTION_MAX, Portion, Selection};
 pub use removal::{Discarded, discard};
 pub use replay::{Refused, ReplayRules, Replayed, replay};
 pub use summary::{COUNT_MAX, ReasonSummary, summary, waiting};
 
-/// Which letters are meant; all conditions together.
+/// Which dead letters are meant; all conditions together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Of this topic.
@@ -49,14 +49,14 @@ pub struct Filter {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// A letter without what can be large.
+/// A dead letter without what can be large.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 pub struct Letter {
     /// Its id.
     pub id: i64,
     /// Topic of its record.
     pub topic: String,
-    /// Kafka's id of that topic; none for letters from before it was kept.
+    /// Kafka's id of that topic; none for dead letters from before it was kept.
     pub topic_id: Option<String>,
     /// Partition of its record.
     pub partition: i32,
@@ -93,7 +93,7 @@ impl Letter {
 
 /// All of a letter.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
-pub struct WholeLetter {
+pub struct WholeDeadLetter {
     /// What lists have, and the whole key.
     #[sqlx(flatten)]
     pub letter: Letter,
@@ -103,7 +103,7 @@ pub struct WholeLetter {
     pub headers: Option<Value>,
 }
 
-/// The reasons of letters that a replay may store.
+/// The reasons of dead letters that a replay may store.
 fn replayable_reasons() -> Vec<&'static str> {
     Reason::ALL.into_iter().filter(|reason| reason.may_pass_later()).map(Reason::as_str).collect()
 }

@@ -20,7 +20,7 @@ pub struct OverflowRange {
     pub reason: String,
     /// The first record.
     pub first_offset: i64,
-    /// The last record. Records in between may be stored, kept as letters, or of other ranges.
+    /// The last record. Records in between may be stored, kept as dead letters, or of other ranges.
     pub last_offset: i64,
     /// How many readings.
     pub letters: i64,

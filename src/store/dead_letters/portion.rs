@@ -1,4 +1,4 @@
-//! What one transaction works through: letters by their ids or by a filter, as many as fit.
+//! What one transaction works through: dead letters by their ids or by a filter, as many as fit.
 
 use sqlx::{PgConnection, Postgres, QueryBuilder, Row};
 
@@ -6,27 +6,27 @@ use super::{Filter, replayable_reasons};
 
 /// Most ids of one request.
 pub const IDS_MAX: usize = 1_000;
-/// Most letters of one transaction.
+/// Most dead letters of one transaction.
 pub const PORTION_MAX: u32 = 1_000;
-/// Most bytes of payloads that are taken into memory for one transaction; the first letter always is.
+/// Most bytes of payloads that are taken into memory for one transaction; the first dead letter always is.
 const PAYLOAD_BYTES_MAX: i64 = 32 << 20;
-/// Most readings of letters in one transaction; of one that has more, so many at a time.
+/// Most readings of dead letters in one transaction; of one that has more, so many at a time.
 pub(super) const READINGS_MAX: i64 = 50_000;
 
-/// Which letters are to be worked through.
+/// Which dead letters are to be worked through.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum Selection {
     /// These.
     Ids(Vec<i64>),
     /// Those that a filter finds; all, where it has no condition.
     Matching(Filter),
 }
 
-/// The letters of one transaction, in the order of their ids.
+/// The dead letters of one transaction, in the order of their ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Portion {
-    /// Of these letters
-    pub which: Which,
+    /// Of these dead letters
+    pub selection: Selection,
     /// those past this id,
     pub after: Option<i64>,
     /// so many at most.
@@ -36,23 +36,23 @@ pub struct Portion {
 /// What a portion comes to before anything is locked.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
-    /// Letters that are there.
+    /// Dead letters that are there.
     pub(super) ids: Vec<i64>,
-    /// Letters that were asked for by their ids and are not there.
+    /// Dead letters that were asked for by their ids and are not there.
     pub(super) missing: Vec<i64>,
     /// Where to go on; none at the end.
     pub(super) next: Option<i64>,
 }
 
 impl Portion {
-    /// Looks which letters these are. Without a lock, for a row that goes while it is waited for still counts in a
+    /// Looks which dead letters these are. Without a lock, for a row that goes while it is waited for still counts in a
     /// `LIMIT`: the portion would look like the last one.
     pub(super) async fn candidates(&self, connection: &mut PgConnection) -> Result<Candidates, sqlx::Error> {
         let mut query: QueryBuilder<'_, Postgres> = QueryBuilder::new("SELECT id, CASE WHEN reason = ANY (");
         query.push_bind(replayable_reasons());
         query
             .push(") THEN octet_length(payload) END::bigint AS bytes, readings FROM dead_letters WHERE true");
-        self.which.push_to(&mut query);
+        self.selection.push_to(&mut query);
         if let Some(after) = self.after {
             query.push(" AND id > ").push_bind(after);
         }
@@ -77,7 +77,7 @@ impl Portion {
     }
 
     fn missing(&self, candidates: &Candidates) -> Vec<i64> {
-        let Which::Ids(ids) = &self.which else { return vec![] };
+        let Selection::Ids(ids) = &self.selection else { return vec![] };
         let is_past = |id: i64| self.after.is_none_or(|after| id > after);
         let is_reached = |id: i64| candidates.next.is_none_or(|next| id <= next);
         let mut missing: Vec<i64> = ids
@@ -91,7 +91,7 @@ impl Portion {
     }
 }
 
-impl Which {
+impl Selection {
     /// Appends the conditions, each as `AND …`.
     pub(super) fn push_to(&self, query: &mut QueryBuilder<'_, Postgres>) {
         match self {
@@ -140,13 +140,13 @@ mod tests {
 
     #[test]
     fn missing_are_those_that_the_portion_reached() {
-        let which = Which::Ids(vec![9, 3, 1, 7, 3, 5]);
-        let portion = Portion { which, after: Some(1), limit: 2 };
+        let selection = Selection::Ids(vec![9, 3, 1, 7, 3, 5]);
+        let portion = Portion { selection, after: Some(1), limit: 2 };
         let mut candidates = Candidates { ids: vec![5, 7], missing: vec![], next: Some(7) };
         assert_eq!(portion.missing(&candidates), [3]);
         candidates.next = None;
         assert_eq!(portion.missing(&candidates), [3, 9]);
-        portion.which.note_gone(&mut candidates, &[7]);
+        portion.selection.note_gone(&mut candidates, &[7]);
         assert_eq!(candidates.missing, [5]);
     }
 }

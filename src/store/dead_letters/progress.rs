@@ -1,4 +1,4 @@
-//! How far the replay of a letter has come that has more readings than one transaction stores.
+//! How far the replay of a dead letter has come that has more readings than one transaction stores.
 
 use crate::{
     batch::RejectedGroup,
@@ -6,10 +6,10 @@ use crate::{
     store::dead_letters::Part,
 };
 
-/// A letter of which some places are tried.
+/// A dead letter of which some places are tried.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
-    /// The letter's id.
+    /// The dead letter's id.
     pub(super) id: i64,
     /// The first place that is not tried.
     pub(super) next: u32,
@@ -28,7 +28,7 @@ impl Progress {
         Self { id, next, left, refused, first_detail: stay.first_detail().to_owned() }
     }
 
-    /// Why the reading at this place was refused; `otherwise` for one that was not, and is the letter's again since.
+    /// Why the reading at this place was refused; `otherwise` for one that was not, and is the dead letter's again since.
     pub(super) fn reject_of(&self, place: u32, otherwise: Reason) -> Reject {
         let at = self.refused.binary_search_by_key(&place, |(place, _)| *place);
         let reason = at.map_or(otherwise, |at| self.refused[at].1);

@@ -1,4 +1,4 @@
-//! Letters that go: counted in the transaction that deletes them, whoever does it and why.
+//! Dead letters that go: counted in the transaction that deletes them, whoever does it and why.
 
 use sqlx::{Connection, Executor, PgConnection, Postgres, QueryBuilder};
 
@@ -10,7 +10,7 @@ use crate::{
 
 const DOING: &str = "discarding dead letters";
 
-/// Why a letter went.
+/// Why a dead letter went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// Its reading is stored, or is a duplicate.
@@ -47,15 +47,15 @@ pub(super) struct Removed {
 /// What came of a portion that was to go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Discarded {
-    /// Letters that are gone.
+    /// Dead letters that are gone.
     pub letters: u64,
-    /// Letters that were asked for by their ids and were not there.
+    /// Dead letters that were asked for by their ids and were not there.
     pub missing: Vec<i64>,
     /// Where to go on; none at the end.
     pub next: Option<i64>,
 }
 
-/// Deletes a portion of letters for good, in one transaction.
+/// Deletes a portion of dead letters for good, in one transaction.
 pub async fn discard(pool: &Pool, portion: Portion) -> Result<Discarded, StoreError> {
     let (discarded, readings) = pool
         .run(DOING, move |connection| {
@@ -76,7 +76,7 @@ pub async fn discard(pool: &Pool, portion: Portion) -> Result<Discarded, StoreEr
     Ok(discarded)
 }
 
-/// What a transaction over letters begins with, whatever the database's own defaults are: a statement sees what was
+/// What a transaction over dead letters begins with, whatever the database's own defaults are: a statement sees what was
 /// committed before it took its locks, nobody is waited for without end, and a process that is frozen holds nothing for
 /// long.
 pub(super) async fn begin(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
@@ -97,15 +97,15 @@ async fn lock(
     let mut query: QueryBuilder<'_, Postgres> =
         QueryBuilder::new("SELECT id FROM dead_letters WHERE id = ANY (");
     query.push_bind(candidates.ids.clone()).push(")");
-    // A letter that a replay has given another reason meanwhile is not one that was meant.
-    portion.which.push_to(&mut query);
+    // A dead letter that a replay has given another reason meanwhile is not one that was meant.
+    portion.selection.push_to(&mut query);
     query.push(" ORDER BY id FOR UPDATE");
     let ids: Vec<i64> = query.build_query_scalar().fetch_all(connection).await?;
-    portion.which.note_gone(candidates, &ids);
+    portion.selection.note_gone(candidates, &ids);
     Ok(ids)
 }
 
-/// Deletes letters that this transaction has locked, and counts their readings. The last thing that a transaction does,
+/// Deletes dead letters that this transaction has locked, and counts their readings. The last thing that a transaction does,
 /// for the counts are few rows that everybody needs.
 pub(super) async fn remove(
     connection: &mut PgConnection,
@@ -115,7 +115,7 @@ pub(super) async fn remove(
     remove_beside(connection, ids, &[], outcome).await
 }
 
-/// The same where readings have gone from letters that stay, too: their ids, and how many readings went from each. All
+/// The same where readings have gone from dead letters that stay, too: their ids, and how many readings went from each. All
 /// is counted by one statement, in the order of partitions, so that of two transactions one waits for the other.
 pub(super) async fn remove_beside(
     connection: &mut PgConnection,
@@ -154,7 +154,7 @@ pub(super) async fn remove_beside(
     Ok(Removed { letters: letters.cast_unsigned(), readings: readings.cast_unsigned() })
 }
 
-/// Takes readings out of a letter that this transaction has locked: `left` are those that stay, with the reason of today.
+/// Takes readings out of a dead letter that this transaction has locked: `left` are those that stay, with the reason of today.
 /// [`remove_beside`] counts the others.
 pub(super) async fn keep_part(
     connection: &mut PgConnection,

@@ -1,16 +1,16 @@
-//! Letters that are stored after all, each exactly once.
+//! Dead letters that are stored after all, each exactly once.
 //!
 //! ```text
 //! BEGIN
-//!   letters       locked in the order of their ids
+//!   dead letters       locked in the order of their ids
 //!   sensors       ┐
 //!   days          ├ as for any batch: src/store/write
 //!   readings      ┘
-//!   letters       those that are still refused get today's reason, the others go and are counted
+//!   dead letters       those that are still refused get today's reason, the others go and are counted
 //! COMMIT
 //! ```
 //!
-//! So a letter is there until its reading is, and no longer: whoever crashes when, and however many replay it at once. One
+//! So a dead letter is there until its reading is, and no longer: whoever crashes when, and however many replay it at once. One
 //! of very many readings takes several such transactions, each of which leaves less of it.
 
 use std::collections::BTreeMap;
@@ -19,11 +19,11 @@ use sqlx::{Connection, PgConnection};
 
 use super::{
     Portion,
-    fate::{Fate, Left},
-    locked_letter::{LockedLetter, lock},
-    portion::{Candidates, Which},
+    locked_dead_letter::{LockedDeadLetter, lock},
+    portion::{Candidates, Selection},
     progress::Progress,
     removal::{Outcome, begin, keep_part, remove_beside},
+    replay_outcome::{Left, ReplayOutcome},
 };
 use crate::{
     batch::{Batch, Limits, Rejected, distinct, sort_for_chunks},
@@ -42,7 +42,7 @@ use crate::{
 };
 
 const DOING: &str = "replaying dead letters";
-/// Why a letter of many readings stays whose payload has other readings at their places by now.
+/// Why a dead letter of many readings stays whose payload has other readings at their places by now.
 const CUT_IN_ANOTHER_WAY: &str =
     "the record is cut into other readings than when it was refused: send it again";
 
@@ -60,7 +60,7 @@ pub struct ReplayRules {
     pub rollups: Rollups,
 }
 
-/// A letter that stays.
+/// A dead letter that stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// Its id.
@@ -78,15 +78,15 @@ pub struct Replayed {
     pub stored: u64,
     /// Readings that were there already.
     pub duplicates: u64,
-    /// Letters that stay, with the reason of today.
+    /// Dead letters that stay, with the reason of today.
     pub refused: Vec<Refused>,
-    /// Letters that were asked for by their ids and were not there.
+    /// Dead letters that were asked for by their ids and were not there.
     pub missing: Vec<i64>,
     /// Where to go on; none at the end.
     pub next: Option<i64>,
 }
 
-/// Replays a portion of letters in one transaction, which is rolled back where `is_dry_run`. A letter that has more
+/// Replays a portion of dead letters in one transaction, which is rolled back where `is_dry_run`. A dead letter that has more
 /// readings than one transaction stores is alone in its portion, and takes several.
 pub async fn replay(
     pool: &Pool,
@@ -96,7 +96,7 @@ pub async fn replay(
 ) -> Result<Replayed, StoreError> {
     let (mut replayed, mut progress) = replay_once(pool, portion, rules, is_dry_run, None).await?;
     while let Some(tried) = progress {
-        let rest = Portion { which: Which::Ids(vec![tried.id]), after: None, limit: 1 };
+        let rest = Portion { selection: Selection::Ids(vec![tried.id]), after: None, limit: 1 };
         let (more, further) = replay_once(pool, rest, rules, is_dry_run, Some(tried)).await?;
         replayed.stored += more.stored;
         replayed.duplicates += more.duplicates;
@@ -172,14 +172,14 @@ async fn transaction(
     Ok((replayed, further))
 }
 
-/// Stores what can be stored. Each letter stands in the batch for a partition of its own, so that fates, which the
-/// batch's writers tell by partition, come back letter by letter.
+/// Stores what can be stored. Each dead letter stands in the batch for a partition of its own, so that fates, which the
+/// batch's writers tell by partition, come back dead letter by letter.
 async fn store(
     connection: &mut PgConnection,
-    letters: &[LockedLetter],
+    letters: &[LockedDeadLetter],
     rules: ReplayRules,
     progress: Option<&Progress>,
-) -> Result<(Vec<Fate>, Option<Progress>), StoreError> {
+) -> Result<(Vec<ReplayOutcome>, Option<Progress>), StoreError> {
     let mut batch =
         Batch::new(Limits { max_readings: usize::MAX, max_bytes: usize::MAX, max_record_bytes: usize::MAX });
     let mut fates = Vec::with_capacity(letters.len());
@@ -198,10 +198,10 @@ async fn store(
                     true
                 };
                 if is_taken {
-                    Fate::Stored
+                    ReplayOutcome::Stored
                 } else {
                     let reason = Reason::WrongShape.as_str().to_owned();
-                    Fate::Refused { reason, detail: CUT_IN_ANOTHER_WAY.to_owned() }
+                    ReplayOutcome::Refused { reason, detail: CUT_IN_ANOTHER_WAY.to_owned() }
                 }
             }
             Err(fate) => fate,
@@ -217,7 +217,7 @@ async fn store(
         if rules.rollups == Rollups::On {
             days::reopen(connection, &rows).await?;
         }
-        let triggers = sensors::look_at_triggers(connection, None, false).await?;
+        let triggers = sensors::check_triggers(connection, None, false).await?;
         let has_triggers = triggers.are_there;
         let storing_rules = Rules { policy: rules.on_duplicate, has_triggers, goes_around_all: true };
         let storing = Storing::new(storing_rules, &batch, connection, &mut rejected);
@@ -229,19 +229,19 @@ async fn store(
         *duplicates.entry(batch.partition_of(row)).or_default() += 1;
     }
     for index in duplicates.keys() {
-        fates[*index as usize] = Fate::Duplicate;
+        fates[*index as usize] = ReplayOutcome::Duplicate;
     }
     let further = note_refused(&batch, &rejected, letters, &mut fates, next_place);
     note_parts(letters, &duplicates, &mut fates);
     Ok((fates, further))
 }
 
-/// Returns how far a letter has come that is not tried from `next_place` on.
+/// Returns how far a dead letter has come that is not tried from `next_place` on.
 fn note_refused(
     batch: &Batch,
     rejected: &[Rejected],
-    letters: &[LockedLetter],
-    fates: &mut [Fate],
+    letters: &[LockedDeadLetter],
+    fates: &mut [ReplayOutcome],
     next_place: Option<u32>,
 ) -> Option<Progress> {
     let mut progress = None;
@@ -254,23 +254,23 @@ fn note_refused(
                 let left = Left { part: part.left(&refused), reason, detail };
                 let id = letters[index].id;
                 progress = next_place.map(|next| Progress::new(id, next, left.part.clone(), &refused));
-                Fate::Parted { stored: 0, duplicates: 0, left: Some(Box::new(left)) }
+                ReplayOutcome::Parted { stored: 0, duplicates: 0, left: Some(Box::new(left)) }
             }
-            None => Fate::Refused { reason, detail: refused.first_detail().to_owned() },
+            None => ReplayOutcome::Refused { reason, detail: refused.first_detail().to_owned() },
         };
     }
     progress
 }
 
-/// How many readings of letters of many are stored, and how many were there already.
-fn note_parts(letters: &[LockedLetter], duplicates: &BTreeMap<i32, i64>, fates: &mut [Fate]) {
+/// How many readings of dead letters of many are stored, and how many were there already.
+fn note_parts(letters: &[LockedDeadLetter], duplicates: &BTreeMap<i32, i64>, fates: &mut [ReplayOutcome]) {
     for (index, (letter, fate)) in letters.iter().zip(fates).enumerate() {
         let Some(part) = letter.part() else { continue };
-        let left = match std::mem::replace(fate, Fate::Stored) {
-            Fate::Stored | Fate::Duplicate => None,
-            Fate::Parted { left, .. } => left,
+        let left = match std::mem::replace(fate, ReplayOutcome::Stored) {
+            ReplayOutcome::Stored | ReplayOutcome::Duplicate => None,
+            ReplayOutcome::Parted { left, .. } => left,
             // It was not tried.
-            refused @ Fate::Refused { .. } => {
+            refused @ ReplayOutcome::Refused { .. } => {
                 *fate = refused;
                 continue;
             }
@@ -278,7 +278,7 @@ fn note_parts(letters: &[LockedLetter], duplicates: &BTreeMap<i32, i64>, fates: 
         let gone = part.readings - left.as_ref().map_or(0, |left| left.part.readings);
         let duplicates = duplicates.get(&(index as i32)).copied().unwrap_or(0).cast_unsigned();
         let stored = u64::from(gone.cast_unsigned()).saturating_sub(duplicates);
-        *fate = Fate::Parted { stored, duplicates, left };
+        *fate = ReplayOutcome::Parted { stored, duplicates, left };
     }
 }
 
@@ -294,16 +294,16 @@ async fn chunk_micros(connection: &mut PgConnection) -> Result<i64, StoreError> 
     .map_err(StoreError::new("looking at the hypertable"))
 }
 
-/// What becomes of the letters, and what is said of it.
+/// What becomes of the dead letters, and what is said of it.
 #[derive(Default)]
 struct Report {
     gone: Vec<i64>,
-    /// Letters that stay, with what is left of them and how many readings are not.
+    /// Dead letters that stay, with what is left of them and how many readings are not.
     parts: Vec<(i64, Box<Left>, i32)>,
     replayed: Replayed,
 }
 
-fn report(letters: &[LockedLetter], fates: Vec<Fate>, candidates: Candidates) -> Report {
+fn report(letters: &[LockedDeadLetter], fates: Vec<ReplayOutcome>, candidates: Candidates) -> Report {
     let Candidates { missing, next, .. } = candidates;
     let mut report = Report::default();
     let replayed = &mut report.replayed;
@@ -311,19 +311,19 @@ fn report(letters: &[LockedLetter], fates: Vec<Fate>, candidates: Candidates) ->
     for (letter, fate) in letters.iter().zip(fates) {
         let id = letter.id;
         let (left, taken) = match fate {
-            Fate::Stored => {
+            ReplayOutcome::Stored => {
                 replayed.stored += 1;
                 (None, 1)
             }
-            Fate::Duplicate => {
+            ReplayOutcome::Duplicate => {
                 replayed.duplicates += 1;
                 (None, 1)
             }
-            Fate::Refused { reason, detail } => {
+            ReplayOutcome::Refused { reason, detail } => {
                 replayed.refused.push(Refused { id, reason, detail });
                 continue;
             }
-            Fate::Parted { stored, duplicates, left } => {
+            ReplayOutcome::Parted { stored, duplicates, left } => {
                 replayed.stored += stored;
                 replayed.duplicates += duplicates;
                 (left, (stored + duplicates) as i32)
@@ -341,7 +341,7 @@ fn report(letters: &[LockedLetter], fates: Vec<Fate>, candidates: Candidates) ->
     report
 }
 
-/// Writes down why letters are refused today, where that is something else than before.
+/// Writes down why dead letters are refused today, where that is something else than before.
 async fn keep_refused(connection: &mut PgConnection, refused: &[Refused]) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE dead_letters AS letter SET reason = today.reason, detail = today.detail

@@ -1,4 +1,4 @@
-//! How many letters there are, and since when.
+//! How many dead letters there are, and since when.
 
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
@@ -9,12 +9,12 @@ use crate::{
     store::{StoreError, connection::connect, dead_letter_usage::Usage, pool::Pool},
 };
 
-/// Letters of a reason are counted to here and no further, so that a count always costs little.
+/// Dead letters of a reason are counted to here and no further, so that a count always costs little.
 pub const COUNT_MAX: i64 = 1_000_000;
 
 const DOING: &str = "counting dead letters";
 
-/// The letters of one reason.
+/// The dead letters of one reason.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct ReasonSummary {
     /// The reason.
@@ -27,7 +27,7 @@ pub struct ReasonSummary {
     pub newest: Option<DateTime<Utc>>,
 }
 
-/// The letters of every reason, also where there are none.
+/// The dead letters of every reason, also where there are none.
 pub async fn summary(pool: &Pool) -> Result<Vec<ReasonSummary>, StoreError> {
     pool.run(DOING, |connection| Box::pin(count(connection))).await
 }

@@ -29,7 +29,7 @@ pub(in crate::store) async fn first_time(
     spans: &ChunkSpans,
 ) -> Result<Option<Timestamp>, sqlx::Error> {
     for window in windows::forwards(range, Timestamp::now(), spans.clone()) {
-        if let Some(time) = look(snapshot, FIRST_TIME, sensor_id, window).await? {
+        if let Some(time) = read_end(snapshot, FIRST_TIME, sensor_id, window).await? {
             return Ok(Some(time));
         }
     }
@@ -44,14 +44,14 @@ pub(in crate::store) async fn last_time(
     spans: &ChunkSpans,
 ) -> Result<Option<Timestamp>, sqlx::Error> {
     for window in windows::backwards(range, Timestamp::now(), spans.clone()) {
-        if let Some(time) = look(snapshot, LAST_TIME, sensor_id, window).await? {
+        if let Some(time) = read_end(snapshot, LAST_TIME, sensor_id, window).await? {
             return Ok(Some(time));
         }
     }
     Ok(None)
 }
 
-async fn look(
+async fn read_end(
     snapshot: &mut PgConnection,
     statement: &'static str,
     sensor_id: i32,

@@ -52,7 +52,7 @@ pub(super) async fn sum_up(
 }
 
 /// Keeps the statistics of a day unless somebody is changing it.
-pub(super) async fn keep_day(
+pub(super) async fn roll_up_day(
     connection: &mut PgConnection,
     sensor_id: i32,
     day: NaiveDate,
@@ -81,7 +81,7 @@ pub(super) async fn keep_day(
 }
 
 /// Keeps the quarter-hours of a day that is kept unless somebody is changing it.
-pub(super) async fn keep_quarter_hours(
+pub(super) async fn roll_up_quarter_hours(
     connection: &mut PgConnection,
     sensor_id: i32,
     day: NaiveDate,

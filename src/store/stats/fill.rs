@@ -22,10 +22,10 @@ static SAID: Reminder = Reminder::new();
 const DOING: &str = "keeping daily statistics";
 
 /// Keeps these days of a sensor, as far as nobody is changing them. The request goes on in any case.
-pub(super) async fn keep_days(pool: &Pool, sensor_id: i32, days: Vec<NaiveDate>) {
+pub(super) async fn roll_up_days(pool: &Pool, sensor_id: i32, days: Vec<NaiveDate>) {
     let mut failed = FailedDays::default();
     for day in days {
-        let keeping = pool.run(DOING, move |connection| Box::pin(keep_day(connection, sensor_id, day)));
+        let keeping = pool.run(DOING, move |connection| Box::pin(roll_up_day(connection, sensor_id, day)));
         if let Err(error) = failed.take(sensor_id, day, keeping.await) {
             metrics::counter!(DAYS_KEPT, "outcome" => "failed").increment(1);
             tracing::warn!(error = %error, cause = error.cause(), "daily statistics are not kept");
@@ -35,7 +35,7 @@ pub(super) async fn keep_days(pool: &Pool, sensor_id: i32, days: Vec<NaiveDate>)
     if let Some(failed) = failed.any().filter(|_| SAID.is_due()) {
         tracing::warn!(
             db.sqlstate = failed.sqlstate(),
-            "daily statistics not kept; computed for each request: {failed}"
+            "daily statistics not stored; computed for each request: {failed}"
         );
     }
 }
@@ -46,17 +46,17 @@ pub(in crate::store) async fn keep(
     sensor_id: i32,
     day: NaiveDate,
 ) -> Result<bool, StoreError> {
-    keep_day(connection, sensor_id, day).await.map_err(StoreError::new(DOING))
+    roll_up_day(connection, sensor_id, day).await.map_err(StoreError::new(DOING))
 }
 
 /// Keeps one day, in a transaction of its own; says whether it is kept now.
-pub(super) async fn keep_day(
+pub(super) async fn roll_up_day(
     connection: &mut PgConnection,
     sensor_id: i32,
     day: NaiveDate,
 ) -> Result<bool, sqlx::Error> {
     match connection.execute(transaction(sensor_id, day).as_str()).await {
-        Err(error) if is_out_of_range(&error) => any_values::keep_day(connection, sensor_id, day).await?,
+        Err(error) if is_out_of_range(&error) => any_values::roll_up_day(connection, sensor_id, day).await?,
         outcome => {
             outcome?;
         }

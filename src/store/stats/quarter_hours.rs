@@ -9,7 +9,7 @@ use sqlx::{Executor, PgConnection};
 
 use super::{
     any_values,
-    fill::{is_kept, keep_day},
+    fill::{is_kept, roll_up_day},
 };
 use crate::store::{
     StoreError,
@@ -20,23 +20,25 @@ use crate::store::{
 };
 
 /// Keeps a day of a sensor, its statistics and its quarter-hours, if it has readings and nobody is changing them.
-pub async fn keep_quarter_hours(pool: &Pool, sensor_id: i32, day: NaiveDate) -> Result<(), StoreError> {
-    pool.run("keeping quarter-hours", move |connection| Box::pin(keep_whole_day(connection, sensor_id, day)))
-        .await
+pub async fn roll_up_quarter_hours(pool: &Pool, sensor_id: i32, day: NaiveDate) -> Result<(), StoreError> {
+    pool.run("keeping quarter-hours", move |connection| {
+        Box::pin(roll_up_whole_day(connection, sensor_id, day))
+    })
+    .await
 }
 
 /// The same over a connection of the caller's own.
-pub(super) async fn keep_whole_day(
+pub(super) async fn roll_up_whole_day(
     connection: &mut PgConnection,
     sensor_id: i32,
     day: NaiveDate,
 ) -> Result<(), sqlx::Error> {
-    if !is_kept(connection, sensor_id, day).await? && !keep_day(connection, sensor_id, day).await? {
+    if !is_kept(connection, sensor_id, day).await? && !roll_up_day(connection, sensor_id, day).await? {
         return Ok(());
     }
     match connection.execute(transaction(sensor_id, day).as_str()).await {
         Err(error) if is_out_of_range(&error) => {
-            any_values::keep_quarter_hours(connection, sensor_id, day).await
+            any_values::roll_up_quarter_hours(connection, sensor_id, day).await
         }
         outcome => outcome.map(drop),
     }

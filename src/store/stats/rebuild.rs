@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::{failed_days::FailedDays, fill, quarter_hours::keep_whole_day};
+use super::{failed_days::FailedDays, fill, quarter_hours::roll_up_whole_day};
 use crate::{
     config::{DatabaseConfig, RebuildConfig},
     store::{
@@ -51,7 +51,7 @@ impl StatsStore {
     async fn keep(&mut self, sensor_id: i32, day: NaiveDate) -> Result<bool, StoreError> {
         let is_kept = fill::keep(&mut self.connection, sensor_id, day).await?;
         if is_kept {
-            keep_whole_day(&mut self.connection, sensor_id, day)
+            roll_up_whole_day(&mut self.connection, sensor_id, day)
                 .await
                 .map_err(StoreError::new("keeping quarter-hours"))?;
         }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use sqlx::{Connection, PgConnection};
 use tokio::time::{Instant, sleep};
 
-use super::{failed_days::FailedDays, quarter_hours::keep_whole_day};
+use super::{failed_days::FailedDays, quarter_hours::roll_up_whole_day};
 use crate::{
     config::DatabaseConfig,
     store::{
@@ -64,7 +64,7 @@ async fn sweep_over(connection: &mut PgConnection, reach: Reach) -> Result<Swept
         Reach::All => oldest,
     };
     while day >= last {
-        keep_day_of_all(connection, day, &mut swept).await?;
+        roll_up_day_of_all(connection, day, &mut swept).await?;
         day = day - Days::new(1);
     }
     Ok(swept)
@@ -83,7 +83,7 @@ async fn chunks(connection: &mut PgConnection) -> Result<Option<(NaiveDate, Naiv
     Ok(since.zip(until).map(|(since, until)| (day(since), day(until - TimeDelta::microseconds(1)))))
 }
 
-async fn keep_day_of_all(
+async fn roll_up_day_of_all(
     connection: &mut PgConnection,
     day: NaiveDate,
     swept: &mut Swept,
@@ -96,7 +96,7 @@ async fn keep_day_of_all(
         let Some(&last) = missing.last() else { return Ok(()) };
         for sensor_id in missing {
             let started = Instant::now();
-            let outcome = keep_whole_day(connection, sensor_id, day).await.map_err(StoreError::new(DOING));
+            let outcome = roll_up_whole_day(connection, sensor_id, day).await.map_err(StoreError::new(DOING));
             let is_kept = swept.failed.take(sensor_id, day, outcome.map(|()| true))?;
             swept.kept += u64::from(is_kept);
             sleep(started.elapsed() * REST).await;

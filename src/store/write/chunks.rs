@@ -125,7 +125,7 @@ async fn make(
         match insert(connection, start, sensor_id, value).await.map_err(StoreError::new(DOING)) {
             Ok(table) => return Ok(Some(table)),
             Err(error) if error.is_refusal() => {
-                tracing::debug!(error = %error, cause = error.cause(), "chunk not made ahead");
+                tracing::debug!(error = %error, cause = error.cause(), "chunk not created in advance");
                 connection.execute("ROLLBACK").await.map_err(StoreError::new(DOING))?;
             }
             Err(error) => return Err(error),

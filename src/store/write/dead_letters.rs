@@ -8,19 +8,19 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 
 use super::{
-    known_letters::{Known, KnownLetters},
-    letter_overflow::{self, NotKept},
+    dead_letter_bound::{self, NotKept},
+    existing_dead_letters::{Existing, ExistingDeadLetters},
 };
 use crate::{
-    batch::{Batch, DeadLetter, Header, RECORD_LETTERS_MAX, Rejected},
-    config::LetterBounds,
+    batch::{Batch, DeadLetter, Header, RECORD_DEAD_LETTERS_MAX, Rejected},
+    config::DeadLetterBounds,
     log::Log,
     store::{StoreError, dead_letter_part::Part, dead_letter_usage::Usage, postgres_time::storable},
 };
 
 /// So many dead letters are enough for a statement, or so many bytes of them: a record's own are not parted, so there may
 /// be twice as many.
-const PORTION: usize = RECORD_LETTERS_MAX;
+const PORTION: usize = RECORD_DEAD_LETTERS_MAX;
 const PORTION_BYTES: usize = 8 << 20;
 /// A batch whose dead letters take longer is cut, where it has more than one record. A thousand take some 50 ms.
 const LETTERS_TIME: Duration = Duration::from_secs(10);
@@ -46,19 +46,19 @@ pub(super) enum Inserted {
 #[derive(Clone, Copy)]
 pub(super) struct Keeping<'a> {
     /// How many.
-    pub(super) bounds: LetterBounds,
+    pub(super) bounds: DeadLetterBounds,
     /// What the batch's records have from before, locked.
-    pub(super) known: &'a KnownLetters,
-    /// Whether the writer's role may change a letter that is there.
+    pub(super) known: &'a ExistingDeadLetters,
+    /// Whether the writer's role may change a dead letter that is there.
     pub(super) may_update: bool,
 }
 
-/// Keeps what can never be stored, once: a record that is read again has its letters already. One that has a letter of
-/// many readings keeps having one, however few are refused now; one that had a letter for each gets one of many where
+/// Keeps what can never be stored, once: a record that is read again has its dead letters already. One that has a dead letter of
+/// many readings keeps having one, however few are refused now; one that had a dead letter for each gets one of many where
 /// these are too many now. What is beyond the bounds is counted, and the log alone has it.
 ///
 /// How full the table is is asked before each statement. What other writers have not committed is not seen, so each may
-/// pass a bound by the letters of one batch.
+/// pass a bound by the dead letters of one batch.
 pub(super) async fn insert(
     connection: &mut PgConnection,
     log: &Log,
@@ -76,7 +76,7 @@ pub(super) async fn insert(
         let usage =
             Usage::read(connection).await.map_err(StoreError::new("looking how full dead_letters is"))?;
         if usage.reaches(bounds) {
-            return letter_overflow::note(connection, log, batch, &left).await.map(Inserted::All);
+            return dead_letter_bound::note(connection, log, batch, &left).await.map(Inserted::All);
         }
         let (mut letters, mut bytes) = (Vec::new(), 0);
         while letters.len() < PORTION
@@ -85,12 +85,13 @@ pub(super) async fn insert(
         {
             let place = batch.place_of(record);
             let of_record = match known.of(place) {
-                Some(Known::Many) if !rejected.is_whole_record() => {
-                    vec![batch.letter_for_all(record, &rejected)]
+                Some(Existing::Many) if !rejected.is_whole_record() => {
+                    vec![batch.dead_letter_for_all(record, &rejected)]
                 }
-                Some(_) | None => batch.letters_of_record(record, &rejected),
+                Some(_) | None => batch.dead_letters_of_record(record, &rejected),
             };
-            if known.of(place) == Some(Known::Each) && of_record.iter().any(|letter| letter.many.is_some()) {
+            if known.of(place) == Some(Existing::Each) && of_record.iter().any(|letter| letter.many.is_some())
+            {
                 delete_each(connection, log, place).await?;
             }
             bytes += of_record.iter().map(DeadLetter::byte_count).sum::<usize>();

@@ -59,7 +59,7 @@ async fn look_on(config: &WriterConfig, backend_pid: i32) -> Infallible {
 /// for it gets on. Ending one is safe in any case, for its batch was not committed and its owner finds the stored
 /// offsets moved.
 async fn end_blockers(config: &WriterConfig, backend_pid: i32, suspects: &[Suspect]) -> Vec<Suspect> {
-    let outcome = timeout(TIMEOUT, look(config, backend_pid, suspects)).await;
+    let outcome = timeout(TIMEOUT, end_silent_blockers(config, backend_pid, suspects)).await;
     match outcome.map_err(StoreError::timed_out("looking for frozen backends")).and_then(|found| found) {
         Ok(found) => {
             let (ended, waiting): (Vec<_>, Vec<_>) =
@@ -68,13 +68,13 @@ async fn end_blockers(config: &WriterConfig, backend_pid: i32, suspects: &[Suspe
                 metrics::counter!(BLOCKERS_ENDED).increment(1);
                 tracing::warn!(
                     db.backend_pid = pid,
-                    "ended the backend of a frozen worker that held locks this one needs; its batch is done again"
+                    "ended the backend of a frozen worker that held locks this one needs; its batch is retried"
                 );
             }
             waiting.into_iter().map(|(pid, progress, _)| Suspect { pid, progress }).collect()
         }
         Err(error) => {
-            tracing::debug!(error = %error, cause = error.cause(), "frozen backends not looked for");
+            tracing::debug!(error = %error, cause = error.cause(), "cannot look for frozen backends");
             vec![]
         }
     }
@@ -99,7 +99,7 @@ pub(super) async fn end_given_up(config: &WriterConfig, backend_pid: i32) {
 ///
 /// The ending stands outside of what finds them, and the finding is materialized: in one `WHERE` Postgres chooses
 /// the order of the conditions, and may end every backend of the server before it asks which ones block.
-async fn look(
+async fn end_silent_blockers(
     config: &WriterConfig,
     backend_pid: i32,
     suspects: &[Suspect],

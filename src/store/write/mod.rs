@@ -19,12 +19,12 @@ mod attempts;
 mod chunks;
 mod copy;
 pub(super) mod days;
+mod dead_letter_bound;
 mod dead_letters;
 mod each;
+mod existing_dead_letters;
 mod fenced;
 mod frozen;
-mod known_letters;
-mod letter_overflow;
 mod offsets;
 mod open;
 pub(super) mod readings;
@@ -40,9 +40,9 @@ pub use copy::encode_rows;
 pub use rehearsal::try_writing;
 pub(super) use way::Way;
 
+use dead_letter_bound::NotKept;
 use dead_letters::{Inserted, Keeping};
-use known_letters::KnownLetters;
-use letter_overflow::NotKept;
+use existing_dead_letters::ExistingDeadLetters;
 use tokio::time::{Instant, timeout};
 
 use self::{
@@ -54,7 +54,7 @@ use self::{
 use super::{StallReport, StoreError, fitness};
 use crate::{
     batch::{Batch, Rejected, Row, Tally, distinct, sort_for_chunks},
-    config::{DatabaseConfig, FkCheck, LetterBounds, Rollups},
+    config::{DatabaseConfig, DeadLetterBounds, FkCheck, Rollups},
     log::{Fence, Log, StoredOffset},
     metrics::FK_CHECK_PER_BATCH,
     reading::{OnDuplicate, Reason},
@@ -77,7 +77,7 @@ pub struct WriterConfig {
     /// cut has twice as long each time.
     pub write_timeout: Duration,
     /// How many dead letters are kept.
-    pub letter_bounds: LetterBounds,
+    pub dead_letter_bounds: DeadLetterBounds,
 }
 
 /// What became of a batch.
@@ -96,7 +96,7 @@ pub enum Written {
     },
 }
 
-/// Fates of a committed batch's readings.
+/// Outcomes of a committed batch's readings.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Over all partitions.
@@ -137,7 +137,7 @@ pub struct BatchWriter {
     /// How foreign keys were checked last.
     fk_check_per_batch: Option<bool>,
     /// Whether the last dead letters were beyond what is kept.
-    letters_at_bound: bool,
+    dead_letters_at_bound: bool,
 }
 
 impl BatchWriter {
@@ -151,7 +151,7 @@ impl BatchWriter {
             failed: Failed::default(),
             meets_refusals: false,
             fk_check_per_batch: None,
-            letters_at_bound: false,
+            dead_letters_at_bound: false,
         }
     }
 
@@ -188,7 +188,11 @@ impl BatchWriter {
     }
 
     /// The stored offsets of these partitions; those that have no row are left out.
-    pub async fn look(&mut self, log: &Log, partitions: &[i32]) -> Result<Vec<StoredOffset>, StoreError> {
+    pub async fn stored_offsets(
+        &mut self,
+        log: &Log,
+        partitions: &[i32],
+    ) -> Result<Vec<StoredOffset>, StoreError> {
         let looking = async {
             let mut open = match self.open.take() {
                 Some(open) => open,
@@ -245,11 +249,11 @@ impl BatchWriter {
             open.execute("ROLLBACK", "rolling back").await?;
             return fenced::fenced(open, log, batch, &moved).await;
         }
-        let may_update = open.may_change_letters;
+        let may_update = open.may_change_dead_letters;
         let known = if may_update {
-            known_letters::lock(&mut open.connection, log, batch).await?
+            existing_dead_letters::lock(&mut open.connection, log, batch).await?
         } else {
-            KnownLetters::default()
+            ExistingDeadLetters::default()
         };
         let mut rejected = batch.rejected().to_vec();
         let (mut rows, mut duplicates) = self.checked_rows(open, batch, &mut rejected).await?;
@@ -257,7 +261,7 @@ impl BatchWriter {
         let mut stored =
             self.store_rows(open, batch, &spanned, &rows, &mut duplicates, &mut rejected).await?;
         rows.append(&mut stored.in_place_of_refused);
-        let keeping = Keeping { bounds: self.config.letter_bounds, known: &known, may_update };
+        let keeping = Keeping { bounds: self.config.dead_letter_bounds, known: &known, may_update };
         let inserted = dead_letters::insert(&mut open.connection, log, batch, &rejected, keeping).await?;
         let not_kept = match inserted {
             Inserted::All(not_kept) => not_kept,
@@ -316,7 +320,7 @@ impl BatchWriter {
         }
         not_kept.count();
         let letters = not_kept.letters();
-        match (std::mem::replace(&mut self.letters_at_bound, letters > 0), letters > 0) {
+        match (std::mem::replace(&mut self.dead_letters_at_bound, letters > 0), letters > 0) {
             (false, true) => tracing::error!(
                 letters,
                 "dead_letters is at DEAD_LETTER_MAX or 1 GiB: further ones are counted, not kept; \
@@ -354,7 +358,7 @@ impl BatchWriter {
         // Without the right to skip them, chunks' own triggers need not be known.
         let tables = if open.may_skip_row_checks { self.chunks.tables(spanned) } else { Some(vec![]) };
         let triggers =
-            sensors::look_at_triggers(&mut open.connection, tables.as_deref(), open.may_skip_row_checks)
+            sensors::check_triggers(&mut open.connection, tables.as_deref(), open.may_skip_row_checks)
                 .await?;
         if !triggers.table_is_ours {
             fitness::check(&mut open.connection).await?;

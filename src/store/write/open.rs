@@ -2,7 +2,7 @@
 
 use sqlx::{Executor, PgConnection};
 
-use super::{WriterConfig, known_letters};
+use super::{WriterConfig, existing_dead_letters};
 use crate::{
     config::FkCheck,
     store::{
@@ -18,7 +18,7 @@ pub(super) struct Open {
     pub(super) backend_pid: i32,
     pub(super) chunk_micros: i64,
     pub(super) may_skip_row_checks: bool,
-    pub(super) may_change_letters: bool,
+    pub(super) may_change_dead_letters: bool,
 }
 
 impl Open {
@@ -36,9 +36,9 @@ impl Open {
         .await
         .map_err(StoreError::new("looking at the hypertable"))?;
         let may_skip_row_checks = has_privilege && config.fk_check == FkCheck::Auto;
-        let may_change_letters = known_letters::are_permitted(&mut connection).await?;
+        let may_change_dead_letters = existing_dead_letters::are_permitted(&mut connection).await?;
         tracing::info!(db.backend_pid = backend_pid, "writer connected");
-        Ok(Self { connection, backend_pid, chunk_micros, may_skip_row_checks, may_change_letters })
+        Ok(Self { connection, backend_pid, chunk_micros, may_skip_row_checks, may_change_dead_letters })
     }
 
     pub(super) async fn execute(&mut self, statement: &str, doing: &'static str) -> Result<(), StoreError> {

@@ -72,7 +72,7 @@ pub(in crate::store) struct Triggers {
 /// database's own, and the one that does for others' SQL what [`super::days`] does for a batch; the lock, the one that
 /// writing takes anyway, keeps new triggers of the table away until the transaction ends. (It is the table's alone: with
 /// it the lock of each chunk would be taken.) The constraint itself stays in the schema.
-pub(in crate::store) async fn look_at_triggers(
+pub(in crate::store) async fn check_triggers(
     connection: &mut PgConnection,
     chunks: Option<&[u32]>,
     may_skip: bool,

@@ -8,7 +8,7 @@ use crate::{
     reading::Reason,
 };
 
-/// Fates by partition, for every partition of the batch.
+/// Outcomes by partition, for every partition of the batch.
 pub(super) fn tally(
     batch: &Batch,
     rows: &[Row],

@@ -62,8 +62,8 @@ pub(super) struct Question {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Job {
     Write(Batch, Phase),
-    Look(Vec<i32>),
-    Looked(Vec<i32>, Vec<StoredOffset<LastRecord>>),
+    ReadStoredOffsets(Vec<i32>),
+    StoredOffsetsRead(Vec<i32>, Vec<StoredOffset<LastRecord>>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -149,7 +149,7 @@ impl Consumer {
     fn carry_out(&mut self, action: Action, around: &mut Surroundings<'_>) {
         match action {
             Action::Hold(partitions) => self.hold(&partitions),
-            Action::AskStarts(asked) => self.ask_starts(asked, around),
+            Action::RequestStartOffsets(asked) => self.request_start_offsets(asked, around),
             Action::Assign(starts) => {
                 self.is_asked = false;
                 for (partition, offset) in starts {
@@ -186,9 +186,9 @@ impl Consumer {
                 }
             }
             Action::Recycle => _ = self.jobs.pop_front(),
-            Action::Look { partitions, .. } => {
+            Action::ReadStoredOffsets { partitions, .. } => {
                 if around.bug != Some(Bug::NobodyLooks) {
-                    self.jobs.push_back(Job::Look(partitions));
+                    self.jobs.push_back(Job::ReadStoredOffsets(partitions));
                 }
             }
             Action::Leave { answer, .. } => {
@@ -207,7 +207,7 @@ impl Consumer {
             Action::ClearReports(partitions) => {
                 self.stalled.retain(|partition| !partitions.contains(partition));
             }
-            Action::TellKafka(_)
+            Action::CommitToKafka(_)
             | Action::TryWriting
             | Action::Settled
             | Action::NoteFailedFetch(_)
@@ -250,9 +250,9 @@ impl Consumer {
         around.group.take_back(around.index, partitions);
     }
 
-    fn ask_starts(&mut self, asked: Vec<i32>, around: &mut Surroundings<'_>) {
+    fn request_start_offsets(&mut self, asked: Vec<i32>, around: &mut Surroundings<'_>) {
         if around.topic.id() != self.state.topic_id() {
-            self.on(Event::NoStarts { asked }, around);
+            self.on(Event::StartOffsetsFailed { asked }, around);
             return;
         }
         let log = |&partition: &i32| around.topic.logs[partition as usize].watermarks();

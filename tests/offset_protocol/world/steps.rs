@@ -73,7 +73,7 @@ pub(crate) enum Step {
     /// The database does not say where partitions start.
     NoAnswer(usize),
     /// The stored offsets cannot be read.
-    NotLooked(usize),
+    StoredOffsetsUnread(usize),
     /// Kafka does not take the offsets that it is told.
     OffsetsNotTaken(usize),
     /// A rebalance of the group brings a member nothing.
@@ -186,7 +186,10 @@ impl World {
         }
         if matches!(
             consumer.jobs.front(),
-            Some(Job::Looked(..) | Job::Write(_, Phase::Committed | Phase::Fenced(_) | Phase::TooMuch(_)))
+            Some(
+                Job::StoredOffsetsRead(..)
+                    | Job::Write(_, Phase::Committed | Phase::Fenced(_) | Phase::TooMuch(_))
+            )
         ) {
             steps.push(Step::Reply(index));
         }
@@ -213,9 +216,10 @@ impl World {
             }
             Some(Job::Write(_, Phase::Open)) => steps.push(Step::Commit(index)),
             Some(Job::Write(_, Phase::HalfCommitted)) => steps.push(Step::CommitSecondHalf(index)),
-            Some(Job::Look(_)) => steps.push(Step::LookUp(index)),
+            Some(Job::ReadStoredOffsets(_)) => steps.push(Step::LookUp(index)),
             Some(
-                Job::Write(_, Phase::Committed | Phase::Fenced(_) | Phase::TooMuch(_)) | Job::Looked(..),
+                Job::Write(_, Phase::Committed | Phase::Fenced(_) | Phase::TooMuch(_))
+                | Job::StoredOffsetsRead(..),
             )
             | None => {}
         }
@@ -288,8 +292,8 @@ impl World {
             }
             _ => {}
         }
-        if matches!(consumer.jobs.front(), Some(Job::Look(_))) && consumer.state.is_member() {
-            steps.push(Step::NotLooked(index));
+        if matches!(consumer.jobs.front(), Some(Job::ReadStoredOffsets(_))) && consumer.state.is_member() {
+            steps.push(Step::StoredOffsetsUnread(index));
         }
         if consumer.state.is_member() {
             steps.extend([Step::OffsetsNotTaken(index), Step::AssignNothing(index)]);
@@ -315,7 +319,7 @@ impl World {
                 Job::Write(batch, _) => {
                     batch.spans().into_iter().find(|span| span.partition == partition as i32)
                 }
-                Job::Look(_) | Job::Looked(..) => None,
+                Job::ReadStoredOffsets(_) | Job::StoredOffsetsRead(..) => None,
             });
             let written = in_flight.map(|span| span.next);
             [position, client, written].into_iter().flatten().any(is_ahead)
@@ -373,7 +377,7 @@ impl Step {
             | Self::FetchFails { .. }
             | Self::Astray(_)
             | Self::NoAnswer(_)
-            | Self::NotLooked(_)
+            | Self::StoredOffsetsUnread(_)
             | Self::OffsetsNotTaken(_)
             | Self::AssignNothing(_)
             | Self::CommitAnswerLost(_)

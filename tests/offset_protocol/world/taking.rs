@@ -34,12 +34,12 @@ impl World {
             Step::Answer(index) => self.with(rules, index, Consumer::answer_starts),
             Step::NoAnswer(index) => {
                 if let Some(question) = self.consumers[index].questions.pop_front() {
-                    self.report(rules, index, Event::NoStarts { asked: question.asked });
+                    self.report(rules, index, Event::StartOffsetsFailed { asked: question.asked });
                 }
             }
-            Step::NotLooked(index) => {
+            Step::StoredOffsetsUnread(index) => {
                 self.consumers[index].jobs.pop_front();
-                self.report(rules, index, Event::NotLooked);
+                self.report(rules, index, Event::StoredOffsetsUnread);
             }
             Step::OffsetsNotTaken(index) => self.report(rules, index, Event::OffsetsNotTaken),
             Step::AssignNothing(index) => self.consumers[index].tell(GroupEvent::Assigned(vec![])),
@@ -116,7 +116,7 @@ impl World {
             | Step::Answer(index)
             | Step::TopicIs(index)
             | Step::NoAnswer(index)
-            | Step::NotLooked(index)
+            | Step::StoredOffsetsUnread(index)
             | Step::Reply(index)
             | Step::Stop(index)
             | Step::Fetch(Fetch { consumer: index, .. })
@@ -292,11 +292,11 @@ impl World {
 
     fn look_up(&mut self, index: usize) {
         if let Some(job) = self.consumers[index].jobs.front_mut()
-            && let Job::Look(asked) = job
+            && let Job::ReadStoredOffsets(asked) = job
         {
             let stored = |&partition: &i32| self.database.stored(partition).cloned();
             let stored = asked.iter().filter_map(stored).collect();
-            *job = Job::Looked(std::mem::take(asked), stored);
+            *job = Job::StoredOffsetsRead(std::mem::take(asked), stored);
         }
     }
 
@@ -306,10 +306,10 @@ impl World {
             Some(Job::Write(_, Phase::Committed)) => Event::Committed,
             Some(Job::Write(_, Phase::Fenced(fences))) => Event::Fenced(fences.clone()),
             Some(Job::Write(_, Phase::TooMuch(stored))) => Event::TooMuch(stored.clone()),
-            Some(Job::Looked(asked, stored)) => {
+            Some(Job::StoredOffsetsRead(asked, stored)) => {
                 let (asked, stored) = (asked.clone(), stored.clone());
                 consumer.jobs.pop_front();
-                Event::Looked { asked, stored, has_reported: None }
+                Event::StoredOffsetsRead { asked, stored, has_reported: None }
             }
             _ => return,
         };

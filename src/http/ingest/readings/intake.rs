@@ -151,7 +151,7 @@ impl<'a> Intake<'a> {
     /// Looks at the sensors of the readings taken so far, and sends what is enough for records.
     pub(super) async fn settle(&mut self, outbox: &mut Outbox<'_>) -> Result<(), ApiError> {
         self.decoded.shrink_to(DECODED_KEPT);
-        self.look_at_sensors().await;
+        self.check_sensors().await;
         for (index, reading) in mem::take(&mut self.fresh) {
             let Reading { sensor_id, .. } = reading;
             match self.sensors.get(&sensor_id) {
@@ -186,7 +186,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Knows the sensors of all fresh readings afterwards; asks the database once for all that are new here.
-    async fn look_at_sensors(&mut self) {
+    async fn check_sensors(&mut self) {
         let mut unknown = Vec::new();
         let partitions = self.groups.len() as i32;
         let producer = &self.api.producer;

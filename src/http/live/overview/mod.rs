@@ -76,11 +76,11 @@ impl Overview {
         self.0.samples.receiver_count() > 0
     }
 
-    async fn await_somebody(&self) {
+    async fn await_subscriber(&self) {
         self.0.somebody.notified().await;
     }
 
-    fn tell(&self, sample: Sample) {
+    fn publish(&self, sample: Sample) {
         self.0.samples.send_replace(Some(sample));
     }
 }

@@ -77,15 +77,15 @@ pub(super) async fn run(overview: &Overview, sources: Sources) {
     };
     loop {
         if !overview.is_watched() {
-            if timeout(CLIENT_KEPT_FOR, overview.await_somebody()).await.is_err() {
+            if timeout(CLIENT_KEPT_FOR, overview.await_subscriber()).await.is_err() {
                 sampler.sources.observer.rest().await;
-                overview.await_somebody().await;
+                overview.await_subscriber().await;
             }
             continue;
         }
         let next = Instant::now() + INTERVAL;
         let body = sampler.sample().await;
-        overview.tell(Sample {
+        overview.publish(Sample {
             taken: Instant::now(),
             event: event_streams::event("overview", body.at, &body),
             json: serde_json::to_vec(&body).expect("the overview has string keys").into(),
@@ -130,13 +130,12 @@ impl Sampler {
         let Sources { producer, observer, kafka, .. } = &self.sources;
         let Some(topic) = producer.known_topic().filter(|_| !kafka.is_out()) else { return (None, None) };
         let ends = observer.ends(topic.partitions).await;
-        let ends =
-            ends.inspect_err(|error| tracing::debug!("the ends of the log are not told: {error}")).ok();
+        let ends = ends.inspect_err(|error| tracing::debug!("the ends of the log are unknown: {error}")).ok();
         if ends.is_none() || Instant::now() < self.members_due {
             return (ends, None);
         }
         let members = observer.members().await;
-        let members = members.inspect_err(|error| tracing::debug!("the group is not told: {error}")).ok();
+        let members = members.inspect_err(|error| tracing::debug!("the group is unknown: {error}")).ok();
         (ends, members)
     }
 

@@ -80,7 +80,7 @@ impl Filler {
             let Some(day) = wanted.take() else { continue };
             let started = Instant::now();
             let sensor_id = wanted.sensor_id;
-            match stats::keep_quarter_hours(&pool, sensor_id, day).await {
+            match stats::roll_up_quarter_hours(&pool, sensor_id, day).await {
                 Ok(()) => {
                     self.want(sensor_id, wanted.days);
                     sleep(started.elapsed()).await;
@@ -96,7 +96,7 @@ impl Filler {
                     if SAID.is_due() {
                         tracing::warn!(
                             db.sqlstate = error.sqlstate(),
-                            "a day of sensor {sensor_id} is not kept for charts: {day}: {error}: {}",
+                            "a day of sensor {sensor_id} is not rolled up for charts: {day}: {error}: {}",
                             error.server_message()
                         );
                     }

@@ -184,7 +184,7 @@ impl KeyRing {
             (stored.token_id, same.map_or_else(key, Arc::clone))
         };
         let keys: HashMap<TokenId, Arc<Key>> = read.keys.into_iter().map(key_of).collect();
-        tracing::info!(keys = keys.len(), "{} API keys hold; no request passes without one", keys.len());
+        tracing::info!(keys = keys.len(), "{} API keys are valid; every request needs one", keys.len());
         let keys = Arc::new(keys);
         self.0.keys.store(Arc::new(Keys::Demanded(Arc::clone(&keys))));
         // Nobody is let in as these any more.
@@ -213,7 +213,7 @@ impl KeyRing {
             Err(error) => {
                 if could_read {
                     tracing::warn!(
-                        "the API keys cannot be read, what was read last holds: {}",
+                        "the API keys cannot be read; those read last are still used: {}",
                         error.server_message()
                     );
                 }

@@ -35,7 +35,7 @@ pub(in crate::http) enum ApiError {
     BadEncoding(String),
     /// 400: not one `Host`, which HTTP/1.1 asks for, or none that can be read.
     NoHost,
-    /// 401: no key, or none that holds.
+    /// 401: no key, or none that is valid.
     Unauthorized { has_key: bool },
     /// 403: the key does not allow this.
     Forbidden { needed: Scopes },
@@ -63,7 +63,7 @@ pub(in crate::http) enum ApiError {
     Invalid(ValidationErrors),
     /// 426: an answer of unknown length, which no client could tell from one that was cut off.
     NeedsHttp11(&'static str),
-    /// 429: the key's rate is used up, or that of all who show none that holds.
+    /// 429: the key's rate is used up, or that of all who show none that is valid.
     TooManyRequests { of_key: bool, retry_after_s: u64 },
     /// 429: the key has as much of this under way as it may.
     ShareHeld { resource: Resource, share: usize },
@@ -126,7 +126,7 @@ impl ApiError {
             Self::BadEncoding(error) => format!("The body cannot be unpacked: {error}.").into(),
             Self::NoHost => "An HTTP/1.1 request needs one valid Host header.".into(),
             Self::Unauthorized { has_key: false } => "An API key is needed.".into(),
-            Self::Unauthorized { has_key: true } => "This API key does not hold.".into(),
+            Self::Unauthorized { has_key: true } => "This API key is not valid.".into(),
             Self::Forbidden { needed } => format!("This API key lacks the scope {needed}.").into(),
             Self::ForeignHost { host } => format!(
                 "The host {host} is not allowed while there are no API keys: call the api by localhost, or add the \
@@ -146,7 +146,7 @@ impl ApiError {
             Self::Invalid(_) => "The request does not validate.".into(),
             Self::TooManyRequests { of_key: true, .. } => "This API key's rate is used up.".into(),
             Self::TooManyRequests { of_key: false, .. } => {
-                "Too many requests without an API key that holds.".into()
+                "Too many requests without a valid API key.".into()
             }
             Self::ShareHeld { resource, share } => {
                 let resources = resource.plural();

@@ -50,7 +50,7 @@ pub(in crate::http) fn log(error: &StoreError) {
         Trouble::TooLong if SAID.is_due(kind) => {
             tracing::warn!(
                 db.sqlstate = sqlstate,
-                "{error}; the client gets 503: {message}; raise STATEMENT_TIMEOUT if this is asked for rightly"
+                "{error}; the client gets 503: {message}; raise STATEMENT_TIMEOUT if the query is legitimate"
             );
         }
         Trouble::Busy if SAID.is_due("busy") => {

@@ -4,7 +4,7 @@ import { json, withQuery } from "./api.js";
 import { dialog } from "./dialog.js";
 import { announce, h, notice, pageHeading, setText } from "./dom.js";
 import { bytes, count, time, visible } from "./format.js";
-import { showLetter } from "./letter.js";
+import { showLetter } from "./dead_letter.js";
 import { PagedList } from "./paged_list.js";
 import { onZone } from "./zone.js";
 
@@ -55,7 +55,7 @@ class Letters {
     const [page, summary] = await Promise.all([
       json(withQuery("dead-letters", asked), { signal }), json("dead-letters/summary", { signal }),
     ]);
-    const waiting = summary.letters === 0 ? "None waits." : `${count(summary.letters)} wait, the oldest since ${time(Date.parse(summary.oldest))}.`;
+    const waiting = summary.letters === 0 ? "None pending." : `${count(summary.letters)} pending, the oldest since ${time(Date.parse(summary.oldest))}.`;
     setText(this.list.summary, `${waiting} A replay stores those that can be stored by now; each is stored once.`);
     return page;
   }
@@ -76,19 +76,19 @@ class Letters {
       h("td", { class: "theirs optional number" }, `${topic} ${partition}/${offset}${item === null ? "" : `, item ${item}`}`),
       h("td", { class: "number optional" }, bytes(letter.payload_bytes)),
       h("td", {}, h("div", { class: "group" },
-        h("button", { type: "button", class: "small", "aria-label": `Show letter ${id}`, on: { click: () => showLetter(id, this.signal) } }, "Show"),
-        h("button", { type: "button", class: "small", disabled: !replayable, title: replayable ? null : "The same bytes would be refused again", "aria-label": `Replay letter ${id}`, on: { click: act("replay") } }, "Replay"),
-        h("button", { type: "button", class: "small danger", "aria-label": `Discard letter ${id}`, on: { click: act("discard") } }, "Discard"))));
+        h("button", { type: "button", class: "small", "aria-label": `Show dead letter ${id}`, on: { click: () => showLetter(id, this.signal) } }, "Show"),
+        h("button", { type: "button", class: "small", disabled: !replayable, title: replayable ? null : "The same bytes would be refused again", "aria-label": `Replay dead letter ${id}`, on: { click: act("replay") } }, "Replay"),
+        h("button", { type: "button", class: "small danger", "aria-label": `Discard dead letter ${id}`, on: { click: act("discard") } }, "Discard"))));
   }
 
   async one(verb, { id, reason }) {
     try {
       if (verb === "discard") {
         const form = h("form", {}, h("p", {}, `Its reading was never stored (${reason}) and is then gone for good.`));
-        const isGone = await dialog(`Discard letter ${id}?`, form, "Discard", "danger", () => json(`dead-letters/${id}`, { method: "DELETE", signal: this.signal }));
+        const isGone = await dialog(`Discard dead letter ${id}?`, form, "Discard", "danger", () => json(`dead-letters/${id}`, { method: "DELETE", signal: this.signal }));
         if (isGone === null) return;
         await this.list.load();
-        this.tell("good", `Letter ${id} is discarded.`);
+        this.tell("good", `Dead letter ${id} is discarded.`);
       } else {
         const came = await json(`dead-letters/${id}/replay`, { method: "POST", signal: this.signal });
         await this.list.load();
@@ -107,7 +107,7 @@ class Letters {
     const which = Object.entries(filter).map(([name, value]) => `${name} ${value}`).join(", ") || "all reasons and sensors";
     const words = verb === "discard" ? "Their readings were never stored and are then gone for good." : "Those that can be stored by now are; the others stay, with the reason of today.";
     const says = h("p", { role: "status" });
-    const form = h("form", {}, h("p", {}, `Every letter of ${which}, on all pages. ${words}`), says);
+    const form = h("form", {}, h("p", {}, `Every dead letter of ${which}, on all pages. ${words}`), says);
     const name = verb === "discard" ? "Discard" : "Replay";
     const sum = await dialog(`${name} all of these?`, form, name, verb === "discard" ? "danger" : "primary", async () => {
       const total = { stored: 0, duplicates: 0, refused: 0, discarded: 0 };
@@ -122,7 +122,7 @@ class Letters {
     });
     if (sum === null) return;
     await this.list.loadFirst();
-    this.tell(sum.refused > 0 ? "warn" : "good", verb === "discard" ? `${count(sum.discarded)} letters are discarded.` : cameOf(sum));
+    this.tell(sum.refused > 0 ? "warn" : "good", verb === "discard" ? `${count(sum.discarded)} dead letters are discarded.` : cameOf(sum));
   }
 
   tell(kind, text) {

@@ -48,7 +48,7 @@ class Page {
       freshness: tile("Freshness", "since the last reading was stored"),
       lag: tile("Lag", ""),
       duplicates: tile("Duplicates", "readings that were there already"),
-      letters: tile("Dead letters", "wait for somebody"),
+      letters: tile("Dead letters", "pending"),
     };
     this.tally = tally();
     this.reasons = h("ul", { class: "plain" });
@@ -73,7 +73,7 @@ class Page {
             table("Workers", [["Consumer"], ["Host", "optional"], ["Partitions"]], this.workers)),
           h("section", { class: "panel", "aria-labelledby": "reasons" },
             h("div", { class: "row apart" },
-              h("h2", { id: "reasons" }, "Dead letters by reason"), h("a", { href: "#/dead-letters" }, "Work through them")),
+              h("h2", { id: "reasons" }, "Dead letters by reason"), h("a", { href: "#/dead-letters" }, "Review dead letters")),
             this.reasons))),
       this.about,
     );
@@ -106,7 +106,7 @@ class Page {
     if (ageMs !== null) {
       setText(this.age, `As of ${clock(this.overview.at)}${isStale ? "" : ", live"}`);
     }
-    const why = error?.message ?? (isOpen ? "The api says nothing." : "The connection broke off.");
+    const why = error?.message ?? (isOpen ? "The api sends no updates." : "The connection broke off.");
     const again = retryInMs === null ? "" : " It is tried again until it answers.";
     const isWaiting = ageMs === null && (error !== null || (!isOpen && retryInMs !== 0));
     this.banner.hidden = !(isStale || isWaiting);
@@ -138,7 +138,7 @@ class Page {
     const notKept = overview.dead_letters.not_kept ?? 0;
     tiles.letters.set(
       count(overview.dead_letters.waiting),
-      notKept > 0 ? `wait for somebody; ${count(notKept)} more are not kept` : "wait for somebody",
+      notKept > 0 ? `pending; ${count(notKept)} more are not kept` : "pending",
     );
     this.tally.show(overview);
     this.drawReasons(overview.dead_letters.by_reason);
@@ -152,7 +152,7 @@ class Page {
     const lines = reasons.map(([reason, waiting]) => `${reason}: ${count(waiting)}`);
     if (this.reasons.dataset.shown === lines.join()) return;
     this.reasons.dataset.shown = lines.join();
-    this.reasons.replaceChildren(...(lines.length > 0 ? lines : ["None waits."]).map((line) => h("li", {}, line)));
+    this.reasons.replaceChildren(...(lines.length > 0 ? lines : ["None pending."]).map((line) => h("li", {}, line)));
   }
 
   drawLag(lag) {

@@ -8,7 +8,7 @@ import { time, value } from "./format.js";
 import { ReadingsChart } from "./readings_chart.js";
 import { sendMany, sendOne } from "./send.js";
 import { deleteSensor, editSensor } from "./sensor_form.js";
-import { Tail } from "./tail.js";
+import { LiveReadings } from "./live_readings.js";
 import { onZone } from "./zone.js";
 
 const REDRAW_MS = 1_000;
@@ -63,7 +63,7 @@ export async function show(main, { argument, query, signal }) {
         h("button", { type: "button", on: { click: edit } }, "Edit"),
         h("button", { type: "button", class: "danger", on: { click: remove } }, "Delete"))),
     chart.element,
-    h("div", { class: "halves" }, sendOne(id, { signal, onStored: refresh }), new Tail(id, { signal, onReadings }).element),
+    h("div", { class: "halves" }, sendOne(id, { signal, onStored: refresh }), new LiveReadings(id, { signal, onReadings }).element),
     days.element, averages.element,
     sendMany(id, { signal, onStored: refresh }),
   );

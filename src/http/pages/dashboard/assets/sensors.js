@@ -59,7 +59,7 @@ class Sensors {
   async draw({ sensors, next }, signal) {
     const { isFirst, isFiltered, summary } = this.list;
     this.rows.clear();
-    const elsewhere = isFiltered ? "No sensor matches." : "There are no sensors behind these.";
+    const elsewhere = isFiltered ? "No sensor matches." : "There are no further sensors.";
     this.list.fill(sensors.map((sensor) => this.row(sensor)), isFirst && !isFiltered
       ? "There are no sensors yet. Make one, then send it a reading." : elsewhere);
     const said = `${sensors.length} ${sensors.length === 1 ? "sensor" : "sensors"}${isFirst && next === null ? "" : " on this page"}${isFiltered ? " that match" : ""}`;

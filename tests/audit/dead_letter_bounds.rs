@@ -54,7 +54,7 @@ async fn what_is_beyond_the_bound_is_accounted_for_and_can_be_read_again() {
     site.differs(&[], &["rows_missing", "unaccounted"]).await;
     site.database.execute("INSERT INTO sensor_data VALUES (1, 1, '2024-01-01T00:00:00Z')").await;
 
-    // The cause is mended, and the log is read again from where letters were not kept.
+    // The cause is mended, and the log is read again from where dead letters were not kept.
     site.database.add_sensors(1).await;
     for partition in 0..2 {
         let first = site

@@ -34,12 +34,12 @@ pub enum Difference {
         readings: i64,
     },
     /// Dead letters that are counted, not there, and not counted as removed.
-    LettersMissing {
+    DeadLettersMissing {
         /// How many.
         letters: i64,
     },
     /// More dead letters of these offsets than are counted.
-    LettersUncounted {
+    DeadLettersUncounted {
         /// How many.
         letters: i64,
     },
@@ -87,8 +87,8 @@ impl Difference {
             Self::Counts { log, counted } => Some((log - counted).abs()),
             Self::OtherValues { readings, explained } => Some(readings - explained),
             Self::Unaccounted { readings: number }
-            | Self::LettersMissing { letters: number }
-            | Self::LettersUncounted { letters: number }
+            | Self::DeadLettersMissing { letters: number }
+            | Self::DeadLettersUncounted { letters: number }
             | Self::RowsMissing { rows: number } => Some(*number),
         }
     }
@@ -102,8 +102,8 @@ impl Difference {
             Self::OtherCluster { .. } => "other_cluster",
             Self::Counts { .. } => "counts",
             Self::Unaccounted { .. } => "unaccounted",
-            Self::LettersMissing { .. } => "letters_missing",
-            Self::LettersUncounted { .. } => "letters_uncounted",
+            Self::DeadLettersMissing { .. } => "letters_missing",
+            Self::DeadLettersUncounted { .. } => "letters_uncounted",
             Self::OtherValues { .. } => "other_values",
             Self::RowsMissing { .. } => Self::ROWS_MISSING,
         }
@@ -127,10 +127,10 @@ impl fmt::Display for Difference {
             Self::Unaccounted { readings } => {
                 write!(f, "{readings} readings are neither in sensor_data nor in dead_letters")
             }
-            Self::LettersMissing { letters } => {
-                write!(f, "{letters} dead letters are gone that nobody has removed")
+            Self::DeadLettersMissing { letters } => {
+                write!(f, "{letters} dead letters are missing without a recorded removal")
             }
-            Self::LettersUncounted { letters } => {
+            Self::DeadLettersUncounted { letters } => {
                 write!(f, "{letters} more dead letters than were counted")
             }
             Self::OtherValues { readings, explained } => {
@@ -165,7 +165,7 @@ pub enum Note {
         offsets: i64,
     },
     /// Removed dead letters explain readings that are in neither table.
-    LettersRemoved {
+    DeadLettersRemoved {
         /// How many.
         readings: i64,
     },
@@ -175,7 +175,7 @@ pub enum Note {
         readings: i64,
     },
     /// Readings beyond the bound of dead letters, between offsets where that was noted.
-    LettersNotKept {
+    DeadLettersNotKept {
         /// How many.
         readings: i64,
     },
@@ -196,8 +196,8 @@ impl Note {
             Self::CountsUnknown => "counts_unknown",
             Self::CountsFrom { .. } => "counts_from",
             Self::NotBegun { .. } => "not_begun",
-            Self::LettersRemoved { .. } => "letters_removed",
-            Self::LettersNotKept { .. } => "letters_not_kept",
+            Self::DeadLettersRemoved { .. } => "letters_removed",
+            Self::DeadLettersNotKept { .. } => "letters_not_kept",
             Self::OtherValues { .. } => "other_values",
             Self::ForeignRows { .. } => "foreign_rows",
             Self::RowsNotCounted => "rows_not_counted",
@@ -219,17 +219,17 @@ impl fmt::Display for Note {
             Self::NotBegun { offsets } => {
                 write!(f, "nothing of it is stored yet, its log spans {offsets} offsets")
             }
-            Self::LettersRemoved { readings } => {
+            Self::DeadLettersRemoved { readings } => {
                 write!(f, "{readings} readings are in neither table, as removed dead letters explain")
             }
-            Self::LettersNotKept { readings } => {
+            Self::DeadLettersNotKept { readings } => {
                 write!(f, "{readings} readings are in neither table: dead letters beyond DEAD_LETTER_MAX")
             }
             Self::OtherValues { readings } => {
-                write!(f, "{readings} readings gave way to a duplicate with another value")
+                write!(f, "{readings} readings were replaced by a duplicate with another value")
             }
             Self::ForeignRows { rows } => {
-                write!(f, "{rows} rows of sensor_data came another way than the topic")
+                write!(f, "{rows} rows of sensor_data did not come through the topic")
             }
             Self::RowsNotCounted => f.write_str("rows are not compared: retention dropped chunks meanwhile"),
         }

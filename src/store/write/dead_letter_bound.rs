@@ -68,7 +68,7 @@ impl Range {
 /// Writes down where these readings are. A range of the last hour grows; later a new one begins, so that there are at
 /// most 24 a day of a partition and reason.
 ///
-/// `dead_letter_overflow_totals` counts them since ever: with letters and removals they always come to all that were
+/// `dead_letter_overflow_totals` counts them since ever: with dead letters and removals they always come to all that were
 /// ever dead-lettered. No other writer needs these rows, for each writes its own partitions.
 pub(super) async fn note(
     connection: &mut PgConnection,

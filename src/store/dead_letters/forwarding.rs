@@ -1,4 +1,4 @@
-//! Letters that `DEAD_LETTER_TOPIC` does not have yet.
+//! Dead letters that `DEAD_LETTER_TOPIC` does not have yet.
 //!
 //! Each row says for itself whether it is mirrored. The last id that is would not do: ids are given out before their
 //! transactions commit, and one that commits late would be passed over.
@@ -19,13 +19,13 @@ use crate::{
 
 /// Of the advisory lock that lets one process at a time do it: "mirror" in ASCII.
 const LOCK_KEY: i64 = 0x6d69_7272_6f72;
-/// Most letters at a time, and the bytes of payloads past which no further letter is taken.
+/// Most dead letters at a time, and the bytes of payloads past which no further dead letter is taken.
 const LETTERS_MAX: i64 = 500;
 const BYTES_MAX: i64 = 8 << 20;
 
-/// A letter to be mirrored.
+/// A dead letter to be mirrored.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
-pub struct UnmirroredLetter {
+pub struct UnforwardedDeadLetter {
     /// Its id.
     pub id: i64,
     /// Topic of its record.
@@ -44,12 +44,12 @@ pub struct UnmirroredLetter {
     pub record_time: Option<DateTime<Utc>>,
     /// The record's key.
     pub key: Option<Vec<u8>>,
-    /// The letter's payload.
+    /// The dead letter's payload.
     pub payload: Option<Vec<u8>>,
     headers: Option<Value>,
 }
 
-impl UnmirroredLetter {
+impl UnforwardedDeadLetter {
     /// The record's headers, as they came.
     pub fn headers(&self) -> Vec<Header> {
         let headers = self.headers.as_ref().and_then(Value::as_array);
@@ -66,12 +66,12 @@ fn header(stored: &Value) -> Option<Header> {
     Some((stored["key"].as_str()?.to_owned(), value))
 }
 
-/// The letters that are not mirrored yet, for one process at a time.
-pub struct MirrorQueue {
+/// The dead letters that are not mirrored yet, for one process at a time.
+pub struct ForwardingQueue {
     connection: PgConnection,
 }
 
-impl MirrorQueue {
+impl ForwardingQueue {
     /// Takes the queue; none where another process has it. It goes back with the connection, however that ends.
     pub async fn take(database: &DatabaseConfig) -> Result<Option<Self>, StoreError> {
         let mut connection = connect(database, "sensorpipe mirror").await?;
@@ -81,8 +81,8 @@ impl MirrorQueue {
         Ok(is_ours.then_some(Self { connection }))
     }
 
-    /// The next letters, in the order of their ids.
-    pub async fn next(&mut self) -> Result<Vec<UnmirroredLetter>, StoreError> {
+    /// The next dead letters, in the order of their ids.
+    pub async fn next(&mut self) -> Result<Vec<UnforwardedDeadLetter>, StoreError> {
         sqlx::query_as(
             r#"WITH first AS (
                    SELECT id, octet_length(payload) AS bytes FROM dead_letters
@@ -103,8 +103,8 @@ impl MirrorQueue {
         .map_err(StoreError::new("reading letters to mirror"))
     }
 
-    /// Notes that Kafka has these; a letter that has gone meanwhile needs no note.
-    pub async fn note_mirrored(&mut self, ids: &[i64]) -> Result<(), StoreError> {
+    /// Notes that Kafka has these; a dead letter that has gone meanwhile needs no note.
+    pub async fn mark_forwarded(&mut self, ids: &[i64]) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE dead_letters SET mirrored_at = now()
              WHERE id IN (SELECT id FROM dead_letters WHERE id = ANY ($1) ORDER BY id FOR UPDATE)",

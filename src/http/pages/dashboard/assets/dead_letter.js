@@ -7,7 +7,7 @@ import { bytes, time, visible } from "./format.js";
 export async function showLetter(id, signal) {
   const place = h("div", {}, notice("busy", "Loading…"));
   const close = h("button", { type: "button" }, "Close");
-  const box = h("dialog", { class: "wide", "aria-label": `Letter ${id}` }, h("h2", {}, `Letter ${id}`), place, h("div", { class: "row" }, close));
+  const box = h("dialog", { class: "wide", "aria-label": `Dead letter ${id}` }, h("h2", {}, `Dead letter ${id}`), place, h("div", { class: "row" }, close));
   close.addEventListener("click", () => box.close());
   box.addEventListener("close", () => box.remove());
   signal.addEventListener("abort", () => box.close(), { once: true });

@@ -16,16 +16,16 @@ use super::{
 };
 use crate::config::{KafkaConfig, KafkaSettings};
 
-/// Longest time from sending a letter to its acknowledgement; then it is sent again.
+/// Longest time from sending a dead letter to its acknowledgement; then it is sent again.
 const MESSAGE_TIMEOUT_MS: &str = "30000";
-/// A letter may hold a record that was refused because it is too large; what the topic takes is for its broker to say.
+/// A dead letter may hold a record that was refused because it is too large; what the topic takes is for its broker to say.
 const MESSAGE_MAX_BYTES: &str = "33554432";
 /// How much longer than the client's own timeout is waited for the client.
 const GRACE: Duration = Duration::from_secs(35);
 
 /// A record to send.
 #[derive(Debug)]
-pub struct LetterRecord<'l> {
+pub struct DeadLetterRecord<'l> {
     /// Its key.
     pub key: Option<&'l [u8]>,
     /// Its value.
@@ -35,17 +35,17 @@ pub struct LetterRecord<'l> {
 }
 
 /// A producer of one topic.
-pub struct LetterProducer {
+pub struct DeadLetterProducer {
     client: FutureProducer<Quiet>,
     topic: String,
 }
 
-impl LetterProducer {
+impl DeadLetterProducer {
     /// Makes the client; neither Kafka nor the topic need be there yet.
     pub fn new(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, InvalidSettings> {
         let ours = [
             ("acks", "all"),
-            // One letter does not overtake another where librdkafka tries again.
+            // One dead letter does not overtake another where librdkafka tries again.
             ("enable.idempotence", "true"),
             ("message.timeout.ms", MESSAGE_TIMEOUT_MS),
             ("message.max.bytes", MESSAGE_MAX_BYTES),
@@ -59,7 +59,7 @@ impl LetterProducer {
 
     /// Sends records in their order; all are on their way before the first is waited for. Says how many from the
     /// first on are acknowledged, and what became of the one after them. Some behind it may be in the log, too.
-    pub async fn send(&self, records: Vec<LetterRecord<'_>>) -> (usize, Result<(), PublishError>) {
+    pub async fn send(&self, records: Vec<DeadLetterRecord<'_>>) -> (usize, Result<(), PublishError>) {
         let mut sending = Vec::with_capacity(records.len());
         let mut refused = Ok(());
         for record in records {

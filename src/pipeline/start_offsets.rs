@@ -25,7 +25,7 @@ pub(super) struct PartitionLog {
 
 /// What is asked of the database for an assignment.
 #[derive(Clone, Debug)]
-pub(super) struct StartsWanted {
+pub(super) struct StartOffsetsWanted {
     pub(super) log: Log,
     pub(super) start: Start,
     /// The partitions assigned.
@@ -37,14 +37,14 @@ pub(super) struct StartsWanted {
 /// Reads the stored offsets, after adding those that are missing; tries for so long and then gives up.
 pub(super) async fn resolve(
     database: &DatabaseConfig,
-    wanted: &StartsWanted,
+    wanted: &StartOffsetsWanted,
     timeout: Duration,
 ) -> Result<Vec<PartitionStart<GivenTimes>>, StoreError> {
     let deadline = Instant::now() + timeout;
     loop {
         match resolve_once(database, wanted, deadline).await {
             Err(error) if error.is_retriable() && Instant::now() + RETRY_PAUSE < deadline => {
-                tracing::debug!(error = %error, "stored offsets not read; trying again");
+                tracing::debug!(error = %error, "stored offsets not read; retrying");
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
             outcome => return outcome,
@@ -56,7 +56,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 async fn resolve_once(
     database: &DatabaseConfig,
-    wanted: &StartsWanted,
+    wanted: &StartOffsetsWanted,
     deadline: Instant,
 ) -> Result<Vec<PartitionStart<GivenTimes>>, StoreError> {
     let resolving = async {
@@ -89,7 +89,7 @@ fn firsts(logs: &[PartitionLog], offset: impl Fn(Watermarks) -> i64) -> Vec<(i32
     logs.iter().map(|log| (log.partition, offset(log.watermarks))).collect()
 }
 
-fn judge(stored: StoredOffset, wanted: &StartsWanted) -> PartitionStart<GivenTimes> {
+fn judge(stored: StoredOffset, wanted: &StartOffsetsWanted) -> PartitionStart<GivenTimes> {
     let log = wanted.logs.iter().find(|log| log.partition == stored.partition);
     let gap = log.and_then(|log| stored.gap(&wanted.log.topic_id, log.watermarks));
     PartitionStart { stored, gap }

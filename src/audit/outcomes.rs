@@ -34,7 +34,7 @@ pub struct Finding {
 
 /// Readings of a part of the log by where they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Fates {
+pub struct Outcomes {
     /// All of them.
     pub readings: i64,
     /// In `sensor_data`, with the value that the log has.
@@ -53,7 +53,7 @@ pub struct Fates {
     pub unaccounted: i64,
 }
 
-impl AddAssign for Fates {
+impl AddAssign for Outcomes {
     fn add_assign(&mut self, other: Self) {
         self.readings += other.readings;
         self.rows += other.rows;
@@ -89,10 +89,10 @@ impl Letters {
 
 /// What is known of the dead letters of a chunk's offsets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ChunkLetters {
+pub struct ChunkDeadLetters {
     /// Readings in `dead_letters`.
     pub set_aside: i64,
-    /// Offsets between which letters were counted and not kept.
+    /// Offsets between which dead letters were counted and not kept.
     pub not_kept: Vec<RangeInclusive<i64>>,
 }
 
@@ -145,8 +145,8 @@ impl LogChunk {
     /// Takes out what is in `dead_letters`, and says how many readings that is. `letters` are those of the chunk's
     /// offsets.
     ///
-    /// A letter of a record as a whole stands for all that the record holds: a worker has judged it as one.
-    pub fn set_letters_aside(&mut self, letters: &Letters) -> i64 {
+    /// A dead letter of a record as a whole stands for all that the record holds: a worker has judged it as one.
+    pub fn separate_dead_letters(&mut self, letters: &Letters) -> i64 {
         let mut set_aside = 0;
         let mut last_whole = None;
         self.items.retain(|item| {
@@ -164,19 +164,19 @@ impl LogChunk {
         set_aside
     }
 
-    /// Sums up a chunk from which the letters are taken out. `findings` are of its readings sorted as [`Self::readings`] has them; `examples` gets up to `most` of each kind.
-    pub fn fates(
+    /// Sums up a chunk from which the dead letters are taken out. `findings` are of its readings sorted as [`Self::readings`] has them; `examples` gets up to `most` of each kind.
+    pub fn outcomes(
         &self,
         partition: i32,
-        letters: &ChunkLetters,
+        letters: &ChunkDeadLetters,
         sorted: &[Item],
         findings: &[Finding],
         examples: &mut Vec<Example>,
         most: usize,
-    ) -> Fates {
-        let ChunkLetters { set_aside, not_kept } = letters;
+    ) -> Outcomes {
+        let ChunkDeadLetters { set_aside, not_kept } = letters;
         let readings = self.items.len() as i64 + set_aside;
-        let mut fates = Fates { readings, letters: *set_aside, ..Fates::default() };
+        let mut fates = Outcomes { readings, letters: *set_aside, ..Outcomes::default() };
         let mut name = |example: Example| {
             if examples.iter().filter(|other| other.what == example.what).count() < most {
                 examples.push(example);
@@ -242,7 +242,7 @@ mod tests {
         ]);
         let single = HashSet::from([(1, None), (2, Some(1)), (4, None)]);
         let letters = Letters { single, ..Letters::default() };
-        assert_eq!(chunk.set_letters_aside(&letters), 2);
+        assert_eq!(chunk.separate_dead_letters(&letters), 2);
         assert_eq!(chunk.items, [item(2, Some(0), 1), item(3, None, 1)]);
     }
 
@@ -251,7 +251,7 @@ mod tests {
         let mut chunk = chunk((0..8).map(|place| item(1, Some(place), 1)).collect());
         let many = HashMap::from([(1, vec![0..=1, 4..=4, 6..=9])]);
         let single = HashSet::from([(1, Some(1)), (1, Some(3))]);
-        assert_eq!(chunk.set_letters_aside(&Letters { single, many }), 6, "one is in both");
+        assert_eq!(chunk.separate_dead_letters(&Letters { single, many }), 6, "one is in both");
         assert_eq!(chunk.items, [item(1, Some(2), 1), item(1, Some(5), 1)]);
     }
 
@@ -265,9 +265,9 @@ mod tests {
         let findings =
             [at(0, Whereabouts::Missing), at(2, Whereabouts::OtherValue(3.0)), at(3, Whereabouts::Expired)];
         let mut examples = Vec::new();
-        let mut letters = ChunkLetters { set_aside: 3, not_kept: vec![] };
-        let fates = chunk.fates(2, &letters, &sorted, &findings, &mut examples, 1);
-        let expected = Fates {
+        let mut letters = ChunkDeadLetters { set_aside: 3, not_kept: vec![] };
+        let fates = chunk.outcomes(2, &letters, &sorted, &findings, &mut examples, 1);
+        let expected = Outcomes {
             readings: 8,
             rows: 1,
             other_values: 1,
@@ -279,7 +279,7 @@ mod tests {
         };
         assert_eq!(fates, expected);
         letters.not_kept.push(5..=7);
-        let fates = chunk.fates(2, &letters, &sorted, &findings, &mut vec![], 1);
+        let fates = chunk.outcomes(2, &letters, &sorted, &findings, &mut vec![], 1);
         assert_eq!((fates.not_kept, fates.unaccounted), (1, 1), "where letters were not kept");
         let named: Vec<_> = examples.iter().map(|example| (example.what, example.offset)).collect();
         assert_eq!(named, [("other_value", 2), ("unaccounted", 5)], "one of each kind");

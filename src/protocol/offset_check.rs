@@ -9,11 +9,11 @@ use super::{Action, State, Time, partition::Phase, rebalance::Rebalance};
 use crate::log::StoredOffset;
 
 /// How often the stored offsets are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(3);
+const CHECK_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Whether the writer was asked to look at the stored offsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Look {
+pub(super) enum OffsetCheck {
     /// No.
     Idle,
     /// Yes.
@@ -22,7 +22,7 @@ pub(super) enum Look {
     Outdated,
 }
 
-impl Look {
+impl OffsetCheck {
     /// The offsets are about to be read another way.
     pub(super) fn outdated(self) -> Self {
         match self {
@@ -34,15 +34,15 @@ impl Look {
 
 impl<B: Clone + Default + PartialEq> State<B> {
     /// Asks for the stored offsets of all that the group has given us, when it is time to.
-    pub(super) fn look_at_stored_offsets(&mut self, now: Time, actions: &mut Vec<Action>) {
-        let is_due = now.saturating_sub(self.last_look) >= LOOK_INTERVAL && self.look == Look::Idle;
+    pub(super) fn check_stored_offsets(&mut self, now: Time, actions: &mut Vec<Action>) {
+        let is_due = now.saturating_sub(self.last_check) >= CHECK_INTERVAL && self.check == OffsetCheck::Idle;
         if !is_due || !self.is_settled() {
             return;
         }
-        self.last_look = now;
+        self.last_check = now;
         if !self.partitions.is_empty() {
-            self.look = Look::Asked;
-            actions.push(Action::Look {
+            self.check = OffsetCheck::Asked;
+            actions.push(Action::ReadStoredOffsets {
                 partitions: self.partitions.keys().copied().collect(),
                 may_have_reported: self.may_have_reported,
             });
@@ -51,7 +51,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
 
     /// The writer takes one job after the other, and its answers come in the same order: what it saw is what was
     /// committed when the answers before this one were taken in. Only a new assignment may have read later.
-    pub(super) fn on_looked(
+    pub(super) fn on_offsets_checked(
         &mut self,
         asked: &[i32],
         stored: &[StoredOffset<B>],
@@ -59,8 +59,8 @@ impl<B: Clone + Default + PartialEq> State<B> {
         now: Time,
         actions: &mut Vec<Action>,
     ) {
-        let look = std::mem::replace(&mut self.look, Look::Idle);
-        if look == Look::Outdated || !matches!(self.rebalance, Rebalance::None) {
+        let check = std::mem::replace(&mut self.check, OffsetCheck::Idle);
+        if check == OffsetCheck::Outdated || !matches!(self.rebalance, Rebalance::None) {
             return;
         }
         self.may_have_reported = has_reported.unwrap_or(self.may_have_reported);
@@ -103,6 +103,6 @@ impl<B: Clone + Default + PartialEq> State<B> {
         actions.push(Action::ClearReports(partitions.clone()));
         actions.push(Action::Unassign(partitions.clone()));
         self.rebalance = Rebalance::Restarting(partitions.clone());
-        self.ask_starts(partitions, actions);
+        self.request_start_offsets(partitions, actions);
     }
 }

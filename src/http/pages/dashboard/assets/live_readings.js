@@ -8,7 +8,7 @@ import { onZone } from "./zone.js";
 const KEPT = 30;
 const SILENCE_MS = 45_000;
 
-export class Tail {
+export class LiveReadings {
   /** `onReadings(readings)` for each that came, oldest first. */
   constructor(id, { signal, onReadings }) {
     this.id = id;
@@ -32,7 +32,7 @@ export class Tail {
     if (isOn) {
       this.following.abort();
       this.following = null;
-      setText(this.status, "Not followed any longer.");
+      setText(this.status, "No longer following.");
       return;
     }
     this.following = new AbortController();

@@ -1,17 +1,17 @@
-//! What becomes of a letter that is replayed.
+//! What becomes of a dead letter that is replayed.
 
 use super::Part;
 
 /// What becomes of a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum ReplayOutcome {
     Stored,
     Duplicate,
     Refused {
         reason: String,
         detail: String,
     },
-    /// Of many readings each has a fate of its own; the letter goes where none is left.
+    /// Of many readings each has a fate of its own; the dead letter goes where none is left.
     Parted {
         stored: u64,
         duplicates: u64,
@@ -19,7 +19,7 @@ pub(super) enum Fate {
     },
 }
 
-/// Readings that are still refused, of a letter of many.
+/// Readings that are still refused, of a dead letter of many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Left {
     pub(super) part: Part,

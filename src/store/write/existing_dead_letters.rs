@@ -11,7 +11,7 @@ use crate::{batch::Batch, log::Log, log::Span, store::StoreError};
 
 /// What a record has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum Existing {
     /// A dead letter for each of its refused readings.
     Each,
     /// One for all of them.
@@ -20,11 +20,11 @@ pub(super) enum Known {
 
 /// By partition and offset. Empty where the writer's role may not look for dead letters and change them.
 #[derive(Debug, Default)]
-pub(super) struct KnownLetters(HashMap<(i32, i64), Known>);
+pub(super) struct ExistingDeadLetters(HashMap<(i32, i64), Existing>);
 
-impl KnownLetters {
+impl ExistingDeadLetters {
     /// What this record has.
-    pub(super) fn of(&self, record: (i32, i64)) -> Option<Known> {
+    pub(super) fn of(&self, record: (i32, i64)) -> Option<Existing> {
         self.0.get(&record).copied()
     }
 }
@@ -53,9 +53,9 @@ pub(super) async fn lock(
     connection: &mut PgConnection,
     log: &Log,
     batch: &Batch,
-) -> Result<KnownLetters, StoreError> {
-    if !batch.may_have_letters_of_many() {
-        return Ok(KnownLetters::default());
+) -> Result<ExistingDeadLetters, StoreError> {
+    if !batch.may_have_dead_letters_of_many() {
+        return Ok(ExistingDeadLetters::default());
     }
     let offsets = |end: fn(&Span) -> i64| batch.spans().iter().map(end).collect::<Vec<_>>();
     let known: Vec<(i32, i64, bool)> = sqlx::query_as(
@@ -81,7 +81,7 @@ pub(super) async fn lock(
     .await
     .map_err(StoreError::new("locking dead letters of records that are read again"))?;
     let known = known.into_iter().map(|(partition, offset, is_of_many)| {
-        ((partition, offset), if is_of_many { Known::Many } else { Known::Each })
+        ((partition, offset), if is_of_many { Existing::Many } else { Existing::Each })
     });
-    Ok(KnownLetters(known.collect()))
+    Ok(ExistingDeadLetters(known.collect()))
 }

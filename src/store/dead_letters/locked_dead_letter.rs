@@ -1,13 +1,13 @@
-//! Letters that are locked for a replay, and what of each is to be decoded.
+//! Dead letters that are locked for a replay, and what of each is to be decoded.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Postgres, QueryBuilder};
 
 use super::{
     Part, Portion,
-    fate::Fate,
     portion::{Candidates, READINGS_MAX},
     progress::Progress,
+    replay_outcome::ReplayOutcome,
     replayable_reasons,
 };
 use crate::{
@@ -23,7 +23,7 @@ const EVERYTHING: Window =
 
 /// A locked letter.
 #[derive(Debug, sqlx::FromRow)]
-pub(super) struct LockedLetter {
+pub(super) struct LockedDeadLetter {
     pub(super) id: i64,
     pub(super) offset: i64,
     item: Option<i32>,
@@ -39,12 +39,12 @@ pub(super) struct LockedLetter {
     reading_times: Option<Vec<DateTime<Utc>>>,
 }
 
-/// Locks the letters of a portion, in the order of their ids.
+/// Locks the dead letters of a portion, in the order of their ids.
 pub(super) async fn lock(
     connection: &mut PgConnection,
     portion: &Portion,
     candidates: &mut Candidates,
-) -> Result<Vec<LockedLetter>, sqlx::Error> {
+) -> Result<Vec<LockedDeadLetter>, sqlx::Error> {
     let mut query: QueryBuilder<'_, Postgres> = QueryBuilder::new(
         r#"SELECT id, "offset", item, reason, detail, record_time, reading_time, readings, items, untimed_items,
                   reading_times, CASE WHEN reason = ANY ("#,
@@ -52,24 +52,24 @@ pub(super) async fn lock(
     query.push_bind(replayable_reasons());
     query.push(") THEN payload END AS payload FROM dead_letters WHERE id = ANY (");
     query.push_bind(candidates.ids.clone()).push(")");
-    portion.which.push_to(&mut query);
+    portion.selection.push_to(&mut query);
     query.push(" ORDER BY id FOR UPDATE");
-    let letters: Vec<LockedLetter> = query.build_query_as().fetch_all(connection).await?;
+    let letters: Vec<LockedDeadLetter> = query.build_query_as().fetch_all(connection).await?;
     let ids: Vec<i64> = letters.iter().map(|letter| letter.id).collect();
-    portion.which.note_gone(candidates, &ids);
+    portion.selection.note_gone(candidates, &ids);
     Ok(letters)
 }
 
-impl LockedLetter {
+impl LockedDeadLetter {
     /// The bytes to decode, or why there are none.
-    pub(super) fn payload_to_replay(&self) -> Result<&[u8], Fate> {
+    pub(super) fn payload_to_replay(&self) -> Result<&[u8], ReplayOutcome> {
         let Some(payload) = &self.payload else { return Err(self.stays(self.detail.clone())) };
         if self.items.is_some() {
             return Ok(payload);
         }
         match self.fault_of(payload) {
             None => Ok(payload),
-            Some(reject) => Err(Fate::Refused {
+            Some(reject) => Err(ReplayOutcome::Refused {
                 reason: reject.reason.as_str().to_owned(),
                 detail: reject.detail.into_owned(),
             }),
@@ -121,7 +121,7 @@ impl LockedLetter {
         batch.push_part(record, &window, &to_decode)
     }
 
-    /// What is against a payload besides the rules of today: a letter stands for one reading, whose time is known.
+    /// What is against a payload besides the rules of today: a dead letter stands for one reading, whose time is known.
     fn fault_of(&self, payload: &[u8]) -> Option<Reject> {
         let (mut readings, mut lacks_time) = (Vec::new(), false);
         let mut untimed = |_, _| {
@@ -143,14 +143,14 @@ impl LockedLetter {
             readings => {
                 let count = readings.len();
                 let detail =
-                    format!("the letter has {count} readings in place of one: send its record again");
+                    format!("the dead letter has {count} readings instead of one: send its record again");
                 Some(Reject::new(reason, detail))
             }
         }
     }
 
     pub(super) fn record<'l>(&self, index: i32, payload: &'l [u8]) -> Record<'l> {
-        // The payload has the reading alone. Letters of earlier versions know its place in the record, and no time of it.
+        // The payload has the reading alone. Dead letters of earlier versions know its place in the record, and no time of it.
         let micros = |time: DateTime<Utc>| Timestamp::from_micros(time.timestamp_micros());
         let by_place = |time| micros(time).plus_micros(self.item.unwrap_or(0).into());
         let timestamp = self.reading_time.map(micros).or_else(|| self.record_time.map(by_place));
@@ -164,8 +164,8 @@ impl LockedLetter {
         }
     }
 
-    fn stays(&self, detail: String) -> Fate {
-        Fate::Refused { reason: self.reason.clone(), detail }
+    fn stays(&self, detail: String) -> ReplayOutcome {
+        ReplayOutcome::Refused { reason: self.reason.clone(), detail }
     }
 }
 
@@ -173,8 +173,8 @@ impl LockedLetter {
 mod tests {
     use super::*;
 
-    fn letter(payload: Option<&str>, record_time: Option<DateTime<Utc>>) -> LockedLetter {
-        LockedLetter {
+    fn letter(payload: Option<&str>, record_time: Option<DateTime<Utc>>) -> LockedDeadLetter {
+        LockedDeadLetter {
             id: 1,
             offset: 5,
             item: None,
@@ -190,9 +190,9 @@ mod tests {
         }
     }
 
-    fn refusal(letter: &LockedLetter) -> Option<(String, String)> {
+    fn refusal(letter: &LockedDeadLetter) -> Option<(String, String)> {
         match letter.payload_to_replay() {
-            Err(Fate::Refused { reason, detail }) => Some((reason, detail)),
+            Err(ReplayOutcome::Refused { reason, detail }) => Some((reason, detail)),
             Err(fate) => panic!("nothing is stored yet: {fate:?}"),
             Ok(_) => None,
         }
@@ -213,7 +213,7 @@ mod tests {
             r#"[{"sensor_id":7,"value":1,"timestamp":5},{"sensor_id":7,"value":2,"timestamp":6}]"#,
         ] {
             let (reason, detail) = refusal(&letter(Some(payload), None)).unwrap();
-            assert!(reason == "unknown_sensor" && detail.contains("in place of one"), "{detail}");
+            assert!(reason == "unknown_sensor" && detail.contains("instead of one"), "{detail}");
         }
         assert_eq!(refusal(&letter(Some("{"), None)).unwrap().0, "malformed_json");
         let kept = refusal(&letter(None, None)).unwrap();
