@@ -121,9 +121,9 @@ impl Source<'_> {
                 if let Some(sensor_id) = list.sensor_text.filter(|text| is_text(text)) {
                     record.extend_from_slice(&[b"\"sensor_id\":", sensor_id, b","].concat());
                 }
-                if let Some((name, value)) =
-                    list.time.filter(|(name, value)| is_text(name.raw()) && is_text(value))
-                {
+                if let Some((name, value)) = list.time.filter(|(name, _)| is_text(name.raw())) {
+                    // Left out, it would make a reading of what has no time: null is none either.
+                    let value = if is_text(value) { value } else { b"null" };
                     record.extend_from_slice(&[b"\"", name.raw(), b"\":", value, b","].concat());
                 }
                 let end: &[u8] = if self.is_open { b"" } else { b"]}" };
