@@ -12,10 +12,11 @@ WORKDIR /src
 # The dependencies, with stand-ins for our own code: this layer is built anew only when they change.
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY benches/floors/Cargo.toml benches/floors/
+COPY benches/load/Cargo.toml benches/load/
 COPY tests/support/Cargo.toml tests/support/
-RUN mkdir -p src benches/floors/src tests/support/src \
+RUN mkdir -p src benches/floors/src benches/load/src tests/support/src \
     && echo 'fn main() {}' > src/main.rs \
-    && touch src/lib.rs benches/floors/src/lib.rs tests/support/src/lib.rs \
+    && touch src/lib.rs benches/floors/src/lib.rs benches/load/src/lib.rs tests/support/src/lib.rs \
     && cargo build --release --locked
 
 # What --version shows; the repository itself stays out of the image. After the dependencies, for it changes often.

@@ -3,12 +3,11 @@
 mod after_restore;
 mod api;
 mod audit;
+mod command_line;
 mod completions;
 mod dead_letters;
-mod environment;
 mod jobs;
 mod keys;
-mod load;
 mod logging;
 mod migrate;
 mod offsets;
@@ -29,9 +28,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{
     AfterRestoreConfig, AuditConfig, BackgroundAuditConfig, DatabaseConfig, DeadLettersCommand,
-    ForwardingConfig, GivenSettings, HttpConfig, KafkaConfig, KafkaSettings, KeysCommand, LoadConfig,
-    MetricsConfig, OffsetsCommand, ReplayLogConfig, SchemaConfig, SettingsConfig, StatsCommand, TopicConfig,
-    WorkerConfig,
+    ForwardingConfig, GivenSettings, HttpConfig, KafkaConfig, KafkaSettings, KeysCommand, MetricsConfig, OffsetsCommand, ReplayLogConfig, SchemaConfig, SettingsConfig, StatsCommand, TopicConfig,
+    WorkerConfig, retired_settings,
 };
 use crate::{
     health::Health,
@@ -41,7 +39,14 @@ use crate::{
 };
 
 use self::{audit::Audit, shared_settings::SharedSettings, signals::Signals, supervisor::Supervisor};
-pub use logging::start_logging;
+pub use self::{
+    command_line::{arguments, kafka_settings},
+    logging::start_logging,
+    signals::start_runtime,
+};
+
+/// How long commands wait for `migrate` when everything is started at once.
+const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the process does.
 #[derive(Subcommand, Debug)]
@@ -119,15 +124,6 @@ pub enum Command {
         database: DatabaseConfig,
         #[command(flatten)]
         kafka: KafkaConfig,
-    },
-    /// Send made-up readings to Kafka or over HTTP, and check that each is stored once
-    Load {
-        #[command(flatten)]
-        database: DatabaseConfig,
-        #[command(flatten)]
-        kafka: KafkaConfig,
-        #[command(flatten)]
-        load: LoadConfig,
     },
     /// Compare what the log holds with what is stored; exit code 1 on a difference, 2 where that cannot be told
     Audit {
@@ -210,7 +206,6 @@ impl Command {
             Self::All { .. } => Some("sensorpipe"),
             Self::Migrate { .. }
             | Self::Seed { .. }
-            | Self::Load { .. }
             | Self::Audit { .. }
             | Self::Offsets { .. }
             | Self::Replay { .. }
@@ -221,6 +216,43 @@ impl Command {
             | Self::DeadLetters { .. }
             | Self::Openapi
             | Self::Completions { .. } => None,
+        }
+    }
+
+    /// Warns of variables that were settings once; commands that never had such settings are left in peace.
+    pub fn warn_of_retired_settings(&self) {
+        let has_settings = matches!(
+            self,
+            Self::Migrate { .. }
+                | Self::Api { .. }
+                | Self::Worker { .. }
+                | Self::All { .. }
+                | Self::Audit { .. }
+        );
+        if has_settings && let Some(named) = retired_settings(|name| std::env::var_os(name)) {
+            tracing::warn!("ignored: {named}; these variables are no settings any more, unset them");
+        }
+    }
+
+    /// Settings from the environment for its Kafka clients; none for commands that create no client. The process ends
+    /// where they cannot be used.
+    pub fn kafka_settings(&self) -> KafkaSettings {
+        match self {
+            Self::Migrate { .. }
+            | Self::Api { .. }
+            | Self::Worker { .. }
+            | Self::All { .. }
+            | Self::Seed { .. }
+            | Self::Audit { .. }
+            | Self::Offsets { .. }
+            | Self::Replay { .. }
+            | Self::AfterRestore { .. } => kafka_settings(),
+            Self::Stats { .. }
+            | Self::Settings { .. }
+            | Self::Keys { .. }
+            | Self::DeadLetters { .. }
+            | Self::Openapi
+            | Self::Completions { .. } => KafkaSettings::default(),
         }
     }
 }
@@ -263,12 +295,8 @@ pub fn run(
     settings: KafkaSettings,
     log_level: LogLevel,
 ) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let stop = CancellationToken::new();
-    // Before anything that takes time: until then a signal ends the process as it does any other, or as PID 1 not at
-    // all.
-    let signals = runtime.block_on(async { Signals::receive() })?;
-    runtime.spawn(signals.cancel(stop.clone()));
+    let runtime = start_runtime(&stop)?;
     let traces = match command.service() {
         Some(service) => Traces::start(Settings::from_env()?, service)?,
         None => Traces::off(),
@@ -339,7 +367,6 @@ async fn dispatch(
             api.and(worker).and(audit).and(operations.supervisor.verdict())
         }
         Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings, stop).await,
-        Command::Load { database, kafka, load } => load::run(&database, &kafka, &settings, &load, stop).await,
         Command::Offsets { database, kafka, command } => {
             offsets::run(&database, &kafka, &settings, &command).await
         }

@@ -15,7 +15,6 @@ mod environment;
 mod hosts;
 mod kafka_settings;
 mod keys;
-mod load;
 mod offsets;
 mod queries;
 mod retention_period;
@@ -49,7 +48,6 @@ pub use self::{
     hosts::AllowedHost,
     kafka_settings::{InvalidVariables, KafkaSettings, KafkaVariables, is_guarded, property},
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
-    load::{ApiKey, LoadConfig, LoadTarget},
     offsets::{
         AcceptConfig, AcceptTopic, AfterRestoreConfig, ListFormat, ListOffsets, MoveNote, OffsetsCommand,
         ReplayFrom, ReplayLogConfig,

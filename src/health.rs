@@ -6,11 +6,13 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 use crate::reading::Timestamp;
 
@@ -81,7 +83,7 @@ impl Health {
     pub fn component(&self, name: &'static str, need: Need) -> Component {
         let state = Arc::new(Mutex::new((State::Down("starting".to_owned()), Timestamp::now())));
         let component = Component { name, state, is_out: Arc::default() };
-        let mut components = self.0.components.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut components = self.0.components.lock();
         components.insert(name, (need, component.clone()));
         component
     }
@@ -90,7 +92,7 @@ impl Health {
     pub fn pulse(&self, name: String, stuck_after: Duration) -> Pulse {
         let beats =
             Arc::new(Beats { name, started: Instant::now(), last_ms: AtomicU64::new(0), stuck_after });
-        let mut pulses = self.0.pulses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pulses = self.0.pulses.lock();
         pulses.retain(|pulse| pulse.strong_count() > 0);
         pulses.push(Arc::downgrade(&beats));
         Pulse(beats)
@@ -98,7 +100,7 @@ impl Health {
 
     /// The loops that do not turn, by name; only a restart mends that.
     pub fn stuck(&self) -> Vec<String> {
-        let pulses = self.0.pulses.lock().unwrap_or_else(PoisonError::into_inner);
+        let pulses = self.0.pulses.lock();
         let alive = pulses.iter().filter_map(Weak::upgrade);
         alive.filter(|beats| beats.is_stuck()).map(|beats| beats.name.clone()).collect()
     }
@@ -112,7 +114,7 @@ impl Health {
     pub fn report(&self) -> Report {
         let stopping = self.0.stopping.load(Ordering::Relaxed);
         let mut ready = !stopping;
-        let components = self.0.components.lock().unwrap_or_else(PoisonError::into_inner);
+        let components = self.0.components.lock();
         let components = components
             .iter()
             .map(|(&name, (need, component))| {
@@ -166,12 +168,12 @@ impl Component {
 
     /// How it is, and since when it has been up, or down, without a break.
     pub fn state_since(&self) -> (State, Timestamp) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state.lock().clone()
     }
 
     /// Logs a change of direction and nothing else, so that an outage is two lines.
     fn set(&self, next: State) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let since = if (state.0 == State::Up) == (next == State::Up) { state.1 } else { Timestamp::now() };
         match (&state.0, &next) {
             (State::Down(_), State::Up) => tracing::info!(component = self.name, "{} is up", self.name),

@@ -26,12 +26,11 @@
 //! | [`config`] | every setting, from arguments and environment | `access`, `audit`, `reading` |
 //! | [`log_level`] | which lines are logged, while it runs | `reminder` |
 //! | [`kafka`] | producer, consumer, rebalance events, the topic; the only place that names `rdkafka` | `batch`, `config`, `health`, `log`, `metrics`, `reading`, `reminder` |
-//! | [`load`] | what the load generator sends, when, and what came of it | `batch`, `config`, `kafka`, `log`, `reading`, `seed` |
-//! | [`store`] | every line of SQL; the exactly-once transaction; the only place that names `sqlx` | `access`, `audit`, `batch`, `buckets`, `config`, `health`, `load`, `log`, `metrics`, `reading`, `reminder`, `seed` |
+//! | [`store`] | every line of SQL; the exactly-once transaction; the only place that names `sqlx` | `access`, `audit`, `batch`, `buckets`, `config`, `health`, `log`, `metrics`, `reading`, `reminder`, `seed` |
 //! | [`traces`] | spans of requests and batches, and their way to a collector | `batch`, `reading`, `store` |
 //! | [`pipeline`] | the shell around the protocol: the consumer's loop and its writer | `batch`, `config`, `health`, `kafka`, `log`, `metrics`, `panics`, `protocol`, `reading`, `store`, `traces` |
 //! | [`http`] | routes, validation, documents; the only place that names `axum` | `access`, `buckets`, `config`, `health`, `kafka`, `log`, `log_level`, `metrics`, `reading`, `reminder`, `store`, `traces`, `version` |
-//! | [`app`] | which tasks a role runs and in which order they stop | `access`, `audit`, `batch`, `config`, `health`, `http`, `kafka`, `load`, `log`, `log_level`, `metrics`, `panics`, `pipeline`, `reading`, `reminder`, `seed`, `store`, `traces` |
+//! | [`app`] | which tasks a role runs and in which order they stop | `access`, `audit`, `batch`, `config`, `health`, `http`, `kafka`, `log`, `log_level`, `metrics`, `panics`, `pipeline`, `reading`, `reminder`, `seed`, `store`, `traces` |
 //!
 //! A module uses what is above it; `dev/architecture-check` holds all of them to the table. From [`reading`] to [`audit`] they
 //! are pure: they know neither I/O nor the time.
@@ -60,7 +59,6 @@ pub mod config;
 pub mod health;
 pub mod http;
 pub mod kafka;
-pub mod load;
 pub mod log;
 pub mod log_level;
 pub mod metrics;

@@ -1,7 +1,8 @@
 //! Which log lines are written, changeable while the process runs.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tracing_subscriber::EnvFilter;
 
 /// Puts a filter in force; whether it is.
@@ -38,7 +39,7 @@ impl LogLevel {
 
     /// What it is now.
     pub fn current(&self) -> String {
-        self.0.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.current.lock().clone()
     }
 
     /// What the process was started with.
@@ -64,7 +65,7 @@ impl LogLevel {
 
     fn put(&self, text: &str) -> Result<(), InvalidLogLevel> {
         let filter = EnvFilter::try_new(text).map_err(|_| InvalidLogLevel)?;
-        let mut current = self.0.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.current.lock();
         if !(self.0.set)(filter) {
             return Err(InvalidLogLevel);
         }

@@ -2,11 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser};
-use sensorpipe::{
-    app::{self, Command},
-    config,
-};
+use clap::{CommandFactory, Parser};
+use sensorpipe::app::{self, Command};
 
 /// A request's memory comes from one thread and goes on another, which keeps the C library's allocator waiting: the
 /// slowest answers under load come sooner with this one.
@@ -24,29 +21,15 @@ struct Cli {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    if let Err(fault) = config::load_env_file() {
-        return Ok(refuse(&format!(".env: {fault}")));
+    if std::env::args_os().nth(1).is_some_and(|command| command == "load") {
+        eprintln!(
+            "Error: load is a program of its own: cargo run --release --package sensorpipe-load -- --help"
+        );
+        return Ok(ExitCode::from(2));
     }
-    let arguments = config::without_empty_variables(Cli::command()).try_get_matches();
-    let cli = arguments.and_then(|arguments| Cli::from_arg_matches(&arguments));
-    let cli = cli.unwrap_or_else(|error| config::explained(error, &Cli::command()).exit());
-    let log_level = match app::start_logging(&cli.log) {
-        Ok(log_level) => log_level,
-        Err(error) => return Ok(refuse(&format!("LOG_LEVEL: {error:#}"))),
-    };
+    let cli: Cli = app::arguments();
+    let log_level = app::start_logging(&cli.log);
     cli.command.warn_of_retired_settings();
-    match cli.command.kafka_settings() {
-        Ok(settings) => app::run(cli.command, Cli::command(), settings, log_level),
-        Err(faults) => Ok(refuse(&faults.to_string())),
-    }
-}
-
-/// Says which settings cannot be used, a line for each.
-fn refuse(faults: &str) -> ExitCode {
-    /// As clap has it for flags; `audit` ends with 1 only where it found a difference.
-    const INVALID_SETTINGS: u8 = 2;
-    for fault in faults.lines() {
-        eprintln!("Error: {fault}");
-    }
-    ExitCode::from(INVALID_SETTINGS)
+    let settings = cli.command.kafka_settings();
+    app::run(cli.command, Cli::command(), settings, log_level)
 }

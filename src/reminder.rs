@@ -2,9 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
 
 /// How often the same trouble is said.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -25,7 +26,7 @@ impl Reminder {
     }
 
     fn is_due_at(&self, now: Instant) -> bool {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.0.lock();
         let is_due = said.is_none_or(|at| now - at >= INTERVAL);
         if is_due {
             *said = Some(now);
@@ -61,7 +62,7 @@ impl Reminders {
     }
 
     fn is_due_at(&self, kind: &str, now: Instant) -> bool {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut said = self.said.lock();
         if said.get(kind).is_some_and(|at| now - *at < self.interval) {
             return false;
         }

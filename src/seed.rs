@@ -61,7 +61,7 @@ impl SampleSensor {
 }
 
 /// Steele, Lea and Flood's `SplitMix64`: neighbouring numbers become unrelated ones.
-pub(crate) fn mixed(seed: u64) -> u64 {
+pub fn mixed(seed: u64) -> u64 {
     let mut bits = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -2,9 +2,9 @@
 
 use sensorpipe::{
     batch::{Batch, Limits, Record},
-    load::Plan,
     reading::{Timestamp, Window},
 };
+use sensorpipe_load::Plan;
 
 /// Readings in all, whatever the size of a record: a full batch.
 pub(crate) const READINGS: u64 = 50_000;

@@ -152,11 +152,19 @@ def environment(database, topic=None, **more):
 
 
 def sensorpipe(role, *flags, **more):
-    """Runs a command to its end."""
-    command = [TARGET / "sensorpipe", role, *map(str, flags)]
+    """Runs a command to its end; its output."""
+    return _output(f"sensorpipe {role}", [TARGET / "sensorpipe", role, *map(str, flags)], **more)
+
+
+def load_generator(*flags, **more):
+    """Runs the load generator to its end; its output."""
+    return _output("sensorpipe-load", [TARGET / "sensorpipe-load", *map(str, flags)], **more)
+
+
+def _output(name, command, **more):
     done = subprocess.run(command, capture_output=True, text=True, check=False, **more)
     if done.returncode != 0:
-        raise Failed(f"sensorpipe {role}: {done.stderr.strip()[-2000:]}")
+        raise Failed(f"{name}: {done.stderr.strip()[-2000:]}")
     return done.stdout
 
 

@@ -21,7 +21,7 @@ class Live(Case):
         self.expect_live()
         service.until(lambda: self.figure("stored") is not None, 15, "the tally is known")
         before = self.figure("stored")
-        service.command("load", "--count", "5000", "--sensors", "5", "--verify")
+        service.load("--count", "5000", "--sensors", "5", "--verify")
         service.until(lambda: self.figure("stored") >= before + 5000, 15, "the overview shows what was loaded")
         expect(self.page.get_by_text("Kafka is up")).to_be_visible()
         expect(self.page.get_by_text("Postgres is up")).to_be_visible()

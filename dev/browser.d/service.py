@@ -11,6 +11,7 @@ import urllib.request
 
 READY_WITHIN_S = 60
 SENSORPIPE = os.environ["SENSORPIPE"]
+LOAD = os.environ["LOAD"]
 
 
 def free_port() -> int:
@@ -131,3 +132,7 @@ def sql(statement: str) -> str:
 def command(*arguments: str) -> str:
     done = subprocess.run([SENSORPIPE, *arguments], check=True, capture_output=True, text=True)
     return done.stdout.strip()
+
+
+def load(*flags: str) -> None:
+    subprocess.run([LOAD, *flags], check=True, capture_output=True)

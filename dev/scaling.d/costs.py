@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from group import PARTITIONS, Group
-from servers import Failed, say, sensorpipe, superuser
+from servers import Failed, load_generator, say, superuser
 
 ROWS = int(os.environ.get("SCALING_COST_ROWS", "2000000"))
 KAFKA_DATA, POSTGRES_DATA = Path(os.environ["SCALING_KAFKA_DATA"]), Path(os.environ["SCALING_POSTGRES_DATA"])
@@ -34,7 +34,7 @@ def measure(servers):
 def backlog(servers, sensors, per_record):
     with Group(servers, "costs") as group:
         flags = [f"--count={ROWS}", f"--sensors={sensors}", f"--readings-per-record={per_record}"]
-        sensorpipe("load", *flags, env=group.environment())
+        load_generator(*flags, env=group.environment())
 
         def drain():
             group.start(2)
@@ -50,7 +50,7 @@ def steady(servers):
         while sum(group.assigned()) != PARTITIONS:
             time.sleep(0.1)
         flags = [f"--rate={STEADY_RATE}", f"--count={rows}", "--sensors=1000", "--verify"]
-        return figures(servers, group, rows, lambda: sensorpipe("load", *flags, env=group.environment()))
+        return figures(servers, group, rows, lambda: load_generator(*flags, env=group.environment()))
 
 
 def figures(servers, group, rows, act):

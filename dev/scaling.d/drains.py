@@ -4,7 +4,7 @@ import os
 import time
 
 from group import CONSUMERS, PARTITIONS, SENSORS, Group
-from servers import Failed, say, sensorpipe
+from servers import Failed, load_generator, say
 
 BACKLOG = int(os.environ.get("SCALING_BACKLOG", "4000000"))
 SIZES = (1, 2, 4)
@@ -15,7 +15,7 @@ STALL_S = 60
 def measure(servers):
     topic = servers.new_topic("backlog")
     with Group(servers, "load", topic) as group:
-        sensorpipe("load", f"--count={BACKLOG}", f"--sensors={SENSORS}", env=group.environment())
+        load_generator(f"--count={BACKLOG}", f"--sensors={SENSORS}", env=group.environment())
     lines = [
         f"{BACKLOG:,} readings, 1 per record, in {PARTITIONS} partitions; workers of {CONSUMERS} consumer each:",
         "",

@@ -26,13 +26,13 @@ PHASES = [
 
 
 class Load(Process):
-    """`sensorpipe load` on schedule, which checks at its end that each reading is stored once."""
+    """`sensorpipe-load` on schedule, which checks at its end that each reading is stored once."""
 
     name = "the load"
 
     def __init__(self, group, seconds):
         flags = [f"--rate={RATE}", f"--duration={seconds}s", f"--sensors={SENSORS}", "--verify", "--json"]
-        super().__init__([TARGET / "sensorpipe", "load", *flags], group.environment())
+        super().__init__([TARGET / "sensorpipe-load", *flags], group.environment())
 
     def report(self):
         self.process.wait(120)
@@ -100,7 +100,7 @@ def measure(servers):
                     raise Failed(f"of {PARTITIONS} partitions {phase.assigned} are assigned after {PHASE_S} s")
             report = load.report()
         group.see_off()
-    lines += ["", f"Of {report['readings']:,} readings each is stored once, as `load --verify` found."]
+    lines += ["", f"Of {report['readings']:,} readings each is stored once, as `sensorpipe-load --verify` found."]
     return "\n".join(lines)
 
 

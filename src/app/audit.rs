@@ -5,7 +5,7 @@ mod partition;
 mod round;
 mod watch;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use self::{
     round::Round,
     watch::{Told, Watch},
 };
-use super::{Operations, shared_settings::SharedSettings};
+use super::{Operations, SCHEMA_PATIENCE, shared_settings::SharedSettings};
 use crate::{
     audit::{Outcome, Report},
     config::{
@@ -29,8 +29,6 @@ use crate::{
     store::{self, audit::checkpoints},
 };
 
-/// How long to wait for `migrate` when everything is started at once.
-const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
 /// Something is not as it must be.
 const DIFFERENCES: u8 = 1;
 /// Whether it is cannot be told.
@@ -107,10 +105,8 @@ impl Audit {
             }
             Ok(report.outcome())
         };
-        tokio::select! {
-            outcome = auditing => outcome,
-            () = stop.cancelled() => bail!("stopped before it was complete"),
-        }
+        let audited = stop.run_until_cancelled(auditing).await;
+        audited.unwrap_or_else(|| bail!("stopped before it was complete"))
     }
 
     /// Audits for as long as the process runs, with metrics and health of its own.

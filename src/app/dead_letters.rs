@@ -4,11 +4,9 @@ mod escape;
 mod print;
 mod tally;
 
-use std::time::Duration;
-
 use anyhow::ensure;
 
-use super::shared_settings::SharedSettings;
+use super::{SCHEMA_PATIENCE, shared_settings::SharedSettings};
 use crate::{
     config::{
         DatabaseConfig, DeadLetterFilterConfig, DeadLettersCommand, DiscardConfig, ListDeadLetters,
@@ -17,13 +15,10 @@ use crate::{
     reading::Timestamp,
     store::{
         self, Pool,
-        dead_letters::{self, Filter, PORTION_MAX, Portion, ReplayRules, Selection},
+        dead_letters::{self, Discarded, Filter, PORTION_MAX, Portion, ReplayRules, Selection},
     },
 };
-use tally::{DiscardTally, ReplayTally};
-
-/// How long to wait for `migrate` when everything is started at once.
-const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
+use tally::ReplayTally;
 
 /// Does what was asked for and says what came of it; an error where something was asked for that is not there.
 pub(super) async fn run(command: DeadLettersCommand) -> anyhow::Result<()> {
@@ -63,19 +58,16 @@ async fn store_after_all(replay: ReplayConfig) -> anyhow::Result<()> {
     let pool = open(&replay.database).await?;
     let ingest = SharedSettings::new(replay.shared).read(&replay.database).await?;
     let mut tally = ReplayTally::default();
-    for portion in portions(&selection) {
-        let mut portion = Some(portion);
-        while let Some(next) = portion {
-            let rules = ReplayRules {
-                window: ingest.acceptance().window(Timestamp::now()),
-                on_duplicate: ingest.on_duplicate,
-                rollups: ingest.rollups,
-            };
-            let replayed = dead_letters::replay(&pool, next.clone(), rules, replay.dry_run).await?;
-            portion = replayed.next.map(|after| Portion { after: Some(after), ..next });
-            tally.add(replayed);
-        }
-    }
+    in_portions(&selection, async |portion| {
+        let rules = ReplayRules {
+            window: ingest.acceptance().window(Timestamp::now()),
+            on_duplicate: ingest.on_duplicate,
+            rollups: ingest.rollups,
+        };
+        let replayed = dead_letters::replay(&pool, portion, rules, replay.dry_run).await?;
+        Ok(tally.add(replayed))
+    })
+    .await?;
     print::replayed(&tally, replay.dry_run, replay.format);
     all_found(&tally.missing)
 }
@@ -87,17 +79,16 @@ async fn delete(discard: DiscardConfig) -> anyhow::Result<()> {
         "this may delete more than one dead letter for good: look at them with `dead-letters list`, then say --yes"
     );
     let pool = open(&discard.database).await?;
-    let mut tally = DiscardTally::default();
-    for portion in portions(&selection) {
-        let mut portion = Some(portion);
-        while let Some(next) = portion {
-            let discarded = dead_letters::discard(&pool, next.clone()).await?;
-            portion = discarded.next.map(|after| Portion { after: Some(after), ..next });
-            tally.add(discarded);
-        }
-    }
-    print::discarded(&tally, discard.format);
-    all_found(&tally.missing)
+    let mut all = Discarded::default();
+    in_portions(&selection, async |portion| {
+        let Discarded { letters, missing, next } = dead_letters::discard(&pool, portion).await?;
+        all.letters += letters;
+        all.missing.extend(missing);
+        Ok(next)
+    })
+    .await?;
+    print::discarded(&all, discard.format);
+    all_found(&all.missing)
 }
 
 async fn open(database: &DatabaseConfig) -> anyhow::Result<Pool> {
@@ -117,9 +108,7 @@ fn selection(ids: Vec<i64>, asked: DeadLetterFilterConfig, all: bool) -> anyhow:
         (false, false, false) => Ok(Selection::Ids(ids)),
         (true, true, false) | (true, false, true) => Ok(Selection::Matching(filter(asked))),
         (true, false, false) => {
-            anyhow::bail!(
-                "selection ones? Name their ids, a filter such as --reason unknown_sensor, or --all"
-            )
+            anyhow::bail!("which ones? Name their ids, a filter such as --reason unknown_sensor, or --all")
         }
         _ => anyhow::bail!("ids, a filter and --all do not go together: name one of them"),
     }
@@ -137,6 +126,19 @@ fn portions(selection: &Selection) -> Vec<Portion> {
             ids.chunks(PORTION_MAX as usize).map(|some| portion(Selection::Ids(some.to_vec()))).collect()
         }
     }
+}
+
+/// Works through a selection; `work` says after which id a portion that is not done continues.
+async fn in_portions(
+    selection: &Selection,
+    mut work: impl AsyncFnMut(Portion) -> anyhow::Result<Option<i64>>,
+) -> anyhow::Result<()> {
+    for mut portion in portions(selection) {
+        while let Some(after) = work(portion.clone()).await? {
+            portion.after = Some(after);
+        }
+    }
+    Ok(())
 }
 
 fn all_found(missing: &[i64]) -> anyhow::Result<()> {

@@ -1,10 +1,9 @@
 //! The `keys` command: who may use the api.
 
-use std::time::Duration;
-
 use anyhow::ensure;
 use chrono::{DateTime, SecondsFormat, Utc};
 
+use super::SCHEMA_PATIENCE;
 use crate::{
     access::{Scope, Token},
     config::{CreateKey, KeysCommand, ListKeys, RevokeKey},
@@ -13,9 +12,6 @@ use crate::{
         keys::{KeyStore, ListedKey, StoredKey},
     },
 };
-
-/// How long to wait for `migrate` when everything is started at once.
-const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Does what was asked for and says so; a token goes to stdout and nowhere else.
 pub(super) async fn run(command: KeysCommand) -> anyhow::Result<()> {

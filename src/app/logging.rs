@@ -12,6 +12,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use super::command_line::refuse;
 use crate::{
     config::{LogConfig, LogFormat},
     http,
@@ -19,11 +20,13 @@ use crate::{
     traces::{self, Ids},
 };
 
-/// Sends log lines to stderr, so that a command's answer on stdout stays clean.
+/// Sends log lines to stderr, so that a command's answer on stdout stays clean. The process ends where the filter is
+/// none.
 ///
 /// The handle changes the level while the process runs.
-pub fn start_logging(config: &LogConfig) -> anyhow::Result<LogLevel> {
-    let filter = EnvFilter::try_new(&config.log_level)?;
+pub fn start_logging(config: &LogConfig) -> LogLevel {
+    let filter = EnvFilter::try_new(&config.log_level)
+        .unwrap_or_else(|error| refuse(&format!("LOG_LEVEL: {:#}", anyhow::Error::from(error))));
     let is_terminal = std::io::stderr().is_terminal();
     let subscriber =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal);
@@ -47,7 +50,7 @@ pub fn start_logging(config: &LogConfig) -> anyhow::Result<LogLevel> {
             Box::new(move |filter| handle.reload(filter).is_ok())
         }
     };
-    Ok(LogLevel::new(&config.log_level, set))
+    LogLevel::new(&config.log_level, set)
 }
 
 /// SIGUSR1 turns this crate's debug lines on, and the next one brings back what was configured.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
+use super::SCHEMA_PATIENCE;
 use crate::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings, ListFormat, MoveNote, OffsetsCommand},
     kafka::{TopicLog, find_topic, topic_log},
@@ -20,8 +21,6 @@ use crate::{
 };
 use plan::accept;
 
-/// How long to wait for `migrate` when everything is started at once.
-const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
 /// How long Kafka may take to answer while writers wait for it.
 const LOCKED_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -6,6 +6,7 @@ use anyhow::{bail, ensure};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::SCHEMA_PATIENCE;
 use crate::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings},
     health::{Health, Need},
@@ -19,8 +20,6 @@ use crate::{
     store::{self, Offsets, SampleStore},
 };
 
-/// How long to wait for `migrate` when everything is started at once.
-const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 const READINGS_PER_RECORD: usize = 1_000;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -35,10 +34,8 @@ pub(super) async fn run(
     settings: &KafkaSettings,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    tokio::select! {
-        outcome = seed(database, kafka, settings) => outcome,
-        () = stop.cancelled() => bail!("stopped half-way; seeding again sends what is missing"),
-    }
+    let seeded = stop.run_until_cancelled(seed(database, kafka, settings)).await;
+    seeded.unwrap_or_else(|| bail!("stopped half-way; seeding again sends what is missing"))
 }
 
 async fn seed(

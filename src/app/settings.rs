@@ -1,17 +1,13 @@
 //! The `settings` commands.
 
-use std::time::Duration;
-
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
+use super::SCHEMA_PATIENCE;
 use crate::{
     config::{Assignment, ListFormat, Setting, SettingsCommand, SettingsConfig, StoredValue},
     store::{self, settings::SettingsStore},
 };
-
-/// How long to wait for `migrate` when everything is started at once.
-const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A setting as it is shown; who set it and when is null where it is the default.
 #[derive(Debug, PartialEq, Eq, Serialize)]

@@ -1,14 +1,12 @@
 //! The `stats` commands.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
+use super::SCHEMA_PATIENCE;
 use crate::{
     config::{DatabaseConfig, StatsCommand},
     store::{self, stats::StatsStore},
 };
-
-/// How long to wait for `migrate` when everything is started at once.
-const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Does what is asked and says what came of it.
 pub(super) async fn run(database: &DatabaseConfig, command: &StatsCommand) -> anyhow::Result<ExitCode> {

@@ -4,11 +4,12 @@
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use anyhow::bail;
 use futures_util::FutureExt as _;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::panics;
@@ -67,13 +68,13 @@ impl Supervisor {
     /// Asks the process to stop, and to say that this is why.
     pub(super) fn fail(&self, failure: String) {
         tracing::error!("{failure}; the process stops");
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+        self.failure.lock().get_or_insert(failure);
         self.stop.cancel();
     }
 
     /// An error where anything ended unexpectedly.
     pub(super) fn verdict(&self) -> anyhow::Result<()> {
-        match &*self.failure.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.failure.lock() {
             Some(failure) => bail!("{failure}"),
             None => Ok(()),
         }

@@ -56,14 +56,14 @@ pub(super) async fn run(
         let serving = http::serve_operations(address, health.clone(), recorder, stop.clone());
         tokio::spawn(supervisor.watch_server(&stop, serving))
     });
-    let ingest = tokio::select! {
-        known = wait_for_settings(database, shared) => known?,
-        () = stop.cancelled() => return Ok(()),
+    let Some(ingest) = stop.run_until_cancelled(wait_for_settings(database, shared)).await else {
+        return Ok(());
     };
+    let ingest = ingest?;
     let config = member_config(database, kafka, settings, &ingest, worker, component.clone(), &health);
-    tokio::select! {
-        tried = refuse_missing_rights(&config.writer) => tried?,
-        () = stop.cancelled() => return Ok(()),
+    match stop.run_until_cancelled(refuse_missing_rights(&config.writer)).await {
+        Some(tried) => tried?,
+        None => return Ok(()),
     }
     component.up();
     let postgres = health.component("worker_postgres", Need::Required);

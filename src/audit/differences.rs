@@ -7,21 +7,29 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 use super::Obstacle;
 
 /// Something that must not be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Difference {
     /// The partition's log and its stored offset contradict each other.
+    #[error("{0}")]
     Obstacle(Obstacle),
     /// The partition's log could not be read, so nothing is known of it.
+    #[error("{reason}")]
     Unreadable {
         /// Why, in librdkafka's words.
         reason: String,
     },
     /// The stored offsets of the topic are another cluster's.
+    #[error("the stored offsets of this topic are of another cluster, {stored}")]
     OtherCluster {
         /// Whose they are.
         stored: String,
     },
     /// Stored, duplicates and dead-lettered do not add up to what the log holds.
+    #[error(
+        "the log has {log} readings, the counts say {counted}: {} of {}",
+        if log > counted { "a gap" } else { "an overlap" },
+        (log - counted).abs()
+    )]
     Counts {
         /// Readings in the log.
         log: i64,
@@ -29,21 +37,25 @@ pub enum Difference {
         counted: i64,
     },
     /// Readings that are in neither table, and more than removed dead letters explain.
+    #[error("{readings} readings are neither in sensor_data nor in dead_letters")]
     Unaccounted {
         /// How many.
         readings: i64,
     },
     /// Dead letters that are counted, not there, and not counted as removed.
+    #[error("{letters} dead letters are missing without a recorded removal")]
     DeadLettersMissing {
         /// How many.
         letters: i64,
     },
     /// More dead letters of these offsets than are counted.
+    #[error("{letters} more dead letters than were counted")]
     DeadLettersUncounted {
         /// How many.
         letters: i64,
     },
     /// Rows whose values are not the log's, and more than duplicates explain.
+    #[error("{readings} readings have another value in sensor_data, duplicates explain {explained}")]
     OtherValues {
         /// Readings that have such a row.
         readings: i64,
@@ -51,6 +63,7 @@ pub enum Difference {
         explained: i64,
     },
     /// The table has fewer rows than are counted.
+    #[error("sensor_data has {rows} rows fewer than were stored")]
     RowsMissing {
         /// How many.
         rows: i64,
@@ -110,81 +123,58 @@ impl Difference {
     }
 }
 
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Obstacle(Obstacle::Gap(gap)) => f.write_str(gap.meaning()),
-            Self::Obstacle(Obstacle::NoSuchPartition) => f.write_str("the topic has no such partition"),
-            Self::Unreadable { reason } => f.write_str(reason),
-            Self::OtherCluster { stored } => {
-                write!(f, "the stored offsets of this topic are of another cluster, {stored}")
-            }
-            Self::Counts { log, counted } => {
-                let (what, by) =
-                    if log > counted { ("a gap", log - counted) } else { ("an overlap", counted - log) };
-                write!(f, "the log has {log} readings, the counts say {counted}: {what} of {by}")
-            }
-            Self::Unaccounted { readings } => {
-                write!(f, "{readings} readings are neither in sensor_data nor in dead_letters")
-            }
-            Self::DeadLettersMissing { letters } => {
-                write!(f, "{letters} dead letters are missing without a recorded removal")
-            }
-            Self::DeadLettersUncounted { letters } => {
-                write!(f, "{letters} more dead letters than were counted")
-            }
-            Self::OtherValues { readings, explained } => {
-                write!(
-                    f,
-                    "{readings} readings have another value in sensor_data, duplicates explain {explained}"
-                )
-            }
-            Self::RowsMissing { rows } => write!(f, "sensor_data has {rows} rows fewer than were stored"),
-        }
-    }
-}
-
 /// Something worth knowing that is no difference.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Note {
     /// Kafka's committed offset is past the database's, as after a restore.
+    #[error(
+        "the group's offset in Kafka is {offsets} ahead of the database's, as after a restore; workers go by the database"
+    )]
     KafkaAhead {
         /// By so many offsets.
         offsets: i64,
     },
     /// Counts are not compared: the log reaches back to no offset whose counts are known.
+    #[error("the log reaches back to no known counts, so only single readings are compared")]
     CountsUnknown,
     /// The log is compared from its start, counts only from a later offset.
+    #[error("counts are compared from offset {offset} on")]
     CountsFrom {
         /// That offset.
         offset: i64,
     },
     /// Nothing of the partition is stored.
+    #[error("nothing of it is stored yet, its log spans {offsets} offsets")]
     NotBegun {
         /// Offsets in its log.
         offsets: i64,
     },
     /// Removed dead letters explain readings that are in neither table.
+    #[error("{readings} readings are in neither table, as removed dead letters explain")]
     DeadLettersRemoved {
         /// How many.
         readings: i64,
     },
     /// Duplicates explain readings whose row has another value.
+    #[error("{readings} readings were replaced by a duplicate with another value")]
     OtherValues {
         /// How many.
         readings: i64,
     },
     /// Readings beyond the bound of dead letters, between offsets where that was noted.
+    #[error("{readings} readings are in neither table: dead letters beyond DEAD_LETTER_MAX")]
     DeadLettersNotKept {
         /// How many.
         readings: i64,
     },
     /// Rows that came another way than through a topic.
+    #[error("{rows} rows of sensor_data did not come through the topic")]
     ForeignRows {
         /// How many.
         rows: i64,
     },
     /// Retention dropped chunks while rows were counted.
+    #[error("rows are not compared: retention dropped chunks meanwhile")]
     RowsNotCounted,
 }
 
@@ -201,37 +191,6 @@ impl Note {
             Self::OtherValues { .. } => "other_values",
             Self::ForeignRows { .. } => "foreign_rows",
             Self::RowsNotCounted => "rows_not_counted",
-        }
-    }
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::KafkaAhead { offsets } => write!(
-                f,
-                "the group's offset in Kafka is {offsets} ahead of the database's, as after a restore; workers go by the database"
-            ),
-            Self::CountsUnknown => {
-                f.write_str("the log reaches back to no known counts, so only single readings are compared")
-            }
-            Self::CountsFrom { offset } => write!(f, "counts are compared from offset {offset} on"),
-            Self::NotBegun { offsets } => {
-                write!(f, "nothing of it is stored yet, its log spans {offsets} offsets")
-            }
-            Self::DeadLettersRemoved { readings } => {
-                write!(f, "{readings} readings are in neither table, as removed dead letters explain")
-            }
-            Self::DeadLettersNotKept { readings } => {
-                write!(f, "{readings} readings are in neither table: dead letters beyond DEAD_LETTER_MAX")
-            }
-            Self::OtherValues { readings } => {
-                write!(f, "{readings} readings were replaced by a duplicate with another value")
-            }
-            Self::ForeignRows { rows } => {
-                write!(f, "{rows} rows of sensor_data did not come through the topic")
-            }
-            Self::RowsNotCounted => f.write_str("rows are not compared: retention dropped chunks meanwhile"),
         }
     }
 }

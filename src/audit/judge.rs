@@ -75,7 +75,7 @@ pub fn judge(evidence: &Evidence<'_>) -> Judged {
     match plan.counted_from {
         None => judged.notes.push(Note::CountsUnknown),
         Some(point) => {
-            let tally = since(books.tally, point.tally);
+            let tally = books.tally - point.tally;
             judged.tally = tally;
             let sum = tally.stored + tally.duplicates + tally.dead_lettered;
             let went_back = tally.stored.min(tally.duplicates).min(tally.dead_lettered) < 0;
@@ -121,14 +121,6 @@ pub fn judge_table(table: &TableBooks) -> (Option<Difference>, Option<Note>) {
         0 => (None, None),
         rows @ 1.. => (None, Some(Note::ForeignRows { rows })),
         rows => (Some(Difference::RowsMissing { rows: -rows }), None),
-    }
-}
-
-fn since(now: Tally, then: Tally) -> Tally {
-    Tally {
-        stored: now.stored - then.stored,
-        duplicates: now.duplicates - then.duplicates,
-        dead_lettered: now.dead_lettered - then.dead_lettered,
     }
 }
 

@@ -93,11 +93,13 @@ pub struct Plan {
 }
 
 /// Why a partition cannot be audited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Obstacle {
     /// They contradict each other.
+    #[error("{}", .0.meaning())]
     Gap(Gap),
     /// The topic has no such partition.
+    #[error("the topic has no such partition")]
     NoSuchPartition,
 }
 

@@ -8,7 +8,7 @@ use super::{Difference, Example, Note, Outcome, Outcomes, TableBooks};
 use crate::batch::Tally;
 
 /// An audit of a topic.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// `clean`, `differences`, or `undetermined` where the only one is that a partition could not be read.
     pub verdict: &'static str,
@@ -39,7 +39,7 @@ pub struct Report {
 }
 
 /// A partition.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct PartitionReport {
     /// The partition.
     pub partition: i32,

@@ -1,6 +1,6 @@
 //! How many readings met which fate.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Sub};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,18 @@ impl AddAssign for Tally {
         self.stored += other.stored;
         self.duplicates += other.duplicates;
         self.dead_lettered += other.dead_lettered;
+    }
+}
+
+impl Sub for Tally {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            stored: self.stored - other.stored,
+            duplicates: self.duplicates - other.duplicates,
+            dead_lettered: self.dead_lettered - other.dead_lettered,
+        }
     }
 }
 

@@ -40,7 +40,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::config::{DatabaseConfig, HttpConfig, LoadConfig};
+    use crate::config::{DatabaseConfig, HttpConfig};
 
     #[derive(Debug, Parser)]
     struct Flags {
@@ -48,8 +48,9 @@ mod tests {
         database: DatabaseConfig,
         #[command(flatten)]
         http: HttpConfig,
-        #[command(flatten)]
-        load: LoadConfig,
+        /// Of the load generator.
+        #[arg(long)]
+        api_key: Option<u8>,
     }
 
     fn refused(flag: &str, value: &str) -> String {

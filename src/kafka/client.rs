@@ -15,7 +15,7 @@ use crate::{
 /// A client with the brokers and `ours`, and over them the operator's settings, whichever name they use.
 ///
 /// Every client is created here, so that no error repeats the value of a setting.
-pub(super) fn create_client<T, C>(
+pub fn create_client<T, C>(
     kafka: &KafkaConfig,
     settings: &KafkaSettings,
     ours: &[(&str, &str)],

@@ -2,12 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
 };
 
+use parking_lot::Mutex;
 use rdkafka::{
     ClientContext, Offset, TopicPartitionList,
     config::RDKafkaLogLevel,
@@ -63,11 +61,11 @@ impl Notes {
     }
 
     pub(super) fn take(&self) -> Option<GroupEvent> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.events.lock().pop_front()
     }
 
     fn note(&self, event: GroupEvent) {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+        self.events.lock().push_back(event);
     }
 }
 

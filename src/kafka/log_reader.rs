@@ -1,4 +1,4 @@
-//! One partition's log, read from an offset on without a consumer group's doing: nothing is joined, nothing committed.
+//! The log, read between two offsets of a partition without a consumer group's doing: nothing is joined, nothing committed.
 
 use std::{
     thread,
@@ -10,6 +10,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
 };
+use tokio::task::spawn_blocking;
 
 use super::{
     client::create_client,
@@ -76,7 +77,44 @@ pub enum Progress {
     End,
 }
 
-/// Reads one partition; used by the thread that made it.
+/// Offsets of a partition from one to before another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The partition.
+    pub partition: i32,
+    /// The first offset.
+    pub start: i64,
+    /// The offset after the last.
+    pub end: i64,
+}
+
+/// Reads these ranges from end to end, one after the other.
+///
+/// `each` sees every committed record and adds it to what has been found, which is returned.
+pub async fn read_ranges<T: Send + 'static>(
+    kafka: &KafkaConfig,
+    settings: &KafkaSettings,
+    ranges: Vec<Range>,
+    mut found: T,
+    each: impl Fn(&mut T, &Record<'_>) + Send + 'static,
+) -> Result<T, LogError> {
+    let (kafka, settings) = (kafka.clone(), settings.clone());
+    let read = move || {
+        let mut ranges = ranges.into_iter().filter(|range| range.start < range.end);
+        let Some(first) = ranges.next() else { return Ok(found) };
+        let mut reader = LogReader::open(&kafka, &settings, first)?;
+        loop {
+            while reader.read(|record| each(&mut found, record))? == Progress::More {}
+            match ranges.next() {
+                Some(range) => reader.turn_to(range)?,
+                None => return Ok(found),
+            }
+        }
+    };
+    spawn_blocking(read).await.expect("reading does not panic")
+}
+
+/// Reads one range at a time; used by the thread that made it.
 pub struct LogReader {
     // Declared before the client, so that it is dropped before it.
     queue: PartitionQueue,
@@ -94,13 +132,8 @@ pub struct LogReader {
 
 impl LogReader {
     /// Begins to read committed records of these offsets.
-    pub fn open(
-        kafka: &KafkaConfig,
-        settings: &KafkaSettings,
-        partition: i32,
-        from: i64,
-        until: i64,
-    ) -> Result<Self, LogError> {
+    pub fn open(kafka: &KafkaConfig, settings: &KafkaSettings, range: Range) -> Result<Self, LogError> {
+        let Range { partition, start: next, end: until } = range;
         let mut ours = SETTINGS.to_vec();
         // A client without a group's name assigns nothing; one that never subscribes does not join it.
         ours.extend([
@@ -111,9 +144,16 @@ impl LogReader {
         let client: BaseConsumer<Notes> =
             create_client(kafka, settings, &ours, Notes::default()).map_err(LogError::SetUp)?;
         let topic = kafka.kafka_topic.clone();
-        let queue = start(&client, &topic, partition, from)?;
-        let waited = Duration::ZERO;
-        Ok(Self { queue, client, topic, partition, next: from, until, waited, failed: None })
+        let queue = start(&client, &topic, partition, next)?;
+        Ok(Self { queue, client, topic, partition, next, until, waited: Duration::ZERO, failed: None })
+    }
+
+    /// Goes on with other offsets.
+    fn turn_to(&mut self, range: Range) -> Result<(), LogError> {
+        self.queue = start(&self.client, &self.topic, range.partition, range.start)?;
+        (self.partition, self.next, self.until) = (range.partition, range.start, range.end);
+        (self.waited, self.failed) = (Duration::ZERO, None);
+        Ok(())
     }
 
     /// Hands on the records that are there, or waits a moment for some.
@@ -225,7 +265,8 @@ mod tests {
     }
 
     fn read_all(kafka: &KafkaConfig, partition: i32) -> Result<usize, LogError> {
-        let mut reader = LogReader::open(kafka, &KafkaSettings::default(), partition, 0, 3).unwrap();
+        let range = Range { partition, start: 0, end: 3 };
+        let mut reader = LogReader::open(kafka, &KafkaSettings::default(), range).unwrap();
         let mut records = 0;
         while reader.read(|_| records += 1)? == Progress::More {}
         Ok(records)

@@ -1,7 +1,6 @@
 //! Everything that speaks to Kafka; the only place that names `rdkafka`.
 
 mod bootstrap;
-mod bulk_producer;
 mod client;
 mod committed;
 mod consumer;
@@ -26,8 +25,7 @@ mod record_headers;
 mod topic;
 mod topic_log;
 
-pub use bulk_producer::BulkProducer;
-pub use client::setting_fault;
+pub use client::{create_client, setting_fault};
 pub use committed::committed_offsets;
 pub use consumer::{Consumer, ConsumerError};
 pub use dead_letter_producer::{DeadLetterProducer, DeadLetterRecord};
@@ -36,9 +34,9 @@ pub use fetch_error::FetchError;
 pub use group::GroupEvent;
 pub use group_members::GroupMember;
 pub use live_topic::LiveTopic;
-pub use log_reader::{LogError, LogReader, Progress};
+pub use log_reader::{LogError, LogReader, Progress, Range, read_ranges};
 pub use observer::{LogObserver, ObserveError};
 pub use partition_queue::Fetched;
 pub use record_headers::RecordHeaders;
 pub use topic::{Topic, TopicError, check_settings, ensure_topic, find_topic, identify, partition_count};
-pub use topic_log::{Range, TopicLog, offsets_at, read_ranges, topic_log};
+pub use topic_log::{TopicLog, offsets_at, topic_log};

@@ -2,10 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext},
@@ -111,7 +112,7 @@ impl LogObserver {
     pub async fn rest(&self) {
         let shared = Arc::clone(&self.0);
         // Closing it takes its time.
-        let closing = spawn_blocking(move || drop(shared.client().take()));
+        let closing = spawn_blocking(move || drop(shared.client.lock().take()));
         closing.await.unwrap_or_else(|panic| tracing::debug!("a Kafka client did not close: {panic}"));
     }
 
@@ -122,7 +123,7 @@ impl LogObserver {
     ) -> Result<T, ObserveError> {
         let shared = Arc::clone(&self.0);
         let asking = spawn_blocking(move || {
-            let mut kept = shared.client();
+            let mut kept = shared.client.lock();
             let client = match kept.take() {
                 Some(client) => client,
                 None => shared.open()?,
@@ -138,10 +139,6 @@ impl LogObserver {
 }
 
 impl Shared {
-    fn client(&self) -> std::sync::MutexGuard<'_, Option<BaseConsumer>> {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn open(&self) -> Result<BaseConsumer, KafkaError> {
         let ours = [
             // Named for its rights alone: it is not joined, and nothing is committed.

@@ -2,13 +2,14 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use metrics::{Histogram, gauge, histogram};
+use parking_lot::Mutex;
 use rdkafka::{
     ClientContext,
     client::Client,
@@ -75,7 +76,7 @@ pub struct Receipt {
 /// The client cannot be made from its settings.
 #[derive(Debug, thiserror::Error)]
 #[error("the Kafka producer's settings are refused")]
-pub struct InvalidSettings(#[source] pub(super) KafkaError);
+pub struct InvalidSettings(#[source] pub KafkaError);
 
 /// Publishes to the topic of the readings; clones share one client.
 #[derive(Clone)]
@@ -284,7 +285,7 @@ impl Producer {
 
     fn probe(&self) -> Result<(), String> {
         let client = self.client.client();
-        self.bootstrap.lock().unwrap_or_else(PoisonError::into_inner).restore_bootstrap_servers(client);
+        self.bootstrap.lock().restore_bootstrap_servers(client);
         let metadata =
             client.fetch_metadata(Some(&self.topic), PROBE_TIMEOUT).map_err(|error| error.to_string())?;
         if let Some(error) = metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {

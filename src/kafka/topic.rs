@@ -90,9 +90,6 @@ pub enum TopicError {
     /// What the group has committed is not known.
     #[error("the group's offsets in Kafka cannot be read")]
     Committed(#[source] KafkaError),
-    /// The log itself cannot be read.
-    #[error("the log cannot be read")]
-    Read(#[source] KafkaError),
     /// A broker so old that it has no cluster id, or none that answers.
     #[error("Kafka did not report its cluster id")]
     NoClusterId,
@@ -124,8 +121,7 @@ impl TopicError {
             | Self::Compacted(_)
             | Self::CreationRefused { .. }
             | Self::LogEnds(_)
-            | Self::Committed(_)
-            | Self::Read(_) => false,
+            | Self::Committed(_) => false,
         }
     }
 }

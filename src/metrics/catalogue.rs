@@ -148,56 +148,25 @@ const fn named(name: &'static str, what: &'static str) -> Label {
     Label { name, values: Values::Named(what) }
 }
 
-const fn metric(
-    name: &'static str,
-    kind: Kind,
-    unit: &'static str,
-    labels: &'static [Label],
-    served: Served,
-    help: &'static str,
-) -> Metric {
-    Metric { name, kind, unit, help, labels, served }
+/// A function that makes the metrics of those who serve them.
+macro_rules! served_by {
+    ($function:ident, $served:ident) => {
+        const fn $function(
+            name: &'static str,
+            kind: Kind,
+            unit: &'static str,
+            labels: &'static [Label],
+            help: &'static str,
+        ) -> Metric {
+            Metric { name, kind, unit, help, labels, served: Served::$served }
+        }
+    };
 }
 
-const fn of_worker(
-    name: &'static str,
-    kind: Kind,
-    unit: &'static str,
-    labels: &'static [Label],
-    help: &'static str,
-) -> Metric {
-    metric(name, kind, unit, labels, Served::Worker, help)
-}
-
-const fn of_api(
-    name: &'static str,
-    kind: Kind,
-    unit: &'static str,
-    labels: &'static [Label],
-    help: &'static str,
-) -> Metric {
-    metric(name, kind, unit, labels, Served::Api, help)
-}
-
-const fn of_both(
-    name: &'static str,
-    kind: Kind,
-    unit: &'static str,
-    labels: &'static [Label],
-    help: &'static str,
-) -> Metric {
-    metric(name, kind, unit, labels, Served::Both, help)
-}
-
-const fn of_audit(
-    name: &'static str,
-    kind: Kind,
-    unit: &'static str,
-    labels: &'static [Label],
-    help: &'static str,
-) -> Metric {
-    metric(name, kind, unit, labels, Served::Audit, help)
-}
+served_by!(of_worker, Worker);
+served_by!(of_api, Api);
+served_by!(of_both, Both);
+served_by!(of_audit, Audit);
 
 const COUNTER: Kind = Kind::Counter;
 const GAUGE: Kind = Kind::Gauge;

@@ -1,8 +1,9 @@
 //! The recorder, and what is only looked up when somebody asks.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use parking_lot::Mutex;
 
 use super::{BUILD_INFO, CATALOGUE, COMPONENT_UP, Kind, Metric, READY, Served};
 use crate::{
@@ -33,21 +34,21 @@ impl From<PrometheusHandle> for Exposition {
 impl Exposition {
     /// Has `collect` called before each answer: for what costs nothing until somebody asks.
     pub fn collect_with(&self, collect: impl Fn() + Send + 'static) {
-        self.collectors.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(collect));
+        self.collectors.lock().push(Box::new(collect));
     }
 
     /// Has what `append` writes added to each answer: series that end, which the recorder would keep for ever.
     pub fn append_with(&self, append: impl Fn() -> String + Send + 'static) {
-        self.appendices.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(append));
+        self.appendices.lock().push(Box::new(append));
     }
 
     /// Everything in Prometheus' text format.
     pub fn render(&self) -> String {
-        for collect in self.collectors.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for collect in self.collectors.lock().iter() {
             collect();
         }
         let mut text = self.handle.render();
-        for append in self.appendices.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for append in self.appendices.lock().iter() {
             text.push_str(&append());
         }
         text

@@ -1,9 +1,8 @@
 //! Consumers that are kept out of the group, or could not take what it assigned: what `/readyz` shows of them.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
 
 use crate::health::Component;
 
@@ -25,7 +24,7 @@ impl Absences {
 
     /// Notes why a consumer is out; whether no other one has said so before.
     pub(super) fn add(&self, consumer: usize, reason: String) -> bool {
-        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut absent = self.absent.lock();
         let is_news = !absent.values().any(|known| *known == reason);
         self.component.down(reason.clone());
         absent.insert(consumer, reason);
@@ -34,7 +33,7 @@ impl Absences {
 
     /// Notes that the group has given a consumer what is its.
     pub(super) fn remove(&self, consumer: usize) {
-        let mut absent = self.absent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut absent = self.absent.lock();
         if absent.remove(&consumer).is_none() {
             return;
         }

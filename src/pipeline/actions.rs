@@ -77,7 +77,7 @@ impl Session<'_> {
             Action::WriteAgain { without } => self.write_again(without),
             Action::Recycle => self.recycle(),
             Action::ReadStoredOffsets { partitions, may_have_reported } => {
-                self.read_stored_offsets(partitions, may_have_reported)
+                self.read_stored_offsets(partitions, may_have_reported);
             }
             Action::TryWriting => self.try_writing(),
             Action::CommitToKafka(offsets) => self.consumer.commit(&offsets),

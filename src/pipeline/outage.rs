@@ -2,11 +2,9 @@
 //!
 //! A database that is away is away for each of them, and one line tells as much as sixteen.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout};
 
 use crate::{health::Component, store::StoreError};
@@ -48,10 +46,6 @@ impl Outage {
     /// A batch's, which has not met any yet.
     pub(super) fn trouble<'a>(&'a self, health: &'a Component) -> Trouble<'a> {
         Trouble { outage: self, health, attempts: 0, is_long: false }
-    }
-
-    fn state(&self) -> MutexGuard<'_, OutageState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,7 +106,7 @@ impl Trouble<'_> {
     pub(super) fn record_failure(&mut self, error: &StoreError) -> u32 {
         let (now, is_new) = (Instant::now(), self.attempts == 0);
         self.attempts += 1;
-        let mut state = self.outage.state();
+        let mut state = self.outage.0.lock();
         let is_said = state.record_failure(now, is_new, !error.is_retriable());
         let (seconds, attempts) = (state.seconds(now), state.attempts);
         let is_long = state.since.is_some_and(|since| now - since >= UNWELL_AFTER);
@@ -141,7 +135,7 @@ impl Trouble<'_> {
     /// The batch is written, or somebody else's.
     pub(super) fn record_success(&mut self) {
         let is_first = std::mem::take(&mut self.attempts) == 0;
-        let mut state = self.outage.state();
+        let mut state = self.outage.0.lock();
         let over = if is_first { state.written() } else { state.record_success() };
         drop(state);
         if let Some(state) = over {
@@ -157,7 +151,7 @@ impl Trouble<'_> {
     /// The batch is read again in parts.
     pub(super) fn cut(&mut self) {
         if std::mem::take(&mut self.attempts) > 0 {
-            self.outage.state().cut();
+            self.outage.0.lock().cut();
         }
     }
 }
@@ -166,7 +160,7 @@ impl Drop for Trouble<'_> {
     /// The process stops, and the batch with it: others may still write theirs.
     fn drop(&mut self) {
         if self.attempts > 0 {
-            self.outage.state().record_success();
+            self.outage.0.lock().record_success();
         }
     }
 }

@@ -90,12 +90,7 @@ impl Member {
     fn try_writing(&self, first: Option<FirstTrial>) -> Option<Result<(), Arc<StoreError>>> {
         self.pulse.beat();
         let FirstTrial(trial) = first.unwrap_or_else(|| FirstTrial::new(self.config.writer.clone()));
-        self.runtime.block_on(async {
-            tokio::select! {
-                tried = trial => Some(tried),
-                () = self.stop.cancelled() => None,
-            }
-        })
+        self.runtime.block_on(self.stop.run_until_cancelled(trial))
     }
 
     /// Whether the process goes on after this time.

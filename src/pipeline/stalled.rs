@@ -1,10 +1,8 @@
 //! Partitions that are stalled: what `/readyz`, the metrics and the overview show of them.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write as _,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
+
+use parking_lot::Mutex;
 
 use crate::{
     health::Component,
@@ -67,7 +65,7 @@ impl StalledPartitions {
 
     /// Notes that a partition is stalled; whether that, or its reason, is news.
     pub(super) fn add(&self, partition: i32, stall: Stall) -> bool {
-        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut partitions = self.partitions.lock();
         let reason = stall.reason();
         let before = partitions.insert(partition, stall);
         self.show(&partitions);
@@ -76,7 +74,7 @@ impl StalledPartitions {
 
     /// Notes that partitions go on, or are another consumer's now; whether any of them was stalled.
     pub(super) fn remove(&self, gone: impl Iterator<Item = i32>) -> bool {
-        let mut partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut partitions = self.partitions.lock();
         let before = partitions.len();
         gone.for_each(|partition| _ = partitions.remove(&partition));
         let has_changed = partitions.len() < before;
@@ -88,7 +86,7 @@ impl StalledPartitions {
 
     /// Those of these partitions that are stalled.
     pub(super) fn among(&self, partitions: &[i32]) -> Vec<(i32, Stall)> {
-        let stalled = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let stalled = self.partitions.lock();
         let found = |partition: &i32| Some((*partition, stalled.get(partition)?.clone()));
         partitions.iter().filter_map(found).collect()
     }

@@ -8,10 +8,11 @@
 
 use std::{
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use sqlx::PgConnection;
 
 use crate::reading::Timestamp;
@@ -88,18 +89,14 @@ pub(super) struct KnownChunkSpans(Mutex<Option<(Instant, ChunkSpans)>>);
 impl KnownChunkSpans {
     /// What is known, or else what the catalogue says now.
     pub(super) async fn get(&self, connection: &mut PgConnection) -> Result<ChunkSpans, sqlx::Error> {
-        if let Some((read_at, spans)) = self.lock().as_ref()
+        if let Some((read_at, spans)) = self.0.lock().as_ref()
             && read_at.elapsed() < FRESH_FOR
         {
             return Ok(spans.clone());
         }
         let spans = ChunkSpans::read(connection).await?;
-        *self.lock() = Some((Instant::now(), spans.clone()));
+        *self.0.lock() = Some((Instant::now(), spans.clone()));
         Ok(spans)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<(Instant, ChunkSpans)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The table of API keys: made and revoked by `sensorpipe keys`, read by the api again and again.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::num::NonZeroU32;
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row, postgres::PgRow};
@@ -9,7 +9,7 @@ use super::{
     ConnectError, StoreError,
     error::Remedy,
     pool::{LOOK_UP_TIMEOUT, Pool},
-    startup::connect_within,
+    startup::{COMMAND_PATIENCE, connect_within},
 };
 use crate::{
     access::{Scope, Scopes, TokenHash, TokenId},
@@ -19,8 +19,6 @@ use crate::{
 /// Most keys that hold at a time: each has a place in the api's memory and metrics of its own.
 pub const KEYS_MAX: i64 = 1_000;
 
-/// How long is waited for Postgres to come up.
-const STARTUP_PATIENCE: Duration = Duration::from_secs(10);
 const UNDEFINED_TABLE: &str = "42P01";
 
 /// A key as it is stored: everything but its token.
@@ -124,7 +122,7 @@ pub struct KeyStore {
 impl KeyStore {
     /// Connects; waits up to 10 s for Postgres to come up.
     pub async fn open(database: &DatabaseConfig) -> Result<Self, ConnectError> {
-        let connection = connect_within(STARTUP_PATIENCE, database, "sensorpipe keys").await?;
+        let connection = connect_within(COMMAND_PATIENCE, database, "sensorpipe keys").await?;
         Ok(Self { connection })
     }
 

@@ -1,12 +1,13 @@
 //! Stored offsets that a person moves, and the record of it: `offset_moves`.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::{Connection, PgConnection, Postgres, Row, Transaction, postgres::PgRow};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
-use super::{ConnectError, ReportedStall, StoreError, stalled, startup::connect_within};
+use super::{
+    ConnectError, ReportedStall, StoreError, stalled,
+    startup::{COMMAND_PATIENCE, connect_within},
+};
 use crate::{
     batch::Tally,
     config::{DatabaseConfig, MoveNote},
@@ -14,13 +15,11 @@ use crate::{
     reading::untimed::GivenTimes,
 };
 
-/// How long is waited for Postgres to come up.
-const STARTUP_PATIENCE: Duration = Duration::from_secs(10);
 /// A worker holds its rows for as long as a batch takes; one that is frozen, for longer.
 const LOCK_TIMEOUT: &str = "15s";
 
 /// A row of `ingest_offsets`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct KeptOffset {
     /// The cluster that the topic is in.
     pub cluster_id: String,
@@ -33,6 +32,7 @@ pub struct KeptOffset {
     /// First offset that is not stored.
     pub next_offset: i64,
     /// Outcomes of all readings so far.
+    #[sqlx(flatten)]
     pub tally: Tally,
     /// When a batch, or a person, moved it last.
     pub updated_at: DateTime<Utc>,
@@ -73,7 +73,7 @@ pub struct Move {
 }
 
 /// A row of `offset_moves`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct RecordedMove {
     /// When.
     pub moved_at: DateTime<Utc>,
@@ -112,7 +112,7 @@ pub struct LockedOffsets<'l> {
 impl OffsetLedger {
     /// Connects; waits up to 10 s for Postgres to come up.
     pub async fn open(database: &DatabaseConfig, topic: &str) -> Result<Self, ConnectError> {
-        let connection = connect_within(STARTUP_PATIENCE, database, "sensorpipe offsets").await?;
+        let connection = connect_within(COMMAND_PATIENCE, database, "sensorpipe offsets").await?;
         Ok(Self { connection, topic: topic.to_owned() })
     }
 
@@ -124,31 +124,32 @@ impl OffsetLedger {
     /// All rows of the topic's name, whichever cluster it is in.
     pub async fn list(&mut self) -> Result<Vec<KeptOffset>, StoreError> {
         const SQL: &str = "SELECT * FROM ingest_offsets WHERE topic = $1 ORDER BY cluster_id, partition";
-        let rows = sqlx::query(SQL).bind(&self.topic).fetch_all(&mut self.connection).await;
-        rows.and_then(|rows| rows.iter().map(kept).collect()).map_err(StoreError::new("listing the offsets"))
+        let kept = sqlx::query_as(SQL).bind(&self.topic).fetch_all(&mut self.connection).await;
+        kept.map_err(StoreError::new("listing the offsets"))
     }
 
     /// All moves of the topic's name, oldest first.
     pub async fn moves(&mut self) -> Result<Vec<RecordedMove>, StoreError> {
         const SQL: &str = "SELECT * FROM offset_moves WHERE topic = $1 ORDER BY id";
-        let rows = sqlx::query(SQL).bind(&self.topic).fetch_all(&mut self.connection).await;
-        rows.and_then(|rows| rows.iter().map(recorded).collect())
-            .map_err(StoreError::new("listing the moves"))
+        let moves = sqlx::query_as(SQL).bind(&self.topic).fetch_all(&mut self.connection).await;
+        moves.map_err(StoreError::new("listing the moves"))
     }
 
     /// Locks the topic's rows in the order of partitions, as writers do; they wait.
     pub async fn lock<'l>(&'l mut self, log: &'l Log) -> Result<LockedOffsets<'l>, StoreError> {
+        self.try_to_lock(log).await.map_err(StoreError::new("locking the stored offsets"))
+    }
+
+    async fn try_to_lock<'l>(&'l mut self, log: &'l Log) -> Result<LockedOffsets<'l>, sqlx::Error> {
         const SQL: &str = "SELECT * FROM ingest_offsets WHERE cluster_id = $1 AND topic = $2
             ORDER BY partition FOR UPDATE";
-        let doing = "locking the stored offsets";
-        let mut transaction = self.connection.begin().await.map_err(StoreError::new(doing))?;
+        let mut transaction = self.connection.begin().await?;
         sqlx::query("SELECT set_config('lock_timeout', $1, true)")
             .bind(LOCK_TIMEOUT)
             .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::new(doing))?;
-        let rows = sqlx::query(SQL).bind(&log.cluster_id).bind(&log.topic).fetch_all(&mut *transaction).await;
-        let kept = rows.and_then(|rows| rows.iter().map(kept).collect()).map_err(StoreError::new(doing))?;
+            .await?;
+        let kept =
+            sqlx::query_as(SQL).bind(&log.cluster_id).bind(&log.topic).fetch_all(&mut *transaction).await?;
         Ok(LockedOffsets { transaction, log, kept })
     }
 }
@@ -200,34 +201,4 @@ impl LockedOffsets<'_> {
             .map_err(StoreError::new(doing))?;
         self.transaction.commit().await.map_err(StoreError::new(doing))
     }
-}
-
-fn kept(row: &PgRow) -> Result<KeptOffset, sqlx::Error> {
-    Ok(KeptOffset {
-        cluster_id: row.try_get("cluster_id")?,
-        topic_id: row.try_get("topic_id")?,
-        partition: row.try_get("partition")?,
-        first_offset: row.try_get("first_offset")?,
-        next_offset: row.try_get("next_offset")?,
-        tally: Tally {
-            stored: row.try_get("stored")?,
-            duplicates: row.try_get("duplicates")?,
-            dead_lettered: row.try_get("dead_lettered")?,
-        },
-        updated_at: row.try_get("updated_at")?,
-    })
-}
-
-fn recorded(row: &PgRow) -> Result<RecordedMove, sqlx::Error> {
-    Ok(RecordedMove {
-        moved_at: row.try_get("moved_at")?,
-        cluster_id: row.try_get("cluster_id")?,
-        topic_id: row.try_get("topic_id")?,
-        partition: row.try_get("partition")?,
-        from_offset: row.try_get("from_offset")?,
-        to_offset: row.try_get("to_offset")?,
-        kind: row.try_get("kind")?,
-        moved_by: row.try_get("moved_by")?,
-        note: row.try_get("note")?,
-    })
 }

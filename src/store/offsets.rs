@@ -1,11 +1,13 @@
 //! `ingest_offsets`: how far each partition is stored.
 
-use sqlx::{PgConnection, Row};
+use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
 use super::{StoreError, connection::connect};
 use crate::{
-    log::StoredOffset,
-    {config::DatabaseConfig, log::Log, reading::untimed::GivenTimes},
+    batch::Tally,
+    config::DatabaseConfig,
+    log::{Log, StoredOffset},
+    reading::untimed::GivenTimes,
 };
 
 /// A short conversation about the offsets of one topic, apart from the writers'.
@@ -105,4 +107,14 @@ pub(super) async fn read(
         })
         .collect::<Result<_, sqlx::Error>>()
         .map_err(StoreError::new("reading offsets"))
+}
+
+impl FromRow<'_, PgRow> for Tally {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            stored: row.try_get("stored")?,
+            duplicates: row.try_get("duplicates")?,
+            dead_lettered: row.try_get("dead_lettered")?,
+        })
+    }
 }

@@ -23,7 +23,10 @@ use tokio::{
 };
 
 use super::{
-    StoreError, Trouble, chunk_spans::KnownChunkSpans, options::options as connect_options, session::Session,
+    StoreError, Trouble,
+    chunk_spans::{ChunkSpans, KnownChunkSpans},
+    options::options as connect_options,
+    session::Session,
 };
 use crate::{
     config::{DatabaseConfig, DatabaseUrl, QueryConfig},
@@ -43,6 +46,9 @@ pub(super) const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Pause before a query that gave way is run again; twice as long each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// What comes of a query.
+type Answer<'c, T> = BoxFuture<'c, Result<T, sqlx::Error>>;
 
 tokio::task_local! {
     static HELD: Arc<dyn Any + Send + Sync>;
@@ -187,7 +193,7 @@ impl Pool {
     pub(super) async fn run<T, W>(&self, doing: &'static str, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
+        W: for<'c> FnOnce(&'c mut PgConnection) -> Answer<'c, T> + Send + 'static,
     {
         self.run_within(self.answer_timeout(), doing, work).await
     }
@@ -201,11 +207,7 @@ impl Pool {
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
+        W: for<'c> Fn(&'c mut PgConnection) -> Answer<'c, T> + Clone + Send + Sync + 'static,
     {
         const LIMIT: &str = "SELECT set_config('statement_timeout', $1, true)";
         let timeout = statement_timeout.min(self.statement_timeout);
@@ -232,11 +234,7 @@ impl Pool {
     pub(super) async fn read<T, W>(&self, doing: &'static str, work: W) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
+        W: for<'c> Fn(&'c mut PgConnection) -> Answer<'c, T> + Clone + Send + Sync + 'static,
     {
         self.read_within(self.answer_timeout(), doing, work).await
     }
@@ -250,11 +248,7 @@ impl Pool {
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
+        W: for<'c> Fn(&'c mut PgConnection) -> Answer<'c, T> + Clone + Send + Sync + 'static,
     {
         let deadline = Instant::now() + answer_timeout;
         let mut pause = RETRY_PAUSE;
@@ -273,9 +267,27 @@ impl Pool {
         }
     }
 
-    /// Where the chunks are, as this pool's database has them.
-    pub(super) fn chunk_spans(&self) -> Arc<KnownChunkSpans> {
-        Arc::clone(&self.chunk_spans)
+    /// As [`Self::read`], of a question whose range may hold any number of chunks: with what is known of them.
+    pub(super) async fn read_by_spans<Q, T, W>(
+        &self,
+        doing: &'static str,
+        question: Q,
+        work: W,
+    ) -> Result<T, StoreError>
+    where
+        Q: Clone + Send + Sync + 'static,
+        T: Send + 'static,
+        W: for<'c> Fn(&'c mut PgConnection, Q, ChunkSpans) -> Answer<'c, T> + Clone + Send + Sync + 'static,
+    {
+        let known_spans = Arc::clone(&self.chunk_spans);
+        self.read(doing, move |connection| {
+            let (known_spans, question, work) = (Arc::clone(&known_spans), question.clone(), work.clone());
+            Box::pin(async move {
+                let spans = known_spans.get(connection).await?;
+                work(connection, question, spans).await
+            })
+        })
+        .await
     }
 
     /// Runs `work` on a connection to its end, even where the caller does not wait for it; what the caller is
@@ -288,7 +300,7 @@ impl Pool {
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>> + Send + 'static,
+        W: for<'c> FnOnce(&'c mut PgConnection) -> Answer<'c, T> + Send + 'static,
     {
         let waiting = Waiting::one_of(&self.waiting);
         let permit = tokio::time::timeout(ACQUIRE_TIMEOUT, self.permit()).await;

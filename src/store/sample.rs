@@ -1,14 +1,12 @@
 //! What `seed` does in the database: adds the sample sensors, counts their readings.
 
-use std::time::Duration;
-
 use sqlx::{Connection, PgConnection};
 
-use super::{ConnectError, StoreError, startup::connect_within};
+use super::{
+    ConnectError, StoreError,
+    startup::{STARTUP_PATIENCE, connect_within},
+};
 use crate::{config::DatabaseConfig, reading::Timestamp, seed::SampleSensor};
-
-/// How long is waited for Postgres to come up.
-const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why the sample sensors are not there.
 #[derive(Debug, thiserror::Error)]

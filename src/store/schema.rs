@@ -8,11 +8,12 @@ use sqlx::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::{ConnectError, StoreError, Unfit, fitness, startup::connect_within};
+use super::{
+    ConnectError, StoreError, Unfit, fitness,
+    startup::{STARTUP_PATIENCE, connect_within},
+};
 use crate::config::{DatabaseConfig, SchemaConfig};
 
-/// How long `migrate` waits for Postgres to come up.
-const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a migration waits for a lock, while everybody else waits behind it.
 const LOCK_TIMEOUT: &str = "60s";

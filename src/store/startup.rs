@@ -10,6 +10,11 @@ use crate::config::DatabaseConfig;
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long what starts with everything else waits for Postgres to come up.
+pub(super) const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a command waits that somebody has just typed.
+pub(super) const COMMAND_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -30,7 +35,7 @@ pub enum ConnectError {
 }
 
 /// Connects, again and again where the server is not up yet; the last attempt begins within `patience`.
-pub(super) async fn connect_within(
+pub async fn connect_within(
     patience: Duration,
     database: &DatabaseConfig,
     application_name: &str,

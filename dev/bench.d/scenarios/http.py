@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from processes import Api, Reference
-from servers import Failed, environment, readings_in, sensorpipe
+from servers import Failed, environment, load_generator, readings_in
 from wrk import THREADS, wrk
 
 from .sizes import MANY_SENSORS, SENSORS, SIZES
@@ -154,7 +154,7 @@ def on_schedule(own, accepted, rate, seconds):
     """Sends so many a second whatever the answers; latencies of those accepted, from when each was due."""
     flags = ["--target=http", f"--url={own.url}", f"--rate={rate}", f"--duration={seconds}s", f"--sensors={SENSORS}"]
     connections = [f"--connections={SINGLE_CONNECTIONS}", "--json"]
-    report = json.loads(sensorpipe("load", *flags, *connections, env=environment(own.database, own.topic)))
+    report = json.loads(load_generator(*flags, *connections, env=environment(own.database, own.topic)))
     # Here every answer is waited for: Kafka must hold exactly what was accepted.
     accepted.add(report, report["records"] - report["refused"], 0)
     return {

@@ -5,7 +5,7 @@ import time
 from datetime import datetime, timedelta
 
 from processes import Worker
-from servers import Failed, copy_floor, environment, sensorpipe
+from servers import Failed, copy_floor, environment, load_generator
 
 from .sizes import MANY_SENSORS, SENSORS, SIZES
 from .tables import make_chunk, migrated, users_tables
@@ -140,7 +140,7 @@ class Large:
 
 def load(database, topic, per_record, sensors, count, first, step=STEP):
     flags = ["--target=kafka", f"--count={count}", f"--sensors={sensors}", f"--readings-per-record={per_record}"]
-    sensorpipe("load", *flags, f"--from={first}", f"--step={step}", env=environment(database, topic))
+    load_generator(*flags, f"--from={first}", f"--step={step}", env=environment(database, topic))
 
 
 def preloaded(servers, per_record, sensors=SENSORS, count=SIZES.readings, first=FROM, step=STEP):
@@ -220,8 +220,8 @@ def latency(servers, rate):
         servers.settle()
         flags = ["--target=kafka", f"--rate={rate}", f"--sensors={SENSORS}", "--verify", "--json"]
         own = environment(database, topic)
-        sensorpipe("load", *flags, f"--duration={WARM_UP}", "--seed=2", env=own)
-        report = json.loads(sensorpipe("load", *flags, f"--duration={SIZES.latency_seconds}s", env=own))
+        load_generator(*flags, f"--duration={WARM_UP}", "--seed=2", env=own)
+        report = json.loads(load_generator(*flags, f"--duration={SIZES.latency_seconds}s", env=own))
     visible, ack = report["verified"]["visible_ms"], report["ack_ms"]
     return {
         "readings_per_second": report["readings_per_second"],

@@ -1,10 +1,8 @@
 //! One partition: its log is read and decoded on a thread, and looked up in the database meanwhile.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +12,7 @@ use crate::{
         ChunkBuilder, ChunkDeadLetters, Example, KnownTimes, LogChunk, Outcomes, Pace, Plan, chunk_readings,
     },
     config::{KafkaConfig, KafkaSettings, RECORD_MAX_BYTES},
-    kafka::{LogError, LogReader, Progress},
+    kafka::{LogError, LogReader, Progress, Range},
     log::Log,
     store::audit::LookUp,
 };
@@ -79,7 +77,7 @@ pub(super) async fn run(
             found.before += fates;
         }
         busy += started.elapsed();
-        let next = pace.lock().unwrap_or_else(PoisonError::into_inner).charge(started, busy);
+        let next = pace.lock().charge(started, busy);
         sleep_until(next.into()).await;
     }
     match reading.await? {
@@ -109,7 +107,8 @@ impl Reading {
         let Plan { from, until, counted_from, is_resumed: _ } = self.plan;
         let counted_from = counted_from.map_or(i64::MAX, |point| point.offset);
         let mut builder = ChunkBuilder::new(self.chunk_readings, RECORD_MAX_BYTES, counted_from, self.known);
-        let mut reader = LogReader::open(&self.kafka, &self.settings, self.partition, from, until)?;
+        let range = Range { partition: self.partition, start: from, end: until };
+        let mut reader = LogReader::open(&self.kafka, &self.settings, range)?;
         let (mut done, mut busy) = (Vec::new(), Duration::ZERO);
         while !self.stop.is_cancelled() {
             let (started, mut records) = (Instant::now(), 0_u32);

@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Mutex,
     time::Instant,
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -131,19 +131,12 @@ impl<'a> Round<'a> {
         partitions.sort_by_key(|report| report.partition);
 
         let mut report = Report {
-            verdict: "",
             topic: topic.log.topic.clone(),
             topic_id: topic.log.topic_id.clone(),
             cluster_id: topic.log.cluster_id.clone(),
             taken_at: topic.snapshot.taken_at.to_rfc3339_opts(SecondsFormat::Millis, true),
-            seconds: 0.0,
-            readings: 0,
-            readings_per_second: 0.0,
             partitions,
-            table: None,
-            differences: vec![],
-            notes: vec![],
-            examples: vec![],
+            ..Report::default()
         };
         self.judge_whole(&mut report, &topic, &planned, duplicates, counts_rows);
         report.conclude(self.started.elapsed(), examples, self.audit.config.examples);
@@ -292,10 +285,7 @@ fn unaudited(topic: &Topic, partition: i32) -> PartitionReport {
         partition,
         log_start: range.map(|range| range.low),
         log_end: range.map(|range| range.high),
-        stored_offset: None,
         kafka_offset: topic.committed.get(&partition).copied(),
-        audited: None,
-        differences: vec![],
-        notes: vec![],
+        ..PartitionReport::default()
     }
 }

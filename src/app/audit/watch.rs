@@ -5,8 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Audit, Keeping, Round, SCHEMA_PATIENCE, round::After};
+use super::{Audit, Keeping, Round, round::After};
 use crate::{
+    app::SCHEMA_PATIENCE,
     audit::{Difference, Outcome, Report, Resume, Summary},
     config::{AuditFormat, SettingsError},
     health::Component,
@@ -55,10 +56,7 @@ impl<'a> Watch<'a> {
         let interval = self.audit.config.pace.audit_interval;
         let mut outcome = Outcome::Clean;
         while !stop.is_cancelled() {
-            let round = tokio::select! {
-                round = self.round(&stop) => round,
-                () = stop.cancelled() => break,
-            };
+            let Some(round) = stop.run_until_cancelled(self.round(&stop)).await else { break };
             let pause = match round {
                 Ok((report, after)) => {
                     self.finish(&report, after).await?;
@@ -76,10 +74,7 @@ impl<'a> Watch<'a> {
                     interval.min(RETRY_INTERVAL_MAX)
                 }
             };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = stop.cancelled() => {}
-            }
+            stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
         Ok(outcome)
     }

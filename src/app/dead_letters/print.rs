@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::{
     escape::{bytes, cell, json as escaped_json, line},
-    tally::{DiscardTally, ReplayTally},
+    tally::ReplayTally,
 };
 use crate::{
     config::DeadLetterFormat,
     reading::Reason,
-    store::dead_letters::{Letter, OverflowRange, Page, Refused, WholeDeadLetter},
+    store::dead_letters::{Discarded, Letter, OverflowRange, Page, Refused, WholeDeadLetter},
 };
 
 /// Refused dead letters that people are shown.
@@ -173,12 +173,12 @@ pub(super) fn replayed(tally: &ReplayTally, is_dry_run: bool, format: DeadLetter
     }
 }
 
-pub(super) fn discarded(tally: &DiscardTally, format: DeadLetterFormat) {
+pub(super) fn discarded(all: &Discarded, format: DeadLetterFormat) {
     match format {
         DeadLetterFormat::Json => {
-            print_json(&json!({ "discarded": tally.letters, "missing": tally.missing }));
+            print_json(&json!({ "discarded": all.letters, "missing": all.missing }));
         }
-        DeadLetterFormat::Text => println!("{} discarded", tally.letters),
+        DeadLetterFormat::Text => println!("{} discarded", all.letters),
     }
 }
 

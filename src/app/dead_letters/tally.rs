@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::store::dead_letters::{Discarded, Refused, Replayed};
+use crate::store::dead_letters::{Refused, Replayed};
 
 /// Refused dead letters that are named one by one; the others are counted.
 const NAMED_MAX: usize = 1_000;
@@ -20,7 +20,8 @@ pub(super) struct ReplayTally {
 }
 
 impl ReplayTally {
-    pub(super) fn add(&mut self, replayed: Replayed) {
+    /// Says after which id the portion continues.
+    pub(super) fn add(&mut self, replayed: Replayed) -> Option<i64> {
         self.stored += replayed.stored;
         self.duplicates += replayed.duplicates;
         for refused in replayed.refused {
@@ -30,23 +31,10 @@ impl ReplayTally {
             }
         }
         self.missing.extend(replayed.missing);
+        replayed.next
     }
 
     pub(super) fn refused(&self) -> u64 {
         self.refused.values().sum()
-    }
-}
-
-/// What came of a discarding.
-#[derive(Debug, Default)]
-pub(super) struct DiscardTally {
-    pub(super) letters: u64,
-    pub(super) missing: Vec<i64>,
-}
-
-impl DiscardTally {
-    pub(super) fn add(&mut self, discarded: Discarded) {
-        self.letters += discarded.letters;
-        self.missing.extend(discarded.missing);
     }
 }

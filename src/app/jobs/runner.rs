@@ -35,9 +35,8 @@ impl Restart {
 /// Runs `job` until `stop`, whatever its rounds come to; the round that is under way then is dropped, which rolls its
 /// transaction back.
 pub(super) async fn run(mut job: impl Job, restart: Restart, stop: CancellationToken) {
-    tokio::select! {
-        never = rounds(&mut job, restart) => match never {},
-        () = stop.cancelled() => {}
+    if let Some(never) = stop.run_until_cancelled(rounds(&mut job, restart)).await {
+        match never {}
     }
 }
 

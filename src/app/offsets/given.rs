@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::{
     batch::Record,
     config::{KafkaConfig, KafkaSettings},
-    kafka::{Range, TopicError, TopicLog, read_ranges},
+    kafka::{LogError, Range, TopicLog, read_ranges},
     reading::{Timestamp, Window, decode::decode, untimed::GivenTimes},
     store::offset_moves::Move,
 };
@@ -24,7 +24,7 @@ pub(super) async fn before(
     settings: &KafkaSettings,
     moves: &[Move],
     log: &TopicLog,
-) -> Result<Vec<GivenTimes>, TopicError> {
+) -> Result<Vec<GivenTimes>, LogError> {
     let mut found: BTreeMap<i32, Found> = BTreeMap::new();
     let mut read_before = 0;
     for reach in REACHES {

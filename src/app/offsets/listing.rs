@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A partition's stored offset beside its log; what is not known is null.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct OffsetRow {
     cluster_id: String,
     topic_id: String,
@@ -88,17 +88,11 @@ fn row_without_offset(partition: i32, watermarks: Watermarks, log: &TopicLog) ->
         cluster_id: log.identity.cluster_id.clone(),
         topic_id: log.identity.topic_id.clone(),
         partition,
-        first_offset: None,
-        next_offset: None,
         log_start: Some(watermarks.low),
         log_end: Some(watermarks.high),
         lag: Some(watermarks.high - watermarks.low),
-        stored: 0,
-        duplicates: 0,
-        dead_lettered: 0,
-        updated_at: None,
         verdict: Verdict::NotStarted.as_str().to_owned(),
-        detail: None,
+        ..OffsetRow::default()
     }
 }
 

@@ -5,10 +5,11 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, oneshot},
     time::{Instant, sleep},
@@ -69,7 +70,7 @@ impl Visibility {
 
     fn queue(&self, receipt: Receipt) -> Place<'_> {
         let (tell, is_stored) = oneshot::channel();
-        let mut waiting = self.waiting();
+        let mut waiting = self.0.waiting.lock();
         waiting.last_number += 1;
         let key = (receipt.offset, waiting.last_number);
         waiting.partitions.entry(receipt.partition).or_default().insert(key, tell);
@@ -80,7 +81,7 @@ impl Visibility {
 
     /// Wakes those whose records lie before a partition's stored offset, and nobody else.
     fn reached(&self, partition: i32, next_offset: i64) {
-        let mut waiting = self.waiting();
+        let mut waiting = self.0.waiting.lock();
         let Some(queue) = waiting.partitions.get_mut(&partition) else { return };
         let later = queue.split_off(&(next_offset, 0));
         for (_, tell) in std::mem::replace(queue, later) {
@@ -96,7 +97,7 @@ impl Visibility {
     pub(in crate::http) async fn watch(self, pool: Pool, producer: Producer, stop: CancellationToken) {
         let watching = async {
             loop {
-                if self.waiting().partitions.is_empty() {
+                if self.0.waiting.lock().partitions.is_empty() {
                     self.0.somebody.notified().await;
                     continue;
                 }
@@ -112,7 +113,7 @@ impl Visibility {
         };
         tokio::select! {
             () = watching => {}
-            () = stop.cancelled() => self.waiting().partitions.clear(),
+            () = stop.cancelled() => self.0.waiting.lock().partitions.clear(),
         }
     }
 
@@ -122,10 +123,6 @@ impl Visibility {
             self.reached(progress.partition, progress.next_offset);
         }
         Ok(())
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -145,7 +142,7 @@ pub(in crate::http) async fn log(producer: &Producer) -> Result<Log, PublishErro
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.visibility.waiting();
+        let mut waiting = self.visibility.0.waiting.lock();
         if let Some(queue) = waiting.partitions.get_mut(&self.partition) {
             queue.remove(&self.key);
             if queue.is_empty() {
@@ -182,16 +179,16 @@ mod tests {
         assert!(both.await.unwrap());
         assert!(!later.is_finished());
         assert!(!later.await.unwrap(), "its time is up");
-        assert!(visibility.waiting().partitions.is_empty(), "nobody is left behind");
+        assert!(visibility.0.waiting.lock().partitions.is_empty(), "nobody is left behind");
     }
 
     #[tokio::test]
     async fn who_goes_away_leaves_nothing_behind() {
         let visibility = Visibility::default();
         let places: Vec<_> = (0..10).map(|offset| visibility.queue(at(0, offset))).collect();
-        assert_eq!(visibility.waiting().partitions[&0].len(), 10);
+        assert_eq!(visibility.0.waiting.lock().partitions[&0].len(), 10);
         drop(places);
-        assert!(visibility.waiting().partitions.is_empty());
+        assert!(visibility.0.waiting.lock().partitions.is_empty());
     }
 
     #[tokio::test]

@@ -2,11 +2,7 @@
 //!
 //! One task looks, once a second, with one statement for all sensors that are watched, however many watch.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -15,6 +11,7 @@ use axum::{
     response::Response,
 };
 use futures_util::stream;
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{
     sync::{
@@ -82,7 +79,7 @@ struct ReadingBody {
 impl WatchedSensors {
     /// What comes after `seen`, or after what others have been told already.
     fn watch(&self, sensor_id: i32, seen: Timestamp) -> broadcast::Receiver<Bytes> {
-        let mut sensors = self.sensors();
+        let mut sensors = self.0.sensors.lock();
         let sensor = sensors
             .entry(sensor_id)
             .or_insert_with(|| WatchedSensor { seen, events: broadcast::Sender::new(EVENTS_MAX) });
@@ -117,14 +114,14 @@ impl WatchedSensors {
 
     /// The sensors that somebody watches; the others are forgotten.
     fn watched(&self) -> Vec<(i32, Timestamp)> {
-        let mut sensors = self.sensors();
+        let mut sensors = self.0.sensors.lock();
         sensors.retain(|_, sensor| sensor.events.receiver_count() > 0);
         sensors.iter().map(|(&sensor_id, sensor)| (sensor_id, sensor.seen)).collect()
     }
 
     /// `readings` are in the order of their sensors, and one more of a sensor than an event has where there are more.
     fn publish(&self, readings: &[Reading]) {
-        let mut sensors = self.sensors();
+        let mut sensors = self.0.sensors.lock();
         for of_one in readings.chunk_by(|one, next| one.sensor_id == next.sensor_id) {
             let (Some(first), Some(last)) = (of_one.first(), of_one.last()) else { continue };
             let Some(sensor) = sensors.get_mut(&first.sensor_id) else { continue };
@@ -140,10 +137,6 @@ impl WatchedSensors {
             // Whoever has gone meanwhile needs none.
             let _ = sensor.events.send(event("readings", last.time.micros().div_euclid(1_000), &body));
         }
-    }
-
-    fn sensors(&self) -> MutexGuard<'_, HashMap<i32, WatchedSensor>> {
-        self.0.sensors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

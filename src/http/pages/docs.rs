@@ -1,9 +1,6 @@
 //! `/docs`, `/redoc` and `/openapi.json`, all from this binary: the pages ask no other server for anything.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     extract::{Path, State},
@@ -13,6 +10,7 @@ use axum::{
     },
     response::{IntoResponse, Redirect, Response},
 };
+use parking_lot::Mutex;
 use utoipa_swagger_ui::Config;
 
 use super::static_file::StaticFile;
@@ -70,7 +68,7 @@ struct SwaggerFiles(Arc<Mutex<HashMap<String, Arc<StaticFile>>>>);
 impl SwaggerFiles {
     /// None where there is no such file.
     fn find(&self, name: &str) -> Result<Option<Arc<StaticFile>>, ApiError> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         if let Some(file) = known.get(name) {
             return Ok(Some(Arc::clone(file)));
         }

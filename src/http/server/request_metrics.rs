@@ -1,13 +1,10 @@
 //! Metrics of requests, looked up by names that are there already: a request allocates nothing for them.
 
-use std::{
-    collections::HashMap,
-    sync::{LazyLock, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
 use axum::http::StatusCode;
 use metrics::{Counter, Histogram, counter, histogram};
+use parking_lot::RwLock;
 
 use crate::metrics::{HTTP_REQUESTS, HTTP_SECONDS};
 
@@ -22,7 +19,7 @@ struct Route {
 /// Counts an answered request; `method` is one of a few names.
 pub(in crate::http) fn record(method: &'static str, route: &str, status: StatusCode, elapsed: Duration) {
     let key = (method, status);
-    let routes = ROUTES.read().unwrap_or_else(PoisonError::into_inner);
+    let routes = ROUTES.read();
     if let Some(Route { seconds, requests }) = routes.get(route)
         && let Some(counter) = requests.get(&key)
     {
@@ -30,7 +27,7 @@ pub(in crate::http) fn record(method: &'static str, route: &str, status: StatusC
         return counter.increment(1);
     }
     drop(routes);
-    let mut routes = ROUTES.write().unwrap_or_else(PoisonError::into_inner);
+    let mut routes = ROUTES.write();
     let Route { seconds, requests } = routes.entry(route.to_owned()).or_insert_with(|| Route {
         seconds: histogram!(HTTP_SECONDS, "route" => route.to_owned()),
         requests: HashMap::new(),

@@ -1,6 +1,6 @@
 //! Offsets, counts and sums of one moment, while workers go on.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, FromRow, PgConnection, Row, postgres::PgRow};
@@ -16,12 +16,10 @@ use crate::{
         chunk_spans::ChunkSpans,
         queries::{parameter, windows},
         read_snapshot::release_locks,
-        startup::connect_within,
+        startup::{STARTUP_PATIENCE, connect_within},
     },
 };
 
-/// How long is waited for Postgres to come up.
-const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
 const DOING: &str = "reading what is to be audited";
 
 /// As [`crate::store::read_snapshot::BEGIN_SNAPSHOT`], with the time between statements that the connection gives.
@@ -154,7 +152,7 @@ async fn letters(
     connection: &mut PgConnection,
     topic: &str,
 ) -> Result<BTreeMap<i32, DeadLetterBooks>, sqlx::Error> {
-    let rows = sqlx::query(
+    let rows: Vec<(i32, i64, i64, i64, i64)> = sqlx::query_as(
         "SELECT partition, coalesce(kept, 0)::bigint AS kept,
                 (coalesce(removed, 0) + coalesce(not_kept, 0))::bigint AS removed,
                 coalesce(not_kept, 0)::bigint AS not_kept,
@@ -175,22 +173,15 @@ async fn letters(
     .bind(topic)
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let books = DeadLetterBooks {
-                counted: row.try_get("counted")?,
-                kept: row.try_get("kept")?,
-                removed: row.try_get("removed")?,
-                not_kept: row.try_get("not_kept")?,
-            };
-            Ok((row.try_get("partition")?, books))
-        })
-        .collect()
+    let books = |(partition, kept, removed, not_kept, counted)| {
+        (partition, DeadLetterBooks { counted, kept, removed, not_kept })
+    };
+    Ok(rows.into_iter().map(books).collect())
 }
 
 /// Rows are counted span by span, in one snapshot.
 async fn table(connection: &mut PgConnection) -> Result<TableBooks, sqlx::Error> {
-    let row = sqlx::query(
+    let (stored, expired, sensors_removed) = sqlx::query_as(
         "SELECT (SELECT coalesce(sum(stored), 0)::bigint FROM ingest_offsets) AS stored,
                 (SELECT coalesce(sum(readings), 0)::bigint FROM expired_chunks) AS expired,
                 (SELECT coalesce(sum(readings), 0)::bigint FROM removed_sensors) AS sensors_removed",
@@ -210,12 +201,7 @@ async fn table(connection: &mut PgConnection) -> Result<TableBooks, sqlx::Error>
                 .await?;
         rows += of_span;
     }
-    Ok(TableBooks {
-        rows,
-        stored: row.try_get("stored")?,
-        expired: row.try_get("expired")?,
-        sensors_removed: row.try_get("sensors_removed")?,
-    })
+    Ok(TableBooks { rows, stored, expired, sensors_removed })
 }
 
 /// Chunks and readings.
@@ -232,7 +218,7 @@ impl FromRow<'_, PgRow> for Books {
             topic_id: row.try_get("topic_id")?,
             first_offset: row.try_get("first_offset")?,
             next_offset: row.try_get("next_offset")?,
-            tally: tally(row)?,
+            tally: Tally::from_row(row)?,
             given_times: given_times(row, row.try_get("next_offset")?)?.unwrap_or_default(),
         })
     }
@@ -243,7 +229,7 @@ impl FromRow<'_, PgRow> for Checkpoint {
         Ok(Self {
             partition: row.try_get("partition")?,
             topic_id: row.try_get("topic_id")?,
-            point: Point { offset: row.try_get("offset")?, tally: tally(row)?, ..Point::default() },
+            point: Point { offset: row.try_get("offset")?, tally: Tally::from_row(row)?, ..Point::default() },
             starts_anew: row.try_get("starts_anew")?,
             kept_at: row.try_get("kept_at")?,
             given_times: given_times(row, row.try_get("offset")?)?,
@@ -255,12 +241,4 @@ impl FromRow<'_, PgRow> for Checkpoint {
 fn given_times(row: &PgRow, offset: i64) -> Result<Option<GivenTimes>, sqlx::Error> {
     let bytes: Option<&[u8]> = row.try_get("given_times")?;
     Ok(bytes.map(|bytes| GivenTimes::from_bytes(Some(bytes), offset)))
-}
-
-fn tally(row: &PgRow) -> Result<Tally, sqlx::Error> {
-    Ok(Tally {
-        stored: row.try_get("stored")?,
-        duplicates: row.try_get("duplicates")?,
-        dead_lettered: row.try_get("dead_lettered")?,
-    })
 }

@@ -58,9 +58,8 @@ impl Pool {
                     PROBE_INTERVAL_DOWN
                 }
             };
-            tokio::select! {
-                () = tokio::time::sleep(interval) => {}
-                () = stop.cancelled() => return probing.close().await,
+            if stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_none() {
+                return probing.close().await;
             }
         }
     }

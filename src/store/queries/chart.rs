@@ -91,24 +91,19 @@ pub struct Chart {
 
 /// Draws a chart; none where it has no range, for there are no readings at all.
 pub async fn chart(pool: &Pool, query: ChartQuery) -> Result<Option<Chart>, StoreError> {
-    let known_spans = pool.chunk_spans();
-    pool.read("reading a chart", move |connection| {
-        let (known_spans, query) = (known_spans.clone(), query.clone());
-        Box::pin(async move {
-            let spans = known_spans.get(connection).await?;
-            in_snapshot(connection, &query, &spans).await
-        })
+    pool.read_by_spans("reading a chart", query, |connection, query, spans| {
+        Box::pin(in_snapshot(connection, query, spans))
     })
     .await
 }
 
 async fn in_snapshot(
     connection: &mut PgConnection,
-    query: &ChartQuery,
-    spans: &ChunkSpans,
+    query: ChartQuery,
+    spans: ChunkSpans,
 ) -> Result<Option<Chart>, sqlx::Error> {
     let mut transaction = connection.begin_with(BEGIN_SNAPSHOT).await?;
-    let mut snapshot = Snapshot { transaction: &mut transaction, query, spans };
+    let mut snapshot = Snapshot { transaction: &mut transaction, query: &query, spans: &spans };
     let chart = match snapshot.range().await? {
         Some((start, end)) => Some(snapshot.draw(start, end).await?),
         None => None,

@@ -28,12 +28,8 @@ pub(in crate::store) async fn first_time(
     range: Range<Timestamp>,
     spans: &ChunkSpans,
 ) -> Result<Option<Timestamp>, sqlx::Error> {
-    for window in windows::forwards(range, Timestamp::now(), spans.clone()) {
-        if let Some(time) = read_end(snapshot, FIRST_TIME, sensor_id, window).await? {
-            return Ok(Some(time));
-        }
-    }
-    Ok(None)
+    let windows = windows::forwards(range, Timestamp::now(), spans.clone());
+    first_found(snapshot, FIRST_TIME, sensor_id, windows).await
 }
 
 /// When its last one was.
@@ -43,26 +39,27 @@ pub(in crate::store) async fn last_time(
     range: Range<Timestamp>,
     spans: &ChunkSpans,
 ) -> Result<Option<Timestamp>, sqlx::Error> {
-    for window in windows::backwards(range, Timestamp::now(), spans.clone()) {
-        if let Some(time) = read_end(snapshot, LAST_TIME, sensor_id, window).await? {
-            return Ok(Some(time));
-        }
-    }
-    Ok(None)
+    let windows = windows::backwards(range, Timestamp::now(), spans.clone());
+    first_found(snapshot, LAST_TIME, sensor_id, windows).await
 }
 
-async fn read_end(
+async fn first_found(
     snapshot: &mut PgConnection,
     statement: &'static str,
     sensor_id: i32,
-    window: Range<Timestamp>,
+    windows: impl Iterator<Item = Range<Timestamp>>,
 ) -> Result<Option<Timestamp>, sqlx::Error> {
-    let time: Option<DateTime<Utc>> = sqlx::query_scalar(statement)
-        .bind(sensor_id)
-        .bind(parameter(window.start))
-        .bind(parameter(window.end))
-        .fetch_optional(&mut *snapshot)
-        .await?;
-    release_locks(snapshot).await?;
-    Ok(time.map(|time| Timestamp::from_micros(time.timestamp_micros())))
+    for window in windows {
+        let time: Option<DateTime<Utc>> = sqlx::query_scalar(statement)
+            .bind(sensor_id)
+            .bind(parameter(window.start))
+            .bind(parameter(window.end))
+            .fetch_optional(&mut *snapshot)
+            .await?;
+        release_locks(snapshot).await?;
+        if let Some(time) = time {
+            return Ok(Some(Timestamp::from_micros(time.timestamp_micros())));
+        }
+    }
+    Ok(None)
 }

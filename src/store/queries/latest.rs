@@ -33,11 +33,8 @@ pub const LATEST_SQL: &str = "SELECT latest.sensor_id, latest.time, latest.value
 /// Newest first, a window of time after the other; a sensor that is found drops out. One snapshot, so that a reading
 /// that comes meanwhile cannot make an older one look like the latest.
 pub async fn latest(pool: &Pool, sensor_ids: Vec<i32>) -> Result<Vec<Reading>, StoreError> {
-    let known_spans = pool.chunk_spans();
-    pool.read("reading the latest readings", move |connection| {
-        let (known_spans, sensor_ids) = (known_spans.clone(), sensor_ids.clone());
+    pool.read_by_spans("reading the latest readings", sensor_ids, |connection, sensor_ids, spans| {
         Box::pin(async move {
-            let spans = known_spans.get(connection).await?;
             let mut snapshot = connection.begin_with(BEGIN_SNAPSHOT).await?;
             let latest = window_by_window(&mut snapshot, sensor_ids, spans).await?;
             snapshot.commit().await?;

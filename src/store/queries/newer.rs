@@ -25,13 +25,8 @@ pub async fn newer(
     after: Vec<(i32, Timestamp)>,
     limit: usize,
 ) -> Result<Vec<Reading>, StoreError> {
-    let known_spans = pool.chunk_spans();
-    pool.read("reading new readings", move |connection| {
-        let (known_spans, after) = (known_spans.clone(), after.clone());
-        Box::pin(async move {
-            let spans = known_spans.get(connection).await?;
-            window_by_window(connection, after, limit, spans).await
-        })
+    pool.read_by_spans("reading new readings", after, move |connection, after, spans| {
+        Box::pin(window_by_window(connection, after, limit, spans))
     })
     .await
 }

@@ -82,20 +82,15 @@ impl PageQuery {
 
 /// The readings of a page, in their order.
 pub async fn readings(pool: &Pool, page: PageQuery) -> Result<Vec<Reading>, StoreError> {
-    let known_spans = pool.chunk_spans();
-    pool.read("reading readings", move |connection| {
-        let (known_spans, page) = (known_spans.clone(), page.clone());
-        Box::pin(async move {
-            let spans = known_spans.get(connection).await?;
-            window_by_window(connection, &page, spans).await
-        })
+    pool.read_by_spans("reading readings", page, |connection, page, spans| {
+        Box::pin(window_by_window(connection, page, spans))
     })
     .await
 }
 
 async fn window_by_window(
     connection: &mut PgConnection,
-    page: &PageQuery,
+    page: PageQuery,
     spans: ChunkSpans,
 ) -> Result<Vec<Reading>, sqlx::Error> {
     let mut readings = Vec::new();

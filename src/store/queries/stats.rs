@@ -57,11 +57,8 @@ const LOOK_UPS_MAX: usize = 400;
 
 /// By sensor and bucket; buckets without readings are left out.
 pub async fn stats(pool: &Pool, query: StatsQuery) -> Result<Vec<BucketStats>, StoreError> {
-    let known_spans = pool.chunk_spans();
-    pool.read("reading statistics", move |connection| {
-        let (known_spans, query) = (known_spans.clone(), query.clone());
+    pool.read_by_spans("reading statistics", query, |connection, query, spans| {
         Box::pin(async move {
-            let spans = known_spans.get(connection).await?;
             if spans.fits(&(query.start..query.end))
                 && let Some(stats) = query.run_plain(connection).await?
             {

@@ -1,16 +1,14 @@
 //! The sequence of sensor ids, which a restored backup sets back.
 
-use std::time::Duration;
-
 use sqlx::PgConnection;
 
 use crate::{
     config::DatabaseConfig,
-    store::{ConnectError, StoreError, startup::connect_within},
+    store::{
+        ConnectError, StoreError,
+        startup::{COMMAND_PATIENCE, connect_within},
+    },
 };
-
-/// How long is waited for Postgres to come up.
-const STARTUP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where new sensors get their ids from.
 pub struct SensorSequence {
@@ -37,7 +35,7 @@ pub enum SequenceError {
 impl SensorSequence {
     /// Connects and finds it; waits up to 10 s for Postgres to come up.
     pub async fn open(database: &DatabaseConfig) -> Result<Self, SequenceError> {
-        let mut connection = connect_within(STARTUP_PATIENCE, database, "sensorpipe after-restore").await?;
+        let mut connection = connect_within(COMMAND_PATIENCE, database, "sensorpipe after-restore").await?;
         let name: Option<String> =
             sqlx::query_scalar("SELECT pg_get_serial_sequence('sensors', 'sensor_id')")
                 .fetch_one(&mut connection)

@@ -80,15 +80,37 @@ pub(super) async fn is_kept(
         .await
 }
 
-/// The filler's half of what [`crate::store::day_locks`] says, as one message of several statements.
-///
-/// The server runs it to its end whatever becomes of the client: a process that is frozen cannot hold up writers.
-/// The sensor is locked first, as by everybody, and not waited for: whoever deletes it may be waiting for the day.
-/// A crash may lose the row, which is no loss, so nobody waits for the disk. Quartiles that overflow are as good an error
-/// as sums that do.
+/// What is kept of a day, out of its readings. Quartiles that overflow are as good an error as sums that do.
 fn transaction(sensor_id: i32, day: NaiveDate) -> String {
     let (slot, next) = (slot_of(day), date_literal(next_day(day)));
     let day = date_literal(day);
+    locked_day(
+        sensor_id,
+        slot,
+        &format!(
+            "INSERT INTO daily_stats (sensor_id, {KEPT})
+             SELECT {sensor_id}, {SUMMED_UP}
+             FROM (SELECT date '{day}' AS day, {COLUMNS} FROM sensor_data
+                   WHERE sensor_id = {sensor_id} AND time >= '{day}' AND time < '{next}') AS day_stats
+             WHERE reading_count > 0
+             ON CONFLICT DO NOTHING;
+             IF EXISTS (SELECT FROM daily_stats
+                        CROSS JOIN LATERAL unnest(ARRAY[lower_quartile, median_value, upper_quartile]) AS figure
+                        WHERE sensor_id = {sensor_id} AND day = '{day}'
+                          AND NOT (figure > '-infinity' AND figure < 'infinity')) THEN
+                 RAISE numeric_value_out_of_range;
+             END IF;"
+        ),
+    )
+}
+
+/// The filler's half of what [`crate::store::day_locks`] says, as one message of several statements: `keep` where nobody
+/// is changing the day.
+///
+/// The server runs it to its end whatever becomes of the client: a process that is frozen cannot hold up writers.
+/// The sensor is locked first, as by everybody, and not waited for: whoever deletes it may be waiting for the day.
+/// A crash may lose the row, which is no loss, so nobody waits for the disk.
+pub(super) fn locked_day(sensor_id: i32, slot: i32, keep: &str) -> String {
     format!(
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
          SET LOCAL synchronous_commit = off;
@@ -98,18 +120,7 @@ fn transaction(sensor_id: i32, day: NaiveDate) -> String {
              FOR KEY SHARE SKIP LOCKED;
              IF FOUND THEN
                  IF pg_try_advisory_xact_lock({LOCK_CLASS}, {slot}) THEN
-                     INSERT INTO daily_stats (sensor_id, {KEPT})
-                     SELECT {sensor_id}, {SUMMED_UP}
-                     FROM (SELECT date '{day}' AS day, {COLUMNS} FROM sensor_data
-                           WHERE sensor_id = {sensor_id} AND time >= '{day}' AND time < '{next}') AS day_stats
-                     WHERE reading_count > 0
-                     ON CONFLICT DO NOTHING;
-                     IF EXISTS (SELECT FROM daily_stats
-                                CROSS JOIN LATERAL unnest(ARRAY[lower_quartile, median_value, upper_quartile]) AS figure
-                                WHERE sensor_id = {sensor_id} AND day = '{day}'
-                                  AND NOT (figure > '-infinity' AND figure < 'infinity')) THEN
-                         RAISE numeric_value_out_of_range;
-                     END IF;
+                     {keep}
                  END IF;
              END IF;
          END $$"

@@ -91,13 +91,8 @@ pub(super) struct Question {
 
 /// The newest days, each as it is kept or else from its readings.
 pub(super) async fn read(pool: &Pool, question: Question) -> Result<Newest, StoreError> {
-    let known_spans = pool.chunk_spans();
-    pool.read("reading daily statistics", move |connection| {
-        let known_spans = known_spans.clone();
-        Box::pin(async move {
-            let spans = known_spans.get(connection).await?;
-            in_snapshot(connection, question, &spans).await
-        })
+    pool.read_by_spans("reading daily statistics", question, |connection, question, spans| {
+        Box::pin(in_snapshot(connection, question, spans))
     })
     .await
 }
@@ -105,11 +100,11 @@ pub(super) async fn read(pool: &Pool, question: Question) -> Result<Newest, Stor
 async fn in_snapshot(
     connection: &mut PgConnection,
     question: Question,
-    spans: &ChunkSpans,
+    spans: ChunkSpans,
 ) -> Result<Newest, sqlx::Error> {
     // All that is told of a day comes from one snapshot: a day that is not kept in it was not written since.
     let mut snapshot = connection.begin_with(BEGIN_SNAPSHOT).await?;
-    let listed = list(&mut snapshot, question, spans).await?;
+    let listed = list(&mut snapshot, question, &spans).await?;
     let not_kept: Vec<NaiveDate> =
         listed.iter().filter(|day| day.kept().is_none()).map(|day| day.day).collect();
     let to_keep: Vec<NaiveDate> = question
@@ -119,7 +114,7 @@ async fn in_snapshot(
         snapshot.rollback().await?;
         return Ok(Newest { days: vec![], to_keep });
     }
-    let mut days = compute(&mut snapshot, question.sensor_id, &not_kept, spans).await?;
+    let mut days = compute(&mut snapshot, question.sensor_id, &not_kept, &spans).await?;
     snapshot.commit().await?;
     days.extend(listed.iter().filter_map(Listed::kept));
     days.sort_unstable_by_key(|day| std::cmp::Reverse(day.day));

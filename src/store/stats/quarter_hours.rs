@@ -9,11 +9,11 @@ use sqlx::{Executor, PgConnection};
 
 use super::{
     any_values,
-    fill::{is_kept, roll_up_day},
+    fill::{is_kept, locked_day, roll_up_day},
 };
 use crate::store::{
     StoreError,
-    day_locks::{LOCK_CLASS, next_day, slot_of},
+    day_locks::{next_day, slot_of},
     error::is_out_of_range,
     pool::Pool,
     postgres_time::date_literal,
@@ -44,35 +44,30 @@ pub(super) async fn roll_up_whole_day(
     }
 }
 
-/// As the transaction that keeps the statistics, one message of several statements.
+/// As the transaction that keeps the statistics.
 ///
 /// What retention has taken readings of is left as it is: the rest would be told for the whole.
 fn transaction(sensor_id: i32, day: NaiveDate) -> String {
     let (slot, next) = (slot_of(day), date_literal(next_day(day)));
     let day = date_literal(day);
-    format!(
-        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-         SET LOCAL synchronous_commit = off;
-         DO $$ BEGIN
-             PERFORM FROM sensors
-             WHERE sensor_id = {sensor_id} AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))
-             FOR KEY SHARE SKIP LOCKED;
-             IF FOUND AND pg_try_advisory_xact_lock({LOCK_CLASS}, {slot}) THEN
-                 UPDATE daily_stats SET quarter_hours = (
-                     SELECT array_agg(figure ORDER BY quarter, place)
-                     FROM generate_series(0, 95) AS quarter
-                     CROSS JOIN LATERAL (
-                         SELECT count(*) AS reading_count, min(value) AS min_value, max(value) AS max_value,
-                                avg(value) AS avg_value
-                         FROM sensor_data
-                         WHERE sensor_id = {sensor_id} AND time >= '{day}' AND time < '{next}'
-                           AND time >= timestamptz '{day}' + quarter * interval '15 minutes'
-                           AND time < timestamptz '{day}' + (quarter + 1) * interval '15 minutes') AS summed_up
-                     CROSS JOIN LATERAL unnest(ARRAY[quarter, reading_count, min_value, max_value, avg_value])
-                         WITH ORDINALITY AS figures (figure, place)
-                     WHERE reading_count > 0)
-                 WHERE sensor_id = {sensor_id} AND day = '{day}' AND quarter_hours IS NULL AND NOT is_final;
-             END IF;
-         END $$"
+    locked_day(
+        sensor_id,
+        slot,
+        &format!(
+            "UPDATE daily_stats SET quarter_hours = (
+                 SELECT array_agg(figure ORDER BY quarter, place)
+                 FROM generate_series(0, 95) AS quarter
+                 CROSS JOIN LATERAL (
+                     SELECT count(*) AS reading_count, min(value) AS min_value, max(value) AS max_value,
+                            avg(value) AS avg_value
+                     FROM sensor_data
+                     WHERE sensor_id = {sensor_id} AND time >= '{day}' AND time < '{next}'
+                       AND time >= timestamptz '{day}' + quarter * interval '15 minutes'
+                       AND time < timestamptz '{day}' + (quarter + 1) * interval '15 minutes') AS summed_up
+                 CROSS JOIN LATERAL unnest(ARRAY[quarter, reading_count, min_value, max_value, avg_value])
+                     WITH ORDINALITY AS figures (figure, place)
+                 WHERE reading_count > 0)
+             WHERE sensor_id = {sensor_id} AND day = '{day}' AND quarter_hours IS NULL AND NOT is_final;"
+        ),
     )
 }

@@ -38,7 +38,7 @@ impl StatsStore {
     /// Forgets what is kept of these sensors and days, and computes it anew. Days whose readings retention has
     /// dropped stay as they are; one that fails stays forgotten, and the others go on.
     pub async fn rebuild(&mut self, which: &RebuildConfig) -> Result<Rebuilt, StoreError> {
-        let forgotten = self.forget(which).await?;
+        let forgotten = self.forget(which).await.map_err(StoreError::new("forgetting daily statistics"))?;
         let (mut kept, mut failed) = (0, FailedDays::default());
         for &(sensor_id, day) in &forgotten {
             let outcome = self.keep(sensor_id, day).await;
@@ -59,15 +59,13 @@ impl StatsStore {
     }
 
     /// The locks of all days are waited for: whoever is computing a row now may not have seen the change.
-    async fn forget(&mut self, which: &RebuildConfig) -> Result<Vec<(i32, NaiveDate)>, StoreError> {
-        let doing = "forgetting daily statistics";
-        let mut transaction = self.connection.begin().await.map_err(StoreError::new(doing))?;
+    async fn forget(&mut self, which: &RebuildConfig) -> Result<Vec<(i32, NaiveDate)>, sqlx::Error> {
+        let mut transaction = self.connection.begin().await?;
         sqlx::query("SELECT pg_advisory_xact_lock_shared($1, slot) FROM generate_series(0, $2 - 1) AS slot")
             .bind(LOCK_CLASS)
             .bind(LOCK_SLOTS)
             .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::new(doing))?;
+            .await?;
         let forgotten = sqlx::query_as(
             "DELETE FROM daily_stats WHERE ctid = ANY (ARRAY(
                  SELECT ctid FROM daily_stats
@@ -79,9 +77,8 @@ impl StatsStore {
         .bind(&which.sensors)
         .bind(which.since)
         .fetch_all(&mut *transaction)
-        .await
-        .map_err(StoreError::new(doing))?;
-        transaction.commit().await.map_err(StoreError::new(doing))?;
+        .await?;
+        transaction.commit().await?;
         Ok(forgotten)
     }
 

@@ -13,23 +13,24 @@ pub(super) async fn week(
     sensor_id: i32,
     today: NaiveDate,
 ) -> Result<Option<Vec<DayStats>>, StoreError> {
-    let known_spans = pool.chunk_spans();
     let days = pool
-        .read("reading kept statistics", move |connection| {
-            let known_spans = known_spans.clone();
-            Box::pin(async move {
-                let spans = known_spans.get(connection).await?;
-                if !spans.fits(&(start_of(today)..windows::END)) {
-                    return Ok(vec![]);
-                }
-                match read(connection, sensor_id, today).await {
-                    // Of today's values something overflows; the general case has an answer.
-                    Err(error) if is_out_of_range(&error) => Ok(vec![]),
-                    Ok(days) if !days.iter().all(DayStats::has_quartiles) => Ok(vec![]),
-                    days => days,
-                }
-            })
-        })
+        .read_by_spans(
+            "reading kept statistics",
+            (sensor_id, today),
+            |connection, (sensor_id, today), spans| {
+                Box::pin(async move {
+                    if !spans.fits(&(start_of(today)..windows::END)) {
+                        return Ok(vec![]);
+                    }
+                    match read(connection, sensor_id, today).await {
+                        // Of today's values something overflows; the general case has an answer.
+                        Err(error) if is_out_of_range(&error) => Ok(vec![]),
+                        Ok(days) if !days.iter().all(DayStats::has_quartiles) => Ok(vec![]),
+                        days => days,
+                    }
+                })
+            },
+        )
         .await?;
     Ok((days.len() == DAYS_MAX).then_some(days))
 }

@@ -64,8 +64,8 @@ pub(super) async fn correct_counts(
     let assumed = assumed_tallies(batch);
     let wrong: Vec<(i32, Tally)> = tallies
         .iter()
-        .filter(|(partition, tally)| assumed[partition] != **tally)
-        .map(|(&partition, tally)| (partition, difference(tally, &assumed[&partition])))
+        .map(|(&partition, &tally)| (partition, tally - assumed[&partition]))
+        .filter(|(_, difference)| *difference != Tally::default())
         .collect();
     if wrong.is_empty() {
         return Ok(());
@@ -100,12 +100,4 @@ fn assumed_tallies(batch: &Batch) -> BTreeMap<i32, Tally> {
         tallies.entry(partition).or_default().dead_lettered += 1;
     }
     tallies
-}
-
-fn difference(actual: &Tally, assumed: &Tally) -> Tally {
-    Tally {
-        stored: actual.stored - assumed.stored,
-        duplicates: actual.duplicates - assumed.duplicates,
-        dead_lettered: actual.dead_lettered - assumed.dead_lettered,
-    }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
-use sensorpipe::{config::LoadConfig, load::Plan, reading::Reading, reading::Timestamp};
+use sensorpipe::reading::{Reading, Timestamp};
+use sensorpipe_load::{LoadConfig, Plan};
 use sqlx::{Connection, Executor, PgConnection};
 
 /// Readings encoded at a time, so that memory has a bound; what encoding takes does not count.

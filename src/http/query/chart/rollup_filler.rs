@@ -1,12 +1,9 @@
 //! Keeps the days that charts were asked for and that nobody has kept yet.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use chrono::NaiveDate;
+use parking_lot::Mutex;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep},
@@ -56,7 +53,7 @@ impl Wanted {
 impl Filler {
     /// Has these days of a sensor kept, soon.
     pub(super) fn want(&self, sensor_id: i32, days: Vec<(NaiveDate, NaiveDate)>) {
-        let mut queue = self.queue();
+        let mut queue = self.0.queue.lock();
         if days.is_empty() || queue.iter().any(|wanted| wanted.sensor_id == sensor_id) {
             return;
         }
@@ -73,7 +70,7 @@ impl Filler {
     /// It rests as long as it works, so that at most half of one connection's time goes there.
     pub(in crate::http) async fn run(&self, pool: Pool) {
         loop {
-            let Some(mut wanted) = self.queue().pop_front() else {
+            let Some(mut wanted) = self.0.queue.lock().pop_front() else {
                 self.0.somebody.notified().await;
                 continue;
             };
@@ -105,10 +102,6 @@ impl Filler {
             }
         }
     }
-
-    fn queue(&self) -> MutexGuard<'_, VecDeque<Wanted>> {
-        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(test)]
@@ -134,7 +127,7 @@ mod tests {
             filler.want(sensor_id, vec![(date(3), date(3))]);
             filler.want(sensor_id, vec![]);
         }
-        let queue = filler.queue();
+        let queue = filler.0.queue.lock();
         assert_eq!((queue.len(), queue[0].sensor_id), (SENSORS_MAX, 36));
     }
 }

@@ -7,12 +7,13 @@ use std::{
     collections::{BTreeMap, HashSet},
     fmt::Write as _,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::http::server::resource::Resource;
@@ -70,7 +71,7 @@ struct Named {
 impl KeySeries {
     /// The series of a key that holds.
     pub(super) fn of(&self, name: &str) -> Arc<Series> {
-        let mut all = self.all();
+        let mut all = self.0.lock();
         let named = all.entry(name.to_owned()).or_default();
         named.ended = None;
         Arc::clone(&named.series)
@@ -79,7 +80,7 @@ impl KeySeries {
     /// Notes whose keys hold; the others' series go some time after.
     pub(super) fn keep<'n>(&self, holding: impl Iterator<Item = &'n str>, now: Instant) {
         let holding: HashSet<&str> = holding.collect();
-        let mut all = self.all();
+        let mut all = self.0.lock();
         for (name, named) in &mut *all {
             if !holding.contains(name.as_str()) {
                 named.ended.get_or_insert(now);
@@ -90,7 +91,7 @@ impl KeySeries {
 
     /// Everything in Prometheus' text format; nothing where there is no key.
     pub(super) fn render(&self, now: Instant) -> String {
-        let mut all = self.all();
+        let mut all = self.0.lock();
         drop_old(&mut all, now);
         let mut text = String::new();
         if all.is_empty() {
@@ -114,10 +115,6 @@ impl KeySeries {
             }
         }
         text
-    }
-
-    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Named>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -188,7 +185,7 @@ mod tests {
             all.of("stays").allowed();
             stays(at);
         }
-        let names: Vec<String> = all.all().keys().cloned().collect();
+        let names: Vec<String> = all.0.lock().keys().cloned().collect();
         assert_eq!(names.len(), NAMES_MAX);
         assert!(
             names.iter().any(|name| name == "stays") && !names.iter().any(|name| name.starts_with("first"))

@@ -1,6 +1,6 @@
-//! `load` through real Kafka, real workers and a real database.
+//! The load generator through real Kafka, real workers and a real database.
 
-use std::time::Duration;
+use std::{path::Path, process::Command, time::Duration};
 
 use serde_json::Value;
 use testbed::{Role, Sensorpipe, TestDatabase, TestTopic, free_address};
@@ -8,14 +8,22 @@ use testbed::{Role, Sensorpipe, TestDatabase, TestTopic, free_address};
 const TIMEOUT: Duration = Duration::from_secs(60);
 const FROM: &str = "2026-03-05T12:00:00Z";
 
+const LOAD: &str = env!("CARGO_BIN_EXE_sensorpipe-load");
+
+/// `cargo test --workspace` builds it beside the load generator.
 fn start(role: &[&str], database: &TestDatabase, topic: &TestTopic) -> Sensorpipe {
-    Role::new(env!("CARGO_BIN_EXE_sensorpipe"), role).database(database).topic(topic).start()
+    let sensorpipe = Path::new(LOAD).with_file_name("sensorpipe");
+    let sensorpipe = sensorpipe.to_str().expect("a path in UTF-8");
+    Role::new(sensorpipe, role).database(database).topic(topic).start()
 }
 
-/// Runs `load --verify --json` to its end; whether it is content, and what it printed.
+fn start_load(flags: &[&str], database: &TestDatabase, topic: &TestTopic) -> Sensorpipe {
+    Role::new(LOAD, flags).database(database).topic(topic).start()
+}
+
+/// Runs it with `--verify --json` to its end; whether it is content, and what it printed.
 async fn load(flags: &[&str], database: &TestDatabase, topic: &TestTopic) -> (bool, Value) {
-    let flags = [&["load", "--verify", "--json"], flags].concat();
-    let mut load = start(&flags, database, topic);
+    let mut load = start_load(&[&["--verify", "--json"], flags].concat(), database, topic);
     let is_content = load.ended(TIMEOUT).await.success();
     let answer = serde_json::from_str(&load.stdout());
     (is_content, answer.unwrap_or_else(|_| panic!("{}", load.stderr())))
@@ -53,10 +61,7 @@ async fn records_are_verified_and_the_same_again_are_all_duplicates() {
 async fn requests_are_verified() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(3).await);
     let address = free_address().to_string();
-    let _all = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["all", "--http-addr", &address])
-        .database(&database)
-        .topic(&topic)
-        .start();
+    let _all = start(&["all", "--http-addr", &address], &database, &topic);
     let connects = || async { tokio::net::TcpStream::connect(&address).await.is_ok() };
     testbed::eventually(TIMEOUT, async || connects().await).await;
 
@@ -78,13 +83,7 @@ async fn requests_are_verified() {
 async fn what_is_turned_away_is_told_apart_and_nothing_accepted_is_lost() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(3).await);
     let address = free_address().to_string();
-    let _all = Role::new(
-        env!("CARGO_BIN_EXE_sensorpipe"),
-        &["all", "--http-addr", &address, "--http-max-rate", "100"],
-    )
-    .database(&database)
-    .topic(&topic)
-    .start();
+    let _all = start(&["all", "--http-addr", &address, "--http-max-rate", "100"], &database, &topic);
     let connects = || async { tokio::net::TcpStream::connect(&address).await.is_ok() };
     testbed::eventually(TIMEOUT, async || connects().await).await;
 
@@ -152,8 +151,8 @@ async fn a_reading_that_is_gone_or_changed_is_told() {
 async fn a_signal_ends_it_early_with_a_result() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
     let _worker = start(&["worker", "--consumers", "1"], &database, &topic);
-    let flags = ["load", "--verify", "--json", "--rate", "500", "--duration", "1h", "--sensors", "3"];
-    let mut load = start(&flags, &database, &topic);
+    let flags = ["--verify", "--json", "--rate", "500", "--duration", "1h", "--sensors", "3"];
+    let mut load = start_load(&flags, &database, &topic);
     testbed::eventually(TIMEOUT, async || database.row_count().await > 100).await;
     load.terminate();
     assert!(load.ended(TIMEOUT).await.success(), "{}", load.stderr());
@@ -164,8 +163,28 @@ async fn a_signal_ends_it_early_with_a_result() {
 #[tokio::test]
 async fn without_a_worker_it_says_so() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
-    let mut load = start(&["load", "--verify", "--verify-timeout", "1s"], &database, &topic);
+    let mut load = start_load(&["--verify", "--verify-timeout", "1s"], &database, &topic);
     assert!(!load.ended(TIMEOUT).await.success());
     assert!(load.stderr().contains("is `sensorpipe worker` running"), "{}", load.stderr());
     assert_eq!(topic.watermarks().await, [(0, 0)], "nothing was sent");
+}
+
+#[test]
+fn settings_are_refused_without_the_secrets_in_them() {
+    for (variable, value, named) in [
+        ("API_KEY", "hush hush", "--api-key"),
+        ("DATABASE_URL", "mysql://me:hush@db/app", "--database-url"),
+        ("KAFKA_CONFIG_sasl_pasword", "hush", "KAFKA_CONFIG_sasl_pasword"),
+        ("KAFKA_CONFIG_auto_offset_reset", "latest", "KAFKA_CONFIG_auto_offset_reset must be error: "),
+        ("LOG_LEVEL", "sensorpipe=hush", "LOG_LEVEL"),
+    ] {
+        let refused = Command::new(LOAD).env_clear().env(variable, value).output().expect("it starts");
+        let said = String::from_utf8(refused.stderr).expect("UTF-8");
+        assert_eq!(refused.status.code(), Some(2), "{said}");
+        assert!(refused.stdout.is_empty() && said.contains(named), "{said}");
+        assert!(variable == "LOG_LEVEL" || !said.contains("hush"), "{said}");
+    }
+    let secrets = [("DATABASE_URL", "postgres://me:hush@db/app"), ("API_KEY", "hush")];
+    let help = Command::new(LOAD).arg("--help").env_clear().envs(secrets).output().expect("it starts");
+    assert!(help.status.success() && !String::from_utf8_lossy(&help.stdout).contains("hush"));
 }

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use clap::{Args, value_parser};
 
-use crate::reading::Timestamp;
+use sensorpipe::reading::Timestamp;
 
 /// The load generator.
 #[derive(Args, Clone, Debug)]

@@ -1,20 +1,30 @@
-//! The `load` role: sends, and on request waits until all of it is in the database.
-
-mod verify;
+//! A run: sends, and on request waits until all of it is in the database.
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    config::{DatabaseConfig, KafkaConfig, KafkaSettings, LoadConfig, LoadTarget},
-    kafka::{BulkProducer, find_topic},
-    load::{Ledger, Pace, Plan, Progress, Report, Run, Tag, http, send_to_kafka},
+use sensorpipe::{
+    config::{DatabaseConfig, KafkaConfig, KafkaSettings},
+    kafka::find_topic,
     reading::Timestamp,
-    store::{self, LoadStore},
+    store::wait_for_schema,
 };
-use verify::Verification;
+
+use crate::{
+    bulk_producer::BulkProducer,
+    config::{LoadConfig, LoadTarget},
+    database::Database,
+    http,
+    kafka::send_to_kafka,
+    ledger::{Ledger, Tag},
+    pace::Pace,
+    plan::Plan,
+    progress::Progress,
+    report::{Report, Run},
+    verify::Verification,
+};
 
 /// How long to wait for `migrate` when everything is started at once.
 const SCHEMA_PATIENCE: Duration = Duration::from_secs(30);
@@ -28,20 +38,20 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Sends as the command line says and prints the result; an error where something is missing or there twice.
-pub(super) async fn run(
-    database: &DatabaseConfig,
+pub async fn run(
+    server: &DatabaseConfig,
     kafka: &KafkaConfig,
     settings: &KafkaSettings,
     config: &LoadConfig,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
-    let mut store = LoadStore::open(database).await?;
-    let sensor_ids = store.sensors(config.sensors).await?;
+    wait_for_schema(server, SCHEMA_PATIENCE).await?;
+    let mut database = Database::connect(server).await?;
+    let sensor_ids = database.sensors(config.sensors).await.context("adding sensors")?;
     let verification = if config.verify {
-        Some(Verification::begin(store, kafka, settings, config.verify_timeout, &stop).await?)
+        Some(Verification::begin(database, kafka, settings, config.verify_timeout, &stop).await?)
     } else {
-        drop(store);
+        drop(database);
         None
     };
 

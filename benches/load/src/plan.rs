@@ -2,20 +2,21 @@
 
 use std::ops::Range;
 
-use crate::{
-    config::LoadConfig,
+use sensorpipe::{
     kafka::producer::MAX_RECORD_BYTES,
     reading::{Reading, Timestamp, encode},
     seed::mixed,
 };
 
+use crate::config::LoadConfig;
+
 /// Values are whole hundredths from 0 to this many, so that sums of them are exact.
 const HUNDREDTHS_MAX: u64 = 10_000;
 /// The checksum weighs a reading's hundredths with `(sensor_id * FACTOR + number) % MODULUS + 1`, so that two
 /// readings that changed places show, too.
-pub const CHECKSUM_SENSOR_FACTOR: i64 = 31;
+pub(crate) const CHECKSUM_SENSOR_FACTOR: i64 = 31;
 /// A prime; see [`CHECKSUM_SENSOR_FACTOR`].
-pub const CHECKSUM_MODULUS: i64 = 1_009;
+pub(crate) const CHECKSUM_MODULUS: i64 = 1_009;
 /// How many readings a second are taken for granted where nothing else says how many there will be.
 const READINGS_PER_SECOND_GUESS: f64 = 1_000_000.0;
 
@@ -56,7 +57,7 @@ pub struct SensorReadings {
 
 /// Readings of a run that the table has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(crate) struct Found {
     /// How many, each with a value that the run may have sent.
     pub readings: u64,
     /// Sum of their values in hundredths, weighted as in [`Expected::checksum`].

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection, Row};
-
-use super::{ConnectError, StoreError, startup::connect_within};
-use crate::{
+use anyhow::Context;
+use sensorpipe::{
     batch::Tally,
     config::DatabaseConfig,
-    load::{CHECKSUM_MODULUS, CHECKSUM_SENSOR_FACTOR, Expected, Found},
     log::Log,
+    store::{ConnectError, connect_within},
 };
+use sqlx::{Connection, PgConnection};
+
+use crate::plan::{CHECKSUM_MODULUS, CHECKSUM_SENSOR_FACTOR, Expected, Found};
 
 /// How long is waited for Postgres to come up.
 const STARTUP_PATIENCE: Duration = Duration::from_secs(30);
@@ -20,26 +21,21 @@ const SENSOR_TYPE: &str = "load";
 const LOCK_KEY: i64 = 0x6c6f_6164;
 
 /// A connection of the load generator.
-pub struct LoadStore {
+pub(crate) struct Database {
     connection: PgConnection,
 }
 
-impl LoadStore {
+impl Database {
     /// Connects; waits up to 30 s for Postgres to come up.
-    pub async fn open(database: &DatabaseConfig) -> Result<Self, ConnectError> {
+    pub(crate) async fn connect(database: &DatabaseConfig) -> Result<Self, ConnectError> {
         let connection = connect_within(STARTUP_PATIENCE, database, "sensorpipe load").await?;
         Ok(Self { connection })
     }
 
     /// The ids of `count` sensors of type `load`, lowest first; those that are missing are added.
-    pub async fn sensors(&mut self, count: u32) -> Result<Vec<i32>, StoreError> {
-        let doing = "adding sensors";
-        let mut transaction = self.connection.begin().await.map_err(StoreError::new(doing))?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)")
-            .bind(LOCK_KEY)
-            .execute(&mut *transaction)
-            .await
-            .map_err(StoreError::new(doing))?;
+    pub(crate) async fn sensors(&mut self, count: u32) -> Result<Vec<i32>, sqlx::Error> {
+        let mut transaction = self.connection.begin().await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK_KEY).execute(&mut *transaction).await?;
         let mut sensor_ids: Vec<i32> = sqlx::query_scalar(
             "SELECT sensor_id FROM sensors
              WHERE sensor_type = $1 AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))
@@ -48,8 +44,7 @@ impl LoadStore {
         .bind(SENSOR_TYPE)
         .bind(i64::from(count))
         .fetch_all(&mut *transaction)
-        .await
-        .map_err(StoreError::new(doing))?;
+        .await?;
         let missing = i64::from(count) - sensor_ids.len() as i64;
         if missing > 0 {
             let added: Vec<i32> = sqlx::query_scalar(
@@ -59,19 +54,18 @@ impl LoadStore {
             .bind(SENSOR_TYPE)
             .bind(missing)
             .fetch_all(&mut *transaction)
-            .await
-            .map_err(StoreError::new(doing))?;
+            .await?;
             sensor_ids.extend(added);
             sensor_ids.sort_unstable();
         }
-        transaction.commit().await.map_err(StoreError::new(doing))?;
+        transaction.commit().await?;
         Ok(sensor_ids)
     }
 
     /// Partitions of the topic that were ever assigned, with the first offset of each that is not stored.
     ///
     /// Cheap enough to be asked hundreds of times a second.
-    pub async fn next_offsets(&mut self, log: &Log) -> Result<Vec<(i32, i64)>, StoreError> {
+    pub(crate) async fn next_offsets(&mut self, log: &Log) -> anyhow::Result<Vec<(i32, i64)>> {
         sqlx::query_as(
             "SELECT partition, next_offset FROM ingest_offsets
              WHERE cluster_id = $1 AND topic = $2 AND topic_id = $3",
@@ -81,15 +75,14 @@ impl LoadStore {
         .bind(&log.topic_id)
         .fetch_all(&mut self.connection)
         .await
-        .map_err(StoreError::new("watching the stored offsets"))
+        .context("watching the stored offsets")
     }
 
     /// Outcomes of all readings of the topic so far.
-    pub async fn tally(&mut self, log: &Log) -> Result<Tally, StoreError> {
-        let doing = "counting fates";
-        let row = sqlx::query(
-            "SELECT coalesce(sum(stored), 0)::bigint AS stored, coalesce(sum(duplicates), 0)::bigint AS duplicates,
-                    coalesce(sum(dead_lettered), 0)::bigint AS dead_lettered
+    pub(crate) async fn tally(&mut self, log: &Log) -> anyhow::Result<Tally> {
+        let (stored, duplicates, dead_lettered) = sqlx::query_as(
+            "SELECT coalesce(sum(stored), 0)::bigint, coalesce(sum(duplicates), 0)::bigint,
+                    coalesce(sum(dead_lettered), 0)::bigint
              FROM ingest_offsets WHERE cluster_id = $1 AND topic = $2 AND topic_id = $3",
         )
         .bind(&log.cluster_id)
@@ -97,21 +90,14 @@ impl LoadStore {
         .bind(&log.topic_id)
         .fetch_one(&mut self.connection)
         .await
-        .map_err(StoreError::new(doing))?;
-        let tally = || -> Result<Tally, sqlx::Error> {
-            Ok(Tally {
-                stored: row.try_get("stored")?,
-                duplicates: row.try_get("duplicates")?,
-                dead_lettered: row.try_get("dead_lettered")?,
-            })
-        };
-        tally().map_err(StoreError::new(doing))
+        .context("counting outcomes")?;
+        Ok(Tally { stored, duplicates, dead_lettered })
     }
 
     /// Which of a run's readings are there: those of its sensors, at its times, with values that it may have sent.
     ///
     /// What others sent between these times is left out.
-    pub async fn find(&mut self, expected: &Expected) -> Result<Found, StoreError> {
+    pub(crate) async fn find(&mut self, expected: &Expected) -> anyhow::Result<Found> {
         let longest = expected.sensors.iter().map(|sensor| sensor.readings).max().unwrap_or(0) as i64;
         let last = expected.first.plus_micros(longest.saturating_sub(1) * expected.step_micros);
         let (readings, checksum): (i64, i64) = sqlx::query_as(
@@ -135,7 +121,7 @@ impl LoadStore {
         .persistent(false)
         .fetch_one(&mut self.connection)
         .await
-        .map_err(StoreError::new("looking for what was sent"))?;
+        .context("looking for what was sent")?;
         Ok(Found { readings: readings.cast_unsigned(), checksum })
     }
 }

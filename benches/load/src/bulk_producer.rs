@@ -9,11 +9,13 @@ use rdkafka::{
     producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer},
 };
 
-use super::{
-    client::create_client,
-    producer::{InvalidSettings, PublishError, Receipt},
+use sensorpipe::{
+    config::{KafkaConfig, KafkaSettings},
+    kafka::{
+        create_client,
+        producer::{InvalidSettings, PublishError, Receipt},
+    },
 };
-use crate::config::{KafkaConfig, KafkaSettings};
 
 /// Records that wait for Kafka in this process; past that the sender waits, too.
 const QUEUE_MAX_RECORDS: &str = "200000";
@@ -26,14 +28,14 @@ const MESSAGE_TIMEOUT_MS: &str = "30000";
 type OnDelivery = Box<dyn Fn(usize, Result<Receipt, PublishError>) + Send + Sync>;
 
 /// A producer that nobody waits for, record by record.
-pub struct BulkProducer {
+pub(crate) struct BulkProducer {
     client: ThreadedProducer<Deliveries>,
     topic: String,
 }
 
 impl BulkProducer {
     /// Makes the client. A record waits up to `linger` for others to be sent with.
-    pub fn new(
+    pub(crate) fn new(
         config: &KafkaConfig,
         settings: &KafkaSettings,
         linger: Duration,
@@ -57,19 +59,19 @@ impl BulkProducer {
     }
 
     /// Waits until the brokers are there and have told about the topic; blocks the thread.
-    pub fn connect(&self, timeout: Duration) -> Result<(), PublishError> {
+    pub(crate) fn connect(&self, timeout: Duration) -> Result<(), PublishError> {
         self.client.client().fetch_metadata(Some(&self.topic), timeout)?;
         Ok(())
     }
 
     /// Takes a record to send; never waits. `word` comes back with what became of it.
-    pub fn send(&self, key: &str, payload: &str, word: usize) -> Result<(), PublishError> {
+    pub(crate) fn send(&self, key: &str, payload: &str, word: usize) -> Result<(), PublishError> {
         let record = BaseRecord::with_opaque_to(&self.topic, word).key(key).payload(payload);
         self.client.send(record).map_err(|(error, _)| error.into())
     }
 
     /// Waits until every record is acknowledged or has failed; blocks the thread.
-    pub fn flush(&self, timeout: Duration) {
+    pub(crate) fn flush(&self, timeout: Duration) {
         // Those that are left then fail when the client goes.
         if let Err(error) = self.client.flush(timeout) {
             tracing::warn!(error = %error, "not every record was acknowledged");

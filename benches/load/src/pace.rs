@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::config::LoadConfig;
 
 /// Readings where the command line says neither how many nor for how long.
-pub(super) const COUNT_DEFAULT: u64 = 100_000;
+pub(crate) const COUNT_DEFAULT: u64 = 100_000;
 
 /// How fast records go, and when it is enough.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub(crate) struct Pace {
     records_per_second: Option<f64>,
     records: Option<u64>,
     duration: Option<Duration>,
@@ -17,7 +17,7 @@ pub struct Pace {
 
 impl Pace {
     /// As the command line has it.
-    pub fn new(config: &LoadConfig) -> Self {
+    pub(crate) fn new(config: &LoadConfig) -> Self {
         let per_record = config.readings_per_record;
         let records_per_second = config.rate.map(|rate| rate as f64 / per_record as f64);
         let records = match (config.count, config.duration, records_per_second) {
@@ -31,28 +31,23 @@ impl Pace {
     }
 
     /// How many records there will be; none where only the time is known.
-    pub fn records(&self) -> Option<u64> {
+    pub(crate) fn records(&self) -> Option<u64> {
         self.records
     }
 
-    /// For how long, where that is all that is known.
-    pub fn duration(&self) -> Option<Duration> {
-        self.duration
-    }
-
     /// Whether record `number`, counted from 0, is past the end after so much time.
-    pub fn is_over(&self, number: u64, elapsed: Duration) -> bool {
+    pub(crate) fn is_over(&self, number: u64, elapsed: Duration) -> bool {
         self.records.is_some_and(|records| number >= records)
             || self.duration.is_some_and(|duration| elapsed >= duration)
     }
 
     /// When record `number` is due, counted from the start; none where each goes as soon as it can.
-    pub fn due(&self, number: u64) -> Option<Duration> {
+    pub(crate) fn due(&self, number: u64) -> Option<Duration> {
         self.records_per_second.map(|rate| Duration::from_secs_f64(number as f64 / rate))
     }
 
     /// Every how many records one's way into the database is followed: enough for percentiles, few enough to keep.
-    pub fn sample_every(&self) -> u64 {
+    pub(crate) fn sample_every(&self) -> u64 {
         const SAMPLES: u64 = 500_000;
         const RECORDS_PER_SECOND_GUESS: u64 = 1_000_000;
         let guess = self.duration.map(|duration| (duration.as_secs() + 1) * RECORDS_PER_SECOND_GUESS);

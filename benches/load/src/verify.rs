@@ -10,13 +10,19 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
+use sensorpipe::{
     batch::Tally,
     config::{KafkaConfig, KafkaSettings},
     kafka::{TopicLog, topic_log},
-    load::{Expected, Ledger, Outcome, Sightings, Verified},
     log::Log,
-    store::LoadStore,
+};
+
+use crate::{
+    database::Database,
+    ledger::{Ledger, Outcome},
+    plan::Expected,
+    report::Verified,
+    visible::Sightings,
 };
 
 /// How often the stored offsets are looked at: what a measured latency may be too long by.
@@ -25,16 +31,16 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(2);
 const CATCH_UP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A worker is there and has stored all that was in the topic before.
-pub(super) struct Verification {
-    store: LoadStore,
+pub(crate) struct Verification {
+    database: Database,
     log: Log,
     before: Tally,
     stall_timeout: Duration,
 }
 
 /// The watching has begun.
-pub(super) struct Watched {
-    watching: JoinHandle<anyhow::Result<(LoadStore, Sightings)>>,
+pub(crate) struct Watched {
+    watching: JoinHandle<anyhow::Result<(Database, Sightings)>>,
     goals: watch::Sender<Option<BTreeMap<i32, i64>>>,
     log: Log,
     before: Tally,
@@ -42,8 +48,8 @@ pub(super) struct Watched {
 
 impl Verification {
     /// Waits until a worker has every partition and has stored what is in the topic by now.
-    pub(super) async fn begin(
-        mut store: LoadStore,
+    pub(crate) async fn begin(
+        mut database: Database,
         kafka: &KafkaConfig,
         settings: &KafkaSettings,
         stall_timeout: Duration,
@@ -56,7 +62,7 @@ impl Verification {
         let mut sightings = Sightings::default();
         let mut moved_at = Instant::now();
         loop {
-            for (partition, next_offset) in store.next_offsets(&log).await? {
+            for (partition, next_offset) in database.next_offsets(&log).await? {
                 if sightings.note(partition, next_offset, Duration::ZERO) {
                     moved_at = Instant::now();
                 }
@@ -70,15 +76,19 @@ impl Verification {
             ensure!(!stop.is_cancelled(), "stopped before anything was sent");
             sleep(CATCH_UP_INTERVAL).await;
         }
-        let before = store.tally(&log).await?;
-        Ok(Self { store, log, before, stall_timeout })
+        let before = database.tally(&log).await?;
+        Ok(Self { database, log, before, stall_timeout })
     }
 
     /// Begins to watch; times are the ledger's.
-    pub(super) fn watch(self, ledger: Arc<Ledger>) -> Watched {
+    pub(crate) fn watch(self, ledger: Arc<Ledger>) -> Watched {
         let (goals, goals_known) = watch::channel(None);
-        let watcher =
-            Watcher { store: self.store, log: self.log.clone(), ledger, stall_timeout: self.stall_timeout };
+        let watcher = Watcher {
+            database: self.database,
+            log: self.log.clone(),
+            ledger,
+            stall_timeout: self.stall_timeout,
+        };
         let watching = tokio::spawn(watcher.run(goals_known));
         Watched { watching, goals, log: self.log, before: self.before }
     }
@@ -86,7 +96,7 @@ impl Verification {
 
 impl Watched {
     /// Waits until everything acknowledged is stored, and says whether it is what was sent.
-    pub(super) async fn conclude(
+    pub(crate) async fn conclude(
         self,
         expected: &Expected,
         outcome: &Outcome,
@@ -95,23 +105,18 @@ impl Watched {
         self.goals.send_replace(Some(outcome.goals.clone()));
         // A run that was stopped early is verified still; only a signal that comes now ends the wait.
         let is_stopped_early = stop.is_cancelled();
-        let (mut store, sightings) = tokio::select! {
+        let (mut database, sightings) = tokio::select! {
             watched = self.watching => watched??,
             () = stop.cancelled(), if !is_stopped_early => bail!("stopped before all of it was verified"),
         };
-        let after = store.tally(&self.log).await?;
-        let since = Tally {
-            stored: after.stored - self.before.stored,
-            duplicates: after.duplicates - self.before.duplicates,
-            dead_lettered: after.dead_lettered - self.before.dead_lettered,
-        };
-        let found = store.find(expected).await?;
-        Ok(Verified::new(expected, found, since, sightings.latencies(&outcome.samples)))
+        let after = database.tally(&self.log).await?;
+        let found = database.find(expected).await?;
+        Ok(Verified::new(expected, found, after - self.before, sightings.latencies(&outcome.samples)))
     }
 }
 
 struct Watcher {
-    store: LoadStore,
+    database: Database,
     log: Log,
     ledger: Arc<Ledger>,
     stall_timeout: Duration,
@@ -122,14 +127,14 @@ impl Watcher {
     async fn run(
         mut self,
         goals: watch::Receiver<Option<BTreeMap<i32, i64>>>,
-    ) -> anyhow::Result<(LoadStore, Sightings)> {
+    ) -> anyhow::Result<(Database, Sightings)> {
         let mut sightings = Sightings::default();
         let mut moved_at = Instant::now();
         let mut ticks = interval(WATCH_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let goals = goals.borrow().clone();
-            let stored = self.store.next_offsets(&self.log).await?;
+            let stored = self.database.next_offsets(&self.log).await?;
             let seen_at = self.ledger.elapsed();
             for (partition, next_offset) in stored {
                 if sightings.note(partition, next_offset, seen_at) {
@@ -137,7 +142,7 @@ impl Watcher {
                 }
             }
             match goals.map(|goals| sightings.records_left(&goals)) {
-                Some(0) => return Ok((self.store, sightings)),
+                Some(0) => return Ok((self.database, sightings)),
                 Some(left) => ensure!(moved_at.elapsed() < self.stall_timeout, "{}", stalled(left)),
                 // It is still being sent, however slowly.
                 None => moved_at = Instant::now(),

@@ -2,17 +2,17 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Latencies, Sent};
+use crate::{latency::Latencies, ledger::Sent};
 
 /// The stored offsets as they were seen to move, each with the time, counted from the start.
 #[derive(Clone, Debug, Default)]
-pub struct Sightings {
+pub(crate) struct Sightings {
     partitions: BTreeMap<i32, Vec<(i64, Duration)>>,
 }
 
 impl Sightings {
     /// Notes where a partition stands; says whether it has moved.
-    pub fn note(&mut self, partition: i32, next_offset: i64, seen_at: Duration) -> bool {
+    pub(crate) fn note(&mut self, partition: i32, next_offset: i64, seen_at: Duration) -> bool {
         let moves = self.partitions.entry(partition).or_default();
         let has_moved = moves.last().is_none_or(|&(last, _)| next_offset > last);
         if has_moved {
@@ -22,22 +22,22 @@ impl Sightings {
     }
 
     /// Whether a partition was seen at all.
-    pub fn has_seen(&self, partition: i32) -> bool {
+    pub(crate) fn has_seen(&self, partition: i32) -> bool {
         self.partitions.contains_key(&partition)
     }
 
     /// Where a partition was last seen.
-    pub fn next_offset(&self, partition: i32) -> i64 {
+    pub(crate) fn next_offset(&self, partition: i32) -> i64 {
         self.partitions.get(&partition).and_then(|moves| moves.last()).map_or(0, |&(last, _)| last)
     }
 
     /// How many records are missing to `goals`.
-    pub fn records_left(&self, goals: &BTreeMap<i32, i64>) -> i64 {
+    pub(crate) fn records_left(&self, goals: &BTreeMap<i32, i64>) -> i64 {
         goals.iter().map(|(&partition, goal)| (goal - self.next_offset(partition)).max(0)).sum()
     }
 
     /// How long each record took from when it was due until it was seen; those not seen are left out.
-    pub fn latencies(&self, samples: &[Sent]) -> Latencies {
+    pub(crate) fn latencies(&self, samples: &[Sent]) -> Latencies {
         let mut latencies = Latencies::default();
         for Sent { receipt, due } in samples {
             let Some(moves) = self.partitions.get(&receipt.partition) else { continue };
@@ -53,7 +53,7 @@ impl Sightings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::producer::Receipt;
+    use sensorpipe::kafka::producer::Receipt;
 
     #[test]
     fn a_record_is_visible_once_the_offset_is_past_it() {

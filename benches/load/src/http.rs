@@ -19,8 +19,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Ledger, Pace, Plan, Tag};
-use crate::{config::ApiKey, kafka::producer::Receipt, reading::encode};
+use crate::{
+    config::ApiKey,
+    ledger::{Ledger, Tag},
+    pace::Pace,
+    plan::Plan,
+};
+use sensorpipe::{kafka::producer::Receipt, reading::encode};
 
 /// Longest wait for an answer, and for a connection.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -28,11 +33,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const TROUBLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// How an answer ends that turned a request away.
-pub const NOTHING_STORED: &str = "Nothing was stored.";
+pub(crate) const NOTHING_STORED: &str = "Nothing was stored.";
 
 /// Where the api is.
 #[derive(Clone, Debug)]
-pub struct ApiAddress {
+pub(crate) struct ApiAddress {
     authority: String,
     port: u16,
     host: String,
@@ -42,11 +47,11 @@ pub struct ApiAddress {
 /// The address is none that requests can be sent to.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is not an address such as http://127.0.0.1:8080 (without TLS)")]
-pub struct InvalidAddress(String);
+pub(crate) struct InvalidAddress(String);
 
 impl ApiAddress {
     /// Takes an address apart.
-    pub fn parse(url: &str) -> Result<Self, InvalidAddress> {
+    pub(crate) fn parse(url: &str) -> Result<Self, InvalidAddress> {
         let invalid = || InvalidAddress(url.to_owned());
         let uri: Uri = url.parse().map_err(|_| invalid())?;
         let authority = uri.authority().ok_or_else(invalid)?;
@@ -64,7 +69,7 @@ impl ApiAddress {
 
 /// Sends records over HTTP.
 #[derive(Clone)]
-pub struct HttpSender {
+pub(crate) struct HttpSender {
     /// Where to.
     pub api: ApiAddress,
     /// What lets the requests in, where that takes a key.
@@ -83,7 +88,7 @@ pub struct HttpSender {
 
 impl HttpSender {
     /// Sends until it is enough, over so many connections; returns how many records.
-    pub async fn send(self, connections: u16) -> u64 {
+    pub(crate) async fn send(self, connections: u16) -> u64 {
         self.ledger.start();
         let next = Arc::new(Mutex::new(0));
         let mut clients = JoinSet::new();

@@ -4,12 +4,17 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-use super::{Expected, Found, Latencies, Plan};
-use crate::{batch::Tally, config::LoadConfig};
+use sensorpipe::batch::Tally;
+
+use crate::{
+    config::{LoadConfig, LoadTarget},
+    latency::Latencies,
+    plan::{Expected, Found, Plan},
+};
 
 /// What was sent and what came of it.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// What was sent.
     #[serde(flatten)]
     pub run: Run,
@@ -25,7 +30,7 @@ pub struct Report {
 
 /// What was sent.
 #[derive(Debug, Serialize)]
-pub struct Run {
+pub(crate) struct Run {
     /// `kafka` or `http`.
     pub target: &'static str,
     /// What the readings follow from.
@@ -56,7 +61,7 @@ pub struct Run {
 
 /// What is in the database.
 #[derive(Debug, Serialize)]
-pub struct Verified {
+pub(crate) struct Verified {
     /// Readings of the run that are in the table.
     pub found: u64,
     /// Readings of the topic that were inserted since the start.
@@ -74,10 +79,10 @@ pub struct Verified {
 
 impl Run {
     /// The plan's part of the result.
-    pub fn of(plan: &Plan, config: &LoadConfig, records: u64) -> Self {
+    pub(crate) fn of(plan: &Plan, config: &LoadConfig, records: u64) -> Self {
         let target = match config.target {
-            crate::config::LoadTarget::Kafka => "kafka",
-            crate::config::LoadTarget::Http => "http",
+            LoadTarget::Kafka => "kafka",
+            LoadTarget::Http => "http",
         };
         Self {
             target,
@@ -98,7 +103,7 @@ impl Run {
 
 impl Verified {
     /// Holds what is there against what was sent; `since` is what was counted since the start.
-    pub fn new(expected: &Expected, found: Found, since: Tally, visibility: Latencies) -> Self {
+    pub(crate) fn new(expected: &Expected, found: Found, since: Tally, visibility: Latencies) -> Self {
         let mut problems = Vec::new();
         let sent = expected.readings;
         match found.readings {
@@ -136,7 +141,7 @@ impl Verified {
 
 impl Report {
     /// Everything that is wrong; nothing, if all is well.
-    pub fn problems(&self) -> Vec<String> {
+    pub(crate) fn problems(&self) -> Vec<String> {
         let failures = self.run.failures.iter();
         let mut problems: Vec<String> =
             failures.map(|(reason, count)| format!("{count} records not acknowledged: {reason}")).collect();
@@ -183,7 +188,7 @@ fn as_seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::SensorReadings;
+    use crate::plan::SensorReadings;
 
     fn expected() -> Expected {
         let sensors = vec![SensorReadings { sensor_id: 1, readings: 10 }];

@@ -4,8 +4,13 @@ use std::{fmt::Write, thread, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Ledger, Pace, Plan, Tag};
-use crate::kafka::{BulkProducer, producer::PublishError};
+use crate::{
+    bulk_producer::BulkProducer,
+    ledger::{Ledger, Tag},
+    pace::Pace,
+    plan::Plan,
+};
+use sensorpipe::kafka::producer::PublishError;
 
 /// Shorter sleeps cost more than they are worth. Latency counts from when a record was due, so it includes them.
 const SLEEP_AT_LEAST: Duration = Duration::from_micros(500);
@@ -17,7 +22,7 @@ const QUEUE_PAUSE: Duration = Duration::from_millis(1);
 /// Sends record after record until it is enough or `stop` is cancelled; returns how many. Blocks its thread.
 ///
 /// `ledger` learns of the answers from the producer.
-pub fn send_to_kafka(
+pub(crate) fn send_to_kafka(
     producer: &BulkProducer,
     plan: &Plan,
     pace: &Pace,

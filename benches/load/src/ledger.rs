@@ -3,18 +3,20 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
+        OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use super::Latencies;
-use crate::{kafka::producer::Receipt, log::offset_after};
+use parking_lot::Mutex;
+use sensorpipe::{kafka::producer::Receipt, log::offset_after};
+
+use crate::latency::Latencies;
 
 /// A record that was sent: when it was due, and whether its way into the database is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tag {
+pub(crate) struct Tag {
     /// When it was due, or where there is no schedule, sent; counted from the start.
     pub due: Duration,
     /// Whether it is one of the samples.
@@ -23,19 +25,19 @@ pub struct Tag {
 
 impl Tag {
     /// In one word, for clients that carry no more; microseconds are kept.
-    pub fn to_word(self) -> usize {
+    pub(crate) fn to_word(self) -> usize {
         (self.due.as_micros() as usize) << 1 | usize::from(self.is_sample)
     }
 
     /// The tag in a word.
-    pub fn from_word(word: usize) -> Self {
+    pub(crate) fn from_word(word: usize) -> Self {
         Self { due: Duration::from_micros((word >> 1) as u64), is_sample: word & 1 == 1 }
     }
 }
 
 /// A record whose way into the database is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// Where it is in the log.
     pub receipt: Receipt,
     /// When it was due, counted from the start.
@@ -44,7 +46,7 @@ pub struct Sent {
 
 /// Counts and latencies of a run; shared by those who send and those who watch.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     started: OnceLock<Instant>,
     acknowledged: AtomicU64,
     pages: Mutex<Outcome>,
@@ -52,7 +54,7 @@ pub struct Ledger {
 
 /// What came of a run as far as those who took the records tell.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// From the time that a record was due to its acknowledgement.
     pub latencies: Latencies,
     /// The offset after the last record, for each partition that got any.
@@ -71,24 +73,24 @@ pub struct Outcome {
 
 impl Ledger {
     /// Starts the clock; what happens before, such as connecting, is nobody's latency.
-    pub fn start(&self) {
+    pub(crate) fn start(&self) {
         self.started.get_or_init(Instant::now);
     }
 
     /// Time since the start; none has passed before it.
-    pub fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.started.get().map_or(Duration::ZERO, Instant::elapsed)
     }
 
     /// Records acknowledged so far.
-    pub fn acknowledged_records(&self) -> u64 {
+    pub(crate) fn acknowledged_records(&self) -> u64 {
         self.acknowledged.load(Ordering::Relaxed)
     }
 
     /// Notes what became of a record.
-    pub fn note(&self, tag: Tag, answer: Result<Receipt, String>) {
+    pub(crate) fn note(&self, tag: Tag, answer: Result<Receipt, String>) {
         let now = self.elapsed();
-        let mut pages = self.pages();
+        let mut pages = self.pages.lock();
         pages.last_answer = now;
         match answer {
             Ok(receipt) => {
@@ -105,21 +107,17 @@ impl Ledger {
     }
 
     /// Notes that a record was turned away, and is nowhere.
-    pub fn refused(&self, number: u64, tag: Tag) {
+    pub(crate) fn refused(&self, number: u64, tag: Tag) {
         let now = self.elapsed();
-        let mut pages = self.pages();
+        let mut pages = self.pages.lock();
         pages.last_answer = now;
         pages.refused.push(number);
         pages.refusal_latencies.record(now.saturating_sub(tag.due));
     }
 
     /// All that was noted so far.
-    pub fn outcome(&self) -> Outcome {
-        self.pages().clone()
-    }
-
-    fn pages(&self) -> MutexGuard<'_, Outcome> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.pages.lock().clone()
     }
 }
 

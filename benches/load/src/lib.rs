@@ -7,7 +7,10 @@
 //! the database's offsets ─> Visible       from when on queries show a record
 //! ```
 
-pub mod http;
+mod bulk_producer;
+mod config;
+mod database;
+mod http;
 mod kafka;
 mod latency;
 mod ledger;
@@ -15,13 +18,10 @@ mod pace;
 mod plan;
 mod progress;
 mod report;
+mod run;
+mod verify;
 mod visible;
 
-pub use kafka::send_to_kafka;
-pub use latency::Latencies;
-pub use ledger::{Ledger, Outcome, Sent, Tag};
-pub use pace::Pace;
-pub use plan::{CHECKSUM_MODULUS, CHECKSUM_SENSOR_FACTOR, Expected, Found, Plan, SensorReadings};
-pub use progress::Progress;
-pub use report::{Report, Run, Verified};
-pub use visible::Sightings;
+pub use config::LoadConfig;
+pub use plan::Plan;
+pub use run::run;

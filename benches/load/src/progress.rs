@@ -5,19 +5,19 @@ use std::{fmt::Write, io::IsTerminal, sync::Arc, time::Duration};
 use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use tokio::task::JoinHandle;
 
-use super::{Ledger, Pace};
+use crate::{ledger::Ledger, pace::Pace};
 
 const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Shows how far a run is, on stderr if that is a terminal; gone with the value.
-pub struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     drawing: JoinHandle<()>,
 }
 
 impl Progress {
     /// Counts acknowledged readings.
-    pub fn start(ledger: Arc<Ledger>, pace: &Pace, per_record: u64) -> Self {
+    pub(crate) fn start(ledger: Arc<Ledger>, pace: &Pace, per_record: u64) -> Self {
         let (bar, style) = match pace.records() {
             _ if !std::io::stderr().is_terminal() => (ProgressBar::hidden(), ""),
             Some(records) => (
