@@ -28,8 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{
     AfterRestoreConfig, AuditConfig, BackgroundAuditConfig, DatabaseConfig, DeadLettersCommand,
-    ForwardingConfig, GivenSettings, HttpConfig, KafkaConfig, KafkaSettings, KeysCommand, MetricsConfig, OffsetsCommand, ReplayLogConfig, SchemaConfig, SettingsConfig, StatsCommand, TopicConfig,
-    WorkerConfig, retired_settings,
+    ForwardingConfig, GivenSettings, HttpConfig, KafkaConfig, KafkaSettings, KeysCommand, MetricsConfig,
+    OffsetsCommand, ReplayLogConfig, SchemaConfig, SettingsConfig, StatsCommand, TopicConfig, WorkerConfig,
+    retired_settings,
 };
 use crate::{
     health::Health,
@@ -38,7 +39,7 @@ use crate::{
     traces::{Settings, Traces},
 };
 
-use self::{audit::Audit, shared_settings::SharedSettings, signals::Signals, supervisor::Supervisor};
+use self::{audit::Audit, shared_settings::SharedSettings, supervisor::Supervisor};
 pub use self::{
     command_line::{arguments, kafka_settings},
     logging::start_logging,
