@@ -8,5 +8,10 @@ CREATE TABLE sensorpipe_settings (
     set_by text NOT NULL
 );
 
+-- What `migrate` was given, in the same transaction: a process that finds the table finds that, too.
+INSERT INTO sensorpipe_settings (name, value, set_by)
+SELECT name, value, 'migrate'
+FROM json_each_text(nullif(current_setting('sensorpipe.settings', true), '')::json) AS given (name, value);
+
 -- Every process reads it, whatever role it has, and it holds no secret. Only the owner writes.
 GRANT SELECT ON sensorpipe_settings TO PUBLIC;

@@ -30,7 +30,7 @@ use crate::config::{
     AfterRestoreConfig, AuditConfig, BackgroundAuditConfig, DatabaseConfig, DeadLettersCommand,
     ForwardingConfig, GivenSettings, HttpConfig, KafkaConfig, KafkaSettings, KeysCommand, MetricsConfig,
     OffsetsCommand, ReplayLogConfig, SchemaConfig, SettingsConfig, StatsCommand, TopicConfig, WorkerConfig,
-    retired_settings,
+    retired_settings, settings_for_tests,
 };
 use crate::{
     health::Health,
@@ -220,8 +220,8 @@ impl Command {
         }
     }
 
-    /// Warns of variables that were settings once; commands that never had such settings are left in peace.
-    pub fn warn_of_retired_settings(&self) {
+    /// Warns of variables that were settings once, and of those for tests; commands that never had either are left in peace.
+    pub fn warn_of_misplaced_variables(&self) {
         let has_settings = matches!(
             self,
             Self::Migrate { .. }
@@ -230,7 +230,13 @@ impl Command {
                 | Self::All { .. }
                 | Self::Audit { .. }
         );
-        if has_settings && let Some(named) = retired_settings(|name| std::env::var_os(name)) {
+        if !has_settings {
+            return;
+        }
+        if let Some(named) = settings_for_tests(std::env::vars_os().map(|(name, _)| name)) {
+            tracing::warn!("for tests only: {named}; in production unset these variables");
+        }
+        if let Some(named) = retired_settings(|name| std::env::var_os(name)) {
             tracing::warn!("ignored: {named}; these variables are no settings any more, unset them");
         }
     }

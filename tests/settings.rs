@@ -289,8 +289,14 @@ fn at_most_forty_settings_are_documented_and_readme_has_those_of_help() {
 }
 
 #[test]
-fn what_is_for_tests_is_in_no_help() {
+fn what_is_for_tests_is_in_no_help_and_in_a_warning() {
     for role in ROLES {
+        let wrong = [("SENSORPIPE_TEST_LINGER_MS", "7"), ("KAFKA_CONFIG_acks", "1")];
+        let said = String::from_utf8(run(&[role], &wrong).stderr).expect("UTF-8");
+        assert!(
+            said.contains("WARN") && said.contains("for tests only: SENSORPIPE_TEST_LINGER_MS; "),
+            "{said}"
+        );
         let help = String::from_utf8(run::<&str, &str>(&[role, "--help"], &[]).stdout).expect("UTF-8");
         assert!(!help.to_lowercase().contains("sensorpipe_test") && !help.contains("--test-"), "{help}");
     }

@@ -43,7 +43,7 @@ pub(super) async fn run(
     // What went wrong is logged; until it goes well nobody is let in.
     keys.read(&key_reads).await.ok();
     // Beside a worker they are known, and the worker reports what is set later.
-    let has_to_follow = shared.running.get().is_none();
+    let has_to_follow = shared.running.read().is_none();
     shared.try_to_learn(&key_reads).await?;
     refuse_exposure(http, &keys)?;
     let listener = TcpListener::bind(http.http_addr)
@@ -151,9 +151,11 @@ impl Background {
     }
 
     fn follow_settings(&self, shared: SharedSettings, pool: Pool, health: &Health) {
-        let component = health.component("settings", Need::Optional);
-        let following = shared.follow(pool, component, self.supervisor.clone(), self.stop.clone());
-        self.spawn("the reader of settings", following);
+        let known = health.component("api_settings", Need::Required);
+        let following = health.component("settings", Need::Optional);
+        let (supervisor, stop) = (self.supervisor.clone(), self.stop.clone());
+        let reading = shared.learn_and_follow(pool, known, following, supervisor, stop);
+        self.spawn("the reader of settings", reading);
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) async fn run(
     mirror: &ForwardingConfig,
 ) -> anyhow::Result<()> {
     let mirror = mirror.kafka(kafka)?;
-    let migrated = store::migrate(database, schema).await?;
+    let migrated = store::migrate_with(database, schema, shared.given()).await?;
     say_migrated(&migrated);
     shared.store_missing(database).await?;
     if let Some(after) = schema.compress_after {

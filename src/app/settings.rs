@@ -20,29 +20,48 @@ struct SettingRow {
 
 /// Changes what is to be changed, and shows what holds.
 pub(super) async fn run(config: &SettingsConfig) -> anyhow::Result<()> {
+    if let Some(SettingsCommand::Set { assignments, .. }) = &config.command {
+        refuse_repeated(assignments)?;
+    }
     store::wait_for_schema(&config.database, SCHEMA_PATIENCE).await?;
     let mut store = SettingsStore::open(&config.database).await?;
     let changed = match &config.command {
-        None => false,
+        None => vec![],
         Some(SettingsCommand::Set { assignments, by }) => {
             let values = assignments.iter().map(|Assignment { setting, value }| (*setting, value.as_str()));
-            store.set(values, by).await?;
-            true
+            store.set(values, by.as_deref()).await?
         }
-        Some(SettingsCommand::Reset { settings }) => {
-            store.reset(settings).await?;
-            true
-        }
+        Some(SettingsCommand::Reset { settings }) => store.reset(settings).await?,
     };
     let rows = rows(store.read().await?.unwrap_or_default());
     match config.format {
         ListFormat::Table => print_table(&rows),
         ListFormat::Json => println!("{}", serde_json::to_string(&rows)?),
     }
-    if changed {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let done = match &config.command {
+        Some(SettingsCommand::Reset { .. }) => "reset to their defaults",
+        Some(SettingsCommand::Set { .. }) | None => "stored",
+    };
+    tracing::info!(
+        "settings {done}: {}; restart every api and worker, which run with the old ones until then",
+        changed.join(", ")
+    );
+    if changed.iter().any(|name| name == Setting::Rollups.name()) {
         tracing::info!(
-            "settings stored; restart every api and worker, which run with the old ones until then"
+            "rollups changed. To off: restart every api, then every worker. To on: restart every worker, run \
+             `sensorpipe stats rebuild`, then restart every api"
         );
+    }
+    Ok(())
+}
+
+fn refuse_repeated(assignments: &[Assignment]) -> anyhow::Result<()> {
+    for (place, Assignment { setting, .. }) in assignments.iter().enumerate() {
+        let is_first = assignments[..place].iter().all(|earlier| earlier.setting != *setting);
+        anyhow::ensure!(is_first, "{setting} is given twice: give each setting one value");
     }
     Ok(())
 }

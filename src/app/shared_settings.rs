@@ -3,14 +3,16 @@
 //! A process runs with what it has read first, until it ends: partitions that change hands between a reading and the next
 //! one must not change their rules. What is set later it reports, and a restart follows it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::supervisor::Supervisor;
 use crate::{
     config::{
-        DatabaseConfig, GivenSettings, IngestConfig, RunningSettings, Setting, StoredValue, from_database,
+        DatabaseConfig, GivenSettings, IngestConfig, RunningSettings, Setting, SettingsError, StoredValue,
+        description, from_database,
     },
     health::Component,
     store::{
@@ -21,7 +23,7 @@ use crate::{
 
 /// How often the database is asked.
 const READ_INTERVAL: Duration = Duration::from_secs(5);
-/// The same before it has answered once: until then an api lets nobody in.
+/// The same until it has settings to read: before it has answered once an api lets nobody in.
 const FIRST_READ_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The shared settings of a process; clones share what is known.
@@ -30,78 +32,128 @@ pub(super) struct SharedSettings {
     given: GivenSettings,
     /// What the process runs with, once that is known.
     pub(super) running: RunningSettings,
+    /// What the log has last said of them, for an audit reads them each round.
+    logged: Arc<Mutex<String>>,
 }
 
 impl SharedSettings {
     pub(super) fn new(given: GivenSettings) -> Self {
-        Self { given, running: RunningSettings::default() }
+        Self { given, running: RunningSettings::default(), logged: Arc::default() }
+    }
+
+    /// Those that the process is given.
+    pub(super) fn given(&self) -> &GivenSettings {
+        &self.given
     }
 
     /// What holds, read where it is not known yet; the process runs with it only if it learns it.
     pub(super) async fn read(&self, database: &DatabaseConfig) -> anyhow::Result<IngestConfig> {
-        if let Some(running) = self.running.get() {
+        if let Some(running) = self.running.read() {
             return Ok(*running);
         }
         let stored = SettingsStore::open(database).await?.read().await?;
-        Ok(self.given.resolve(stored.as_deref())?)
+        Ok(self.resolve(stored.as_deref())?)
     }
 
-    /// Stores what was given and the database has no value of, and runs with what it has then.
+    /// Stores what was given and the database has no value of, and runs with what it has then. Where that is not what was
+    /// given, nothing is stored.
     pub(super) async fn store_missing(&self, database: &DatabaseConfig) -> anyhow::Result<()> {
         let mut store = SettingsStore::open(database).await?;
-        store.set_missing(self.given.values(), "migrate").await?;
-        self.running.learn(self.given.resolve(store.read().await?.as_deref())?);
+        let resolve = |stored: &[StoredValue]| self.resolve(Some(stored));
+        self.running.learn(store.set_missing(self.given.values(), "migrate", resolve).await??);
         Ok(())
     }
 
-    /// Reads them once and runs with them; where Postgres does not answer that is left to [`Self::follow`].
+    /// Reads them once and runs with them; where Postgres does not answer that is left to [`Self::learn_and_follow`].
     pub(super) async fn try_to_learn(&self, pool: &Pool) -> anyhow::Result<()> {
-        if self.running.get().is_none()
+        if self.running.read().is_none()
             && let Ok(stored) = settings::read(pool).await
         {
-            self.running.learn(self.given.resolve(stored.as_deref())?);
+            self.learn(stored.as_deref())?;
         }
         Ok(())
     }
 
-    /// Until `stop`: learns them where that was not possible yet, and reports what was set since. A process that was
-    /// given something else ends.
-    pub(super) async fn follow(
+    /// Until `stop`: learns them where that was not possible yet, then follows them. A process that was given something
+    /// else ends. `known` is whether the process may serve with what it knows.
+    pub(super) async fn learn_and_follow(
         self,
         pool: Pool,
-        component: Component,
+        known: Component,
+        following: Component,
         supervisor: Supervisor,
         stop: CancellationToken,
     ) {
-        // Nothing speaks against it before Postgres has answered.
-        component.up();
-        loop {
-            match (settings::read(&pool).await, self.running.get()) {
-                (Ok(stored), Some(running)) => match outdated(running, stored.as_deref()) {
-                    None => component.up(),
-                    Some(difference) => component.down(difference),
-                },
-                (Ok(stored), None) => match self.given.resolve(stored.as_deref()) {
-                    Ok(config) => {
-                        self.running.learn(config);
-                        component.up();
-                    }
-                    Err(error) => {
-                        component.down(error.to_string());
-                        supervisor.fail(error.to_string());
-                        return stop.cancelled().await;
-                    }
-                },
-                (Err(error), None) => component.down(format!("not read yet: {}", error.server_message())),
-                // Reported by the watch over Postgres.
-                (Err(_), Some(_)) => {}
+        following.up();
+        while self.running.read().is_none() {
+            match settings::read(&pool).await.map(|stored| self.learn(stored.as_deref())) {
+                Ok(Ok(())) => known.up(),
+                Ok(Err(error)) => {
+                    known.down(error.to_string());
+                    supervisor.fail(error.to_string());
+                    return stop.cancelled().await;
+                }
+                // Without Postgres an api goes on with what it was given, as long as there is no table of settings.
+                Err(error) if self.running.get().is_none() || error.is_missing_right() => {
+                    known.down(format!("not read yet: {}", error.server_message()));
+                }
+                Err(_) => {}
             }
-            let pause = if self.running.get().is_some() { READ_INTERVAL } else { FIRST_READ_INTERVAL };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = stop.cancelled() => return,
+            if stop.run_until_cancelled(tokio::time::sleep(FIRST_READ_INTERVAL)).await.is_none() {
+                return;
             }
         }
+        known.up();
+        self.follow(pool, following, stop).await;
+    }
+
+    /// Until `stop`: reports what was set since the process has read them.
+    pub(super) async fn follow(self, pool: Pool, component: Component, stop: CancellationToken) {
+        let mut reported = None;
+        loop {
+            // Without an answer nothing is known; the watch over Postgres reports that.
+            if let (Ok(stored), Some(running)) = (settings::read(&pool).await, self.running.read()) {
+                let difference = outdated(running, stored.as_deref());
+                match &difference {
+                    None => component.up(),
+                    Some(difference) => {
+                        component.down(difference.clone());
+                        // The component logs only that it goes down.
+                        if reported.as_ref().is_some_and(|reported| reported != difference) {
+                            tracing::warn!("settings changed again: {difference}");
+                        }
+                    }
+                }
+                reported = difference;
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(READ_INTERVAL)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Runs with what the database has. Before it has a table of settings, the process runs with what it was given, and
+    /// has not learnt them.
+    fn learn(&self, stored: Option<&[StoredValue]>) -> Result<(), SettingsError> {
+        let config = self.resolve(stored)?;
+        if stored.is_some() {
+            self.running.learn(config);
+        } else {
+            self.running.assume(config);
+        }
+        Ok(())
+    }
+
+    /// What holds, which the log says where it has not said it.
+    fn resolve(&self, stored: Option<&[StoredValue]>) -> Result<IngestConfig, SettingsError> {
+        let config = self.given.resolve(stored)?;
+        let described = description(&config, stored.unwrap_or_default());
+        let mut logged = self.logged.lock();
+        if *logged != described {
+            tracing::info!("shared settings: {described}");
+            *logged = described;
+        }
+        Ok(config)
     }
 }
 

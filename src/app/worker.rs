@@ -69,11 +69,12 @@ pub(super) async fn run(
     let postgres = health.component("worker_postgres", Need::Required);
     let probe = Pool::for_probe(database)?;
     let outdated = health.component("settings", Need::Optional);
-    let following = shared.clone().follow(probe.clone(), outdated, supervisor.clone(), stop.clone());
+    let settings_pool = Pool::for_settings(database)?;
+    let following = shared.clone().follow(settings_pool.clone(), outdated, stop.clone());
     let following = tokio::spawn(supervisor.watch("the reader of settings", &stop, following));
     let probing = supervisor.watch("the watch over Postgres", &stop, probe.watch(postgres, stop.clone()));
     let probing = tokio::spawn(probing);
-    let jobs = JobsConfig { database, kafka, settings, ingest: &ingest, worker, forwarding };
+    let jobs = JobsConfig { database, kafka, settings, settings_pool, ingest: &ingest, worker, forwarding };
     let jobs = Jobs::start(jobs, supervisor.clone(), stop.clone());
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {

@@ -1,4 +1,4 @@
-//! Variables that were settings once, and do nothing now.
+//! Variables that nobody should set: those that were settings once and do nothing now, and those for tests.
 
 use std::ffi::OsString;
 
@@ -45,6 +45,15 @@ pub fn retired_settings(variable: impl Fn(&str) -> Option<OsString>) -> Option<S
     (!set.is_empty()).then(|| set.join(", "))
 }
 
+/// The names of those variables that are for tests alone; nothing where there are none. They change bounds that the
+/// documentation promises.
+pub fn settings_for_tests(names: impl IntoIterator<Item = OsString>) -> Option<String> {
+    let names = names.into_iter().filter_map(|name| name.into_string().ok());
+    let mut set: Vec<String> = names.filter(|name| name.starts_with("SENSORPIPE_TEST_")).collect();
+    set.sort();
+    (!set.is_empty()).then(|| set.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +68,14 @@ mod tests {
         let named = retired_settings(variable);
         assert_eq!(named.as_deref(), Some("EXPORT_TIMEOUT (now: 1h), LINGER_MS (now: 5 ms)"));
         assert_eq!(retired_settings(|_| None), None);
+    }
+
+    #[test]
+    fn those_for_tests_are_named() {
+        let named = |names: &[&str]| settings_for_tests(names.iter().map(OsString::from));
+        let names = ["SENSORPIPE_TEST_LINGER_MS", "RETENTION", "SENSORPIPE_TEST_EXPORTS_MAX"];
+        let both = "SENSORPIPE_TEST_EXPORTS_MAX, SENSORPIPE_TEST_LINGER_MS";
+        assert_eq!(named(&names).as_deref(), Some(both));
+        assert_eq!(named(&["RETENTION"]), None);
     }
 }

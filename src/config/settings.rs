@@ -29,9 +29,9 @@ pub enum SettingsCommand {
         #[arg(required = true, value_name = "NAME=VALUE")]
         assignments: Vec<Assignment>,
 
-        /// Who does it
-        #[arg(long, env = "USER", default_value = "unknown", value_name = "NAME")]
-        by: String,
+        /// Who does it; by default the role that connects
+        #[arg(long, env = "USER", value_name = "NAME")]
+        by: Option<String>,
     },
     /// Have the default again; each process follows once it is restarted
     Reset {

@@ -42,7 +42,7 @@ pub use offsets::Offsets;
 pub use pool::{Pool, holding};
 pub use retention::{Dropped, Expiry, drop_expired};
 pub use sample::{SampleError, SampleStore};
-pub use schema::{Migrated, SchemaError, migrate, wait_for_schema};
+pub use schema::{Migrated, SchemaError, migrate, migrate_with, wait_for_schema};
 pub use sensor_changes::{IDS_MAX as SENSOR_CHANGE_IDS_MAX, SensorChange, SensorChanges};
 pub use stalled::{ReportedStall, StallReport, stalled};
 pub use startup::{ConnectError, connect_within};

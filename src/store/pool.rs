@@ -116,6 +116,11 @@ impl Pool {
         Ok(Self { asks_for_fitness: true, ..pool })
     }
 
+    /// A pool of one connection that only reads the shared settings.
+    pub fn for_settings(config: &DatabaseConfig) -> Result<Self, StoreError> {
+        Self::open("settings", config, &config.database_url, 1, "sensorpipe settings", queries(config))
+    }
+
     /// A pool of its own for queries over many readings, which may lead to a replica: they cannot take the
     /// connections that ingestion and `POST /sensors` need.
     pub fn for_reads(config: &DatabaseConfig, queries: &QueryConfig) -> Result<Self, StoreError> {

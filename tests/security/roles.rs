@@ -215,16 +215,24 @@ async fn no_role_can_do_more_than_it_should() {
     ] {
         assert_eq!(as_role(&database, role, statement).await, refused, "{role}: {statement}");
     }
+    let writes_settings = [
+        "INSERT INTO sensorpipe_settings (name, value, set_by) VALUES ('retention', '1day', '')",
+        "UPDATE sensorpipe_settings SET value = '1day'",
+        "DELETE FROM sensorpipe_settings",
+        "TRUNCATE sensorpipe_settings",
+    ];
     for role in
         ["sensorpipe_reader", "sensorpipe_api", "sensorpipe_audit", "sensorpipe_writer", "sensorpipe_admin"]
     {
         for statement in
             ["CREATE TABLE x ()", "DROP TABLE daily_stats", "ALTER TABLE sensors ADD x int", "CREATE ROLE x"]
+                .iter()
+                .chain(&writes_settings)
         {
             assert_eq!(as_role(&database, role, statement).await, refused, "{role}: {statement}");
         }
-        let reads =
-            "SELECT FROM sensors, sensor_data, daily_stats, ingest_offsets, dead_letters, _sqlx_migrations";
+        let reads = "SELECT FROM sensors, sensor_data, daily_stats, ingest_offsets, dead_letters, \
+                     sensorpipe_settings, _sqlx_migrations";
         assert_eq!(as_role(&database, role, reads).await, Ok(()), "{role}");
     }
 }

@@ -1,6 +1,5 @@
 use std::fmt;
 
-use chrono::SecondsFormat;
 use clap::Args;
 
 use super::{IngestConfig, InvalidValue, Setting, StoredValue};
@@ -121,9 +120,7 @@ impl fmt::Display for Mismatches {
             }
             write!(f, "{variable} is {given} for this process, but {effective} in the database (")?;
             match stored {
-                Some(StoredValue { set_at, set_by, .. }) => {
-                    write!(f, "set {} by {set_by}", set_at.to_rfc3339_opts(SecondsFormat::Secs, true))?;
-                }
+                Some(stored) => f.write_str(&stored.origin())?,
                 None => f.write_str("the default")?,
             }
             write!(

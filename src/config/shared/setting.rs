@@ -1,10 +1,13 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::ValueEnum;
 
 use super::IngestConfig;
-use crate::config::{duration_text::duration_text, retention_period::RetentionPeriod};
+use crate::{
+    config::{duration_text::duration_text, retention_period::RetentionPeriod},
+    reading::{InvalidTimestamp, Timestamp},
+};
 
 /// One of the shared settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,14 +90,12 @@ impl Setting {
     /// Sets it in `config`.
     pub fn set(self, config: &mut IngestConfig, text: &str) -> Result<(), InvalidValue> {
         let set = match self {
-            Self::AcceptSince => {
-                text.parse().map(|since| config.accept_since = since).map_err(|error| format!("{error}"))
-            }
+            Self::AcceptSince => earliest_time(text).map(|since| config.accept_since = since),
             Self::AcceptAhead => humantime::parse_duration(text)
                 .map(|ahead| config.accept_ahead = ahead)
                 .map_err(|error| format!("{error}; a duration such as 1day")),
             Self::OnDuplicate => one_of(text).map(|policy| config.on_duplicate = policy),
-            Self::Retention => text.parse().map(|period: RetentionPeriod| config.retention = period),
+            Self::Retention => period_of_readings(text).map(|period| config.retention = period),
             Self::RetentionStats => one_of(text).map(|stats| config.retention_stats = stats),
             Self::Rollups => one_of(text).map(|rollups| config.rollups = rollups),
         };
@@ -154,6 +155,34 @@ pub struct StoredValue {
     pub set_by: String,
 }
 
+impl StoredValue {
+    /// Who set it and when, for people.
+    pub(super) fn origin(&self) -> String {
+        let Self { set_at, set_by, .. } = self;
+        format!("set {} by {set_by}", set_at.to_rfc3339_opts(SecondsFormat::Secs, true))
+    }
+}
+
+/// A time that has a text form, so that it can be stored: one of the years 0000 to 9999.
+fn earliest_time(text: &str) -> Result<Timestamp, String> {
+    let time: Timestamp = text.parse().map_err(|error: InvalidTimestamp| error.to_string())?;
+    if time.to_string().parse() == Ok(time) {
+        Ok(time)
+    } else {
+        Err("a time in the years 0000 to 9999 is wanted, such as 2000-01-01T00:00:00Z".to_owned())
+    }
+}
+
+/// At least a day: chunks are dropped by whole days, and a slip of the unit (`90m` for 90 days) would drop all of them.
+fn period_of_readings(text: &str) -> Result<RetentionPeriod, String> {
+    const SHORTEST: Duration = Duration::from_secs(86_400);
+    let period: RetentionPeriod = text.parse()?;
+    if period.0.is_some_and(|period| period < SHORTEST) {
+        return Err("at least 1day, or `off` to keep them for ever".to_owned());
+    }
+    Ok(period)
+}
+
 fn word(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|word| word.get_name().to_owned()).unwrap_or_default()
 }
@@ -190,6 +219,44 @@ mod tests {
     }
 
     #[test]
+    fn whatever_is_accepted_can_be_read_again() {
+        let times = [
+            "1728743340",
+            "1728743340.123456",
+            "-1.5",
+            "0",
+            "0000-01-01",
+            "9999-12-31T23:59:59.999999Z",
+            "1728743340000000",
+            "-99999999999999",
+            "99999999999999",
+            "0000-01-01T00:00+12:00",
+            "2024-10-12T14:29:00.0000009",
+        ];
+        let durations =
+            ["0s", "1ns", "90m", "1month", "1year 1ns", "100years", "500000000000years", "9999999999h 1ms"];
+        let mut accepted = 0;
+        for (settings, texts) in [
+            (&[Setting::AcceptSince][..], &times[..]),
+            (&[Setting::AcceptAhead, Setting::Retention], &durations),
+        ] {
+            for (setting, text) in
+                settings.iter().flat_map(|setting| texts.iter().map(move |text| (setting, text)))
+            {
+                if let Ok(canonical) = setting.canonical(text) {
+                    assert_eq!(setting.canonical(&canonical), Ok(canonical), "{setting} {text}");
+                    accepted += 1;
+                }
+            }
+        }
+        assert!(accepted >= 14, "{accepted}");
+        for text in ["1728743340000000", "-99999999999999", "0000-01-01T00:00+12:00"] {
+            let error = Setting::AcceptSince.canonical(text).unwrap_err().to_string();
+            assert!(error.contains("a time in the years 0000 to 9999"), "{error}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_with_what_can() {
         for (text, said) in [
             ("on_duplicate", "NAME=VALUE"),
@@ -199,6 +266,8 @@ mod tests {
             ),
             ("on_duplicate=keep", "on_duplicate cannot be \"keep\": ignore or overwrite is wanted"),
             ("retention=soon", "retention cannot be \"soon\": "),
+            ("retention=90m", "retention cannot be \"90m\": at least 1day, or `off`"),
+            ("retention=0s", "retention cannot be \"0s\": at least 1day, or `off`"),
             ("accept_since=yesterday", "accept_since cannot be \"yesterday\": "),
             ("rollups=", "rollups cannot be \"\": on or off is wanted"),
         ] {
