@@ -13,6 +13,8 @@ mod migrate;
 mod offsets;
 mod replay;
 mod seed;
+mod settings;
+mod shared_settings;
 mod signals;
 mod stats;
 mod supervisor;
@@ -26,8 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{
     AfterRestoreConfig, AuditConfig, BackgroundAuditConfig, DatabaseConfig, DeadLettersCommand,
-    ForwardingConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings, KeysCommand, MetricsConfig,
-    OffsetsCommand, ReplayLogConfig, SchemaConfig, StatsCommand, TopicConfig, WorkerConfig,
+    ForwardingConfig, GivenSettings, HttpConfig, KafkaConfig, KafkaSettings, KeysCommand, MetricsConfig,
+    OffsetsCommand, ReplayLogConfig, SchemaConfig, SettingsConfig, StatsCommand, TopicConfig, WorkerConfig,
+    retired_settings, settings_for_tests,
 };
 use crate::{
     health::Health,
@@ -36,7 +39,7 @@ use crate::{
     traces::{Settings, Traces},
 };
 
-use self::{audit::Audit, supervisor::Supervisor};
+use self::{audit::Audit, shared_settings::SharedSettings, supervisor::Supervisor};
 pub use self::{
     command_line::{arguments, kafka_settings},
     logging::start_logging,
@@ -65,6 +68,8 @@ pub enum Command {
         #[command(flatten)]
         schema: SchemaConfig,
         #[command(flatten)]
+        shared: GivenSettings,
+        #[command(flatten)]
         mirror: ForwardingConfig,
     },
     /// Serve HTTP: publish readings to Kafka, answer statistics
@@ -76,7 +81,7 @@ pub enum Command {
         #[command(flatten)]
         http: HttpConfig,
         #[command(flatten)]
-        ingest: IngestConfig,
+        shared: GivenSettings,
     },
     /// Move readings from Kafka into the database
     Worker {
@@ -85,7 +90,7 @@ pub enum Command {
         #[command(flatten)]
         kafka: KafkaConfig,
         #[command(flatten)]
-        ingest: IngestConfig,
+        shared: GivenSettings,
         #[command(flatten)]
         worker: WorkerConfig,
         #[command(flatten)]
@@ -106,7 +111,7 @@ pub enum Command {
         #[command(flatten)]
         http: HttpConfig,
         #[command(flatten)]
-        ingest: IngestConfig,
+        shared: GivenSettings,
         #[command(flatten)]
         worker: WorkerConfig,
         #[command(flatten)]
@@ -129,6 +134,8 @@ pub enum Command {
         kafka: KafkaConfig,
         #[command(flatten)]
         audit: AuditConfig,
+        #[command(flatten)]
+        shared: GivenSettings,
         #[command(flatten)]
         metrics: MetricsConfig,
     },
@@ -166,6 +173,11 @@ pub enum Command {
         #[command(subcommand)]
         command: StatsCommand,
     },
+    /// Show and change what the database has for every process: `sensorpipe settings set on_duplicate=overwrite`
+    Settings {
+        #[command(flatten)]
+        settings: SettingsConfig,
+    },
     /// Make, show and revoke the API keys
     Keys {
         #[command(subcommand)]
@@ -200,10 +212,32 @@ impl Command {
             | Self::Replay { .. }
             | Self::AfterRestore { .. }
             | Self::Stats { .. }
+            | Self::Settings { .. }
             | Self::Keys { .. }
             | Self::DeadLetters { .. }
             | Self::Openapi
             | Self::Completions { .. } => None,
+        }
+    }
+
+    /// Warns of variables that were settings once, and of those for tests; commands that never had either are left in peace.
+    pub fn warn_of_misplaced_variables(&self) {
+        let has_settings = matches!(
+            self,
+            Self::Migrate { .. }
+                | Self::Api { .. }
+                | Self::Worker { .. }
+                | Self::All { .. }
+                | Self::Audit { .. }
+        );
+        if !has_settings {
+            return;
+        }
+        if let Some(named) = settings_for_tests(std::env::vars_os().map(|(name, _)| name)) {
+            tracing::warn!("for tests only: {named}; in production unset these variables");
+        }
+        if let Some(named) = retired_settings(|name| std::env::var_os(name)) {
+            tracing::warn!("ignored: {named}; these variables are no settings any more, unset them");
         }
     }
 
@@ -221,6 +255,7 @@ impl Command {
             | Self::Replay { .. }
             | Self::AfterRestore { .. } => kafka_settings(),
             Self::Stats { .. }
+            | Self::Settings { .. }
             | Self::Keys { .. }
             | Self::DeadLetters { .. }
             | Self::Openapi
@@ -287,27 +322,31 @@ async fn dispatch(
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let outcome = match command {
-        Command::Migrate { database, kafka, topic, schema, mirror } => {
-            migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await
+        Command::Migrate { database, kafka, topic, schema, shared, mirror } => {
+            let shared = SharedSettings::new(shared);
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &shared, &mirror).await
         }
-        Command::Api { database, kafka, http, ingest } => {
+        Command::Api { database, kafka, http, shared } => {
+            let shared = SharedSettings::new(shared);
             let operations = Operations::start(Served::Api, log_level, &stop)?;
             let supervisor = operations.supervisor.clone();
-            let api = api::run(&database, &kafka, &settings, &http, &ingest, operations, stop).await;
+            let api = api::run(&database, &kafka, &settings, &http, &shared, operations, stop).await;
             api.and(supervisor.verdict())
         }
-        Command::Worker { database, kafka, ingest, worker, mirror, metrics } => {
+        Command::Worker { database, kafka, shared, worker, mirror, metrics } => {
+            let shared = SharedSettings::new(shared);
             let operations = Operations::start(Served::Worker, log_level, &stop)?;
             let supervisor = operations.supervisor.clone();
             let worker = worker::run(
-                &database, &kafka, &settings, &ingest, &worker, &mirror, &metrics, operations, stop,
+                &database, &kafka, &settings, &shared, &worker, &mirror, &metrics, operations, stop,
             );
             worker.await.and(supervisor.verdict())
         }
-        Command::All { database, kafka, topic, schema, http, ingest, worker, mirror, audit } => {
-            migrate::run(&database, &kafka, &settings, &topic, &schema, &mirror).await?;
+        Command::All { database, kafka, topic, schema, http, shared, worker, mirror, audit } => {
+            let shared = SharedSettings::new(shared);
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &shared, &mirror).await?;
             let metrics = MetricsConfig { metrics_addr: None };
-            let audit = Audit::beside(&database, &kafka, &settings, &ingest, &worker, &audit);
+            let audit = Audit::beside(&database, &kafka, &settings, &shared, &audit);
             let served = if audit.is_some() { Served::All } else { Served::Both };
             let operations = Operations::start(served, log_level, &stop)?;
             let audit = async {
@@ -318,12 +357,12 @@ async fn dispatch(
                 Ok(())
             };
             let api =
-                api::run(&database, &kafka, &settings, &http, &ingest, operations.clone(), stop.clone());
+                api::run(&database, &kafka, &settings, &http, &shared, operations.clone(), stop.clone());
             let worker = worker::run(
                 &database,
                 &kafka,
                 &settings,
-                &ingest,
+                &shared,
                 &worker,
                 &mirror,
                 &metrics,
@@ -345,10 +384,12 @@ async fn dispatch(
             after_restore::run(&database, &kafka, &settings, &after_restore).await
         }
         Command::Stats { database, command } => return stats::run(&database, &command).await,
+        Command::Settings { settings } => settings::run(&settings).await,
         Command::Keys { command } => keys::run(command).await,
         Command::DeadLetters { command } => dead_letters::run(command).await,
-        Command::Audit { database, kafka, audit, metrics } => {
-            let audit = Audit { database, kafka, settings, config: audit };
+        Command::Audit { database, kafka, audit, shared, metrics } => {
+            let shared = SharedSettings::new(shared);
+            let audit = Audit { database, kafka, settings, shared, config: audit };
             return Ok(audit.run(metrics, log_level, stop).await);
         }
         Command::Openapi => {

@@ -1,4 +1,8 @@
 //! Configuration: one struct per component, each field a flag, an environment variable and a default.
+//!
+//! A field whose variable begins with `SENSORPIPE_TEST_` (flag `--test-…`, hidden from `--help`) is for tests, which would
+//! take hours or gigabytes otherwise: no promise. Users have its default, whose reason its comment gives; what was a setting
+//! once is named in [`retired`].
 
 mod admission;
 mod audit;
@@ -6,14 +10,19 @@ mod connections;
 mod cors;
 mod database_url;
 mod dead_letters;
+mod duration_text;
 mod environment;
 mod hosts;
 mod kafka_settings;
 mod keys;
 mod offsets;
 mod queries;
+mod retention_period;
+mod retired;
 mod rollups;
 mod secrets;
+mod settings;
+mod shared;
 mod stats;
 mod switch;
 mod worker;
@@ -31,9 +40,9 @@ pub use self::{
     cors::CorsOrigin,
     database_url::{DatabaseUrl, UrlParts},
     dead_letters::{
-        DeadLetterBounds, DeadLetterFilterConfig, DeadLetterFormat, DeadLetterRetention, DeadLettersCommand,
-        DiscardConfig, ForwardingConfig, ForwardsToItself, ListDeadLetters, ListNotKept, ReasonParser,
-        ReplayConfig, ShowDeadLetter,
+        DeadLetterBounds, DeadLetterFilterConfig, DeadLetterFormat, DeadLettersCommand, DiscardConfig,
+        ForwardingConfig, ForwardsToItself, ListDeadLetters, ListNotKept, ReasonParser, ReplayConfig,
+        ShowDeadLetter,
     },
     environment::{explained, load_env_file, without_empty_variables},
     hosts::AllowedHost,
@@ -44,11 +53,17 @@ pub use self::{
         ReplayFrom, ReplayLogConfig,
     },
     queries::QueryConfig,
+    retention_period::RetentionPeriod,
+    retired::{retired_settings, settings_for_tests},
     rollups::{RetentionStats, Rollups},
+    settings::{SettingsCommand, SettingsConfig},
+    shared::{
+        Assignment, GivenSettings, IngestConfig, InvalidValue, RunningSettings, Setting, SettingsError,
+        StoredValue, description, from_database,
+    },
     stats::{RebuildConfig, StatsCommand},
-    worker::{FkCheck, Start, WorkerConfig},
+    worker::{BATCH_MAX_BYTES, FkCheck, RECORD_MAX_BYTES, Start, WorkerConfig},
 };
-use crate::reading::{Acceptance, OnDuplicate, Timestamp};
 
 /// Where the database is.
 #[derive(Args, Clone, Debug)]
@@ -62,7 +77,7 @@ pub struct DatabaseConfig {
     )]
     pub database_url: DatabaseUrl,
 
-    /// Connections that serve queries; ingestion has its own
+    /// Connections that serve queries, and as many again for statistics and readings; ingestion has its own
     #[arg(long, env = "DATABASE_POOL_SIZE", default_value_t = 10)]
     pub database_pool_size: u32,
 
@@ -94,13 +109,9 @@ pub struct TopicConfig {
     #[arg(long, env = "KAFKA_PARTITIONS", default_value_t = 12)]
     pub kafka_partitions: i32,
 
-    /// Copies of each partition
+    /// Copies of each partition; `min.insync.replicas` is a majority of them
     #[arg(long, env = "KAFKA_REPLICATION", default_value_t = 1)]
     pub kafka_replication: i32,
-
-    /// `min.insync.replicas`; a majority of the copies where not set
-    #[arg(long, env = "KAFKA_MIN_INSYNC_REPLICAS")]
-    pub kafka_min_insync_replicas: Option<i32>,
 
     /// How long Kafka keeps a reading
     #[arg(long, env = "KAFKA_RETENTION", default_value = "7days", value_parser = humantime::parse_duration)]
@@ -147,16 +158,21 @@ pub struct HttpConfig {
     #[arg(long, env = "HTTP_MAX_BODY_BYTES", default_value_t = 16 << 20)]
     pub http_max_body_bytes: usize,
 
-    /// Longest time that a request may take
-    #[arg(long, env = "HTTP_REQUEST_TIMEOUT", default_value = "30s", value_parser = humantime::parse_duration)]
+    /// Longest time that a request may take: less than proxies and clients usually wait
+    #[arg(long = "test-http-request-timeout", env = "SENSORPIPE_TEST_HTTP_REQUEST_TIMEOUT", hide = true, default_value = "30s", value_parser = humantime::parse_duration)]
     pub http_request_timeout: Duration,
 
-    /// Longest wait for Kafka's acknowledgement of a reading; then 503
-    #[arg(long, env = "PUBLISH_TIMEOUT", default_value = "5s", value_parser = humantime::parse_duration)]
+    /// Longest wait for Kafka's acknowledgement of a reading, a change of a partition's leader included; then 503
+    #[arg(long = "test-publish-timeout", env = "SENSORPIPE_TEST_PUBLISH_TIMEOUT", hide = true, default_value = "5s", value_parser = humantime::parse_duration)]
     pub publish_timeout: Duration,
 
-    /// Most sensor ids that the api remembers as known
-    #[arg(long, env = "KNOWN_SENSORS_MAX", default_value_t = 1_000_000)]
+    /// Most sensor ids that the api remembers as known; others are looked up
+    #[arg(
+        long = "test-known-sensors-max",
+        env = "SENSORPIPE_TEST_KNOWN_SENSORS_MAX",
+        hide = true,
+        default_value_t = 1_000_000
+    )]
     pub known_sensors_max: u64,
 
     /// How many connections there may be
@@ -168,42 +184,6 @@ pub struct HttpConfig {
     /// What may be asked of the readings
     #[command(flatten)]
     pub queries: QueryConfig,
-}
-
-/// Which readings are accepted, what becomes of a second one for the same sensor and time, and what is kept.
-#[derive(Args, Clone, Debug)]
-pub struct IngestConfig {
-    /// Earliest reading time that is accepted
-    #[arg(long, env = "ACCEPT_SINCE", default_value = "2000-01-01T00:00:00Z")]
-    pub accept_since: Timestamp,
-
-    /// How far ahead of the clock a reading may be
-    #[arg(long, env = "ACCEPT_AHEAD", default_value = "1day", value_parser = humantime::parse_duration)]
-    pub accept_ahead: Duration,
-
-    /// Which of two readings for the same sensor and time stays
-    #[arg(long, env = "ON_DUPLICATE", value_enum, default_value_t = OnDuplicate::Ignore)]
-    pub on_duplicate: OnDuplicate,
-
-    /// How long readings stay: older ones are refused, and workers drop their chunks; for ever where not set
-    #[arg(long, env = "RETENTION", value_parser = humantime::parse_duration)]
-    pub retention: Option<Duration>,
-
-    /// Keep statistics of days that are over; the same on every api and worker
-    #[arg(long, env = "ROLLUPS", value_enum, default_value_t = Rollups::On)]
-    pub rollups: Rollups,
-}
-
-impl IngestConfig {
-    /// Which reading times are accepted.
-    pub fn acceptance(&self) -> Acceptance {
-        let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-        Acceptance {
-            since: self.accept_since,
-            ahead_micros: micros(self.accept_ahead),
-            retention_micros: self.retention.map(micros),
-        }
-    }
 }
 
 /// Where a worker's `/metrics` and health are served.

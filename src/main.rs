@@ -29,6 +29,7 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let cli: Cli = app::arguments();
     let log_level = app::start_logging(&cli.log);
+    cli.command.warn_of_misplaced_variables();
     let settings = cli.command.kafka_settings();
     app::run(cli.command, Cli::command(), settings, log_level)
 }

@@ -1,6 +1,7 @@
 //! What the environment may say, retried the binary itself.
 
 use std::{
+    collections::BTreeSet,
     ffi::{OsStr, OsString},
     fs,
     os::unix::ffi::OsStringExt,
@@ -254,4 +255,67 @@ fn service_links_are_ignored_with_one_warning() {
     assert!(collector.starts_with("Error: OTEL_EXPORTER_OTLP_ENDPOINT: "), "{said}");
     let named: Vec<&str> = links.iter().map(|(link, _)| *link).collect();
     assert!(warning.contains(&format!("ignored: {}, which Kubernetes sets", named.join(", "))), "{warning}");
+}
+
+/// The roles that take settings.
+const ROLES: [&str; 5] = ["migrate", "api", "worker", "all", "audit"];
+
+/// The variables that `--help` of these roles shows.
+fn documented_by_help() -> BTreeSet<String> {
+    let of_role = |role| {
+        let help = String::from_utf8(run::<&str, &str>(&[role, "--help"], &[]).stdout).expect("UTF-8");
+        let names = help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    ROLES.into_iter().flat_map(of_role).collect()
+}
+
+/// The variables that the first column of README's table has.
+fn documented_by_readme() -> BTreeSet<String> {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("it is there");
+    let (_, section) = readme.split_once("\n## Configuration\n").expect("README has the section");
+    let rows = section.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    let first_cells = rows.map_while(|line| line.strip_prefix("| ")?.split(" | ").next());
+    first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned)).collect()
+}
+
+#[test]
+fn at_most_forty_settings_are_documented_and_readme_has_those_of_help() {
+    let mut settings = documented_by_help();
+    // Any of librdkafka's: clap knows no such flag.
+    settings.insert("KAFKA_CONFIG_<setting>".to_owned());
+    assert_eq!(settings, documented_by_readme());
+    assert!(settings.len() <= 40, "{} settings: {settings:?}", settings.len());
+}
+
+#[test]
+fn what_is_for_tests_is_in_no_help_and_in_a_warning() {
+    for role in ROLES {
+        let wrong = [("SENSORPIPE_TEST_LINGER_MS", "7"), ("KAFKA_CONFIG_acks", "1")];
+        let said = String::from_utf8(run(&[role], &wrong).stderr).expect("UTF-8");
+        assert!(
+            said.contains("WARN") && said.contains("for tests only: SENSORPIPE_TEST_LINGER_MS; "),
+            "{said}"
+        );
+        let help = String::from_utf8(run::<&str, &str>(&[role, "--help"], &[]).stdout).expect("UTF-8");
+        assert!(!help.to_lowercase().contains("sensorpipe_test") && !help.contains("--test-"), "{help}");
+    }
+}
+
+#[test]
+fn settings_that_are_gone_are_named_in_one_warning_of_every_role() {
+    let retired = [("LINGER_MS", "50"), ("READ_POOL_SIZE", "20"), ("STUCK_AFTER", "")];
+    for role in ROLES {
+        // What comes after the warning ends the process.
+        let wrong = [&retired[..], &[("KAFKA_CONFIG_acks", "1")]].concat();
+        let output = run(&[role], &wrong);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8");
+        let named =
+            "ignored: LINGER_MS (now: 5 ms), READ_POOL_SIZE (now: DATABASE_POOL_SIZE); these variables";
+        let warnings: Vec<&str> = said.lines().filter(|line| line.contains("WARN")).collect();
+        let [warning] = warnings[..] else { panic!("{role}: {said}") };
+        assert!(warning.contains(named), "{role}: {said}");
+    }
+    let output = run(&["openapi"], &retired);
+    assert!(output.status.success() && output.stderr.is_empty());
 }

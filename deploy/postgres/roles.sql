@@ -7,7 +7,7 @@
 --
 -- It may be run any number of times, while sensorpipe runs, too: all of it is one transaction.
 --
---   sensorpipe_owner    migrate; a worker with RETENTION; stats install-trigger. Owns everything.
+--   sensorpipe_owner    migrate; settings set and reset; a worker with RETENTION; stats install-trigger. Owns everything.
 --   sensorpipe_writer   worker
 --   sensorpipe_api      api. It cannot write readings: those go through Kafka.
 --   sensorpipe_audit    audit, alone or with --watch. It reads, and keeps what it came to.
@@ -135,6 +135,7 @@ BEGIN
             ('dead_letter_overflow', 'SELECT', NULL, 'sensorpipe_reader'),
             ('dead_letter_overflow_totals', 'SELECT', NULL, 'sensorpipe_reader'),
             ('sensor_deletions', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('sensorpipe_settings', 'SELECT', NULL, 'sensorpipe_reader'),
 
             ('sensors', 'UPDATE', 'description', 'sensorpipe_writer'), -- to lock
             -- DELETE takes away the stand-in row that makes a chunk, and readings of sensors that are marked as deleted.

@@ -134,7 +134,7 @@ class Rules(unittest.TestCase):
         self.assert_finds("pods_stop_in_time")
 
     def test_a_longer_request_than_the_grace(self):
-        self.config("api")["HTTP_REQUEST_TIMEOUT"] = "1m"
+        pod_of(self.role("api"))["terminationGracePeriodSeconds"] = 40
         self.assert_finds("pods_stop_in_time")
 
     def test_two_images(self):
@@ -289,7 +289,6 @@ class Processes(unittest.TestCase):
             "KAFKA_GROUP": f"{TOPIC}-{os.getpid()}",
             # There is one broker, and nothing is read of what an earlier run left.
             "KAFKA_REPLICATION": "1",
-            "KAFKA_MIN_INSYNC_REPLICAS": "1",
             "START": "latest",
         }
         known = KNOWN.settings[container["args"][0]]

@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Operations, supervisor::Supervisor};
+use super::{Operations, shared_settings::SharedSettings, supervisor::Supervisor};
 use crate::{
-    config::{DatabaseConfig, HttpConfig, IngestConfig, KafkaConfig, KafkaSettings},
-    health::Need,
+    config::{DatabaseConfig, HttpConfig, KafkaConfig, KafkaSettings},
+    health::{Health, Need},
     http::{self, Api, KeyRing, SensorCache, ServeLimits},
     kafka::{LogObserver, producer::Producer},
     store::Pool,
@@ -26,7 +26,7 @@ pub(super) async fn run(
     kafka: &KafkaConfig,
     settings: &KafkaSettings,
     http: &HttpConfig,
-    ingest: &IngestConfig,
+    shared: &SharedSettings,
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -42,6 +42,9 @@ pub(super) async fn run(
     let key_reads = pool.beside("keys", 1);
     // What went wrong is logged; until it goes well nobody is let in.
     keys.read(&key_reads).await.ok();
+    // Beside a worker they are known, and the worker reports what is set later.
+    let has_to_follow = shared.running.read().is_none();
+    shared.try_to_learn(&key_reads).await?;
     refuse_exposure(http, &keys)?;
     let listener = TcpListener::bind(http.http_addr)
         .await
@@ -74,12 +77,16 @@ pub(super) async fn run(
             }
         }
     };
+    if has_to_follow {
+        background.follow_settings(shared.clone(), key_reads.clone(), &health);
+    }
     background.spawn("the reader of API keys", keys.clone().follow(key_reads, asked(), note_keys));
     if http.queries.read_database_url.is_some() {
         let replica = health.component("postgres_reads", Need::Optional);
         background.spawn("the watch over READ_DATABASE_URL", reads.clone().watch(replica, asked()));
     }
-    let api = Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors.clone(), http, ingest);
+    let api =
+        Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors.clone(), http, &shared.running);
     background.spawn("the watch over receipts", api.watch_visibility(asked()));
     // Event streams have no end of their own: they end first, or the server would wait for them.
     let serve_stop = CancellationToken::new();
@@ -141,6 +148,14 @@ struct Background {
 impl Background {
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(self.supervisor.watch(name, &self.stop, task));
+    }
+
+    fn follow_settings(&self, shared: SharedSettings, pool: Pool, health: &Health) {
+        let known = health.component("api_settings", Need::Required);
+        let following = health.component("settings", Need::Optional);
+        let (supervisor, stop) = (self.supervisor.clone(), self.stop.clone());
+        let reading = shared.learn_and_follow(pool, known, following, supervisor, stop);
+        self.spawn("the reader of settings", reading);
     }
 }
 

@@ -15,12 +15,12 @@ use self::{
     round::Round,
     watch::{Told, Watch},
 };
-use super::{Operations, SCHEMA_PATIENCE};
+use super::{Operations, SCHEMA_PATIENCE, shared_settings::SharedSettings};
 use crate::{
     audit::{Outcome, Report},
     config::{
-        AuditConfig, AuditFormat, BackgroundAudit, BackgroundAuditConfig, DatabaseConfig, IngestConfig,
-        KafkaConfig, KafkaSettings, MetricsConfig, WorkerConfig,
+        AuditConfig, AuditFormat, BackgroundAudit, BackgroundAuditConfig, DatabaseConfig, KafkaConfig,
+        KafkaSettings, MetricsConfig,
     },
     health::Need,
     http,
@@ -40,6 +40,8 @@ pub(super) struct Audit {
     pub(super) database: DatabaseConfig,
     pub(super) kafka: KafkaConfig,
     pub(super) settings: KafkaSettings,
+    /// Each round reads them, unless they are those of the process.
+    pub(super) shared: SharedSettings,
     pub(super) config: AuditConfig,
 }
 
@@ -49,8 +51,7 @@ impl Audit {
         database: &DatabaseConfig,
         kafka: &KafkaConfig,
         settings: &KafkaSettings,
-        ingest: &IngestConfig,
-        worker: &WorkerConfig,
+        shared: &SharedSettings,
         config: &BackgroundAuditConfig,
     ) -> Option<Self> {
         let is_on = match config.audit {
@@ -61,7 +62,8 @@ impl Audit {
             database: database.clone(),
             kafka: kafka.clone(),
             settings: settings.clone(),
-            config: AuditConfig::beside(config.pace, worker.record_max_bytes, ingest.on_duplicate),
+            shared: shared.clone(),
+            config: AuditConfig::beside(config.pace),
         })
     }
 

@@ -6,7 +6,7 @@ mod tally;
 
 use anyhow::ensure;
 
-use super::SCHEMA_PATIENCE;
+use super::{SCHEMA_PATIENCE, shared_settings::SharedSettings};
 use crate::{
     config::{
         DatabaseConfig, DeadLetterFilterConfig, DeadLettersCommand, DiscardConfig, ListDeadLetters,
@@ -56,12 +56,13 @@ async fn show_one(show: &ShowDeadLetter) -> anyhow::Result<()> {
 async fn store_after_all(replay: ReplayConfig) -> anyhow::Result<()> {
     let selection = selection(replay.ids, replay.filter, replay.all)?;
     let pool = open(&replay.database).await?;
+    let ingest = SharedSettings::new(replay.shared).read(&replay.database).await?;
     let mut tally = ReplayTally::default();
     in_portions(&selection, async |portion| {
         let rules = ReplayRules {
-            window: replay.ingest.acceptance().window(Timestamp::now()),
-            on_duplicate: replay.ingest.on_duplicate,
-            rollups: replay.ingest.rollups,
+            window: ingest.acceptance().window(Timestamp::now()),
+            on_duplicate: ingest.on_duplicate,
+            rollups: ingest.rollups,
         };
         let replayed = dead_letters::replay(&pool, portion, rules, replay.dry_run).await?;
         Ok(tally.add(replayed))

@@ -32,7 +32,7 @@ use self::{
 use super::supervisor::Supervisor;
 use crate::{
     config::{self, DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, WorkerConfig},
-    store::dead_letters::Expiry,
+    store::{Pool, dead_letters::Expiry},
 };
 
 /// Something that is done now and then.
@@ -78,6 +78,8 @@ pub(super) struct JobsConfig<'c> {
     pub(super) database: &'c DatabaseConfig,
     pub(super) kafka: &'c KafkaConfig,
     pub(super) settings: &'c KafkaSettings,
+    /// Reads the shared settings.
+    pub(super) settings_pool: Pool,
     pub(super) ingest: &'c IngestConfig,
     pub(super) worker: &'c WorkerConfig,
     /// Where `DEAD_LETTER_TOPIC` is set.
@@ -94,13 +96,13 @@ pub(super) struct Jobs {
 impl Jobs {
     /// Starts the jobs of a worker, which run until `stop`.
     pub(super) fn start(config: JobsConfig<'_>, supervisor: Supervisor, stop: CancellationToken) -> Self {
-        let JobsConfig { database, kafka, settings, ingest, worker, forwarding } = config;
+        let JobsConfig { database, kafka, settings, settings_pool, ingest, worker, forwarding } = config;
         let mut jobs = Self { running: JoinSet::new(), supervisor, stop };
-        if ingest.retention.is_some() {
+        if ingest.retention.0.is_some() {
             jobs.spawn(Retention {
                 database: database.clone(),
-                acceptance: ingest.acceptance(),
-                stats: worker.retention_stats,
+                settings_pool,
+                running: *ingest,
                 interval: worker.retention_interval,
             });
         }

@@ -1,23 +1,26 @@
 //! The `migrate` role.
 
+use super::shared_settings::SharedSettings;
 use crate::{
     config::{DatabaseConfig, ForwardingConfig, KafkaConfig, KafkaSettings, SchemaConfig, TopicConfig},
     kafka::{Topic, ensure_topic},
     store::{self, Compression, Migrated},
 };
 
-/// Brings the schema up to date, then makes the topic where it is missing, and the one that dead letters are copied to.
+/// Brings the schema up to date, stores the shared settings that it is given, then makes the topic where it is missing, and the one that dead letters are copied to.
 pub(super) async fn run(
     database: &DatabaseConfig,
     kafka: &KafkaConfig,
     settings: &KafkaSettings,
     topic: &TopicConfig,
     schema: &SchemaConfig,
+    shared: &SharedSettings,
     mirror: &ForwardingConfig,
 ) -> anyhow::Result<()> {
     let mirror = mirror.kafka(kafka)?;
-    let migrated = store::migrate(database, schema).await?;
+    let migrated = store::migrate_with(database, schema, shared.given()).await?;
     say_migrated(&migrated);
+    shared.store_missing(database).await?;
     if let Some(after) = schema.compress_after {
         say_compression(store::compress_after(database, after).await?);
     }

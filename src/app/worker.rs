@@ -12,12 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Operations,
     jobs::{DeadLetterForwarding, Jobs, JobsConfig},
+    shared_settings::SharedSettings,
 };
 use crate::{
     batch::Limits,
     config::{
-        DatabaseConfig, ForwardingConfig, IngestConfig, KafkaConfig, KafkaSettings, MetricsConfig,
-        WorkerConfig,
+        BATCH_MAX_BYTES, DatabaseConfig, ForwardingConfig, IngestConfig, KafkaConfig, KafkaSettings,
+        MetricsConfig, RECORD_MAX_BYTES, WorkerConfig,
     },
     health::{Component, Health, Need},
     http,
@@ -37,7 +38,7 @@ pub(super) async fn run(
     database: &DatabaseConfig,
     kafka: &KafkaConfig,
     settings: &KafkaSettings,
-    ingest: &IngestConfig,
+    shared: &SharedSettings,
     worker: &WorkerConfig,
     mirror: &ForwardingConfig,
     metrics: &MetricsConfig,
@@ -55,16 +56,25 @@ pub(super) async fn run(
         let serving = http::serve_operations(address, health.clone(), recorder, stop.clone());
         tokio::spawn(supervisor.watch_server(&stop, serving))
     });
-    let config = member_config(database, kafka, settings, ingest, worker, component.clone(), &health);
-    match stop.run_until_cancelled(wait_for_database(database, &config.writer)).await {
-        Some(waited) => waited?,
+    let Some(ingest) = stop.run_until_cancelled(wait_for_settings(database, shared)).await else {
+        return Ok(());
+    };
+    let ingest = ingest?;
+    let config = member_config(database, kafka, settings, &ingest, worker, component.clone(), &health);
+    match stop.run_until_cancelled(refuse_missing_rights(&config.writer)).await {
+        Some(tried) => tried?,
         None => return Ok(()),
     }
     component.up();
     let postgres = health.component("worker_postgres", Need::Required);
-    let probe = Pool::for_probe(database)?.watch(postgres, stop.clone());
-    let probing = tokio::spawn(supervisor.watch("the watch over Postgres", &stop, probe));
-    let jobs = JobsConfig { database, kafka, settings, ingest, worker, forwarding };
+    let probe = Pool::for_probe(database)?;
+    let outdated = health.component("settings", Need::Optional);
+    let settings_pool = Pool::for_settings(database)?;
+    let following = shared.clone().follow(settings_pool.clone(), outdated, stop.clone());
+    let following = tokio::spawn(supervisor.watch("the reader of settings", &stop, following));
+    let probing = supervisor.watch("the watch over Postgres", &stop, probe.watch(postgres, stop.clone()));
+    let probing = tokio::spawn(probing);
+    let jobs = JobsConfig { database, kafka, settings, settings_pool, ingest: &ingest, worker, forwarding };
     let jobs = Jobs::start(jobs, supervisor.clone(), stop.clone());
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {
@@ -99,6 +109,7 @@ pub(super) async fn run(
     }
     health.stopping();
     probing.await.context("asking whether Postgres answers")?;
+    following.await.context("reading the settings")?;
     jobs.join().await?;
     if let Some(served) = served {
         served.await?;
@@ -106,11 +117,19 @@ pub(super) async fn run(
     failure.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Waits for the schema and for a database that may be written to; a role without the rights is an error at once.
-async fn wait_for_database(database: &DatabaseConfig, writer: &WriterConfig) -> anyhow::Result<()> {
+/// Waits for the schema and for a database that may be written to, and reads what the worker runs with from now on.
+async fn wait_for_settings(
+    database: &DatabaseConfig,
+    shared: &SharedSettings,
+) -> anyhow::Result<IngestConfig> {
     let deadline = Instant::now() + SCHEMA_PATIENCE;
     store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
     store::wait_until_fit(database, deadline.saturating_duration_since(Instant::now())).await?;
+    Ok(*shared.running.learn(shared.read(database).await?))
+}
+
+/// A role without the rights is an error at once.
+async fn refuse_missing_rights(writer: &WriterConfig) -> anyhow::Result<()> {
     match store::try_writing(writer).await {
         Err(error) if error.is_missing_right() => bail!(
             "the role of DATABASE_URL may not do all that a worker does ({}): run deploy/postgres/roles.sql and use \
@@ -144,13 +163,13 @@ fn member_config(
         database: database.clone(),
         kafka: kafka.clone(),
         settings: settings.clone(),
-        ingest: ingest.clone(),
+        ingest: *ingest,
         first_trial: FirstTrial::new(writer.clone()),
         writer,
         limits: Limits {
             max_readings: worker.batch_max_readings,
-            max_bytes: worker.batch_max_bytes,
-            max_record_bytes: worker.record_max_bytes,
+            max_bytes: BATCH_MAX_BYTES,
+            max_record_bytes: RECORD_MAX_BYTES,
         },
         linger: Duration::from_millis(worker.linger_ms),
         start: worker.start,

@@ -26,7 +26,7 @@ pub use chunk::{ChunkBuilder, Item, LogChunk};
 pub use differences::{Difference, Note};
 pub use judge::{DeadLetterBooks, Evidence, Judged, judge, judge_overwritten, judge_table};
 pub use outcomes::{ChunkDeadLetters, Example, Finding, Letters, Outcomes, Whereabouts};
-pub use pace::{Budget, Pace, Work};
+pub use pace::{Pace, chunk_readings};
 pub use plan::{Books, Checkpoint, KnownTimes, Obstacle, Plan, Point, Resume, known_times, plan};
 pub use progress::{Kept, Progress};
 pub use report::{Audited, PartitionReport, Report, TableReport};

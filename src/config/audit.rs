@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use clap::{Args, value_parser};
 
-use crate::{audit::Budget, reading::OnDuplicate};
-
 /// Share of a core for an audit that nobody waits for.
 const WATCH_CPU_SHARE: f64 = 0.1;
 
@@ -23,14 +21,6 @@ pub struct AuditConfig {
     /// Partitions that are read at a time, each with a Kafka client and a database connection
     #[arg(long, default_value_t = 2, value_parser = value_parser!(u16).range(1..=64))]
     pub concurrency: u16,
-
-    /// Most bytes of one record's value, as the workers have it
-    #[arg(long, env = "RECORD_MAX_BYTES", default_value_t = 16 << 20)]
-    pub record_max_bytes: usize,
-
-    /// Which of two readings for the same sensor and time stays, as the workers have it
-    #[arg(long, env = "ON_DUPLICATE", value_enum, default_value_t = OnDuplicate::Ignore)]
-    pub on_duplicate: OnDuplicate,
 
     /// Leave out how many rows `sensor_data` has, which takes a scan of the table
     #[arg(long)]
@@ -51,13 +41,11 @@ pub struct AuditConfig {
 
 impl AuditConfig {
     /// That of the task which audits beside an api and a worker: it prints nothing and does not scan the table.
-    pub fn beside(pace: AuditPaceConfig, record_max_bytes: usize, on_duplicate: OnDuplicate) -> Self {
+    pub fn beside(pace: AuditPaceConfig) -> Self {
         Self {
             format: AuditFormat::Table,
             examples: 0,
             concurrency: 1,
-            record_max_bytes,
-            on_duplicate,
             no_table_count: true,
             accept: false,
             watch: true,
@@ -65,28 +53,23 @@ impl AuditConfig {
         }
     }
 
-    /// What the audit may use up. Somebody waits for one that ends, so nothing bounds it unless asked for.
-    pub fn budget(&self) -> Budget {
-        let AuditPaceConfig { audit_cpu_share: share, audit_records_per_second: records, .. } = self.pace;
-        Budget { cpu_share: share.or(self.watch.then_some(WATCH_CPU_SHARE)), records_per_second: records }
+    /// The share of a core that the audit may use. Somebody waits for one that ends, so nothing bounds it unless asked for.
+    pub fn cpu_share(&self) -> Option<f64> {
+        self.pace.audit_cpu_share.or(self.watch.then_some(WATCH_CPU_SHARE))
     }
 }
 
 /// How often an audit that goes on looks, and how fast it reads.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct AuditPaceConfig {
-    /// From the end of one round of the audit to the start of the next
-    #[arg(long, alias = "interval", env = "AUDIT_INTERVAL", default_value = "1min", value_parser = humantime::parse_duration)]
+    /// From the end of one round of the audit to the start of the next; an idle round costs a few queries
+    #[arg(long = "test-audit-interval", env = "SENSORPIPE_TEST_AUDIT_INTERVAL", hide = true, default_value = "1min", value_parser = humantime::parse_duration)]
     pub audit_interval: Duration,
 
     /// Share of one core that an audit may use, the database's look-ups included: 0.1 for one that goes on, no limit
     /// for one that ends
     #[arg(long, env = "AUDIT_CPU_SHARE", value_name = "SHARE", value_parser = cpu_share)]
     pub audit_cpu_share: Option<f64>,
-
-    /// Most records of the log that an audit reads in a second; no limit where not set
-    #[arg(long, env = "AUDIT_RECORDS_PER_SECOND", value_name = "N", value_parser = value_parser!(u32).range(1..))]
-    pub audit_records_per_second: Option<u32>,
 }
 
 /// The audit of `all`.
@@ -136,22 +119,18 @@ mod tests {
         audit: AuditConfig,
     }
 
-    fn budget(flags: &[&str]) -> Result<Budget, clap::Error> {
-        Flags::try_parse_from([&["audit"], flags].concat()).map(|flags| flags.audit.budget())
+    fn share(flags: &[&str]) -> Result<Option<f64>, clap::Error> {
+        Flags::try_parse_from([&["audit"], flags].concat()).map(|flags| flags.audit.cpu_share())
     }
 
     #[test]
     fn an_audit_that_goes_on_has_a_budget_and_one_that_ends_has_none() {
-        let share = |cpu_share| Budget { cpu_share, records_per_second: None };
-        assert_eq!(budget(&[]).unwrap(), share(None));
-        assert_eq!(budget(&["--watch"]).unwrap(), share(Some(WATCH_CPU_SHARE)));
-        assert_eq!(budget(&["--watch", "--audit-cpu-share", "1"]).unwrap(), share(Some(1.0)));
-        assert_eq!(budget(&["--audit-cpu-share", "0.25"]).unwrap(), share(Some(0.25)));
-        let records = budget(&["--audit-records-per-second", "500"]).unwrap();
-        assert_eq!(records, Budget { cpu_share: None, records_per_second: Some(500) });
+        assert_eq!(share(&[]).unwrap(), None);
+        assert_eq!(share(&["--watch"]).unwrap(), Some(WATCH_CPU_SHARE));
+        assert_eq!(share(&["--watch", "--audit-cpu-share", "1"]).unwrap(), Some(1.0));
+        assert_eq!(share(&["--audit-cpu-share", "0.25"]).unwrap(), Some(0.25));
         for wrong in ["0", "1.5", "-1", "NaN", "10%"] {
-            assert!(budget(&[&format!("--audit-cpu-share={wrong}")]).is_err(), "{wrong}");
+            assert!(share(&[&format!("--audit-cpu-share={wrong}")]).is_err(), "{wrong}");
         }
-        assert!(budget(&["--audit-records-per-second", "0"]).is_err());
     }
 }

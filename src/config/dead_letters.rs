@@ -1,6 +1,6 @@
 //! The arguments of `sensorpipe dead-letters`, and what becomes of dead letters that nobody works through.
 
-use std::{ffi::OsStr, str::FromStr, time::Duration};
+use std::ffi::OsStr;
 
 use chrono::{DateTime, Datelike as _, Utc};
 use clap::{
@@ -8,12 +8,8 @@ use clap::{
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParserFactory},
 };
 
-use super::{DatabaseConfig, IngestConfig, KafkaConfig};
+use super::{DatabaseConfig, GivenSettings, KafkaConfig};
 use crate::reading::{Reason, Timestamp};
-
-/// How long dead letters stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeadLetterRetention(pub Option<Duration>);
 
 /// Where no further dead letter is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,22 +18,6 @@ pub struct DeadLetterBounds {
     pub letters: u64,
     /// or so many bytes of them.
     pub bytes: u64,
-}
-
-impl FromStr for DeadLetterRetention {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
-        if text == "off" {
-            return Ok(Self(None));
-        }
-        match humantime::parse_duration(text) {
-            Ok(duration) if duration <= LONGEST => Ok(Self(Some(duration))),
-            Ok(_) => Err("at most 100 years, or `off` to keep them for ever".to_owned()),
-            Err(error) => Err(format!("{error}; a duration such as `90days`, or `off`")),
-        }
-    }
 }
 
 /// A Kafka topic that has the dead letters, too.
@@ -138,7 +118,7 @@ pub struct ReplayConfig {
     pub database: DatabaseConfig,
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would go into --help")]
-    pub ingest: IngestConfig,
+    pub shared: GivenSettings,
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would go into --help")]
     pub filter: DeadLetterFilterConfig,
@@ -312,17 +292,6 @@ mod tests {
         }
         let error = parse("list --reason no_reason").unwrap_err().to_string();
         assert!(error.contains("time_out_of_window"), "{error}");
-    }
-
-    #[test]
-    fn letters_stay_for_a_while_or_for_ever() {
-        for (text, days) in [("off", None), ("90days", Some(90)), ("12h 12h", Some(1))] {
-            let expected = days.map(|days| Duration::from_secs(days * 86_400));
-            assert_eq!(text.parse::<DeadLetterRetention>(), Ok(DeadLetterRetention(expected)), "{text}");
-        }
-        for text in ["", "never", "90", "-1d", "200years"] {
-            assert!(text.parse::<DeadLetterRetention>().is_err(), "{text}");
-        }
     }
 
     #[test]

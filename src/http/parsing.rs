@@ -98,11 +98,11 @@ pub fn page(query: &str, sensor_id: i32) -> Option<PageQuery> {
     query::readings::page_asked(query, sensor_id)
 }
 
-/// `Prefer: wait`: for how long a request waits, at most `longest`.
+/// `Prefer: wait`: for how long a request waits.
 ///
 /// As everywhere here, a header's value that no server lets in (a line's end in it) is left out.
-pub fn wait(values: &[&[u8]], longest: Duration) -> Option<Duration> {
-    Wait::asked(&headers("prefer", values), longest).map(Wait::duration)
+pub fn wait(values: &[&[u8]]) -> Option<Duration> {
+    Wait::asked(&headers("prefer", values)).map(Wait::duration)
 }
 
 /// `traceparent`: whether it goes on into the records.

@@ -15,7 +15,7 @@ use super::{
     server::{Admission, BodyLimits},
 };
 use crate::{
-    config::{HttpConfig, IngestConfig},
+    config::{HttpConfig, RunningSettings},
     health::{Component, Health},
     kafka::{LogObserver, producer::Producer},
     log_level::LogLevel,
@@ -42,18 +42,13 @@ impl Api {
         reads: Pool,
         sensors: SensorCache,
         http: &HttpConfig,
-        ingest: &IngestConfig,
+        ingest: &RunningSettings,
     ) -> Self {
         let body_limits = body_limits(http);
-        let admission = Admission::new(&http.admission, body_limits.held_bytes_max());
+        let admission = Admission::new(&http.admission, body_limits.max_bytes, body_limits.held_bytes_max());
         // What has to be true now takes half of the connections of the pool that writes.
         let current_reads = pool.half();
-        let limits = IngestLimits {
-            body: body_limits,
-            request_timeout: http.http_request_timeout,
-            max_wait: http.admission.http_max_wait,
-            acceptance: ingest.acceptance(),
-        };
+        let limits = IngestLimits { body: body_limits, request_timeout: http.http_request_timeout };
         Self {
             ingest: Arc::new(IngestApi::new(
                 producer,
@@ -62,6 +57,7 @@ impl Api {
                 sensors.clone(),
                 admission.clone(),
                 limits,
+                ingest.clone(),
             )),
             query: Arc::new(QueryApi::new(
                 pool.clone(),
@@ -69,7 +65,7 @@ impl Api {
                 reads.clone(),
                 sensors.clone(),
                 &http.queries,
-                ingest.rollups,
+                ingest.clone(),
             )),
             sensors: Arc::new(SensorsApi {
                 pool: pool.clone(),
@@ -84,9 +80,7 @@ impl Api {
                 current_reads,
                 admission: admission.clone(),
                 body_limits,
-                acceptance: ingest.acceptance(),
-                on_duplicate: ingest.on_duplicate,
-                rollups: ingest.rollups,
+                ingest: ingest.clone(),
             }),
             live: Arc::new(LiveApi::new(reads, sensors, http.queries.event_streams_max)),
             admission,

@@ -284,7 +284,8 @@ impl AdminSession {
     /// The inner result is Kafka's answer.
     async fn create(&self, config: &TopicConfig) -> Result<Result<(), RDKafkaErrorCode>, TopicError> {
         let replication = config.kafka_replication;
-        let min_insync = config.kafka_min_insync_replicas.unwrap_or(replication / 2 + 1).to_string();
+        // A majority: with fewer an acknowledged reading may be lost, with more a single broker that is away stops writes.
+        let min_insync = (replication / 2 + 1).to_string();
         let retention_ms = config.kafka_retention.as_millis().to_string();
         let topic = NewTopic::new(&self.topic, config.kafka_partitions, TopicReplication::Fixed(replication))
             .set("cleanup.policy", "delete")

@@ -180,7 +180,7 @@ pub const CATALOGUE: &[Metric] = &[
     of_worker(DEAD_LETTERS, COUNTER, "readings", &[REASON],
         "Readings set aside because they can never be stored, by reason."),
     of_worker(DEAD_LETTERS_NOT_KEPT, COUNTER, "readings", &[REASON],
-        "Of these, readings beyond DEAD_LETTER_MAX or DEAD_LETTER_MAX_BYTES: counted, not kept; Kafka's log has them."),
+        "Of these, readings beyond DEAD_LETTER_MAX or 1 GiB: counted, not kept; Kafka's log has them."),
     of_worker(DEAD_LETTER_BOUND_RATIO, GAUGE, "ratio", &[],
         "How full dead_letters is, by number or bytes, whichever is more; from 1 on dead letters are counted, not kept."),
     of_worker(DEAD_LETTERS_WAITING, GAUGE, "dead letters", &[REASON],

@@ -116,12 +116,17 @@ impl Pool {
         Ok(Self { asks_for_fitness: true, ..pool })
     }
 
+    /// A pool of one connection that only reads the shared settings.
+    pub fn for_settings(config: &DatabaseConfig) -> Result<Self, StoreError> {
+        Self::open("settings", config, &config.database_url, 1, "sensorpipe settings", queries(config))
+    }
+
     /// A pool of its own for queries over many readings, which may lead to a replica: they cannot take the
     /// connections that ingestion and `POST /sensors` need.
     pub fn for_reads(config: &DatabaseConfig, queries: &QueryConfig) -> Result<Self, StoreError> {
         let url = queries.read_database_url.as_ref().unwrap_or(&config.database_url);
         let session = Session::of_reads(config.statement_timeout);
-        Self::open(READS, config, url, queries.read_pool_size, "sensorpipe api reads", session)
+        Self::open(READS, config, url, config.database_pool_size, "sensorpipe api reads", session)
     }
 
     /// A single connection for a command that works through dead letters.

@@ -12,7 +12,7 @@ use super::{
     ConnectError, StoreError, Unfit, fitness,
     startup::{STARTUP_PATIENCE, connect_within},
 };
-use crate::config::{DatabaseConfig, SchemaConfig};
+use crate::config::{DatabaseConfig, GivenSettings, SchemaConfig};
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a migration waits for a lock, while everybody else waits behind it.
@@ -72,17 +72,27 @@ pub enum SchemaError {
     Store(#[from] StoreError),
 }
 
-/// Creates, adopts or updates the schema; waits up to 30 s for Postgres to come up.
+/// As [`migrate_with`], of an installation that is given no shared settings.
+pub async fn migrate(database: &DatabaseConfig, schema: &SchemaConfig) -> Result<Migrated, SchemaError> {
+    migrate_with(database, schema, &GivenSettings::default()).await
+}
+
+/// Creates, adopts or updates the schema; waits up to 30 s for Postgres to come up. The migration that makes the table of
+/// settings stores those that are `given`, so that nobody finds the table without them.
 ///
 /// Safe from many places at once: an advisory lock lets one migrate and shows the others that it is done.
-pub async fn migrate(database: &DatabaseConfig, schema: &SchemaConfig) -> Result<Migrated, SchemaError> {
+pub async fn migrate_with(
+    database: &DatabaseConfig,
+    schema: &SchemaConfig,
+    given: &GivenSettings,
+) -> Result<Migrated, SchemaError> {
     let mut connection = connect_within(STARTUP_PATIENCE, database, "sensorpipe migrate").await?;
     match fitness::find_unfit(&mut connection).await? {
         // Tables made by hand are the migrations' affair: they name each difference.
         None | Some(Unfit::ColumnType { .. }) => {}
         Some(unfit) => return Err(unfit.into()),
     }
-    let migrated = migrate_on(&mut connection, schema).await;
+    let migrated = migrate_on(&mut connection, schema, given).await;
     // Closing gives back the advisory lock after a failure, too.
     if let Err(error) = connection.close().await {
         tracing::debug!(%error, "the connection that migrated did not close cleanly");
@@ -90,14 +100,21 @@ pub async fn migrate(database: &DatabaseConfig, schema: &SchemaConfig) -> Result
     migrated
 }
 
-async fn migrate_on(connection: &mut PgConnection, schema: &SchemaConfig) -> Result<Migrated, SchemaError> {
+async fn migrate_on(
+    connection: &mut PgConnection,
+    schema: &SchemaConfig,
+    given: &GivenSettings,
+) -> Result<Migrated, SchemaError> {
+    let given: serde_json::Map<String, serde_json::Value> =
+        given.values().map(|(setting, value)| (setting.name().to_owned(), value.into())).collect();
     // NOTICEs and TimescaleDB's multi-line greeting tell an operator nothing.
     sqlx::query(
         "SELECT set_config('client_min_messages', 'error', false), set_config('lock_timeout', $1, false), \
-         set_config('sensorpipe.chunk_interval', $2, false)",
+         set_config('sensorpipe.chunk_interval', $2, false), set_config('sensorpipe.settings', $3, false)",
     )
     .bind(LOCK_TIMEOUT)
     .bind(format!("{} microseconds", schema.chunk_interval.as_micros()))
+    .bind(serde_json::Value::from(given).to_string())
     .execute(&mut *connection)
     .await
     .map_err(StoreError::new("preparing to migrate"))?;

@@ -15,7 +15,7 @@ const FAILED: &str = r#"sensorpipe_audit_rounds_total{outcome="failed"}"#;
 async fn all(site: &Site, setting: &str) -> (Sensorpipe, String) {
     let address = free_address().to_string();
     let all = site
-        .role(&["all", "--audit", setting, "--audit-interval", "100ms", "--consumers", "1"])
+        .role(&["all", "--audit", setting, "--test-audit-interval", "100ms", "--consumers", "1"])
         .env("HTTP_ADDR", &address)
         .start();
     comes_to("ready", PATIENCE, 200, async || get(&format!("http://{address}/readyz")).await.0).await;

@@ -50,10 +50,3 @@ async fn a_share_of_a_core_is_kept_to() {
     assert!(used < 0.25, "{used} of a core in {paced:?}");
     assert!(paced > 2 * freely, "{paced:?} against {freely:?}");
 }
-
-#[tokio::test]
-async fn a_rate_of_records_is_kept_to() {
-    let site = stored(200).await;
-    let (took, _) = first_round(&site, 20_000, &["--audit-records-per-second", "50"]).await;
-    assert!((Duration::from_secs(4)..PATIENCE).contains(&took), "200 records at 50 a second: {took:?}");
-}

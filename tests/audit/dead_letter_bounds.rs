@@ -23,7 +23,7 @@ async fn what_is_beyond_the_bound_is_accounted_for_and_can_be_read_again() {
     let worker = site
         .worker()
         .env("DEAD_LETTER_MAX", &LETTERS_MAX.to_string())
-        .env("BATCH_MAX_READINGS", &BATCH.to_string())
+        .env("SENSORPIPE_TEST_BATCH_MAX_READINGS", &BATCH.to_string())
         .start();
     site.stop_when_stored(worker).await;
     let refused = 2 * READINGS;

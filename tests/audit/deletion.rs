@@ -18,7 +18,7 @@ const HELD_UP_MAX: Duration = Duration::from_secs(1);
 
 impl Site {
     fn deleting_worker(&self) -> Sensorpipe {
-        self.worker().env("SENSOR_DELETION_INTERVAL", "100ms").start()
+        self.worker().env("SENSORPIPE_TEST_SENSOR_DELETION_INTERVAL", "100ms").start()
     }
 
     async fn deleted(&self) -> i64 {

@@ -85,12 +85,12 @@ async fn the_last_value_is_expected_where_the_last_one_stays() {
     let site = Site::new(2, 5).await;
     let rewritten = (0..50_i32).map(|n| reading(n % 5 + 1, f64::from(n), 0).partition(n / 5 % 2));
     site.topic.produce(rewritten).await;
-    let worker = site.worker().env("ON_DUPLICATE", "overwrite").env("BATCH_MAX_READINGS", "7").start();
+    site.database.set("on_duplicate", "overwrite").await;
+    let worker = site.worker().env("SENSORPIPE_TEST_BATCH_MAX_READINGS", "7").start();
     site.stop_when_stored(worker).await;
-    let overwrite = ["--on-duplicate", "overwrite"];
-    site.is_clean(&overwrite).await;
+    site.is_clean(&[]).await;
     site.database.execute("UPDATE sensor_data SET value = -1 WHERE sensor_id < 3").await;
-    let audited = site.differs(&overwrite, &["other_values"]).await;
+    let audited = site.differs(&["--on-duplicate", "overwrite"], &["other_values"]).await;
     assert_eq!(audited.report["examples"][0]["stored_value"], -1.0);
 }
 
@@ -98,7 +98,7 @@ async fn the_last_value_is_expected_where_the_last_one_stays() {
 async fn workers_go_on_meanwhile() {
     let site = Site::new(3, 20).await;
     let readings = Readings { first_sensor: 1, sensors: 20, per_record: 10, step_ms: 1_000 };
-    let worker = site.worker().env("BATCH_MAX_READINGS", "500").start();
+    let worker = site.worker().env("SENSORPIPE_TEST_BATCH_MAX_READINGS", "500").start();
     let sink = site.topic.sink();
     let adding = tokio::spawn(async move {
         for round in 0..60 {

@@ -80,7 +80,7 @@ async fn rounds_of_a_watch_are_kept_together() {
     };
     let comes_to = async |what: &str| comes_to(what, PATIENCE, 1, async || site.has_kept(what).await).await;
     produce(0..20).await;
-    let watch = site.role(&["audit", "--watch", "--interval", "100ms"]).start();
+    let watch = site.role(&["audit", "--watch", "--test-audit-interval", "100ms"]).start();
     comes_to("readings = 20 AND outcome = 'clean' AND rows_counted").await;
     produce(20..26).await;
     comes_to("readings = 26 AND stored = 26 AND difference = 0").await;
@@ -108,7 +108,8 @@ async fn a_watch_goes_on_where_the_one_before_ended() {
         site.store_all().await;
     };
     let watch = async |what: &str| {
-        let mut watch = site.role(&["audit", "--watch", "--interval", "100ms", "--format", "json"]).start();
+        let mut watch =
+            site.role(&["audit", "--watch", "--test-audit-interval", "100ms", "--format", "json"]).start();
         comes_to(what, PATIENCE, 1, async || site.has_kept(what).await).await;
         watch.terminate();
         watch.ended(PATIENCE).await;
@@ -139,7 +140,7 @@ async fn a_watch_skips_nothing_of_a_partition_that_could_not_be_audited_for_a_wh
     let site = Site::new(1, 1).await;
     site.topic.produce((0..20).map(|n| reading(1, 1.0, n))).await;
     site.store_all().await;
-    let _watch = site.role(&["audit", "--watch", "--interval", "100ms"]).start();
+    let _watch = site.role(&["audit", "--watch", "--test-audit-interval", "100ms"]).start();
     let comes_to = async |what: &str| comes_to(what, PATIENCE, 1, async || site.has_kept(what).await).await;
     comes_to("readings = 20 AND outcome = 'clean'").await;
     site.database
@@ -177,7 +178,7 @@ async fn a_watch_takes_over_what_another_audit_has_found() {
     let site = Site::new(2, 1).await;
     site.topic.produce((0..20).map(|n| reading(1, n as f64, n).partition(n as i32 % 2))).await;
     site.store_all().await;
-    let watch = site.role(&["audit", "--watch", "--interval", "100ms"]).start();
+    let watch = site.role(&["audit", "--watch", "--test-audit-interval", "100ms"]).start();
     let comes_to = async |what: &str| comes_to(what, PATIENCE, 1, async || site.has_kept(what).await).await;
     comes_to("readings = 20 AND outcome = 'clean'").await;
     site.database.execute("DELETE FROM sensor_data WHERE value = 4").await;

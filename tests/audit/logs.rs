@@ -20,7 +20,7 @@ async fn gaps_of_transactions_are_no_readings() {
 #[tokio::test]
 async fn where_the_logs_start_is_gone_counting_begins_at_a_checkpoint() {
     let site = Site::new(1, 1).await;
-    let worker = site.worker().env("CHECKPOINT_INTERVAL", "100ms").start();
+    let worker = site.worker().env("SENSORPIPE_TEST_CHECKPOINT_INTERVAL", "100ms").start();
     site.topic.produce((0..20).map(|n| reading(1, 1.0, n))).await;
     let at = |offset: i64| format!(r#"SELECT count(*) FROM audit_checkpoints WHERE "offset" = {offset}"#);
     comes_to("a checkpoint", PATIENCE, 1, async || site.database.number(&at(20)).await).await;
@@ -54,7 +54,7 @@ async fn where_the_logs_start_is_gone_counting_begins_at_a_checkpoint() {
     site.differs(&["--no-table-count"], &["records_expired"]).await;
 
     // A worker drops what the log does not reach back to any more.
-    let _worker = site.worker().env("CHECKPOINT_INTERVAL", "100ms").start();
+    let _worker = site.worker().env("SENSORPIPE_TEST_CHECKPOINT_INTERVAL", "100ms").start();
     comes_to("old checkpoints", PATIENCE, 0, async || site.database.number(&at(20)).await).await;
 }
 

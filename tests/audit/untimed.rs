@@ -87,7 +87,11 @@ async fn the_log_read_again_is_the_same_table_whatever_happens_on_the_way() {
     let site = Site::new(1, 3).await;
     site.topic.produce(crowded()).await;
     // Small batches, workers killed in the middle, and offsets moved back.
-    let worker = || site.worker().env("BATCH_MAX_READINGS", "20").env("CHECKPOINT_INTERVAL", "100ms");
+    let worker = || {
+        site.worker()
+            .env("SENSORPIPE_TEST_BATCH_MAX_READINGS", "20")
+            .env("SENSORPIPE_TEST_CHECKPOINT_INTERVAL", "100ms")
+    };
     for stored in [200, 900, 1_600] {
         let mut worker = worker().start();
         eventually(PATIENCE, async || site.database.tally().await.stored > stored).await;
@@ -185,7 +189,11 @@ async fn where_a_worker_of_the_previous_version_stored_no_audit_looks() {
 #[tokio::test]
 async fn where_retention_took_the_records_before_only_what_is_sure_is_looked_up() {
     let site = Site::new(1, 3).await;
-    let worker = site.worker().env("BATCH_MAX_READINGS", "20").env("CHECKPOINT_INTERVAL", "100ms").start();
+    let worker = site
+        .worker()
+        .env("SENSORPIPE_TEST_BATCH_MAX_READINGS", "20")
+        .env("SENSORPIPE_TEST_CHECKPOINT_INTERVAL", "100ms")
+        .start();
     site.topic.produce(crowded()).await;
     site.database.stores_all_of(&site.topic, PATIENCE).await;
     let checkpoint = r#"SELECT count(*) FROM audit_checkpoints WHERE "offset" = 1875"#;

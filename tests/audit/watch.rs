@@ -15,7 +15,7 @@ async fn later_rounds_audit_what_is_new_and_metrics_tell() {
     site.database.stores_all_of(&site.topic, PATIENCE).await;
     let address = free_address().to_string();
     let mut watch = site
-        .role(&["audit", "--watch", "--interval", "100ms", "--format", "json"])
+        .role(&["audit", "--watch", "--test-audit-interval", "100ms", "--format", "json"])
         .env("METRICS_ADDR", &address)
         .start();
     let ready = format!("http://{address}/readyz");

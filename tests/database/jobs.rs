@@ -30,8 +30,10 @@ async fn a_job_that_fails_works_in_its_next_round() {
         )
         .await;
     let address = free_address().to_string();
-    let mut worker =
-        worker(&database, &topic).env("CHECKPOINT_INTERVAL", "100ms").env("METRICS_ADDR", &address).start();
+    let mut worker = worker(&database, &topic)
+        .env("SENSORPIPE_TEST_CHECKPOINT_INTERVAL", "100ms")
+        .env("METRICS_ADDR", &address)
+        .start();
     topic.produce(readings(0..100)).await;
     database.stores_all_of(&topic, PATIENCE).await;
     // More rounds than are logged.
@@ -58,7 +60,8 @@ async fn a_sensor_with_a_reading_at_infinity_is_deleted() {
     database.add_sensors(2).await;
     database.execute("INSERT INTO sensor_data (sensor_id, value, time) VALUES (1, 1, 'infinity')").await;
     database.execute("INSERT INTO sensor_deletions (sensor_id) VALUES (1)").await;
-    let mut worker = worker(&database, &topic).env("SENSOR_DELETION_INTERVAL", "100ms").start();
+    let mut worker =
+        worker(&database, &topic).env("SENSORPIPE_TEST_SENSOR_DELETION_INTERVAL", "100ms").start();
     eventually(PATIENCE, async || worker.stderr().contains("sensor and its readings deleted")).await;
     assert_eq!(worker.exit_status(), None, "{}", worker.stderr());
 }

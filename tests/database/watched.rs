@@ -50,7 +50,7 @@ async fn consumers_that_all_panic_are_no_success() {
 #[tokio::test]
 async fn a_question_that_panics_ends_the_process() {
     let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
-    let mut worker = worker(&database, &topic).env("ASSIGN_TIMEOUT", ABSURD).start();
+    let mut worker = worker(&database, &topic).env("SENSORPIPE_TEST_ASSIGN_TIMEOUT", ABSURD).start();
     assert_eq!(worker.ended(PATIENCE).await.code(), Some(1), "{}", worker.stderr());
     assert!(worker.stderr().contains("reading the stored offsets panicked: overflow"), "{}", worker.stderr());
 }
@@ -77,7 +77,7 @@ async fn rows_at_no_time_end_nothing() {
         )
         .await;
     let mut worker = worker(&database, &topic)
-        .env("KEEP_DAYS_INTERVAL", "100ms")
+        .env("SENSORPIPE_TEST_KEEP_DAYS_INTERVAL", "100ms")
         .env("DEAD_LETTER_RETENTION", "off")
         .env("LOG_LEVEL", "sensorpipe=debug")
         .start();

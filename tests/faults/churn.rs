@@ -73,7 +73,7 @@ async fn the_brokers_own_group_protocol_drains_and_rebalances() {
         testbed::Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "2"])
             .database(&database)
             .topic(&topic)
-            .env("BATCH_MAX_READINGS", "5000")
+            .env("SENSORPIPE_TEST_BATCH_MAX_READINGS", "5000")
             .env("KAFKA_CONFIG_group_protocol", "consumer")
             .start()
     };

@@ -14,7 +14,7 @@ fn gated(database: &TestDatabase, topic: &TestTopic) -> (Gate, Role) {
     let url = format!("{before}@{}/{name}", gate.address);
     let worker = worker(database, topic)
         .env("DATABASE_URL", &url)
-        .env("ASSIGN_TIMEOUT", "2s")
+        .env("SENSORPIPE_TEST_ASSIGN_TIMEOUT", "2s")
         .env("DRAIN_TIMEOUT", "2s");
     (gate, worker)
 }
@@ -26,7 +26,7 @@ async fn a_lost_answer_to_commit_stores_nothing_twice() {
     let (gate, worker) = gated(&database, &topic);
     gate.cut_after(b"COMMIT", 7);
     work.add(&topic, 40_000).await;
-    let worker = worker.env("BATCH_MAX_READINGS", "2000").start();
+    let worker = worker.env("SENSORPIPE_TEST_BATCH_MAX_READINGS", "2000").start();
     work.is_done(&database, &topic).await;
     assert_eq!(gate.times_cut(), 7, "{}", worker.stderr());
     // It knows that its batches were its own, and goes on without starting over.

@@ -19,7 +19,7 @@ async fn one_of_three_frozen_until_its_partitions_have_moved() {
     let mut dice = dice("frozen");
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(12).await);
     let work = Work::new(&database).await;
-    let start = || worker(&database, &topic).env("BATCH_MAX_READINGS", "1000").start();
+    let start = || worker(&database, &topic).env("SENSORPIPE_TEST_BATCH_MAX_READINGS", "1000").start();
     let mut workers = [start(), start(), start()];
     eventually(PATIENCE, async || workers.iter().all(|worker| count(worker, ASSIGNED) > 0)).await;
     for round in 1..=3 {
@@ -100,12 +100,12 @@ async fn one_frozen_in_mid_copy_does_not_hold_up_its_successor() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(4).await);
     let work = Work::new(&database).await;
     work.add(&topic, setting("FAULTS_READINGS", 300_000)).await;
-    let frozen = worker(&database, &topic).env("BATCH_MAX_READINGS", "200000").start();
+    let frozen = worker(&database, &topic).env("SENSORPIPE_TEST_BATCH_MAX_READINGS", "200000").start();
     freeze_in_mid_copy(&database, &frozen).await;
     let frozen_at = Instant::now();
     let before = database.tally().await.stored;
 
-    let mut successor = worker(&database, &topic).env("LOCK_TIMEOUT", "8s").start();
+    let mut successor = worker(&database, &topic).env("SENSORPIPE_TEST_LOCK_TIMEOUT", "8s").start();
     let ended = "ended the backend of a frozen worker";
     eventually(PATIENCE, async || count(&successor, ended) > 0).await;
     let blocked_until = frozen_at.elapsed();

@@ -17,7 +17,7 @@ async fn a_worker_killed_ten_times_while_it_drains() {
     work.add(&topic, setting("FAULTS_READINGS", 300_000)).await;
     for kill in 1..=KILLS {
         // Batches small enough that there is a moment for every kill.
-        let mut worker = worker(&database, &topic).env("BATCH_MAX_READINGS", "2000").start();
+        let mut worker = worker(&database, &topic).env("SENSORPIPE_TEST_BATCH_MAX_READINGS", "2000").start();
         let goal = work.readings() * (kill - 1) / (KILLS + 2) + dice.random_range(1..work.readings() / 30);
         let started = std::time::Instant::now();
         let stored = loop {

@@ -25,7 +25,7 @@ fn worker(database: &TestDatabase, topic: &TestTopic) -> Role {
     Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "2"])
         .database(database)
         .topic(topic)
-        .env("LOCK_TIMEOUT", "1s")
+        .env("SENSORPIPE_TEST_LOCK_TIMEOUT", "1s")
         .env("KAFKA_CONFIG_session_timeout_ms", "2000")
         .env("KAFKA_CONFIG_heartbeat_interval_ms", "500")
 }

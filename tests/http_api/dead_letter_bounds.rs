@@ -80,7 +80,8 @@ async fn letters_beyond_the_bound_are_told_of_everywhere() {
 #[tokio::test]
 async fn bytes_are_bounded_too_and_known_whoever_deletes() {
     let site = Site::start_on(TestTopic::create(1).await, &[]).await;
-    let _worker = worker(&site.database, &site.topic).env("DEAD_LETTER_MAX_BYTES", "100000").start();
+    let _worker =
+        worker(&site.database, &site.topic).env("SENSORPIPE_TEST_DEAD_LETTER_MAX_BYTES", "100000").start();
     let produce = async |count: usize| {
         let large = format!("no JSON {}", "x".repeat(40_000));
         site.topic.produce(vec![Record::new(large); count]).await;

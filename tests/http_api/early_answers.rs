@@ -42,8 +42,14 @@ impl Refused {
 
 /// An api that refuses in each of these ways; the connection takes the only place for requests with readings.
 async fn refusing() -> (Site, Raw, Vec<Refused>) {
-    let flags =
-        ["--http-max-body-bytes", "10000", "--http-max-in-flight", "1", "--http-request-timeout", "10m"];
+    let flags = [
+        "--http-max-body-bytes",
+        "10000",
+        "--test-http-max-in-flight",
+        "1",
+        "--test-http-request-timeout",
+        "10m",
+    ];
     let site = Site::start_with(&flags).await;
     let (admin, admin_key) = key("admin", Scope::Admin, None);
     let (reader, reader_key) = key("reader", Scope::Read, None);

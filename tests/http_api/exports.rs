@@ -73,7 +73,7 @@ async fn everything_in_either_order_and_form() {
 
 #[tokio::test]
 async fn a_client_that_stalls_holds_no_connection_and_is_cut_off() {
-    let site = Site::start_with(&["--exports-max", "1", "--export-stall-timeout", "1s"]).await;
+    let site = Site::start_with(&["--test-exports-max", "1", "--test-export-stall-timeout", "1s"]).await;
     add_readings(&site.database, MANY).await;
     let mut stalled = site.server.open_as("text/csv", "/sensors/1/readings").await;
     assert_eq!(stalled.status(), 200);
@@ -98,7 +98,7 @@ async fn a_client_that_stalls_holds_no_connection_and_is_cut_off() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_frees_its_place() {
-    let site = Site::start_with(&["--exports-max", "1"]).await;
+    let site = Site::start_with(&["--test-exports-max", "1"]).await;
     add_readings(&site.database, MANY).await;
     let mut leaving = site.server.open_as("text/csv", "/sensors/1/readings").await;
     leaving.chunk().await.unwrap().expect("there is more than nothing");
@@ -110,7 +110,7 @@ async fn a_client_that_goes_away_frees_its_place() {
 
 #[tokio::test]
 async fn an_error_in_the_middle_is_not_taken_for_the_end() {
-    let site = Site::start_with(&["--exports-max", "1"]).await;
+    let site = Site::start_with(&["--test-exports-max", "1"]).await;
     add_readings(&site.database, MANY).await;
     let mut export = site.server.open_as("application/x-ndjson", "/sensors/1/readings").await;
     assert_eq!(export.status(), 200);

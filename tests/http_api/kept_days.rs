@@ -11,12 +11,12 @@ async fn days_that_are_over_are_kept_and_old_readings_refused() {
     database
         .execute(&format!("{readings} date_trunc('day', now(), 'UTC') - interval '9 days', date_trunc('day', now(), 'UTC') - interval '1 s', '20 minutes') AS time"))
         .await;
+    database.set("retention", "10days").await;
     let address = free_address().to_string();
     let api = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["api"])
         .database(&database)
         .topic(&topic)
         .env("HTTP_ADDR", &address)
-        .env("RETENTION", "10days")
         .start();
     let url = |path: &str| format!("http://{address}{path}");
     eventually(PATIENCE, async || {

@@ -58,7 +58,7 @@ async fn it_is_the_newest_wherever_it_lies() {
 
 #[tokio::test]
 async fn sensors_are_chosen_by_id_type_and_location() {
-    let site = Site::start_with(&["--query-sensors-max", "3"]).await;
+    let site = Site::start_with(&["--test-query-sensors-max", "3"]).await;
     site.database
         .execute(
             "INSERT INTO sensors (sensor_type, location)

@@ -74,9 +74,11 @@ async fn what_was_against_a_reading_is_asked_again_and_nothing_is_made_up() {
         ])
         .await;
     // Reading 1 is older than this worker accepts, so it asks the window first.
-    let mut strict = worker(&site.database, &site.topic).env("ACCEPT_SINCE", "2024-10-12T00:00:30Z").start();
+    site.database.set("accept_since", "2024-10-12T00:00:30Z").await;
+    let mut strict = worker(&site.database, &site.topic).start();
     site.database.stores_all_of(&site.topic, PATIENCE).await;
     strict.kill();
+    site.database.execute("DELETE FROM sensorpipe_settings").await;
     let ids = site.letter_ids().await;
     let summary = site.server.get("/dead-letters/summary").await.expect(200).json();
     let reasons: Vec<_> = summary["reasons"]

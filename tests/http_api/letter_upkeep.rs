@@ -50,7 +50,7 @@ async fn old_letters_expire_and_the_others_are_counted() {
         site.database.hold(&format!("SELECT FROM dead_letters WHERE id = {} FOR UPDATE", ids[1])).await;
     let address = free_address().to_string();
     let worker = worker(&site.database, &site.topic)
-        .env("RETENTION_INTERVAL", "100ms")
+        .env("SENSORPIPE_TEST_RETENTION_INTERVAL", "100ms")
         .env("METRICS_ADDR", &address)
         .start();
     comes_to("letters left", PATIENCE, vec![ids[1], ids[3], ids[4], ids[5]], async || {

@@ -212,7 +212,7 @@ async fn where_nothing_is_accepted_nothing_is_sent() {
 
 #[tokio::test]
 async fn what_arrived_before_the_body_stalled_is_accepted() {
-    let flags = ["--http-request-timeout", "800ms", "--publish-timeout", "400ms"];
+    let flags = ["--test-http-request-timeout", "800ms", "--test-publish-timeout", "400ms"];
     let site = Site::start_with(&flags).await;
     site.database.add_sensors(1).await;
     // The first request waits for the topic to be known; that is no part of this.

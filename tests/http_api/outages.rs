@@ -17,7 +17,7 @@ async fn without_kafka_a_reading_is_503_within_the_bound() {
     let database = TestDatabase::create().await;
     database.add_sensors(1).await;
     let kafka = config(&["--kafka-brokers", CLOSED]);
-    let server = Server::start(&database.config(), &kafka, &["--publish-timeout", "500ms"]).await;
+    let server = Server::start(&database.config(), &kafka, &["--test-publish-timeout", "500ms"]).await;
     for (path, body) in [
         ("/sensor_data/1", r#"{"value":1}"#),
         ("/sensor_data/1", r#"{"data":[{"value":1},{"value":2}]}"#),

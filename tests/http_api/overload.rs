@@ -40,7 +40,7 @@ fn is_turned_away(answer: &Answer) -> bool {
 
 #[tokio::test]
 async fn requests_under_way_have_a_bound() {
-    let site = Site::start_with(&["--http-max-in-flight", "1"]).await;
+    let site = Site::start_with(&["--test-http-max-in-flight", "1"]).await;
     site.database.add_sensors(1).await;
     for path in ["/sensor_data/1", "/readings"] {
         let body = br#"[{"sensor_id":1,"#;
@@ -68,7 +68,7 @@ async fn bodies_held_have_a_bound() {
     const STALLED: usize = 60;
     const STALLED_BYTES: usize = 200_000;
     const LARGE_BYTES: usize = 500_000;
-    let flags = ["--http-max-held-bytes", "10000000", "--http-max-body-bytes", "1000000"];
+    let flags = ["--test-http-max-held-bytes", "10000000", "--http-max-body-bytes", "1000000"];
     let site = Site::start_with(&flags).await;
     site.database.add_sensors(1).await;
     let large = format!(r#"{{"value":1,"padding":"{}"}}"#, "x".repeat(LARGE_BYTES));
@@ -85,7 +85,7 @@ async fn bodies_held_have_a_bound() {
 #[tokio::test]
 async fn a_body_of_the_largest_size_is_taken_however_it_is_packed() {
     const BODY_BYTES: usize = 1_000_000;
-    let flags = ["--http-max-held-bytes", "1000", "--http-max-body-bytes", "1000000"];
+    let flags = ["--test-http-max-held-bytes", "1000", "--http-max-body-bytes", "1000000"];
     let site = Site::start_with(&flags).await;
     site.database.add_sensors(1).await;
     let body = format!(r#"{{"value":1,"padding":"{}"}}"#, "x".repeat(BODY_BYTES - 50));

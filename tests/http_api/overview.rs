@@ -211,7 +211,7 @@ async fn viewers_share_samples_and_see_rates() {
 
 #[tokio::test]
 async fn streams_have_a_bound_and_end_with_the_process() {
-    let site = Site::start_with(&["--event-streams-max", "1"]).await;
+    let site = Site::start_with(&["--test-event-streams-max", "1"]).await;
     let mut events = Events::open(&site.server, "/overview/events").await;
     events.next().await.unwrap();
     let refused = site.server.get("/overview/events").await.expect(503);

@@ -113,8 +113,9 @@ async fn keeping_days_leaves_room_to_writes() {
 async fn queries_that_take_too_long_end_and_take_nothing_from_others() {
     let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
     database.add_sensors(1).await;
-    let bounded = config(&["--database-url", &database.url, "--statement-timeout", "1s"]);
-    let server = Server::start(&bounded, &topic.config(), &["--read-pool-size", "2"]).await;
+    let bounded =
+        config(&["--database-url", &database.url, "--statement-timeout", "1s", "--database-pool-size", "2"]);
+    let server = Server::start(&bounded, &topic.config(), &[]).await;
     let locked = database.hold("LOCK TABLE sensor_data IN ACCESS EXCLUSIVE MODE").await;
     let queries = join_all((0..12).map(|n| server.get(READS[n % READS.len()])));
     let others = async {

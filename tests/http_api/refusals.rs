@@ -131,7 +131,8 @@ async fn a_body_of_unknown_length_has_its_bound_too() {
 
 #[tokio::test]
 async fn a_client_that_never_sends_its_body_is_timed_out() {
-    let site = Site::start_with(&["--http-request-timeout", "400ms", "--publish-timeout", "200ms"]).await;
+    let site =
+        Site::start_with(&["--test-http-request-timeout", "400ms", "--test-publish-timeout", "200ms"]).await;
     let address = site.server.url.trim_start_matches("http://").to_owned();
     let started = Instant::now();
     let mut client = TcpStream::connect(address).await.unwrap();

@@ -39,7 +39,7 @@ async fn without_kafka_clients_are_told_at_once_and_what_they_send_again_is_stor
     let database = TestDatabase::create().await;
     database.add_sensors(1).await;
     let kafka = config(&["--kafka-brokers", &servers.brokers, "--kafka-topic", &topic.name]);
-    let server = Arc::new(Server::start(&database.config(), &kafka, &["--publish-timeout", "2s"]).await);
+    let server = Arc::new(Server::start(&database.config(), &kafka, &["--test-publish-timeout", "2s"]).await);
     let is_up = async || server.health.report().components["kafka"] == sensorpipe::health::State::Up;
     eventually(PATIENCE, is_up).await;
 

@@ -10,7 +10,7 @@ use rdkafka::{
 };
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect::Policy};
 use sensorpipe::{
-    config::{DatabaseConfig, KafkaConfig, KafkaSettings},
+    config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, RunningSettings},
     health::{Health, Need},
     http::{self, Api, KeyRing, SensorCache, ServeLimits},
     kafka::{LogObserver, producer::Producer},
@@ -62,9 +62,10 @@ impl Server {
         tokio::spawn(producer.clone().watch(stop.clone()));
         tokio::spawn(pool.clone().watch(postgres_health.clone(), stop.clone()));
 
+        let ingest = RunningSettings::from_start(IngestConfig::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let api = Api::new(producer, pool, reads, known_sensors.clone(), &http, &config(&[]));
+        let api = Api::new(producer, pool, reads, known_sensors.clone(), &http, &ingest);
         tokio::spawn(api.watch_visibility(stop.clone()));
         let observer = LogObserver::new(kafka, &KafkaSettings::default());
         tokio::spawn(api.serve_live(observer, kafka_health, postgres_health, stop.clone()));

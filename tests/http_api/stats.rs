@@ -239,7 +239,7 @@ async fn what_is_not_said_has_a_default() {
 
 #[tokio::test]
 async fn the_number_of_buckets_is_bounded() {
-    let site = Site::start_with(&["--query-buckets-max", "100"]).await;
+    let site = Site::start_with(&["--test-query-buckets-max", "100"]).await;
     site.database.add_sensors(1).await;
     let range = "start=2026-01-01&end=2026-01-01T01:40";
     assert_eq!(buckets(&site, &format!("{range}&bucket=1m&fill=null")).await.len(), 100);

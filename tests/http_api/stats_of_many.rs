@@ -5,7 +5,7 @@ use crate::site::Site;
 /// Sensors 1 to 6: types `odd` and `even`, rooms `north` (1 to 3) and `south`, three hours of minutes each, of which
 /// sensor n measures n, and sensor 6 nothing.
 async fn site() -> Site {
-    let site = Site::start_with(&["--query-buckets-max", "15", "--query-sensors-max", "6"]).await;
+    let site = Site::start_with(&["--test-query-buckets-max", "15", "--test-query-sensors-max", "6"]).await;
     site.database
         .execute(
             "INSERT INTO sensors (sensor_type, location)

@@ -24,7 +24,7 @@ fn worker(database: &TestDatabase, topic: &TestTopic) -> Role {
     Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "2"])
         .database(database)
         .topic(topic)
-        .env("LOCK_TIMEOUT", "1s")
+        .env("SENSORPIPE_TEST_LOCK_TIMEOUT", "1s")
 }
 
 /// A record with one reading; the time is in seconds after 2024-01-01.

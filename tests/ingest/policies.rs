@@ -23,11 +23,10 @@ fn rewritten() -> impl Iterator<Item = Record> + Send + 'static {
 async fn values_after(policy: &str, batch_max_readings: &str) -> (Tally, Vec<i64>) {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(2).await);
     database.add_sensors(5).await;
+    database.set("on_duplicate", policy).await;
     topic.produce(rewritten()).await;
-    let _worker = worker(&database, &topic)
-        .env("ON_DUPLICATE", policy)
-        .env("BATCH_MAX_READINGS", batch_max_readings)
-        .start();
+    let _worker =
+        worker(&database, &topic).env("SENSORPIPE_TEST_BATCH_MAX_READINGS", batch_max_readings).start();
     database.stores_all_of(&topic, PATIENCE).await;
     // The same keys once more, through the other partition and so through another writer.
     topic.produce((1..=5).map(|sensor| reading(sensor, 1_000.0, 0).partition(1))).await;
@@ -65,9 +64,9 @@ async fn the_last_one_stays_where_asked_for() {
 async fn the_last_one_of_a_partition_stays_whatever_the_batches() {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
     database.add_sensors(5).await;
+    database.set("on_duplicate", "overwrite").await;
     topic.produce(rewritten()).await;
-    let _worker =
-        worker(&database, &topic).env("ON_DUPLICATE", "overwrite").env("BATCH_MAX_READINGS", "7").start();
+    let _worker = worker(&database, &topic).env("SENSORPIPE_TEST_BATCH_MAX_READINGS", "7").start();
     database.stores_all_of(&topic, PATIENCE).await;
     assert_eq!(database.number("SELECT min(value)::bigint FROM sensor_data").await, 95);
     assert_eq!(database.tally().await, Tally { stored: 5, duplicates: 95, dead_lettered: 0 });
@@ -77,6 +76,7 @@ async fn the_last_one_of_a_partition_stays_whatever_the_batches() {
 async fn two_writers_over_the_same_keys(policy: &str) {
     let (database, topic) = (TestDatabase::create().await, TestTopic::create(2).await);
     database.add_sensors(20).await;
+    database.set("on_duplicate", policy).await;
     // 600 readings a sensor, ten chunks of a week: a reading every 2.8 hours.
     let readings = Readings { first_sensor: 1, sensors: 20, per_record: 10, step_ms: 10_080_000 };
     let forth = readings.records(0..1_200).map(|record| record.partition(0));
@@ -84,8 +84,7 @@ async fn two_writers_over_the_same_keys(policy: &str) {
     topic.produce(forth).await;
     // Blocks of records from the end to the beginning: the writers come towards each other.
     topic.produce(back.rchunks(100).flatten().cloned().collect::<Vec<_>>()).await;
-    let worker =
-        worker(&database, &topic).env("ON_DUPLICATE", policy).env("BATCH_MAX_READINGS", "1000").start();
+    let worker = worker(&database, &topic).env("SENSORPIPE_TEST_BATCH_MAX_READINGS", "1000").start();
     database.stores_all_of(&topic, PATIENCE).await;
     assert_eq!(database.tally().await, Tally { stored: 12_000, duplicates: 12_000, dead_lettered: 0 });
     assert_eq!(database.row_count().await, 12_000);

@@ -55,7 +55,10 @@ async fn a_user_trigger_fires_from_the_batch_after_it_was_made() {
 async fn stores_with(fk_check: &str, database: &TestDatabase, url: &str, setting: &str) {
     let topic = TestTopic::create(2).await;
     database.add_sensors(3).await;
-    let worker = worker(database, &topic).env("DATABASE_URL", url).env("WRITE_FK_CHECK", setting).start();
+    let worker = worker(database, &topic)
+        .env("DATABASE_URL", url)
+        .env("SENSORPIPE_TEST_WRITE_FK_CHECK", setting)
+        .start();
     for duplicates in [0, 300] {
         topic.produce((0..400).map(|n| reading(n % 4 + 1, 1.0, i64::from(n)))).await;
         database.stores_all_of(&topic, PATIENCE).await;

@@ -13,7 +13,7 @@ async fn a_worker_in_the_middle_of_it_drains_and_kafka_knows_how_far_it_came() {
     let readings = Readings { first_sensor: 1, sensors: 100, per_record: 100, step_ms: 100 };
     topic.produce(readings.records(0..3_000)).await;
     // Small batches, so that there is a middle.
-    let slow = || worker(&database, &topic).env("BATCH_MAX_READINGS", "2000");
+    let slow = || worker(&database, &topic).env("SENSORPIPE_TEST_BATCH_MAX_READINGS", "2000");
     let mut worker = slow().start();
     eventually(PATIENCE, async || database.tally().await.stored > 0).await;
     worker.terminate();

@@ -163,7 +163,7 @@ async fn a_batch_that_takes_too_long_is_cut() {
     let readings = Readings { first_sensor: 1, sensors: 10, per_record: 1, step_ms: 1_000 };
     // Ten seconds of dozing, in attempts of two.
     topic.produce(readings.records(0..2_000)).await;
-    let worker = worker(&database, &topic).env("WRITE_TIMEOUT", "2s").start();
+    let worker = worker(&database, &topic).env("SENSORPIPE_TEST_WRITE_TIMEOUT", "2s").start();
     database.stores_all_of(&topic, PATIENCE).await;
     assert_eq!(database.tally().await, Tally { stored: 2_000, duplicates: 0, dead_lettered: 0 });
     assert!(worker.stderr().contains("too much for one transaction"), "{}", worker.stderr());
@@ -179,7 +179,8 @@ async fn one_that_gave_way_to_a_refused_one_is_stored_in_its_place() {
         let values = [[7.0, 1.0, 2.0], [1.0, 7.0, 2.0], [1.0, 2.0, 7.0], [7.0, 7.0, 2.0], [7.0, 7.0, 7.0]];
         let at = move |second: usize| values[second].map(|value| reading(1, value, second as i64));
         topic.produce((0..values.len()).flat_map(at)).await;
-        let _worker = worker(&database, &topic).env("ON_DUPLICATE", policy).start();
+        database.set("on_duplicate", policy).await;
+        let _worker = worker(&database, &topic).start();
         database.stores_all_of(&topic, PATIENCE).await;
         // One that gives way to a good one is its duplicate, whatever it is itself.
         let (duplicates, dead_lettered, sum) = match policy {

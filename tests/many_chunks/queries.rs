@@ -155,7 +155,7 @@ pub(crate) async fn newest_days(table: &Table) {
 
 /// As many at a time as there are connections.
 pub(crate) async fn side_by_side(table: &Table) {
-    let reads = config::<sensorpipe::config::QueryConfig>(&[]).read_pool_size;
+    let reads = config::<sensorpipe::config::DatabaseConfig>(&[]).database_pool_size;
     let asking: Vec<_> = (0..reads)
         .map(|n| {
             let (pool, query) = (table.pool.clone(), stats_query(table, Bucket::Day, vec![Measure::Count]));

@@ -8,7 +8,7 @@ use crate::{PATIENCE, scrape, worker};
 async fn a_consumer_that_does_not_turn_is_not_alive() {
     let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
     let address = free_address().to_string();
-    let worker = worker(&database, &topic, "2", &address).env("STUCK_AFTER", "2s").start();
+    let worker = worker(&database, &topic, "2", &address).env("SENSORPIPE_TEST_STUCK_AFTER", "2s").start();
     scrape::is_ready(&address).await;
     let alive =
         async || scrape::get(&address, "/healthz").await.map(|(status, text)| (status.as_u16(), text));

@@ -148,13 +148,13 @@ async fn a_day_that_cannot_be_kept_is_told_all_the_same() {
 #[tokio::test]
 async fn a_worker_names_it_once_a_round_and_does_not_blame_its_role() {
     let bench = refusing(20).await;
+    bench.database.set("retention", "3days").await;
     let topic = TestTopic::create(1).await;
     let worker = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "1"])
         .database(&bench.database)
         .topic(&topic)
-        .env("RETENTION", "3days")
-        .env("RETENTION_INTERVAL", "200ms")
-        .env("KEEP_DAYS_INTERVAL", "1h")
+        .env("SENSORPIPE_TEST_RETENTION_INTERVAL", "200ms")
+        .env("SENSORPIPE_TEST_KEEP_DAYS_INTERVAL", "1h")
         .start();
     let day = at(20, 0).to_datetime().unwrap().date_naive();
     let line = format!("sensor 2, day {day}: keeping daily statistics failed: not this day");
@@ -208,13 +208,13 @@ async fn days_before_the_year_1_and_after_9999_are_kept_as_any_other() {
 async fn a_worker_whose_role_owns_nothing_says_so() {
     let bench = refusing(20).await;
     bench.database.execute("DROP TRIGGER refuse ON daily_stats").await;
+    bench.database.set("retention", "3days").await;
     let topic = TestTopic::create(1).await;
     let worker = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "1"])
         .database(&bench.database)
         .topic(&topic)
         .env("DATABASE_URL", &bench.database.url_of_role_that_only_writes().await)
-        .env("RETENTION", "3days")
-        .env("RETENTION_INTERVAL", "200ms")
+        .env("SENSORPIPE_TEST_RETENTION_INTERVAL", "200ms")
         .start();
     eventually(PATIENCE, async || worker.stderr().contains("must own sensor_data")).await;
     assert!(!worker.stderr().contains("whose statistics cannot be kept"), "{}", worker.stderr());

@@ -5,7 +5,7 @@ use sensorpipe::{
     reading::{OnDuplicate, Timestamp},
     store::{Compression, Pool, compress_after, drop_expired, stats::DayStats},
 };
-use testbed::{Record, Role, TestDatabase, TestTopic, comes_to, config, eventually};
+use testbed::{Record, Role, TestDatabase, TestTopic, comes_to, config, eventually, free_address};
 
 use crate::{
     PATIENCE,
@@ -136,11 +136,11 @@ async fn a_worker_drops_and_refuses_what_is_too_old() {
     };
     // The edge is a midnight; the second before it is too old.
     topic.produce([record(at(10, -1)), record(at(10, 0))]).await;
+    database.set("retention", "10days").await;
     let worker = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "2"])
         .database(&database)
         .topic(&topic)
-        .env("RETENTION", "10days")
-        .env("RETENTION_INTERVAL", "100ms")
+        .env("SENSORPIPE_TEST_RETENTION_INTERVAL", "100ms")
         .start();
     database.stores_all_of(&topic, PATIENCE).await;
     comes_to("readings left", PATIENCE, 2, async || database.row_count().await).await;
@@ -161,6 +161,45 @@ async fn a_worker_drops_and_refuses_what_is_too_old() {
     database.execute(&insert(50)).await;
     comes_to("readings left", PATIENCE, 2, async || database.row_count().await).await;
     worker.terminate();
+}
+
+#[tokio::test]
+async fn a_worker_drops_nothing_that_is_to_stay_by_now() {
+    let (database, topic) = (TestDatabase::create().await, TestTopic::create(1).await);
+    database.add_sensors(1).await;
+    database.set("retention", "10days").await;
+    let address = free_address().to_string();
+    let _worker = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "1"])
+        .database(&database)
+        .topic(&topic)
+        .env("SENSORPIPE_TEST_RETENTION_INTERVAL", "100ms")
+        .env("METRICS_ADDR", &address)
+        .start();
+    let rounds = async || {
+        let answer = reqwest::get(format!("http://{address}/metrics")).await.ok()?.text().await.ok()?;
+        let series = r#"sensorpipe_job_rounds_total{job_name="retention",outcome="succeeded"} "#;
+        answer.lines().find_map(|line| line.strip_prefix(series)?.parse::<u64>().ok())
+    };
+    // The one under way has read the settings already.
+    let two_more_rounds = async || {
+        let begun = rounds().await.unwrap_or_default();
+        eventually(PATIENCE, async || rounds().await.is_some_and(|rounds| rounds >= begun + 2)).await;
+    };
+    for (change, left) in [
+        ("DELETE FROM sensorpipe_settings", 2),
+        ("INSERT INTO sensorpipe_settings (name, value, set_by) VALUES ('retention', '60days', 'x')", 1),
+        ("UPDATE sensorpipe_settings SET value = '5days'", 0),
+    ] {
+        two_more_rounds().await;
+        database.execute(change).await;
+        two_more_rounds().await;
+        for days_ago in [50, 80] {
+            let reading = format!("INSERT INTO sensor_data VALUES (1, 1, '{}')", at(days_ago, 60));
+            database.execute(&format!("{reading} ON CONFLICT DO NOTHING")).await;
+        }
+        two_more_rounds().await;
+        comes_to(change, PATIENCE, left, async || database.row_count().await).await;
+    }
 }
 
 /// What can be compressed is what the edition can; the Apache edition, which tests run on, says so and goes on.

@@ -54,8 +54,8 @@ async fn dribble(api: &Api, start: &str) -> Duration {
 async fn slow_clients_are_closed_and_others_served() {
     let (api, _database, _topic) = api(&[
         ("HTTP_IDLE_TIMEOUT", "1s"),
-        ("HTTP_REQUEST_TIMEOUT", "2s"),
-        ("PUBLISH_TIMEOUT", "1s"),
+        ("SENSORPIPE_TEST_HTTP_REQUEST_TIMEOUT", "2s"),
+        ("SENSORPIPE_TEST_PUBLISH_TIMEOUT", "1s"),
         ("HTTP_MAX_CONNECTIONS", "100"),
     ])
     .await;

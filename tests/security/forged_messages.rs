@@ -11,7 +11,9 @@ use crate::{PATIENCE, service::Api};
 const SOON: Duration = Duration::from_secs(3);
 
 async fn send(api: &Api, sensor_id: i32) -> Option<u16> {
-    let (status, _) = api.post(&format!("/sensor_data/{sensor_id}"), r#"{"value":1}"#).await;
+    let request = api.client.post(format!("{}/sensor_data/{sensor_id}", api.url));
+    let request = request.header("content-type", "application/json");
+    let (status, _) = Api::answer(request.body(r#"{"value":1}"#)).await;
     status.map(|status| status.as_u16())
 }
 
@@ -19,7 +21,7 @@ async fn send(api: &Api, sensor_id: i32) -> Option<u16> {
 async fn a_message_makes_and_deletes_no_sensor() {
     let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
     database.add_sensors(1).await;
-    let api = Api::start(&database, &topic, &[("HTTP_MAX_WAIT", "0s".to_owned())]).await;
+    let api = Api::start(&database, &topic, &[]).await;
     let mut stranger =
         PgConnection::connect(&database.url_of_role_that_only_writes().await).await.expect("it may connect");
     for message in ["+777777:777777", "-1:1", "reload", "+", "-2147483648:2147483647"] {
@@ -44,7 +46,7 @@ async fn a_flood_of_messages_is_no_flood_of_queries() {
     const ROUNDS: i32 = 400;
     let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
     database.add_sensors(1).await;
-    let mut api = Api::start(&database, &topic, &[("HTTP_MAX_WAIT", "0s".to_owned())]).await;
+    let mut api = Api::start(&database, &topic, &[]).await;
     let mut stranger =
         PgConnection::connect(&database.url_of_role_that_only_writes().await).await.expect("it may connect");
     let before = database.number(LOOKS).await;

@@ -83,11 +83,11 @@ impl<'a> Holder<'a> {
     }
 }
 
-/// An api whose queries have four connections, and one sensor.
+/// An api whose queries have four connections of the eight to the primary, and one sensor.
 async fn with_four_connections() -> (TestDatabase, TestTopic, Api) {
     let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
     database.add_sensors(1).await;
-    let api = Api::start(&database, &topic, &[("READ_POOL_SIZE", "4".to_owned())]).await;
+    let api = Api::start(&database, &topic, &[("DATABASE_POOL_SIZE", "8".to_owned())]).await;
     (database, topic, api)
 }
 
@@ -129,7 +129,7 @@ async fn a_revoked_key_ends_though_its_holder_floods_the_lists() {
         &database,
         &topic,
         // Most sensors are not in memory.
-        &[("KNOWN_SENSORS_MAX", "10".to_owned()), ("HTTP_MAX_WAIT", "0s".to_owned())],
+        &[("SENSORPIPE_TEST_KNOWN_SENSORS_MAX", "10".to_owned())],
     )
     .await;
     let stolen = Holder::new(&api, &database, "stolen", "read").await;
@@ -187,7 +187,8 @@ async fn one_key_takes_its_share_and_leaves_the_rest() {
     let api = Api::start(
         &database,
         &topic,
-        &[("EXPORTS_MAX", "2"), ("EVENT_STREAMS_MAX", "4")].map(|(name, value)| (name, value.to_owned())),
+        &[("SENSORPIPE_TEST_EXPORTS_MAX", "2"), ("SENSORPIPE_TEST_EVENT_STREAMS_MAX", "4")]
+            .map(|(name, value)| (name, value.to_owned())),
     )
     .await;
     let (greedy, other) =
@@ -268,7 +269,7 @@ async fn leave_connections_to_others(
 async fn look_ups_of_one_key_go_one_by_one_and_leave_room_to_others() {
     let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
     database.add_sensors(100).await;
-    let api = Api::start(&database, &topic, &[("KNOWN_SENSORS_MAX", "1".to_owned())]).await;
+    let api = Api::start(&database, &topic, &[("SENSORPIPE_TEST_KNOWN_SENSORS_MAX", "1".to_owned())]).await;
     let (greedy, other) = join(
         Holder::new(&api, &database, "greedy", "ingest"),
         Holder::new(&api, &database, "other", "ingest"),
@@ -318,7 +319,7 @@ async fn streams_and_exports_end_with_their_key() {
     database.add_sensors(1).await;
     add_readings(&database, MANY_READINGS).await;
     // Nobody takes the export before its key is revoked, however long a busy machine takes for that.
-    let patient = [("EXPORT_STALL_TIMEOUT", "10m".to_owned())];
+    let patient = [("SENSORPIPE_TEST_EXPORT_STALL_TIMEOUT", "10m".to_owned())];
     let api = Api::start(&database, &topic, &patient).await;
     // Without keys everybody is let in, until there is one.
     let url = format!("{}/overview/events", api.url);

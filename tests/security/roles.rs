@@ -215,16 +215,24 @@ async fn no_role_can_do_more_than_it_should() {
     ] {
         assert_eq!(as_role(&database, role, statement).await, refused, "{role}: {statement}");
     }
+    let writes_settings = [
+        "INSERT INTO sensorpipe_settings (name, value, set_by) VALUES ('retention', '1day', '')",
+        "UPDATE sensorpipe_settings SET value = '1day'",
+        "DELETE FROM sensorpipe_settings",
+        "TRUNCATE sensorpipe_settings",
+    ];
     for role in
         ["sensorpipe_reader", "sensorpipe_api", "sensorpipe_audit", "sensorpipe_writer", "sensorpipe_admin"]
     {
         for statement in
             ["CREATE TABLE x ()", "DROP TABLE daily_stats", "ALTER TABLE sensors ADD x int", "CREATE ROLE x"]
+                .iter()
+                .chain(&writes_settings)
         {
             assert_eq!(as_role(&database, role, statement).await, refused, "{role}: {statement}");
         }
-        let reads =
-            "SELECT FROM sensors, sensor_data, daily_stats, ingest_offsets, dead_letters, _sqlx_migrations";
+        let reads = "SELECT FROM sensors, sensor_data, daily_stats, ingest_offsets, dead_letters, \
+                     sensorpipe_settings, _sqlx_migrations";
         assert_eq!(as_role(&database, role, reads).await, Ok(()), "{role}");
     }
 }
@@ -281,7 +289,7 @@ async fn a_large_sensor_is_marked_by_the_api_and_deleted_by_the_writer() {
     let deleted = Api::answer(api.client.delete(format!("{}/sensors/1?readings=delete", api.url))).await;
     assert_eq!(deleted.0, Some(StatusCode::ACCEPTED), "{}", deleted.1);
     let mut variables = url(&database, "sensorpipe_writer");
-    variables.push(("SENSOR_DELETION_INTERVAL", "100ms".to_owned()));
+    variables.push(("SENSORPIPE_TEST_SENSOR_DELETION_INTERVAL", "100ms".to_owned()));
     // And what it does with dead letters beyond the bound.
     variables.push(("DEAD_LETTER_MAX", "0".to_owned()));
     let worker = worker(role(&["worker", "--consumers", "1"]), &database, &topic, &variables);
@@ -301,9 +309,9 @@ async fn readings_that_are_too_old_are_dropped_by_the_owner() {
     let old =
         "INSERT INTO sensor_data SELECT 1, 1, now() - n * interval '30 days' FROM generate_series(1, 5) AS n";
     as_role(&database, "sensorpipe_owner", old).await.unwrap();
-    let mut variables = url(&database, "sensorpipe_owner");
-    variables.push(("RETENTION", "40d".to_owned()));
-    let _worker = worker(role(&["worker", "--consumers", "1"]), &database, &topic, &variables);
+    database.set("retention", "40days").await;
+    let owner = url(&database, "sensorpipe_owner");
+    let _worker = worker(role(&["worker", "--consumers", "1"]), &database, &topic, &owner);
     testbed::comes_to("readings left", PATIENCE, 1, async || database.row_count().await).await;
     assert_eq!(database.number("SELECT count(*) FROM daily_stats WHERE is_final").await, 4);
 }

@@ -200,7 +200,7 @@ pub(crate) fn worker(
     topic: &TestTopic,
     variables: &[(&str, String)],
 ) -> Sensorpipe {
-    with(role.database(database).topic(topic).env("LOCK_TIMEOUT", "1s"), variables).start()
+    with(role.database(database).topic(topic).env("SENSORPIPE_TEST_LOCK_TIMEOUT", "1s"), variables).start()
 }
 
 /// Waits until a process has said this.

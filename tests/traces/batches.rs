@@ -28,10 +28,14 @@ async fn a_batch_is_linked_to_as_many_requests_as_are_bearable() {
     });
     let others = [record(1, 501, "00-made-up-01".to_owned()), record(77, 502, String::new())];
     topic.produce(others.into_iter().chain(of_traces)).await;
-    let mut worker =
-        role(&["worker", "--consumers", "1", "--linger-ms", "1500"], &database, &topic, collector.address)
-            .env("LOG_FORMAT", "json")
-            .start();
+    let mut worker = role(
+        &["worker", "--consumers", "1", "--test-linger-ms", "1500"],
+        &database,
+        &topic,
+        collector.address,
+    )
+    .env("LOG_FORMAT", "json")
+    .start();
     database.stores_all_of(&topic, PATIENCE).await;
     worker.terminate();
     assert!(worker.ended(PATIENCE).await.success());

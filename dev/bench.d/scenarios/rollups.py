@@ -47,10 +47,18 @@ def drained(servers, topic, kept_since, rollups):
         if kept_since:
             with database.session() as session:
                 keep_statistics(session, kept_since)
+        store_setting(database, "rollups", rollups)
         figures = drain(servers, database, topic, SIZES.readings, ROLLUPS=rollups)
         if rollups == "on":
             check_forgotten(database)
         return figures
+
+
+def store_setting(database, name, value):
+    """For every process; a commit from before the table goes by the variable alone."""
+    with database.session() as session:
+        if session.ask("SELECT to_regclass('sensorpipe_settings') IS NOT NULL") == "t":
+            session.run(f"INSERT INTO sensorpipe_settings (name, value, set_by) VALUES ('{name}', '{value}', 'bench')")
 
 
 def check_forgotten(database):

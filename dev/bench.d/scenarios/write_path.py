@@ -52,7 +52,7 @@ def drain_100(servers):
 
 def drain_row(servers):
     """drain, 1 per record, the foreign key checked row by row"""
-    return drain_new(servers, preloaded(servers, per_record=1), WRITE_FK_CHECK="row")
+    return drain_new(servers, preloaded(servers, per_record=1), SENSORPIPE_TEST_WRITE_FK_CHECK="row")
 
 
 def duplicates(servers):

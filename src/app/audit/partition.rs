@@ -1,6 +1,6 @@
 //! One partition: its log is read and decoded on a thread, and looked up in the database meanwhile.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::sleep_until};
@@ -8,8 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Audit;
 use crate::{
-    audit::{ChunkBuilder, ChunkDeadLetters, Example, KnownTimes, LogChunk, Outcomes, Pace, Plan, Work},
-    config::{KafkaConfig, KafkaSettings},
+    audit::{
+        ChunkBuilder, ChunkDeadLetters, Example, KnownTimes, LogChunk, Outcomes, Pace, Plan, chunk_readings,
+    },
+    config::{KafkaConfig, KafkaSettings, RECORD_MAX_BYTES},
     kafka::{LogError, LogReader, Progress, Range},
     log::Log,
     store::audit::LookUp,
@@ -31,8 +33,8 @@ pub(super) struct Found {
     pub(super) unread: Option<LogError>,
 }
 
-/// A chunk, and what it took to read it.
-type Read = (LogChunk, Work);
+/// A chunk, and for how long the reader was at work for it.
+type Read = (LogChunk, Duration);
 
 /// Reads what the plan says and looks all of it up, as fast as `pace` lets it.
 pub(super) async fn run(
@@ -55,12 +57,11 @@ pub(super) async fn run(
         partition,
         plan,
         known,
-        chunk_readings: audit.config.budget().chunk_readings(),
-        max_record_bytes: audit.config.record_max_bytes,
+        chunk_readings: chunk_readings(audit.config.cpu_share()),
         stop: stop.clone(),
     };
     let reading = tokio::task::spawn_blocking(move || reading.run(&chunks));
-    while let Some((mut chunk, mut work)) = read.recv().await {
+    while let Some((mut chunk, mut busy)) = read.recv().await {
         let started = Instant::now();
         // Before the dead letters: what was not kept once may be kept when it is read again.
         let not_kept = look_up.not_kept(chunk.first, chunk.last).await?;
@@ -75,8 +76,8 @@ pub(super) async fn run(
         } else {
             found.before += fates;
         }
-        work.busy += started.elapsed();
-        let next = pace.lock().charge(started, work);
+        busy += started.elapsed();
+        let next = pace.lock().charge(started, busy);
         sleep_until(next.into()).await;
     }
     match reading.await? {
@@ -97,7 +98,6 @@ struct Reading {
     plan: Plan,
     known: Option<KnownTimes>,
     chunk_readings: usize,
-    max_record_bytes: usize,
     stop: CancellationToken,
 }
 
@@ -106,23 +106,22 @@ impl Reading {
     fn run(self, chunks: &mpsc::Sender<Read>) -> Result<(), LogError> {
         let Plan { from, until, counted_from, is_resumed: _ } = self.plan;
         let counted_from = counted_from.map_or(i64::MAX, |point| point.offset);
-        let mut builder =
-            ChunkBuilder::new(self.chunk_readings, self.max_record_bytes, counted_from, self.known);
+        let mut builder = ChunkBuilder::new(self.chunk_readings, RECORD_MAX_BYTES, counted_from, self.known);
         let range = Range { partition: self.partition, start: from, end: until };
         let mut reader = LogReader::open(&self.kafka, &self.settings, range)?;
-        let (mut done, mut work) = (Vec::new(), Work::default());
+        let (mut done, mut busy) = (Vec::new(), Duration::ZERO);
         while !self.stop.is_cancelled() {
-            let (started, before) = (Instant::now(), work.records);
+            let (started, mut records) = (Instant::now(), 0_u32);
             let progress = reader.read(|record| {
-                work.records += 1;
+                records += 1;
                 done.extend(builder.push(record));
             })?;
             // Else it has waited for Kafka.
-            if work.records > before {
-                work.busy += started.elapsed();
+            if records > 0 {
+                busy += started.elapsed();
             }
             for chunk in done.drain(..) {
-                if chunks.blocking_send((chunk, std::mem::take(&mut work))).is_err() {
+                if chunks.blocking_send((chunk, std::mem::take(&mut busy))).is_err() {
                     return Ok(());
                 }
             }
@@ -132,7 +131,7 @@ impl Reading {
         }
         if let Some(chunk) = builder.finish() {
             // Nobody takes it where the look-ups have failed, which is said there.
-            let _ = chunks.blocking_send((chunk, work));
+            let _ = chunks.blocking_send((chunk, busy));
         }
         Ok(())
     }

@@ -40,6 +40,8 @@ pub(super) struct After {
 /// An audit that is about to begin.
 pub(super) struct Round<'a> {
     audit: &'a Audit,
+    /// As the workers have it now.
+    on_duplicate: OnDuplicate,
     store: SnapshotStore,
     started: Instant,
 }
@@ -61,9 +63,11 @@ struct Planned {
 }
 
 impl<'a> Round<'a> {
-    /// Connects.
+    /// Connects, and reads the settings.
     pub(super) async fn open(audit: &'a Audit) -> anyhow::Result<Self> {
-        Ok(Self { audit, store: SnapshotStore::open(&audit.database).await?, started: Instant::now() })
+        let on_duplicate = audit.shared.read(&audit.database).await?.on_duplicate;
+        let store = SnapshotStore::open(&audit.database).await?;
+        Ok(Self { audit, on_duplicate, store, started: Instant::now() })
     }
 
     /// Goes on where `resumes` say, and else where the log and the counts begin.
@@ -161,7 +165,7 @@ impl<'a> Round<'a> {
         let plans = planned.iter().filter_map(|planned| {
             Some((planned.books.partition, (planned.plan.ok()?, planned.known.clone())))
         });
-        let pace = &Mutex::new(Pace::new(self.audit.config.budget()));
+        let pace = &Mutex::new(Pace::new(self.audit.config.cpu_share()));
         stream::iter(plans)
             .map(async |(partition, plan)| {
                 let found = partition::run(self.audit, log, partition, plan, pace, stop).await?;
@@ -189,7 +193,7 @@ impl<'a> Round<'a> {
             letters: topic.snapshot.letters.get(&books.partition).copied().unwrap_or_default(),
             letters_removed,
             letters_not_kept,
-            on_duplicate: self.audit.config.on_duplicate,
+            on_duplicate: self.on_duplicate,
         });
         report.differences = differences;
         report.notes = notes;
@@ -231,7 +235,7 @@ impl<'a> Round<'a> {
         }
         let counted = || planned.iter().filter_map(|planned| planned.plan.ok()?.counted_from);
         let is_all_counted = counted().count() == planned.len();
-        if self.audit.config.on_duplicate == OnDuplicate::Overwrite && is_all_counted {
+        if self.on_duplicate == OnDuplicate::Overwrite && is_all_counted {
             let audited = || report.partitions.iter().filter_map(|partition| partition.audited);
             let other_values = audited().map(|audited| audited.found.other_values).sum();
             let gone = audited()

@@ -9,7 +9,7 @@ use super::{Audit, Keeping, Round, round::After};
 use crate::{
     app::SCHEMA_PATIENCE,
     audit::{Difference, Outcome, Report, Resume, Summary},
-    config::AuditFormat,
+    config::{AuditFormat, SettingsError},
     health::Component,
     kafka::find_topic,
     log::Log,
@@ -65,6 +65,8 @@ impl<'a> Watch<'a> {
                     }
                     interval
                 }
+                // What it was given is not what workers go by, so what it found would mean nothing.
+                Err(error) if !self.has_begun && error.is::<SettingsError>() => return Err(error),
                 Err(error) => {
                     metrics::counter!(AUDIT_ROUNDS, "outcome" => "failed").increment(1);
                     self.component.down("the last round could not be finished");
@@ -80,7 +82,7 @@ impl<'a> Watch<'a> {
     /// The first round counts the table's rows. Each begins where the last audit ended, whoever ran it; what is not
     /// audited, or differed, is read from where the log begins.
     async fn round(&mut self, stop: &CancellationToken) -> anyhow::Result<(Report, After)> {
-        let Audit { database, kafka, settings, config } = self.audit;
+        let Audit { database, kafka, settings, config, .. } = self.audit;
         if !self.has_begun {
             store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
         }

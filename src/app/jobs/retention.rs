@@ -1,19 +1,20 @@
-//! Drops what is older than `RETENTION`.
+//! Drops what is older than `RETENTION`: that of this process, or the one that the database has by now where it is longer.
 
 use std::time::Duration;
 
 use super::{Failure, Job, Round};
 use crate::{
-    config::{DatabaseConfig, RetentionStats},
+    config::{DatabaseConfig, IngestConfig, from_database},
     metrics::CHUNKS_DROPPED,
-    reading::{Acceptance, Timestamp},
-    store::{self, Expiry, StoreError},
+    reading::Timestamp,
+    store::{self, Expiry, Pool, StoreError, settings},
 };
 
 pub(super) struct Retention {
     pub(super) database: DatabaseConfig,
-    pub(super) acceptance: Acceptance,
-    pub(super) stats: RetentionStats,
+    pub(super) settings_pool: Pool,
+    /// What the worker runs with.
+    pub(super) running: IngestConfig,
     pub(super) interval: Duration,
 }
 
@@ -30,9 +31,10 @@ impl Job for Retention {
     }
 
     async fn round(&mut self) -> Result<Round, Failure> {
-        let Some(edge) = self.acceptance.retention_edge(Timestamp::now()) else { return Ok(Round::Done) };
+        let ingest = self.what_both_would_drop().await?;
+        let Some(edge) = ingest.acceptance().retention_edge(Timestamp::now()) else { return Ok(Round::Done) };
         let Expiry { dropped, failed, held, error, is_elsewhere } =
-            store::drop_expired(&self.database, edge, self.stats).await;
+            store::drop_expired(&self.database, edge, ingest.retention_stats).await;
         metrics::counter!(CHUNKS_DROPPED).increment(dropped.len() as u64);
         for chunk in dropped {
             tracing::info!(chunk = chunk.chunk, since = %chunk.since, until = %chunk.until, "old readings dropped");
@@ -45,6 +47,15 @@ impl Job for Retention {
             );
         }
         error.map_or(Ok(Round::unless(is_elsewhere)), |error| Err(failure(&error)))
+    }
+}
+
+impl Retention {
+    /// What is dropped is gone, and a worker may run for long after somebody has set a longer retention.
+    async fn what_both_would_drop(&self) -> Result<IngestConfig, Failure> {
+        let Some(stored) = settings::read(&self.settings_pool).await? else { return Ok(self.running) };
+        let stored = from_database(&stored).map_err(|error| Failure::passing(&error))?;
+        Ok(self.running.keeping_what_either_keeps(&stored))
     }
 }
 

@@ -14,12 +14,12 @@ use utoipa_axum::routes;
 
 use crate::{
     access::{Scope, Scopes},
-    config::Rollups,
+    config::RunningSettings,
     http::server::{
         Access, Admission, ApiError, BodyLimits, FieldError, Parameters, Routes, body::read_value,
-        parameters::cursor,
+        parameters::cursor, running_settings,
     },
-    reading::{Acceptance, OnDuplicate, Timestamp},
+    reading::Timestamp,
     store::{
         Pool, StoreError,
         dead_letters::{Portion, ReplayRules},
@@ -42,22 +42,19 @@ pub(super) struct DeadLettersApi {
     pub(super) admission: Admission,
     /// Bounds one body.
     pub(super) body_limits: BodyLimits,
-    /// Which times are accepted.
-    pub(super) acceptance: Acceptance,
-    /// What becomes of a reading whose time is taken.
-    pub(super) on_duplicate: OnDuplicate,
-    /// Whether days are kept.
-    pub(super) rollups: Rollups,
+    /// Which times are accepted, and what becomes of a reading whose time is taken.
+    pub(super) ingest: RunningSettings,
 }
 
 impl DeadLettersApi {
     /// What a dead letter has to pass now.
-    fn replay_rules(&self) -> ReplayRules {
-        ReplayRules {
-            window: self.acceptance.window(Timestamp::now()),
-            on_duplicate: self.on_duplicate,
-            rollups: self.rollups,
-        }
+    fn replay_rules(&self) -> Result<ReplayRules, ApiError> {
+        let ingest = running_settings(&self.ingest)?;
+        Ok(ReplayRules {
+            window: ingest.acceptance().window(Timestamp::now()),
+            on_duplicate: ingest.on_duplicate,
+            rollups: ingest.rollups,
+        })
     }
 }
 

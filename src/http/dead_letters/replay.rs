@@ -124,7 +124,7 @@ fn dry_run(parameters: &mut Parameters<'_>) -> bool {
 
 async fn replay(api: &DeadLettersApi, portion: Portion, is_dry_run: bool) -> Result<Replayed, ApiError> {
     let replayed =
-        dead_letters::replay(&api.pool, portion, api.replay_rules(), is_dry_run).await.map_err(refused)?;
+        dead_letters::replay(&api.pool, portion, api.replay_rules()?, is_dry_run).await.map_err(refused)?;
     let Replayed { stored, duplicates, .. } = replayed;
     tracing::info!(stored, duplicates, refused = replayed.refused.len(), is_dry_run, "dead letters replayed");
     Ok(replayed)

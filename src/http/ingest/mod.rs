@@ -18,7 +18,7 @@ pub(super) mod wait_preference;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{extract::FromRef, http::HeaderMap};
+use axum::extract::FromRef;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::routes;
@@ -26,12 +26,13 @@ use utoipa_axum::routes;
 use self::{receipt_clock::ReceiptClock, visibility::Visibility, wait_preference::Wait};
 use crate::{
     access::{Scope, Scopes},
+    config::RunningSettings,
     http::{
         sensors::SensorCache,
-        server::{Access, Admission, BodyLimits, Routes},
+        server::{Access, Admission, ApiError, BodyLimits, Routes, running_settings},
     },
     kafka::producer::{Producer, Receipt},
-    reading::{Acceptance, Timestamp, Window},
+    reading::{Timestamp, Window},
     store::Pool,
 };
 
@@ -49,6 +50,8 @@ pub(super) struct IngestApi {
     pub(super) admission: Admission,
     /// What a request may ask for.
     pub(super) limits: IngestLimits,
+    /// Which times are accepted.
+    ingest: RunningSettings,
     receipt_clock: ReceiptClock,
     visibility: Visibility,
 }
@@ -60,10 +63,6 @@ pub(super) struct IngestLimits {
     pub(super) body: BodyLimits,
     /// Longest time that a request may take.
     pub(super) request_timeout: Duration,
-    /// Longest time that a request may wait until its readings are stored.
-    pub(super) max_wait: Duration,
-    /// Which times are accepted.
-    pub(super) acceptance: Acceptance,
 }
 
 /// The routes of readings that come in.
@@ -91,19 +90,15 @@ impl IngestApi {
         sensors: SensorCache,
         admission: Admission,
         limits: IngestLimits,
+        ingest: RunningSettings,
     ) -> Self {
         let (receipt_clock, visibility) = (ReceiptClock::default(), Visibility::default());
-        Self { producer, pool, current_reads, sensors, admission, limits, receipt_clock, visibility }
+        Self { producer, pool, current_reads, sensors, admission, limits, ingest, receipt_clock, visibility }
     }
 
     /// The times that are accepted now.
-    fn window(&self, now: Timestamp) -> Window {
-        self.limits.acceptance.window(now)
-    }
-
-    /// How long the request wants to wait for its readings to show, as far as it may.
-    fn wait(&self, headers: &HeaderMap) -> Option<Wait> {
-        Wait::asked(headers, self.limits.max_wait)
+    fn window(&self, now: Timestamp) -> Result<Window, ApiError> {
+        Ok(running_settings(&self.ingest)?.acceptance().window(now))
     }
 
     /// When to answer a request that wants to wait: before its own time is up, or the answer would be lost.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::visibility;
+use super::{visibility, wait_preference::Wait};
 use crate::{
     http::{
         ingest::IngestApi,
@@ -113,7 +113,7 @@ pub(super) async fn read(
     let started = Instant::now();
     let receipt = receipt(&partition, &offset)?;
     let mut is_stored = client.querying(is_stored(&api, receipt)).await?;
-    let wait = api.wait(&headers);
+    let wait = Wait::asked(&headers);
     if let Some(wait) = wait
         && !is_stored
     {

@@ -7,6 +7,8 @@ use axum::{
     response::Response,
 };
 
+/// Longest wait that a request may ask for: shorter than a request may take.
+const LONGEST_S: u64 = 20;
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
@@ -17,12 +19,12 @@ pub(in crate::http) struct Wait {
 }
 
 impl Wait {
-    /// What the request asks for, cut down to `longest`. What is no preference of this kind is ignored.
-    pub(in crate::http) fn asked(headers: &HeaderMap, longest: Duration) -> Option<Self> {
+    /// What the request asks for, cut down to [`LONGEST_S`]. What is no preference of this kind is ignored.
+    pub(in crate::http) fn asked(headers: &HeaderMap) -> Option<Self> {
         let preferences = headers.get_all(PREFER).into_iter().filter_map(|value| value.to_str().ok());
         // Of a preference that comes twice the first one counts.
         let asked = preferences.flat_map(|value| value.split(',')).find_map(wait_seconds)?;
-        let seconds = asked.min(longest.as_secs());
+        let seconds = asked.min(LONGEST_S);
         (seconds > 0).then_some(Self { seconds })
     }
 
@@ -58,7 +60,7 @@ mod tests {
         for value in values {
             headers.append(PREFER, HeaderValue::from_str(value).unwrap());
         }
-        Wait::asked(&headers, Duration::from_secs(20)).map(|wait| wait.seconds)
+        Wait::asked(&headers).map(|wait| wait.seconds)
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl WatchedSensors {
         (status = 200, description = "The events.", content_type = "text/event-stream", body = String, example = "retry: 2000\n\nevent: readings\nid: 1728743340000\ndata: {\"sensor_id\":3,\"data\":[{\"timestamp\":\"2024-10-12T14:29:00Z\",\"value\":23.5}],\"is_cut\":false}\n\n"),
         (status = 404, description = "There is no such sensor.", body = ErrorBody, example = json!({"detail": "Sensor not found."})),
         (status = 422, description = "The id is no integer.", body = InvalidBody, example = json!({"detail": [{"loc": ["path", "sensor_id"], "msg": "Input should be a valid integer from -2147483648 to 2147483647", "type": "int_parsing"}]})),
-        (status = 503, description = "The database does not answer, or as many streams as `EVENT_STREAMS_MAX` are open; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "As many event streams as may be are open."})),
+        (status = 503, description = "The database does not answer, or 1,000 event streams are open; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "As many event streams as may be are open."})),
     ),
 )]
 pub(super) async fn events(

@@ -11,7 +11,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    config::Rollups,
     http::{
         query::QueryApi,
         server::{ApiError, ErrorBody, InvalidBody, parameters::path},
@@ -79,7 +78,7 @@ pub(super) async fn daily_avg(
 ) -> Result<Json<Vec<DayBody>>, ApiError> {
     let sensor_id = path::sensor(&sensor_id)?;
     api.sensors.refuse_deleted(sensor_id).await.map_err(|_| ApiError::NO_DATA)?;
-    let kept_by = (api.rollups == Rollups::On).then_some(&api.current_reads);
+    let kept_by = api.uses_kept()?.then_some(&api.current_reads);
     let days = stats::daily_avg(&api.current_reads, kept_by, sensor_id).await?;
     if days.is_empty() {
         return Err(ApiError::NO_DATA);

@@ -38,30 +38,16 @@ use crate::{
 const PAGE_READINGS: usize = 5_000;
 /// Pause before the database is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// Longest time that one export may take; it is then cut off so that the client sees it. A client that takes its answer
+/// slowly holds one of few places; whoever wants more than an hour's worth asks for it in parts.
+const TIMEOUT: Duration = Duration::from_secs(3_600);
 
 /// How many exports may be under way, and for how long.
 #[derive(Clone, Debug)]
 pub(super) struct Exports {
     permits: Arc<Semaphore>,
-    limits: ExportLimits,
-}
-
-/// See [`QueryConfig`].
-#[derive(Clone, Copy, Debug)]
-struct ExportLimits {
-    max: usize,
-    timeout: Duration,
+    /// How long one waits for its client to take more, or for the database to come back.
     stall_timeout: Duration,
-}
-
-impl ExportLimits {
-    fn new(config: &QueryConfig) -> Self {
-        Self {
-            max: config.exports_max,
-            timeout: config.export_timeout,
-            stall_timeout: config.export_stall_timeout,
-        }
-    }
 }
 
 /// A part of the answer.
@@ -88,8 +74,8 @@ enum CutOff {
 
 impl Exports {
     pub(super) fn new(config: &QueryConfig) -> Self {
-        let limits = ExportLimits::new(config);
-        Self { permits: Arc::new(Semaphore::new(limits.max)), limits }
+        let permits = Arc::new(Semaphore::new(config.exports_max));
+        Self { permits, stall_timeout: config.export_stall_timeout }
     }
 
     /// The readings of `page`, as many as its limit says. The first of them are read before anything is answered: an
@@ -108,7 +94,7 @@ impl Exports {
             return Err(ApiError::Unavailable("The limit of exports under way is reached.".into()));
         };
         let sensor_id = page.sensor_id;
-        let mut export = Export { pool: pool.clone(), rest: page, format, limits: self.limits };
+        let mut export = Export { pool: pool.clone(), rest: page, format, stall_timeout: self.stall_timeout };
         let first = export.next_page().await.map_err(query_failed)?;
         if first.is_empty() {
             return Ok(None);
@@ -165,7 +151,7 @@ struct Export {
     /// What is still to be read.
     rest: PageQuery,
     format: Format,
-    limits: ExportLimits,
+    stall_timeout: Duration,
 }
 
 impl Export {
@@ -177,7 +163,7 @@ impl Export {
         ended: CancellationToken,
         permits: (OwnedSemaphorePermit, Held),
     ) {
-        let deadline = Instant::now() + self.limits.timeout;
+        let deadline = Instant::now() + TIMEOUT;
         let sensor_id = self.rest.sensor_id;
         let sent = tokio::select! {
             biased;
@@ -212,7 +198,7 @@ impl Export {
     }
 
     async fn hand_over(&self, sender: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), CutOff> {
-        match timeout(self.limits.stall_timeout, sender.send(piece)).await {
+        match timeout(self.stall_timeout, sender.send(piece)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_closed)) => Err(CutOff::ClientGone),
             Err(_elapsed) => Err(CutOff::ClientStalled),
@@ -232,7 +218,7 @@ impl Export {
 
     /// Waits for a database that is away, but not for ever, and not for a client that went away meanwhile.
     async fn next_page_patiently(&mut self, sender: &mpsc::Sender<Piece>) -> Result<Vec<Reading>, CutOff> {
-        let deadline = Instant::now() + self.limits.stall_timeout;
+        let deadline = Instant::now() + self.stall_timeout;
         loop {
             if sender.is_closed() {
                 return Err(CutOff::ClientGone);

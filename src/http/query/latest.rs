@@ -84,7 +84,7 @@ pub(super) async fn of_one(
     ),
     responses(
         (status = 200, description = "The readings; maybe none.", body = LatestOfManyBody),
-        (status = 422, description = "A parameter does not validate, or more sensors are selected than `QUERY_SENSORS_MAX`.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "type"], "msg": "Input should select at most 10000 sensors", "type": "too_many_sensors"}]})),
+        (status = 422, description = "A parameter does not validate, or more than 10,000 sensors are selected.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "type"], "msg": "Input should select at most 10000 sensors", "type": "too_many_sensors"}]})),
         (status = 503, description = "The database does not answer, or not in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]

@@ -26,10 +26,10 @@ use utoipa_axum::routes;
 use self::{chart::Filler, export::Exports};
 use crate::{
     access::Scope,
-    config::{QueryConfig, Rollups},
+    config::{QueryConfig, Rollups, RunningSettings},
     http::{
         sensors::SensorCache,
-        server::{Access, ApiError, Routes, errors::store},
+        server::{Access, ApiError, Routes, errors::store, running_settings},
     },
     store::{Pool, StoreError, Trouble},
 };
@@ -45,7 +45,7 @@ pub(super) struct QueryApi {
     /// Says which sensors there are.
     sensors: SensorCache,
     limits: QueryLimits,
-    rollups: Rollups,
+    ingest: RunningSettings,
     exports: Exports,
     filler: Filler,
 }
@@ -82,7 +82,7 @@ impl QueryApi {
         reads: Pool,
         sensors: SensorCache,
         config: &QueryConfig,
-        rollups: Rollups,
+        ingest: RunningSettings,
     ) -> Self {
         Self {
             pool,
@@ -93,10 +93,15 @@ impl QueryApi {
                 buckets_max: config.query_buckets_max,
                 sensors_max: config.query_sensors_max,
             },
-            rollups,
+            ingest,
             exports: Exports::new(config),
             filler: Filler::default(),
         }
+    }
+
+    /// Whether answers may come from statistics that are kept.
+    fn uses_kept(&self) -> Result<bool, ApiError> {
+        Ok(running_settings(&self.ingest)?.rollups == Rollups::On)
     }
 
     /// Keeps the days that charts were asked for, for as long as it is polled.

@@ -77,7 +77,7 @@ pub(super) struct StoredReading {
         (status = 404, description = "There is no such sensor.", body = ErrorBody, example = json!({"detail": "Sensor not found."})),
         (status = 422, description = "A parameter does not validate.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "order"], "msg": "Input should be 'desc' or 'asc'", "type": "enum"}]})),
         (status = 426, description = "CSV or NDJSON over HTTP/1.0, where an export that breaks off would look complete; a proxy in between has to speak HTTP/1.1 (nginx: `proxy_http_version 1.1`).", body = ErrorBody, headers(("Upgrade" = String, description = "`HTTP/1.1`")), example = json!({"detail": "CSV and NDJSON need HTTP/1.1."})),
-        (status = 503, description = "The database does not answer, or not in time, or `EXPORTS_MAX` exports are under way; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
+        (status = 503, description = "The database does not answer, or not in time, or 8 exports are under way; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
 pub(super) async fn list(

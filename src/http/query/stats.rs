@@ -100,7 +100,7 @@ pub(super) struct RangeBody {
     responses(
         (status = 200, description = "The buckets; none without readings unless they are filled.", body = StatsBody, example = json!({"sensor_id": 3, "start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "bucket": "1d", "timezone": "Europe/Berlin", "buckets": [{"start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "count": 3, "avg": 22.9, "min": 22.5, "max": 23.5}]})),
         (status = 404, description = "There is no such sensor.", body = ErrorBody, example = json!({"detail": "Sensor not found."})),
-        (status = 422, description = "A parameter does not validate, there would be more buckets than `QUERY_BUCKETS_MAX`, or one would reach past the years 1 to 9999.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "bucket"], "msg": "The range has about 525601 buckets of 1m, and an answer at most 10000: ask for longer buckets or a shorter range", "type": "too_many_buckets"}]})),
+        (status = 422, description = "A parameter does not validate, there would be more buckets than 10,000, or one would reach past the years 1 to 9999.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "bucket"], "msg": "The range has about 525601 buckets of 1m, and an answer at most 10000: ask for longer buckets or a shorter range", "type": "too_many_buckets"}]})),
         (status = 503, description = "The database does not answer, or not in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
@@ -142,7 +142,7 @@ pub(super) async fn of_one(
     ),
     responses(
         (status = 200, description = "The series.", body = StatsOfManyBody, example = json!({"start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "bucket": "1d", "timezone": "Europe/Berlin", "series": [{"sensor_id": 3, "buckets": [{"start": "2024-10-12T00:00:00+02:00", "end": "2024-10-13T00:00:00+02:00", "count": 3, "avg": 22.9, "min": 22.5, "max": 23.5}]}]})),
-        (status = 422, description = "A parameter does not validate, there would be more buckets, over all series, than `QUERY_BUCKETS_MAX`, or more sensors than `QUERY_SENSORS_MAX`, or a bucket would reach past the years 1 to 9999.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "fill"], "msg": "Input should be 'null' or 'previous' or 'linear'", "type": "enum"}]})),
+        (status = 422, description = "A parameter does not validate, there would be more buckets, over all series, than 10,000, or more than 10,000 sensors, or a bucket would reach past the years 1 to 9999.", body = InvalidBody, example = json!({"detail": [{"loc": ["query", "fill"], "msg": "Input should be 'null' or 'previous' or 'linear'", "type": "enum"}]})),
         (status = 503, description = "The database does not answer, or not in time; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]

@@ -13,6 +13,10 @@ use crate::config::AdmissionConfig;
 
 /// The part of a second whose requests may come all at once where there is a bound on the rate.
 const BURSTS_PER_SECOND: u32 = 10;
+/// Bytes that are held at a time at least, however small bodies are: what unpacks them counts as well.
+const HELD_BYTES_MIN: usize = 64 << 20;
+/// Bodies of the largest size that are held at a time: with fewer one slow client would keep the others waiting.
+const HELD_BODIES: usize = 4;
 
 /// Counts what is inside; clones share it.
 #[derive(Clone, Debug)]
@@ -65,15 +69,18 @@ pub(in crate::http) struct HeldBytes {
 }
 
 impl Admission {
-    /// A request that holds `largest` bytes fits, whatever is configured.
-    pub(in crate::http) fn new(config: &AdmissionConfig, largest: usize) -> Self {
+    /// A few bodies of `body` bytes are held at a time; a request that holds `largest` bytes fits, whatever
+    /// is configured.
+    pub(in crate::http) fn new(config: &AdmissionConfig, body: usize, largest: usize) -> Self {
         let rate = config.http_max_rate.map(|rate| {
             let burst = (rate.get() / BURSTS_PER_SECOND).try_into().unwrap_or(std::num::NonZeroU32::MIN);
             RateLimiter::direct(Quota::per_second(rate).allow_burst(burst))
         });
+        let several = body.saturating_mul(HELD_BODIES).max(HELD_BYTES_MIN);
+        let held = config.http_max_held_bytes.unwrap_or(several);
         Self(Arc::new(Gate {
             requests: Room::new(config.http_max_in_flight.max(1)),
-            bytes: Room::new(config.http_max_held_bytes.max(largest)),
+            bytes: Room::new(held.max(largest)),
             rate,
         }))
     }
@@ -127,18 +134,15 @@ impl Drop for Admitted {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn admission(in_flight: usize, bytes: usize, rate: Option<u32>) -> Admission {
         let config = AdmissionConfig {
             http_max_in_flight: in_flight,
-            http_max_held_bytes: bytes,
+            http_max_held_bytes: Some(bytes),
             http_max_rate: rate.and_then(|rate| rate.try_into().ok()),
-            http_max_wait: Duration::ZERO,
         };
-        Admission::new(&config, 10)
+        Admission::new(&config, 10, 10)
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(super) mod request_id;
 mod request_metrics;
 mod resource;
 pub(super) mod routes;
+mod shared_settings;
 pub(super) mod trace_context;
 mod unread_body;
 
@@ -40,6 +41,7 @@ pub(super) use self::{
     parameters::Parameters,
     resource::Resource,
     routes::{Access, Routes},
+    shared_settings::running_settings,
 };
 use self::{middleware::Rules, origins::CrossSite};
 

@@ -5,9 +5,9 @@
 pub(in crate::http) enum Resource {
     /// A connection to the database, or a place in the queue for one.
     Query,
-    /// One of `EXPORTS_MAX`.
+    /// One of those that a process has at a time.
     Export,
-    /// One of `EVENT_STREAMS_MAX`.
+    /// One of those that are open at a time.
     EventStream,
 }
 

@@ -68,9 +68,7 @@ fn trouble_of(sqlstate: &str, message: &str) -> Trouble {
             Trouble::Limit { cure: "raise max_locks_per_transaction of Postgres and restart it" }
         }
         "53200" => Trouble::Limit { cure: "give Postgres more memory, or lower its work_mem" },
-        "53300" => Trouble::Limit {
-            cure: "raise max_connections of Postgres, or lower DATABASE_POOL_SIZE and READ_POOL_SIZE",
-        },
+        "53300" => Trouble::Limit { cure: "raise max_connections of Postgres, or lower DATABASE_POOL_SIZE" },
         _ => match &sqlstate[..2] {
             // No connection; shutdown, crash, start-up.
             "08" | "57" => Trouble::NoAnswer,

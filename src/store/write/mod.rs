@@ -323,7 +323,7 @@ impl BatchWriter {
         match (std::mem::replace(&mut self.dead_letters_at_bound, letters > 0), letters > 0) {
             (false, true) => tracing::error!(
                 letters,
-                "dead_letters is at DEAD_LETTER_MAX or DEAD_LETTER_MAX_BYTES: further ones are counted, not kept; \
+                "dead_letters is at DEAD_LETTER_MAX or 1 GiB: further ones are counted, not kept; \
                  `sensorpipe dead-letters not-kept` says where Kafka's log has them"
             ),
             (true, false) => tracing::info!("dead letters are kept again"),

@@ -152,6 +152,16 @@ impl TestDatabase {
         sqlx::raw_sql(sql).execute(&self.pool).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
+    /// Sets what every process must have alike, as `sensorpipe settings set` does.
+    pub async fn set(&self, name: &str, value: &str) {
+        sqlx::query("INSERT INTO sensorpipe_settings (name, value, set_by) VALUES ($1, $2, 'a test')")
+            .bind(name)
+            .bind(value)
+            .execute(&self.pool)
+            .await
+            .expect("settings can be stored");
+    }
+
     /// Takes back what it has said it stored, of the rows that `condition` on `NEW` is true of.
     pub async fn forgets(&self, condition: &str) {
         self.execute(&format!(

@@ -79,7 +79,7 @@ pub fn comes_to<T: PartialEq + Debug>(
     }
 }
 
-/// A part of sensorpipe's configuration as the command line would give it, such as `&["--linger-ms", "1"]`.
+/// A part of sensorpipe's configuration as the command line would give it, such as `&["--test-linger-ms", "1"]`.
 pub fn config<T: clap::Args>(flags: &[&str]) -> T {
     let command = T::augment_args(clap::Command::new("test"));
     let flags = std::iter::once(OsString::from("test")).chain(flags.iter().map(OsString::from));

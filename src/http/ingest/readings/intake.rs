@@ -113,12 +113,12 @@ pub(in crate::http) fn read(
 }
 
 impl<'a> Intake<'a> {
-    pub(super) fn new(api: &'a IngestApi, client: &'a Client, partitions: i32) -> Self {
+    pub(super) fn new(api: &'a IngestApi, client: &'a Client, partitions: i32) -> Result<Self, ApiError> {
         let received = Timestamp::now();
-        Self {
+        Ok(Self {
             api,
             client,
-            window: api.window(received),
+            window: api.window(received)?,
             received,
             items: 0,
             decoded: Vec::new(),
@@ -127,7 +127,7 @@ impl<'a> Intake<'a> {
             groups: vec![Vec::new(); partitions.max(1) as usize],
             grouped: 0,
             tally: Tally::default(),
-        }
+        })
     }
 
     /// How many readings there were so far, good or bad.

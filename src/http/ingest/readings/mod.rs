@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::{
     publish::{Outbox, last_of_each_partition},
     receipts::Receipt,
+    wait_preference::Wait,
 };
 use crate::http::{
     ingest::IngestApi,
@@ -85,7 +86,7 @@ pub(super) async fn send_many(
     let topic = api.producer.live_topic().await?;
 
     let items_max = (api.limits.body.max_bytes / READING_BYTES_MIN) as u64;
-    let mut intake = Intake::new(&api, &client, topic.partitions);
+    let mut intake = Intake::new(&api, &client, topic.partitions)?;
     let mut outbox = Outbox::new(&api.producer, trace_context::record_headers(&head.headers));
     admitted.held.hold(body.held_bytes())?;
     let broken = loop {
@@ -117,7 +118,7 @@ pub(super) async fn send_many(
     let receipts = last_of_each_partition(&outbox.sent().await?);
     drop(admitted);
 
-    let wait = api.wait(&head.headers).filter(|_| tally.accepted > 0);
+    let wait = Wait::asked(&head.headers).filter(|_| tally.accepted > 0);
     let state = api.state_after(wait, started, &receipts).await;
     let receipts = receipts.into_iter().map(|receipt| Receipt::new(&api, receipt)).collect();
     let mut response = answer(tally, broken, receipts, state);

@@ -21,6 +21,7 @@ use super::{
     reading_rules::ReadingRules,
     reading_schema::ReadingsBody,
     receipts::{Receipt, State as StoredState},
+    wait_preference::Wait,
 };
 use crate::{
     http::{
@@ -95,7 +96,7 @@ pub(super) async fn send(
     let mut admitted = api.admission.admit()?;
     api.producer.ready()?;
     let headers = trace_context::record_headers(request.headers());
-    let wait = api.wait(request.headers());
+    let wait = Wait::asked(request.headers());
     let body = read_json(&mut admitted.held, request, api.limits.body).await?;
     let (sensor_id, readings) = if body.len() <= LOOKED_AT_ONCE_MAX {
         validated(&api, &sensor_id, &body)?
@@ -131,7 +132,7 @@ fn validated(api: &IngestApi, sensor_id: &str, body: &[u8]) -> Result<(i32, Vec<
     let mut errors = ValidationErrors::default();
     let sensor_id = errors.check(&path::SENSOR_ID, path::sensor_id(sensor_id));
     let now = Timestamp::now();
-    let rules = ReadingRules { sensor_id, window: api.window(now), now, clock: &api.receipt_clock };
+    let rules = ReadingRules { sensor_id, window: api.window(now)?, now, clock: &api.receipt_clock };
     let readings = body::parse(body, &rules, &mut errors).map_err(ApiError::BadJson)?;
     match sensor_id {
         Some(sensor_id) if errors.is_empty() => Ok((sensor_id, readings)),

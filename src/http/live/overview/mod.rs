@@ -123,7 +123,7 @@ pub(super) async fn once(State(api): State<Arc<LiveApi>>) -> Result<Response, Ap
     get, path = "/overview/events", tag = "operations", operation_id = "overview_events",
     responses(
         (status = 200, description = "The events.", content_type = "text/event-stream", body = String, example = "retry: 2000\n\nevent: overview\nid: 1728743340000\ndata: {\"at\":1728743340000}\n\n"),
-        (status = 503, description = "As many streams as `EVENT_STREAMS_MAX` are open; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "As many event streams as may be are open."})),
+        (status = 503, description = "1,000 event streams are open; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "As many event streams as may be are open."})),
     ),
 )]
 pub(super) async fn events(

@@ -16,7 +16,6 @@ pub(in crate::http) use self::rollup_filler::Filler;
 use super::query_failed;
 use crate::{
     buckets::{Envelope, Zone},
-    config::Rollups,
     http::{
         query::QueryApi,
         server::{
@@ -168,7 +167,7 @@ pub(super) async fn draw(
         start,
         end,
         width: width.map_or(WIDTH_DEFAULT, |width| width as usize),
-        uses_kept: api.rollups == Rollups::On,
+        uses_kept: api.uses_kept()?,
         today: chrono::Utc::now().date_naive(),
     };
     api.sensors.refuse_deleted(sensor_id).await?;

@@ -24,12 +24,12 @@ const QUERY_WAIT: Duration = Duration::from_secs(2);
 pub(super) struct KeyShares([usize; 3]);
 
 impl KeyShares {
-    /// `KEY_SHARE_PERCENT` of what all have together, rounded up: of queries the fewer of those that read from either
-    /// pool, for a request asks one or the other.
+    /// `KEY_SHARE_PERCENT` of what all have together, rounded up: of queries half of `DATABASE_POOL_SIZE`, as many as
+    /// the pool of the primary leaves to them.
     pub(super) fn new(config: &QueryConfig, database_pool_size: u32) -> Self {
         let percent = usize::from(config.key_share_percent);
         let share = |of: usize| of.saturating_mul(percent).div_ceil(100).clamp(1, Semaphore::MAX_PERMITS);
-        let queries = config.read_pool_size.min(database_pool_size / 2);
+        let queries = database_pool_size / 2;
         Self([queries as usize, config.exports_max, config.event_streams_max].map(share))
     }
 

@@ -122,8 +122,8 @@ async fn a_key_holds_its_share_and_no_more() {
         #[command(flatten)]
         queries: QueryConfig,
     }
-    let flags = ["api", "--read-pool-size", "3", "--exports-max", "1", "--event-streams-max", "4"];
-    let ring = KeyRing::new(&<Flags as clap::Parser>::parse_from(flags).queries, 100);
+    let flags = ["api", "--test-exports-max", "1", "--test-event-streams-max", "4"];
+    let ring = KeyRing::new(&<Flags as clap::Parser>::parse_from(flags).queries, 6);
     let (_, client) = let_in(&ring, "greedy");
     for (resource, share) in [(Resource::Export, 1), (Resource::EventStream, 2)] {
         let held: Vec<_> = (0..share).map(|_| client.hold(resource).unwrap()).collect();

@@ -55,8 +55,8 @@ pub(in crate::http) fn log(error: &StoreError) {
         }
         Trouble::Busy if SAID.is_due("busy") => {
             tracing::warn!(
-                "{error}; clients get 503: all connections are busy; raise DATABASE_POOL_SIZE or READ_POOL_SIZE \
-                 if Postgres has room for more"
+                "{error}; clients get 503: all connections are busy; raise DATABASE_POOL_SIZE if \
+                 Postgres has room for more"
             );
         }
         Trouble::ReadOnly | Trouble::GaveWay | Trouble::Failing if SAID.is_due(kind) => {
