@@ -10,6 +10,7 @@ mod jobs;
 mod keys;
 mod logging;
 mod migrate;
+mod misplaced_variables;
 mod offsets;
 mod replay;
 mod seed;
@@ -30,7 +31,6 @@ use crate::config::{
     AfterRestoreConfig, AuditConfig, BackgroundAuditConfig, DatabaseConfig, DeadLettersCommand,
     ForwardingConfig, GivenSettings, HttpConfig, KafkaConfig, KafkaSettings, KeysCommand, MetricsConfig,
     OffsetsCommand, ReplayLogConfig, SchemaConfig, SettingsConfig, StatsCommand, TopicConfig, WorkerConfig,
-    retired_settings, settings_for_tests,
 };
 use crate::{
     health::Health,
@@ -217,27 +217,6 @@ impl Command {
             | Self::DeadLetters { .. }
             | Self::Openapi
             | Self::Completions { .. } => None,
-        }
-    }
-
-    /// Warns of variables that were settings once, and of those for tests; commands that never had either are left in peace.
-    pub fn warn_of_misplaced_variables(&self) {
-        let has_settings = matches!(
-            self,
-            Self::Migrate { .. }
-                | Self::Api { .. }
-                | Self::Worker { .. }
-                | Self::All { .. }
-                | Self::Audit { .. }
-        );
-        if !has_settings {
-            return;
-        }
-        if let Some(named) = settings_for_tests(std::env::vars_os().map(|(name, _)| name)) {
-            tracing::warn!("for tests only: {named}; in production unset these variables");
-        }
-        if let Some(named) = retired_settings(|name| std::env::var_os(name)) {
-            tracing::warn!("ignored: {named}; these variables are no settings any more, unset them");
         }
     }
 

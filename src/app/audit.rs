@@ -40,7 +40,7 @@ pub(super) struct Audit {
     pub(super) database: DatabaseConfig,
     pub(super) kafka: KafkaConfig,
     pub(super) settings: KafkaSettings,
-    /// Each round reads them, unless they are those of the process.
+    /// Each round reads them, also while workers still run with older ones; beside other roles they are the process's.
     pub(super) shared: SharedSettings,
     pub(super) config: AuditConfig,
 }

@@ -72,10 +72,10 @@ mod tests {
 
     #[test]
     fn those_for_tests_are_named() {
-        let named = |names: &[&str]| settings_for_tests(names.iter().map(OsString::from));
-        let names = ["SENSORPIPE_TEST_LINGER_MS", "RETENTION", "SENSORPIPE_TEST_EXPORTS_MAX"];
+        let named = |variables: &[&str]| settings_for_tests(variables.iter().map(OsString::from));
+        let variables = ["SENSORPIPE_TEST_LINGER_MS", "RETENTION", "SENSORPIPE_TEST_EXPORTS_MAX"];
         let both = "SENSORPIPE_TEST_EXPORTS_MAX, SENSORPIPE_TEST_LINGER_MS";
-        assert_eq!(named(&names).as_deref(), Some(both));
+        assert_eq!(named(&variables).as_deref(), Some(both));
         assert_eq!(named(&["RETENTION"]), None);
     }
 }

@@ -114,7 +114,7 @@ async fn one_frozen_in_mid_copy_does_not_hold_up_its_successor() {
         "its locks were broken after {blocked_until:?}, readings stored again after {:?}",
         frozen_at.elapsed()
     );
-    // Two seconds until Kafka gives the partitions away, eight of LOCK_TIMEOUT, and not twice that; the rest is noise.
+    // Two seconds until Kafka gives the partitions away, eight of SENSORPIPE_TEST_LOCK_TIMEOUT, and not twice that; the rest is noise.
     assert!(blocked_until < Duration::from_secs(17), "held up for {blocked_until:?}");
     work.is_done(&database, &topic).await;
     // The stored offsets go past what the frozen one holds.

@@ -215,6 +215,12 @@ async fn no_role_can_do_more_than_it_should() {
     ] {
         assert_eq!(as_role(&database, role, statement).await, refused, "{role}: {statement}");
     }
+    // Not even somebody without any grant, who may read them.
+    let rights_of_public =
+        "SELECT count(*) FROM unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS one
+                            WHERE has_table_privilege('public', 'sensorpipe_settings', one)
+                               OR NOT has_table_privilege('public', 'sensorpipe_settings', 'SELECT')";
+    assert_eq!(database.number(rights_of_public).await, 0);
     let writes_settings = [
         "INSERT INTO sensorpipe_settings (name, value, set_by) VALUES ('retention', '1day', '')",
         "UPDATE sensorpipe_settings SET value = '1day'",

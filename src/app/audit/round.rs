@@ -63,7 +63,8 @@ struct Planned {
 }
 
 impl<'a> Round<'a> {
-    /// Connects, and reads the settings.
+    /// Connects, and reads the settings: those that the database has now, which workers follow once they are restarted.
+    /// Beside other roles they are what the process runs with.
     pub(super) async fn open(audit: &'a Audit) -> anyhow::Result<Self> {
         let on_duplicate = audit.shared.read(&audit.database).await?.on_duplicate;
         let store = SnapshotStore::open(&audit.database).await?;

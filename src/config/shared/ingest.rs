@@ -108,6 +108,8 @@ impl RunningSettings {
 
 #[cfg(test)]
 mod tests {
+    use RetentionStats::{Drop, Keep};
+
     use super::*;
 
     #[test]
@@ -133,7 +135,6 @@ mod tests {
             retention_stats,
             ..IngestConfig::default()
         };
-        use RetentionStats::{Drop, Keep};
         for (one, other, kept) in [
             (with("10days", Drop), with("10days", Drop), with("10days", Drop)),
             (with("10days", Drop), with("20days", Keep), with("20days", Keep)),
