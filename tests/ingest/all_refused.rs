@@ -93,7 +93,7 @@ async fn a_batch_whose_letters_take_long_is_cut() {
     database.stores_all_of(&topic, PATIENCE).await;
     assert_eq!(database.tally().await, Tally { stored: 1, duplicates: 0, dead_lettered: 3_000 });
     assert_eq!(database.dead_letters().await.len(), 3_000);
-    assert!(worker.stderr().contains("too much for one transaction"), "{}", worker.stderr());
+    assert!(worker.stderr().contains("too large for one transaction"), "{}", worker.stderr());
 }
 
 /// Of a record that is read again other readings may be refused: its dead letter stands for those.

@@ -72,7 +72,7 @@ async fn a_batch_that_spans_many_chunks_is_cut() {
     let worker = worker(&database, &topic).start();
     database.stores_all_of(&topic, PATIENCE).await;
     assert_eq!(database.tally().await, Tally { stored: 400, duplicates: 0, dead_lettered: 0 });
-    assert!(worker.stderr().contains("too much for one transaction"), "{}", worker.stderr());
+    assert!(worker.stderr().contains("too large for one transaction"), "{}", worker.stderr());
 }
 
 #[tokio::test]
@@ -111,6 +111,6 @@ async fn records_that_span_many_chunks_hold_up_nobody() {
     database.stores_all_of(&topic, PATIENCE).await;
     let stored = 2 * (3 + 3 * WEEKS);
     assert_eq!(database.tally().await, Tally { stored, duplicates: 0, dead_lettered: 0 });
-    let cuts = worker.stderr().matches("too much for one transaction").count();
+    let cuts = worker.stderr().matches("too large for one transaction").count();
     assert!((1..=20).contains(&cuts), "{cuts} batches were cut");
 }

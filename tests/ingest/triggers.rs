@@ -166,7 +166,7 @@ async fn a_batch_that_takes_too_long_is_cut() {
     let worker = worker(&database, &topic).env("SENSORPIPE_TEST_WRITE_TIMEOUT", "2s").start();
     database.stores_all_of(&topic, PATIENCE).await;
     assert_eq!(database.tally().await, Tally { stored: 2_000, duplicates: 0, dead_lettered: 0 });
-    assert!(worker.stderr().contains("too much for one transaction"), "{}", worker.stderr());
+    assert!(worker.stderr().contains("too large for one transaction"), "{}", worker.stderr());
 }
 
 #[tokio::test]
