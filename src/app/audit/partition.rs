@@ -83,7 +83,10 @@ pub(super) async fn run(
         Ok(()) => {}
         Err(error @ LogError::SetUp(_)) => return Err(error.into()),
         Err(
-            error @ (LogError::StartPassed { .. } | LogError::Stalled { .. } | LogError::Unreadable { .. }),
+            error @ (LogError::Client(_)
+            | LogError::StartPassed { .. }
+            | LogError::Stalled { .. }
+            | LogError::Unreadable { .. }),
         ) => found.unread = Some(error),
     }
     Ok(found)
@@ -109,7 +112,7 @@ impl Reading {
         let mut builder =
             ChunkBuilder::new(self.chunk_readings, self.max_record_bytes, counted_from, self.known);
         let range = Range { partition: self.partition, start: from, end: until };
-        let mut reader = LogReader::open(&self.kafka, &self.settings, range)?;
+        let mut reader = LogReader::open(&self.kafka, &self.settings, &[range])?;
         let (mut done, mut work) = (Vec::new(), Work::default());
         while !self.stop.is_cancelled() {
             let (started, before) = (Instant::now(), work.records);
