@@ -26,7 +26,7 @@
 //! | [`config`] | every setting, from arguments and environment | `access`, `audit`, `reading` |
 //! | [`log_level`] | which lines are logged, while it runs | `reminder` |
 //! | [`kafka`] | producer, consumer, rebalance events, the topic; the only place that names `rdkafka` | `batch`, `config`, `health`, `log`, `metrics`, `reading`, `reminder` |
-//! | [`store`] | every line of SQL; the exactly-once transaction; the only place that names `sqlx` | `access`, `audit`, `batch`, `buckets`, `config`, `health`, `log`, `metrics`, `reading`, `reminder`, `seed` |
+//! | [`store`] | every line of SQL of the service; the exactly-once transaction; the only place that names `sqlx` | `access`, `audit`, `batch`, `buckets`, `config`, `health`, `log`, `metrics`, `reading`, `reminder`, `seed` |
 //! | [`traces`] | spans of requests and batches, and their way to a collector | `batch`, `reading`, `store` |
 //! | [`pipeline`] | the shell around the protocol: the consumer's loop and its writer | `batch`, `config`, `health`, `kafka`, `log`, `metrics`, `panics`, `protocol`, `reading`, `store`, `traces` |
 //! | [`http`] | routes, validation, documents; the only place that names `axum` | `access`, `buckets`, `config`, `health`, `kafka`, `log`, `log_level`, `metrics`, `reading`, `reminder`, `store`, `traces`, `version` |

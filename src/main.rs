@@ -21,7 +21,7 @@ struct Cli {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    if std::env::args_os().nth(1).is_some_and(|command| command == "load") {
+    if is_load() {
         eprintln!(
             "Error: load is a program of its own: cargo run --release --package sensorpipe-load -- --help"
         );
@@ -32,4 +32,14 @@ fn main() -> anyhow::Result<ExitCode> {
     cli.command.warn_of_misplaced_variables();
     let settings = cli.command.kafka_settings();
     app::run(cli.command, Cli::command(), settings, log_level)
+}
+
+/// Whether the command is one that there was, with whichever flags.
+fn is_load() -> bool {
+    let flags = clap::Arg::new("flags").num_args(0..).trailing_var_arg(true).allow_hyphen_values(true);
+    let load = clap::Command::new("load").disable_help_flag(true).disable_version_flag(true).arg(flags);
+    Cli::command()
+        .subcommand(load)
+        .try_get_matches()
+        .is_ok_and(|matches| matches.subcommand_name() == Some("load"))
 }

@@ -64,8 +64,16 @@ fn it_needs_no_library_but_those_of_the_image() {
 
 #[test]
 fn load_says_that_it_is_a_program_of_its_own() {
-    let output = Command::new(env!("CARGO_BIN_EXE_sensorpipe")).args(["load", "--verify"]).output();
-    let output = output.expect("the binary starts");
-    assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--package sensorpipe-load"));
+    for arguments in [
+        &["load", "--verify"][..],
+        &["load", "--help"],
+        &["--log-level", "debug", "load", "--rate", "5"],
+        &["--log-format=json", "load"],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_sensorpipe")).args(arguments).output();
+        let output = output.expect("the binary starts");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("--package sensorpipe-load"), "{arguments:?}: {said}");
+    }
 }

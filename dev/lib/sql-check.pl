@@ -1,4 +1,4 @@
-# Prints each place in src/store where SQL is put together from what dev/sql-texts does not allow, as file:line.
+# Prints each place in the files given where SQL is put together from what dev/sql-texts does not allow, as file:line.
 # What a client sends has to reach Postgres as a parameter ($1), never as a piece of a statement's text.
 #
 # usage: perl sql-check.pl ALLOWED FILE...

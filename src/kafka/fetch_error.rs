@@ -1,6 +1,9 @@
 //! Why records of a partition cannot be fetched: each error of librdkafka's has a name here, and an effect.
 
-use rdkafka::{error::RDKafkaErrorCode, types::RDKafkaRespErr};
+use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode},
+    types::RDKafkaRespErr,
+};
 
 use crate::log::{FetchFault, Unreadable};
 
@@ -26,6 +29,11 @@ impl FetchError {
             Err(_) => FetchFault::Lasting(Unreadable::FetchFailed),
         };
         Self { fault, detail }
+    }
+
+    /// An error of the client, which it gets over by itself: it says why nothing can be fetched.
+    pub(super) fn of_client(error: &KafkaError) -> Self {
+        Self { fault: FetchFault::Passing, detail: error.to_string() }
     }
 }
 

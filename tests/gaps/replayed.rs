@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
+use sensorpipe::{config::KafkaSettings, kafka::find_topic};
 use testbed::{Record, Tally, comes_to, eventually};
 
 use crate::{PATIENCE, Site, reading, reading_of, spread};
@@ -105,4 +106,33 @@ async fn replays_under_load_lose_nothing_and_store_nothing_twice() {
         .number("SELECT coalesce(sum(from_offset - to_offset), 0)::bigint FROM offset_moves")
         .await;
     assert_eq!(site.database.tally().await.duplicates, read_again);
+}
+
+/// The rows stay locked for no longer than ten seconds, and the records before each new offset are read meanwhile.
+#[tokio::test]
+async fn many_partitions_are_read_at_the_same_time() {
+    const PARTITIONS: i32 = 150;
+    const RECORDS: i64 = 600;
+    let site = Site::new(PARTITIONS).await;
+    // So close together that what lies further back may have an effect: each log is read back to its start.
+    let at = |millis: i64, partition: i32| {
+        reading(1).partition(partition).timestamp_ms(1_767_225_600_000 + millis)
+    };
+    let records = (0..RECORDS).flat_map(move |n| (0..PARTITIONS).map(move |partition| at(n, partition)));
+    site.topic.produce(records).await;
+    let identity = find_topic(&site.topic.config(), &KafkaSettings::default()).await.unwrap().identity;
+    let stored = format!(
+        "INSERT INTO ingest_offsets (cluster_id, topic, topic_id, partition, first_offset, next_offset)
+         SELECT '{}', '{}', '{}', partition, 0, {RECORDS} FROM generate_series(0, {}) partition",
+        identity.cluster_id,
+        site.topic.name,
+        identity.topic_id,
+        PARTITIONS - 1
+    );
+    site.database.execute(&stored).await;
+
+    let time = DateTime::from_timestamp_millis(1_767_225_600_550).unwrap();
+    let from = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+    site.done(&format!("replay --from {from} --yes")).await;
+    assert_eq!(site.database.next_offsets().await, vec![550; PARTITIONS as usize]);
 }

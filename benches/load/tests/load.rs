@@ -1,6 +1,12 @@
 //! The load generator through real Kafka, real workers and a real database.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    sync::LazyLock,
+    time::{Duration, SystemTime},
+};
 
 use serde_json::Value;
 use testbed::{Role, Sensorpipe, TestDatabase, TestTopic, free_address};
@@ -10,11 +16,31 @@ const FROM: &str = "2026-03-05T12:00:00Z";
 
 const LOAD: &str = env!("CARGO_BIN_EXE_sensorpipe-load");
 
-/// `cargo test --workspace` builds it beside the load generator.
+/// The service's binary beside the load generator's. Cargo builds it with the whole workspace, and not where one test
+/// or one package is chosen: then it may be missing, or older than its sources, and a test of it would say nothing.
+static SENSORPIPE: LazyLock<String> = LazyLock::new(|| {
+    const BUILD: &str = "build it first: cargo test --workspace --locked --no-run";
+    let binary = Path::new(LOAD).with_file_name("sensorpipe");
+    let name = binary.to_str().expect("a path in UTF-8");
+    let built = modified(&binary).unwrap_or_else(|| panic!("{name} is missing; {BUILD}"));
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../../src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("the service's sources are there") {
+            let source = entry.expect("a file or a folder").path();
+            let is_older = source.is_file() && modified(&source).is_some_and(|changed| changed > built);
+            assert!(!is_older, "{name} is older than {}; {BUILD}", source.display());
+            folders.extend(source.is_dir().then_some(source));
+        }
+    }
+    name.to_owned()
+});
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|file| file.modified()).ok()
+}
+
 fn start(role: &[&str], database: &TestDatabase, topic: &TestTopic) -> Sensorpipe {
-    let sensorpipe = Path::new(LOAD).with_file_name("sensorpipe");
-    let sensorpipe = sensorpipe.to_str().expect("a path in UTF-8");
-    Role::new(sensorpipe, role).database(database).topic(topic).start()
+    Role::new(&SENSORPIPE, role).database(database).topic(topic).start()
 }
 
 fn start_load(flags: &[&str], database: &TestDatabase, topic: &TestTopic) -> Sensorpipe {
@@ -184,6 +210,11 @@ fn settings_are_refused_without_the_secrets_in_them() {
         assert!(refused.stdout.is_empty() && said.contains(named), "{said}");
         assert!(variable == "LOG_LEVEL" || !said.contains("hush"), "{said}");
     }
+    let refused =
+        Command::new(LOAD).args(["--api-key", "hush hush"]).env_clear().output().expect("it starts");
+    let said = String::from_utf8(refused.stderr).expect("UTF-8");
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("--api-key") && !said.contains("hush"), "{said}");
     let secrets = [("DATABASE_URL", "postgres://me:hush@db/app"), ("API_KEY", "hush")];
     let help = Command::new(LOAD).arg("--help").env_clear().envs(secrets).output().expect("it starts");
     assert!(help.status.success() && !String::from_utf8_lossy(&help.stdout).contains("hush"));

@@ -84,7 +84,10 @@ pub(super) async fn run(
         Ok(()) => {}
         Err(error @ LogError::SetUp(_)) => return Err(error.into()),
         Err(
-            error @ (LogError::StartPassed { .. } | LogError::Stalled { .. } | LogError::Unreadable { .. }),
+            error @ (LogError::Client(_)
+            | LogError::StartPassed { .. }
+            | LogError::Stalled { .. }
+            | LogError::Unreadable { .. }),
         ) => found.unread = Some(error),
     }
     Ok(found)
@@ -108,7 +111,7 @@ impl Reading {
         let counted_from = counted_from.map_or(i64::MAX, |point| point.offset);
         let mut builder = ChunkBuilder::new(self.chunk_readings, RECORD_MAX_BYTES, counted_from, self.known);
         let range = Range { partition: self.partition, start: from, end: until };
-        let mut reader = LogReader::open(&self.kafka, &self.settings, range)?;
+        let mut reader = LogReader::open(&self.kafka, &self.settings, &[range])?;
         let (mut done, mut busy) = (Vec::new(), Duration::ZERO);
         while !self.stop.is_cancelled() {
             let (started, mut records) = (Instant::now(), 0_u32);
