@@ -77,8 +77,7 @@ fn rows(stored: Vec<StoredValue>) -> Vec<SettingRow> {
         set_by: Some(set_by),
     };
     let row = |setting: Setting| {
-        let stored = ours.iter().find(|stored| stored.name == setting.name());
-        stored.cloned().map_or_else(
+        StoredValue::of(&ours, setting).cloned().map_or_else(
             || SettingRow {
                 name: setting.name().to_owned(),
                 value: setting.default_value(),
@@ -106,12 +105,7 @@ mod tests {
 
     #[test]
     fn every_setting_is_shown_with_who_set_it_or_as_the_default() {
-        let stored = |name: &str, value: &str| StoredValue {
-            name: name.to_owned(),
-            value: value.to_owned(),
-            set_at: DateTime::UNIX_EPOCH,
-            set_by: "alice".to_owned(),
-        };
+        let stored = StoredValue::by_alice;
         let rows = rows(vec![stored("of_a_later_version", "7"), stored("on_duplicate", "overwrite")]);
         assert_eq!(rows.len(), Setting::ALL.len() + 1);
         let shown = |row: &SettingRow| format!("{} {} {:?}", row.name, row.value, row.set_by.as_deref());

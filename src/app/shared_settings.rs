@@ -175,18 +175,11 @@ fn outdated(running: &IngestConfig, stored: Option<&[StoredValue]>) -> Option<St
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
 
     #[test]
     fn a_running_process_reports_what_changed_and_what_cannot_be_used() {
-        let stored = |name: &str, value: &str| StoredValue {
-            name: name.to_owned(),
-            value: value.to_owned(),
-            set_at: DateTime::UNIX_EPOCH,
-            set_by: "alice".to_owned(),
-        };
+        let stored = StoredValue::by_alice;
         let outdated = |stored: &[StoredValue]| outdated(&IngestConfig::default(), Some(stored));
         assert_eq!(outdated(&[stored("rollups", "on"), stored("of_a_later_version", "7")]), None);
         let told = outdated(&[stored("rollups", "off"), stored("retention", "90days")]);

@@ -54,11 +54,7 @@ impl GivenSettings {
     /// table, in a schema from before there was one, what is given holds.
     pub fn resolve(&self, stored: Option<&[StoredValue]>) -> Result<IngestConfig, SettingsError> {
         let Some(stored) = stored else {
-            let mut config = IngestConfig::default();
-            for (setting, value) in self.values() {
-                setting.set(&mut config, value).map_err(SettingsError::Invalid)?;
-            }
-            return Ok(config);
+            return with_values(self.values());
         };
         let config = from_database(stored)?;
         let differing: Vec<Mismatch> = self
@@ -68,7 +64,7 @@ impl GivenSettings {
                 setting,
                 given: given.to_owned(),
                 effective: setting.of(&config),
-                stored: stored.iter().find(|stored| stored.name == setting.name()).cloned(),
+                stored: StoredValue::of(stored, setting).cloned(),
             })
             .collect();
         if differing.is_empty() { Ok(config) } else { Err(SettingsError::Mismatch(Mismatches(differing))) }
@@ -77,12 +73,17 @@ impl GivenSettings {
 
 /// What the database says, with the defaults of what it does not say.
 pub fn from_database(stored: &[StoredValue]) -> Result<IngestConfig, SettingsError> {
+    // A later version may have settings that this one does not know.
+    with_values(stored.iter().filter_map(|stored| Some((stored.name.parse().ok()?, stored.value.as_str()))))
+}
+
+/// These values, and the defaults of the others.
+fn with_values<'v>(
+    values: impl IntoIterator<Item = (Setting, &'v str)>,
+) -> Result<IngestConfig, SettingsError> {
     let mut config = IngestConfig::default();
-    for StoredValue { name, value, .. } in stored {
-        // A later version may have settings that this one does not know.
-        if let Ok(setting) = name.parse::<Setting>() {
-            setting.set(&mut config, value).map_err(SettingsError::Invalid)?;
-        }
+    for (setting, value) in values {
+        setting.set(&mut config, value).map_err(SettingsError::Invalid)?;
     }
     Ok(config)
 }
@@ -150,12 +151,8 @@ mod tests {
     }
 
     fn stored(name: &str, value: &str) -> StoredValue {
-        StoredValue {
-            name: name.to_owned(),
-            value: value.to_owned(),
-            set_at: "2026-11-30T09:00:00Z".parse().unwrap(),
-            set_by: "alice".to_owned(),
-        }
+        let set_at = "2026-11-30T09:00:00Z".parse().unwrap();
+        StoredValue { set_at, ..StoredValue::by_alice(name, value) }
     }
 
     #[test]

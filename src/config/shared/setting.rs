@@ -156,6 +156,18 @@ pub struct StoredValue {
 }
 
 impl StoredValue {
+    /// The one of a setting, where the database has it.
+    pub fn of(stored: &[Self], setting: Setting) -> Option<&Self> {
+        stored.iter().find(|stored| stored.name == setting.name())
+    }
+
+    /// One that alice set at the epoch.
+    #[cfg(test)]
+    pub(crate) fn by_alice(name: &str, value: &str) -> Self {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        Self { name, value, set_at: DateTime::UNIX_EPOCH, set_by: "alice".to_owned() }
+    }
+
     /// Who set it and when, for people.
     pub(super) fn origin(&self) -> String {
         let Self { set_at, set_by, .. } = self;
