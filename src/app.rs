@@ -6,11 +6,11 @@ mod audit;
 mod command_line;
 mod completions;
 mod dead_letters;
+mod environment;
 mod jobs;
 mod keys;
 mod logging;
 mod migrate;
-mod misplaced_variables;
 mod offsets;
 mod replay;
 mod seed;
@@ -70,7 +70,7 @@ pub enum Command {
         #[command(flatten)]
         shared: GivenSettings,
         #[command(flatten)]
-        mirror: ForwardingConfig,
+        forwarding: ForwardingConfig,
     },
     /// Serve HTTP: publish readings to Kafka, answer statistics
     Api {
@@ -94,7 +94,7 @@ pub enum Command {
         #[command(flatten)]
         worker: WorkerConfig,
         #[command(flatten)]
-        mirror: ForwardingConfig,
+        forwarding: ForwardingConfig,
         #[command(flatten)]
         metrics: MetricsConfig,
     },
@@ -115,7 +115,7 @@ pub enum Command {
         #[command(flatten)]
         worker: WorkerConfig,
         #[command(flatten)]
-        mirror: ForwardingConfig,
+        forwarding: ForwardingConfig,
         #[command(flatten)]
         audit: BackgroundAuditConfig,
     },
@@ -219,28 +219,6 @@ impl Command {
             | Self::Completions { .. } => None,
         }
     }
-
-    /// Settings from the environment for its Kafka clients; none for commands that create no client. The process ends
-    /// where they cannot be used.
-    pub fn kafka_settings(&self) -> KafkaSettings {
-        match self {
-            Self::Migrate { .. }
-            | Self::Api { .. }
-            | Self::Worker { .. }
-            | Self::All { .. }
-            | Self::Seed { .. }
-            | Self::Audit { .. }
-            | Self::Offsets { .. }
-            | Self::Replay { .. }
-            | Self::AfterRestore { .. } => kafka_settings(),
-            Self::Stats { .. }
-            | Self::Settings { .. }
-            | Self::Keys { .. }
-            | Self::DeadLetters { .. }
-            | Self::Openapi
-            | Self::Completions { .. } => KafkaSettings::default(),
-        }
-    }
 }
 
 /// What every long-running role of a process shares: one health, one recorder of metrics, one level of its log.
@@ -301,9 +279,9 @@ async fn dispatch(
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let outcome = match command {
-        Command::Migrate { database, kafka, topic, schema, shared, mirror } => {
+        Command::Migrate { database, kafka, topic, schema, shared, forwarding } => {
             let shared = SharedSettings::new(shared);
-            migrate::run(&database, &kafka, &settings, &topic, &schema, &shared, &mirror).await
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &shared, &forwarding).await
         }
         Command::Api { database, kafka, http, shared } => {
             let shared = SharedSettings::new(shared);
@@ -312,18 +290,26 @@ async fn dispatch(
             let api = api::run(&database, &kafka, &settings, &http, &shared, operations, stop).await;
             api.and(supervisor.verdict())
         }
-        Command::Worker { database, kafka, shared, worker, mirror, metrics } => {
+        Command::Worker { database, kafka, shared, worker, forwarding, metrics } => {
             let shared = SharedSettings::new(shared);
             let operations = Operations::start(Served::Worker, log_level, &stop)?;
             let supervisor = operations.supervisor.clone();
             let worker = worker::run(
-                &database, &kafka, &settings, &shared, &worker, &mirror, &metrics, operations, stop,
+                &database,
+                &kafka,
+                &settings,
+                &shared,
+                &worker,
+                &forwarding,
+                &metrics,
+                operations,
+                stop,
             );
             worker.await.and(supervisor.verdict())
         }
-        Command::All { database, kafka, topic, schema, http, shared, worker, mirror, audit } => {
+        Command::All { database, kafka, topic, schema, http, shared, worker, forwarding, audit } => {
             let shared = SharedSettings::new(shared);
-            migrate::run(&database, &kafka, &settings, &topic, &schema, &shared, &mirror).await?;
+            migrate::run(&database, &kafka, &settings, &topic, &schema, &shared, &forwarding).await?;
             let metrics = MetricsConfig { metrics_addr: None };
             let audit = Audit::beside(&database, &kafka, &settings, &shared, &audit);
             let served = if audit.is_some() { Served::All } else { Served::Both };
@@ -343,7 +329,7 @@ async fn dispatch(
                 &settings,
                 &shared,
                 &worker,
-                &mirror,
+                &forwarding,
                 &metrics,
                 operations.clone(),
                 stop.clone(),

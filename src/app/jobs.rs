@@ -107,7 +107,7 @@ impl Jobs {
             });
         }
         if ingest.rollups == config::Rollups::On {
-            jobs.spawn(Rollups::new(database.clone(), worker.keep_days_interval));
+            jobs.spawn(Rollups::new(database.clone(), worker.rollup_interval));
         }
         jobs.spawn(SensorDeletion { database: database.clone(), interval: worker.sensor_deletion_interval });
         jobs.spawn(DeadLetterCount { database: database.clone(), bounds: worker.dead_letter_bounds() });

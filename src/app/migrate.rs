@@ -7,7 +7,8 @@ use crate::{
     store::{self, Compression, Migrated},
 };
 
-/// Brings the schema up to date, stores the shared settings that it is given, then makes the topic where it is missing, and the one that dead letters are copied to.
+/// Brings the schema up to date, stores the shared settings that it is given, then makes the topic where it is missing,
+/// and the one that dead letters are copied to.
 pub(super) async fn run(
     database: &DatabaseConfig,
     kafka: &KafkaConfig,
@@ -15,9 +16,9 @@ pub(super) async fn run(
     topic: &TopicConfig,
     schema: &SchemaConfig,
     shared: &SharedSettings,
-    mirror: &ForwardingConfig,
+    forwarding: &ForwardingConfig,
 ) -> anyhow::Result<()> {
-    let mirror = mirror.kafka(kafka)?;
+    let forwarding = forwarding.kafka(kafka)?;
     let migrated = store::migrate_with(database, schema, shared.given()).await?;
     say_migrated(&migrated);
     shared.store_missing(database).await?;
@@ -26,9 +27,9 @@ pub(super) async fn run(
     }
     let found = ensure_topic(kafka, settings, topic).await?;
     say_topic(&kafka.kafka_topic, &found, topic);
-    if let Some(mirror) = mirror {
-        let found = ensure_topic(&mirror, settings, topic).await?;
-        say_topic(&mirror.kafka_topic, &found, topic);
+    if let Some(forwarding) = forwarding {
+        let found = ensure_topic(&forwarding, settings, topic).await?;
+        say_topic(&forwarding.kafka_topic, &found, topic);
     }
     Ok(())
 }

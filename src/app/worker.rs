@@ -40,13 +40,13 @@ pub(super) async fn run(
     settings: &KafkaSettings,
     shared: &SharedSettings,
     worker: &WorkerConfig,
-    mirror: &ForwardingConfig,
+    forwarding: &ForwardingConfig,
     metrics: &MetricsConfig,
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Operations { health, metrics: recorder, supervisor, .. } = operations;
-    let forwarding = mirror
+    let forwarding = forwarding
         .kafka(kafka)?
         .map(|kafka| DeadLetterForwarding::new(database, &kafka, settings))
         .transpose()?;
@@ -56,10 +56,10 @@ pub(super) async fn run(
         let serving = http::serve_operations(address, health.clone(), recorder, stop.clone());
         tokio::spawn(supervisor.watch_server(&stop, serving))
     });
-    let Some(ingest) = stop.run_until_cancelled(wait_for_settings(database, shared)).await else {
-        return Ok(());
+    let ingest = match stop.run_until_cancelled(wait_for_settings(database, shared)).await {
+        Some(known) => known?,
+        None => return Ok(()),
     };
-    let ingest = ingest?;
     let config = member_config(database, kafka, settings, &ingest, worker, component.clone(), &health);
     match stop.run_until_cancelled(refuse_missing_rights(&config.writer)).await {
         Some(tried) => tried?,

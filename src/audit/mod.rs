@@ -3,8 +3,8 @@
 //! ```text
 //! books, checkpoints, log's range ── plan ──> from where to where, and which counts are held against it
 //! records ── chunk ──> readings, as the log has them
-//! look-ups in the tables ── fates ──> where each reading is
-//! plan, fates, removals ── judge ──> differences, and notes that are none
+//! look-ups in the tables ── outcomes ──> where each reading is
+//! plan, outcomes, removals ── judge ──> differences, and notes that are none
 //! reports of one round or several ── summary ──> what is kept for the overview and the next process
 //! work ── pace ──> when there may be more
 //! ```

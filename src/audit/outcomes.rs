@@ -164,7 +164,8 @@ impl LogChunk {
         set_aside
     }
 
-    /// Sums up a chunk from which the dead letters are taken out. `findings` are of its readings sorted as [`Self::readings`] has them; `examples` gets up to `most` of each kind.
+    /// Sums up a chunk from which the dead letters are taken out. `findings` are of its readings sorted as
+    /// [`Self::readings`] has them; `examples` gets up to `most` of each kind.
     pub fn outcomes(
         &self,
         partition: i32,
@@ -176,7 +177,7 @@ impl LogChunk {
     ) -> Outcomes {
         let ChunkDeadLetters { set_aside, not_kept } = letters;
         let readings = self.items.len() as i64 + set_aside;
-        let mut fates = Outcomes { readings, letters: *set_aside, ..Outcomes::default() };
+        let mut outcomes = Outcomes { readings, letters: *set_aside, ..Outcomes::default() };
         let mut name = |example: Example| {
             if examples.iter().filter(|other| other.what == example.what).count() < most {
                 examples.push(example);
@@ -187,24 +188,24 @@ impl LogChunk {
             let item = &sorted[finding.index];
             match finding.whereabouts {
                 Whereabouts::OtherValue(value) => {
-                    fates.other_values += 1;
+                    outcomes.other_values += 1;
                     name(Example::new(Example::OTHER_VALUE, partition, item, Some(value)));
                 }
-                Whereabouts::Expired => fates.expired += 1,
-                Whereabouts::SensorRemoved => fates.sensors_removed += 1,
+                Whereabouts::Expired => outcomes.expired += 1,
+                Whereabouts::SensorRemoved => outcomes.sensors_removed += 1,
                 Whereabouts::Missing => missing.push(item),
             }
         }
         for item in missing {
             if not_kept.iter().any(|range| range.contains(&item.offset)) {
-                fates.not_kept += 1;
+                outcomes.not_kept += 1;
             } else {
-                fates.unaccounted += 1;
+                outcomes.unaccounted += 1;
                 name(Example::new(Example::UNACCOUNTED, partition, item, None));
             }
         }
-        fates.rows = sorted.len() as i64 - findings.len() as i64;
-        fates
+        outcomes.rows = sorted.len() as i64 - findings.len() as i64;
+        outcomes
     }
 
     /// Those that could have a row, sorted by sensor and time: neighbours in the table's key are neighbours here.
@@ -266,7 +267,7 @@ mod tests {
             [at(0, Whereabouts::Missing), at(2, Whereabouts::OtherValue(3.0)), at(3, Whereabouts::Expired)];
         let mut examples = Vec::new();
         let mut letters = ChunkDeadLetters { set_aside: 3, not_kept: vec![] };
-        let fates = chunk.outcomes(2, &letters, &sorted, &findings, &mut examples, 1);
+        let outcomes = chunk.outcomes(2, &letters, &sorted, &findings, &mut examples, 1);
         let expected = Outcomes {
             readings: 8,
             rows: 1,
@@ -277,10 +278,10 @@ mod tests {
             not_kept: 0,
             unaccounted: 2,
         };
-        assert_eq!(fates, expected);
+        assert_eq!(outcomes, expected);
         letters.not_kept.push(5..=7);
-        let fates = chunk.outcomes(2, &letters, &sorted, &findings, &mut vec![], 1);
-        assert_eq!((fates.not_kept, fates.unaccounted), (1, 1), "where letters were not kept");
+        let outcomes = chunk.outcomes(2, &letters, &sorted, &findings, &mut vec![], 1);
+        assert_eq!((outcomes.not_kept, outcomes.unaccounted), (1, 1), "where letters were not kept");
         let named: Vec<_> = examples.iter().map(|example| (example.what, example.offset)).collect();
         assert_eq!(named, [("other_value", 2), ("unaccounted", 5)], "one of each kind");
     }

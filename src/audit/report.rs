@@ -245,7 +245,7 @@ impl fmt::Display for PartitionReport {
             self.partition,
             or_dash(self.audited.map(|audited| audited.from)),
             or_dash(self.audited.map(|audited| audited.until).or(self.stored_offset)),
-            found(|fates| fates.readings),
+            found(|outcomes| outcomes.readings),
             counts(|tally| tally.stored),
             counts(|tally| tally.duplicates),
             counts(|tally| tally.dead_lettered),

@@ -16,7 +16,7 @@ pub struct AdmissionConfig {
     )]
     pub http_max_in_flight: usize,
 
-    /// Most bytes of all requests' bodies held at a time, unpacked; 64 MiB where not set, or four of the largest
+    /// Most bytes of all requests' bodies held at a time, decompressed; 64 MiB where not set, or four of the largest
     /// where that is more; at least one of the largest
     #[arg(long = "test-http-max-held-bytes", env = "SENSORPIPE_TEST_HTTP_MAX_HELD_BYTES", hide = true)]
     pub http_max_held_bytes: Option<usize>,

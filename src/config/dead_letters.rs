@@ -29,7 +29,7 @@ pub struct ForwardingConfig {
 }
 
 impl ForwardingConfig {
-    /// The topic of the mirror, for a client that knows one topic; an error where it is the one that is mirrored.
+    /// The topic that dead letters are forwarded to, for a client that knows one topic; an error where it is the one that is mirrored.
     pub fn kafka(&self, ingest: &KafkaConfig) -> Result<Option<KafkaConfig>, ForwardsToItself> {
         match &self.dead_letter_topic {
             Some(topic) if *topic == ingest.kafka_topic => Err(ForwardsToItself),
@@ -301,12 +301,12 @@ mod tests {
             kafka_topic: "readings".to_owned(),
             kafka_group: "g".to_owned(),
         };
-        let mirror = |topic: Option<&str>| {
+        let forwarded = |topic: Option<&str>| {
             let config = ForwardingConfig { dead_letter_topic: topic.map(str::to_owned) };
             config.kafka(&ingest).map(|kafka| kafka.map(|kafka| kafka.kafka_topic))
         };
-        assert_eq!(mirror(None), Ok(None));
-        assert_eq!(mirror(Some("letters")), Ok(Some("letters".to_owned())));
-        assert_eq!(mirror(Some("readings")), Err(ForwardsToItself));
+        assert_eq!(forwarded(None), Ok(None));
+        assert_eq!(forwarded(Some("letters")), Ok(Some("letters".to_owned())));
+        assert_eq!(forwarded(Some("readings")), Err(ForwardsToItself));
     }
 }

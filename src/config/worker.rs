@@ -79,8 +79,8 @@ pub struct WorkerConfig {
 
     /// How often a worker looks for days that are over and not kept for charts, the first time after so long; until
     /// they are kept they are computed for each request
-    #[arg(long = "test-keep-days-interval", env = "SENSORPIPE_TEST_KEEP_DAYS_INTERVAL", hide = true, default_value = "15min", value_parser = humantime::parse_duration)]
-    pub keep_days_interval: Duration,
+    #[arg(long = "test-rollup-interval", env = "SENSORPIPE_TEST_ROLLUP_INTERVAL", hide = true, default_value = "15min", value_parser = humantime::parse_duration)]
+    pub rollup_interval: Duration,
 
     /// Longest wait for the stored offsets on assignment, well within the time that Kafka gives a rebalance; then the
     /// consumer leaves the group until Postgres answers

@@ -77,7 +77,7 @@ async fn rows_at_no_time_end_nothing() {
         )
         .await;
     let mut worker = worker(&database, &topic)
-        .env("SENSORPIPE_TEST_KEEP_DAYS_INTERVAL", "100ms")
+        .env("SENSORPIPE_TEST_ROLLUP_INTERVAL", "100ms")
         .env("DEAD_LETTER_RETENTION", "off")
         .env("LOG_LEVEL", "sensorpipe=debug")
         .start();

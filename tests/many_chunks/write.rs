@@ -16,7 +16,7 @@ pub(crate) async fn batches(table: &Table) {
     let _worker = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "1"])
         .database(&table.database)
         .topic(&topic)
-        .env("SENSORPIPE_TEST_KEEP_DAYS_INTERVAL", "1h")
+        .env("SENSORPIPE_TEST_ROLLUP_INTERVAL", "1h")
         .start();
     let reading =
         |second: i64| Record::new(format!(r#"{{"sensor_id":{SILENT},"value":1,"timestamp":{second}}}"#));

@@ -154,7 +154,7 @@ async fn a_worker_names_it_once_a_round_and_does_not_blame_its_role() {
         .database(&bench.database)
         .topic(&topic)
         .env("SENSORPIPE_TEST_RETENTION_INTERVAL", "200ms")
-        .env("SENSORPIPE_TEST_KEEP_DAYS_INTERVAL", "1h")
+        .env("SENSORPIPE_TEST_ROLLUP_INTERVAL", "1h")
         .start();
     let day = at(20, 0).to_datetime().unwrap().date_naive();
     let line = format!("sensor 2, day {day}: keeping daily statistics failed: not this day");

@@ -178,7 +178,7 @@ async fn a_worker_sweeps() {
     let worker = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "1"])
         .database(&bench.database)
         .topic(&topic)
-        .env("SENSORPIPE_TEST_KEEP_DAYS_INTERVAL", "100ms")
+        .env("SENSORPIPE_TEST_ROLLUP_INTERVAL", "100ms")
         .start();
     comes_to("days kept", PATIENCE, 12, async || bench.kept_quarter_hours().await).await;
     worker.terminate();

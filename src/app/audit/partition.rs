@@ -70,11 +70,11 @@ pub(super) async fn run(
         let sorted = chunk.readings();
         let findings = look_up.findings(&sorted).await?;
         let most = audit.config.examples;
-        let fates = chunk.outcomes(partition, &letters, &sorted, &findings, &mut found.examples, most);
+        let outcomes = chunk.outcomes(partition, &letters, &sorted, &findings, &mut found.examples, most);
         if chunk.is_counted {
-            found.counted += fates;
+            found.counted += outcomes;
         } else {
-            found.before += fates;
+            found.before += outcomes;
         }
         busy += started.elapsed();
         let next = pace.lock().charge(started, busy);

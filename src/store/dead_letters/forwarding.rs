@@ -77,7 +77,7 @@ impl ForwardingQueue {
         let mut connection = connect(database, "sensorpipe mirror").await?;
         let is_ours = takes(&mut connection, LOCK_KEY)
             .await
-            .map_err(StoreError::new("taking the queue of the mirror"))?;
+            .map_err(StoreError::new("taking the queue of dead letters to forward"))?;
         Ok(is_ours.then_some(Self { connection }))
     }
 
@@ -100,7 +100,7 @@ impl ForwardingQueue {
         .bind(BYTES_MAX)
         .fetch_all(&mut self.connection)
         .await
-        .map_err(StoreError::new("reading letters to mirror"))
+        .map_err(StoreError::new("reading dead letters to forward"))
     }
 
     /// Notes that Kafka has these; a dead letter that has gone meanwhile needs no note.
@@ -112,7 +112,7 @@ impl ForwardingQueue {
         .bind(ids)
         .execute(&mut self.connection)
         .await
-        .map_err(StoreError::new("noting what is mirrored"))?;
+        .map_err(StoreError::new("noting which dead letters are forwarded"))?;
         Ok(())
     }
 }
