@@ -78,13 +78,22 @@ async fn an_outage_is_said_once() {
     topic.produce(readings.records(0..4_000)).await;
     database.stores_all_of(&topic, PATIENCE).await;
     scrape::is_ready(&address).await;
-    // Whoever is given a partition just then has more to say.
+    // Whoever is given a partition just then, or writes for the first time, has more to say.
     let assigned = "partitions assigned at their stored offsets kafka.starts=[(";
     eventually(PATIENCE, async || worker.stderr().matches(assigned).count() >= 4).await;
+    let mut sent = 4_000;
+    eventually(PATIENCE, async || {
+        topic.produce(readings.records(sent..sent + 4_000)).await;
+        sent += 4_000;
+        database.stores_all_of(&topic, PATIENCE).await;
+        worker.stderr().matches("foreign keys are checked").count() >= 4
+    })
+    .await;
     let known = worker.stderr().lines().count();
     gate.close();
-    for round in 1..=8 {
-        topic.produce(readings.records(round * 4_000..(round + 1) * 4_000)).await;
+    for _ in 1..=8 {
+        topic.produce(readings.records(sent..sent + 4_000)).await;
+        sent += 4_000;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let (status, ready) = scrape::get(&address, "/readyz").await.expect("it answers");
