@@ -30,7 +30,7 @@
 //! | [`traces`] | spans of requests and batches, and their way to a collector | `batch`, `reading`, `store` |
 //! | [`pipeline`] | the shell around the protocol: the consumer's loop and its writer | `batch`, `config`, `health`, `kafka`, `log`, `metrics`, `panics`, `protocol`, `reading`, `store`, `traces` |
 //! | [`http`] | routes, validation, documents; the only place that names `axum` | `access`, `buckets`, `config`, `health`, `kafka`, `log`, `log_level`, `metrics`, `reading`, `reminder`, `store`, `traces`, `version` |
-//! | [`app`] | which tasks a role runs and in which order they stop | `access`, `audit`, `batch`, `config`, `health`, `http`, `kafka`, `log`, `log_level`, `metrics`, `panics`, `pipeline`, `reading`, `reminder`, `seed`, `store`, `traces` |
+//! | [`app`] | which tasks a role runs and in which order they stop | `access`, `audit`, `batch`, `config`, `health`, `http`, `kafka`, `log`, `log_level`, `metrics`, `panics`, `pipeline`, `protocol`, `reading`, `reminder`, `seed`, `store`, `traces` |
 //!
 //! A module uses what is above it; `dev/architecture-check` holds all of them to the table. From [`reading`] to [`audit`] they
 //! are pure: they know neither I/O nor the time.
@@ -41,6 +41,8 @@
 //! - An offset moves only by compare-and-set in that transaction; Kafka's own offsets are advisory.
 //! - It moves only by what was read, or past what Kafka itself says holds no record ([`kafka::Fetched::End`]). After an
 //!   error nothing follows from the client's position: the partition is read again from where it was read up to.
+//! - A log is known by the last record that was taken of it: reading goes on from that record, and where another one is in
+//!   its place the log was cut and has grown again ([`protocol::Proof`]).
 //! - Every reading meets exactly one fate: stored, duplicate, or dead-lettered with a [`reading::Reason`].
 //! - The time of a reading without a timestamp is a function of the log: [`reading::untimed`].
 //! - What contradicts the log is stalled until a person moves it; each such move is recorded as it commits.

@@ -61,6 +61,9 @@ pub const FK_CHECK_PER_BATCH: &str = "sensorpipe_fk_check_per_batch";
 pub const BLOCKERS_ENDED: &str = "sensorpipe_blockers_ended_total";
 /// Partitions that were found stalled; labels: `gap`, which may be `other_cluster`, for which nothing is stalled.
 pub const GAPS: &str = "sensorpipe_gaps_total";
+/// Times that a log was held against the last record that was taken of it; labels: `outcome` = `same`, `diverged` or
+/// `unverifiable` (the record has expired).
+pub const LOG_CHECKS: &str = "sensorpipe_log_checks_total";
 
 /// Kept daily statistics that were forgotten because readings of their day were written.
 pub const DAYS_REOPENED: &str = "sensorpipe_daily_stats_reopened_total";

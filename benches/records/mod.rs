@@ -37,6 +37,7 @@ pub(crate) fn record(payload: &str, offset: i64) -> Record<'_> {
         partition: 0,
         offset,
         timestamp: Some(NOW),
+        leader_epoch: None,
         key: Some(b"1"),
         payload: Some(payload.as_bytes()),
         headers: Vec::new(),

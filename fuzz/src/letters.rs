@@ -15,6 +15,7 @@ pub fn of(payload: &[u8], max_record_bytes: usize) -> Vec<DeadLetter> {
         partition: 0,
         offset: 0,
         timestamp: Some(RECEIVED),
+        leader_epoch: None,
         key: Some(b"1"),
         payload: Some(payload),
         headers: vec![],

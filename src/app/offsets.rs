@@ -1,5 +1,6 @@
 //! The `offsets` commands: where each partition stands, and how to go on where it cannot.
 
+mod diverged;
 mod given;
 mod listing;
 pub(super) mod plan;
@@ -13,13 +14,16 @@ use super::SCHEMA_PATIENCE;
 use crate::{
     config::{DatabaseConfig, KafkaConfig, KafkaSettings, ListFormat, MoveNote, OffsetsCommand},
     kafka::{TopicLog, find_topic, topic_log},
-    log::{Gap, Log},
+    log::{Gap, Log, Watermarks},
     store::{
         self,
         offset_moves::{KeptOffset, Move, MoveKind, OffsetLedger},
     },
 };
 use plan::accept;
+
+/// What a log that was cut has against a stored offset: it ends before it, or has grown past it since.
+const TRUNCATION: &[Gap] = &[Gap::OffsetPastEnd, Gap::LogDiverged];
 
 /// How long Kafka may take to answer while writers wait for it.
 const LOCKED_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,13 +49,21 @@ pub(super) async fn run(
         }
         OffsetsCommand::Moves(list) => show(list.format, &desk.ledger.moves().await?, listing::print_moves),
         OffsetsCommand::AcceptGap(config) => {
-            desk.accept(Gap::RecordsExpired, Some(&config.partitions), &config.note, config.dry_run).await
+            desk.accept(
+                &[Gap::RecordsExpired],
+                MoveKind::Gap,
+                Some(&config.partitions),
+                &config.note,
+                config.dry_run,
+            )
+            .await
         }
         OffsetsCommand::AcceptTruncation(config) => {
-            desk.accept(Gap::OffsetPastEnd, Some(&config.partitions), &config.note, config.dry_run).await
+            desk.accept(TRUNCATION, MoveKind::Start, Some(&config.partitions), &config.note, config.dry_run)
+                .await
         }
         OffsetsCommand::AcceptTopic(config) => {
-            desk.accept(Gap::TopicRecreated, None, &config.note, config.dry_run).await
+            desk.accept(&[Gap::TopicRecreated], MoveKind::Recreated, None, &config.note, config.dry_run).await
         }
     }
 }
@@ -88,23 +100,21 @@ impl Desk {
     /// All rows of the topic's name, and then the log: an end that was asked for earlier might lie before a stored
     /// offset that has moved since.
     pub(super) async fn read(&mut self) -> anyhow::Result<(Vec<KeptOffset>, TopicLog)> {
-        let kept = self.ledger.list().await?;
-        Ok((kept, topic_log(&self.kafka, &self.settings).await?))
+        let mut kept = self.ledger.list().await?;
+        let log = topic_log(&self.kafka, &self.settings).await?;
+        diverged::note(&self.kafka, &self.settings, &mut kept, &log).await?;
+        Ok((kept, log))
     }
 
     async fn accept(
         &mut self,
-        gap: Gap,
+        gaps: &[Gap],
+        kind: MoveKind,
         partitions: Option<&[i32]>,
         note: &MoveNote,
         dry_run: bool,
     ) -> anyhow::Result<()> {
-        let kind = match gap {
-            Gap::RecordsExpired => MoveKind::Gap,
-            Gap::OffsetPastEnd => MoveKind::Start,
-            Gap::TopicRecreated => MoveKind::Recreated,
-        };
-        self.move_offsets(kind, note, dry_run, |kept, log| accept(gap, partitions, kept, log)).await
+        self.move_offsets(kind, note, dry_run, |kept, log| accept(gaps, partitions, kept, log)).await
     }
 
     /// Plans with the rows locked, moves them all or none, and says what was moved.
@@ -115,7 +125,7 @@ impl Desk {
         dry_run: bool,
         plan: impl FnOnce(&[KeptOffset], &TopicLog) -> Result<Vec<Move>, E>,
     ) -> anyhow::Result<()> {
-        let locked = self
+        let mut locked = self
             .ledger
             .lock(&self.log)
             .await
@@ -128,6 +138,10 @@ impl Desk {
             log.identity.topic_id == self.log.topic_id,
             "the topic was recreated just now; nothing was moved"
         );
+        let comparing = diverged::note(&self.kafka, &self.settings, &mut locked.kept, &log);
+        tokio::time::timeout(LOCKED_TIMEOUT, comparing)
+            .await
+            .context("Kafka does not give the records before the stored offsets; nothing was moved")??;
         let moves = plan(&locked.kept, &log)?;
         if moves.is_empty() {
             println!("nothing to move");
@@ -146,7 +160,7 @@ impl Desk {
             let meaning = match kind {
                 MoveKind::Gap => format!("{distance} offsets given up"),
                 MoveKind::Recreated => format!("at the start of the new topic, {} before", from.topic_id),
-                MoveKind::Start => "at the start of the log".to_owned(),
+                MoveKind::Start => truncation(*to_offset, log.partitions.get(&from.partition)),
                 MoveKind::Replay => format!("{} offsets read again", -distance),
             };
             println!("partition {}: {} -> {to_offset}, {meaning}", from.partition, from.next_offset);
@@ -158,4 +172,13 @@ impl Desk {
         }
         Ok(())
     }
+}
+
+/// What is read again where a log was cut, and what nobody has any more.
+fn truncation(to_offset: i64, log: Option<&Watermarks>) -> String {
+    let again = log.map_or(0, |log| log.high - to_offset);
+    format!(
+        "at the start of the log: {again} offsets are read again, and readings that are stored already count as duplicates; \
+         what was cut off the log is stored as far as it was read, and lost where it was not"
+    )
 }

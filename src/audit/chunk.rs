@@ -179,7 +179,8 @@ mod tests {
 
     fn record(offset: i64, payload: &str) -> Record<'_> {
         let (timestamp, headers) = (Some(Timestamp::from_micros(0)), vec![]);
-        Record { partition: 0, offset, timestamp, key: None, payload: Some(payload.as_bytes()), headers }
+        let payload = Some(payload.as_bytes());
+        Record { partition: 0, offset, timestamp, leader_epoch: None, key: None, payload, headers }
     }
 
     fn known_at(offset: i64) -> KnownTimes {

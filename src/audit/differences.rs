@@ -72,10 +72,11 @@ pub enum Difference {
 
 impl Difference {
     /// Every name, for metrics.
-    pub const KINDS: [&'static str; 12] = [
+    pub const KINDS: [&'static str; 13] = [
         "topic_recreated",
         "offset_past_end",
         "records_expired",
+        "log_diverged",
         "no_such_partition",
         Self::UNREADABLE,
         "other_cluster",

@@ -148,6 +148,7 @@ mod tests {
                     topic_id: "t".to_owned(),
                     first_offset: 0,
                     next_offset: 99,
+                    gap: None,
                     tally,
                     given_times: GivenTimes::default(),
                 },

@@ -20,6 +20,8 @@ pub struct Books {
     pub first_offset: i64,
     /// First offset that is not stored.
     pub next_offset: i64,
+    /// What a worker has found the log to have against it.
+    pub gap: Option<Gap>,
     /// Outcomes of all readings so far.
     pub tally: Tally,
     /// The times that readings without a timestamp were given last.
@@ -148,7 +150,7 @@ pub fn plan(
         None if books.topic_id != topic_id => return Err(Obstacle::Gap(Gap::TopicRecreated)),
         None => return Err(Obstacle::NoSuchPartition),
     };
-    if let Some(gap) = Gap::between(&books.topic_id, books.next_offset, topic_id, log) {
+    if let Some(gap) = Gap::between(&books.topic_id, books.next_offset, topic_id, log).or(books.gap) {
         return Err(Obstacle::Gap(gap));
     }
     let until = books.next_offset;
@@ -195,6 +197,7 @@ mod tests {
             topic_id,
             first_offset: 10,
             next_offset,
+            gap: None,
             tally: tally(next_offset),
             given_times,
         }

@@ -10,7 +10,7 @@ mod tally;
 use std::collections::BTreeSet;
 
 use crate::{
-    log::{Span, offset_after},
+    log::{RecordIdentity, Span, offset_after},
     reading::{Timestamp, Window, decode::Reject, untimed::GivenTimes},
 };
 
@@ -71,7 +71,15 @@ pub struct Batch {
     /// By partition; those that hold nothing but control records have none.
     oldest: Vec<(i32, Oldest)>,
     /// By partition, what is stored beside the offset.
-    given_times: Vec<(i32, Vec<u8>)>,
+    beside: Vec<Beside>,
+}
+
+/// What is stored beside a partition's offset.
+#[derive(Debug)]
+struct Beside {
+    partition: i32,
+    given_times: Option<Vec<u8>>,
+    last_record: Option<Vec<u8>>,
 }
 
 /// Where a record came from and where its bytes are, in case a reading of it must be dead-lettered.
@@ -103,7 +111,7 @@ impl Batch {
             cut_bytes: 0,
             spans: vec![],
             oldest: vec![],
-            given_times: vec![],
+            beside: vec![],
         }
     }
 
@@ -134,17 +142,35 @@ impl Batch {
         }
     }
 
-    /// Sets the offsets that it goes to, and what is stored beside them: the times given up to there. Nothing more is
-    /// taken in.
-    pub fn seal<'g>(&mut self, spans: Vec<Span>, given: impl Fn(i32) -> Option<&'g GivenTimes>) {
-        let bytes = |span: &Span| Some((span.partition, given(span.partition)?.to_bytes(span.next)));
-        self.given_times = spans.iter().filter_map(bytes).collect();
+    /// Sets the offsets that it goes to, and what is stored beside them: the times given up to there, and the last record
+    /// before them. Nothing more is taken in.
+    pub fn seal<'g>(
+        &mut self,
+        spans: Vec<Span>,
+        given: impl Fn(i32) -> Option<&'g GivenTimes>,
+        last: impl Fn(i32) -> Option<RecordIdentity>,
+    ) {
+        let beside = |&Span { partition, next, .. }: &Span| Beside {
+            partition,
+            given_times: given(partition).map(|given| given.to_bytes(next)),
+            last_record: last(partition).map(|last| last.to_bytes(next)),
+        };
+        self.beside = spans.iter().map(beside).collect();
         self.spans = spans;
     }
 
-    /// What is stored beside a partition's offset.
+    /// What is stored beside a partition's offset: the times given.
     pub fn given_times(&self, partition: i32) -> Option<&[u8]> {
-        self.given_times.iter().find(|(of, _)| *of == partition).map(|(_, bytes)| bytes.as_slice())
+        self.beside(partition)?.given_times.as_deref()
+    }
+
+    /// What is stored beside a partition's offset: the last record before it.
+    pub fn last_record(&self, partition: i32) -> Option<&[u8]> {
+        self.beside(partition)?.last_record.as_deref()
+    }
+
+    fn beside(&self, partition: i32) -> Option<&Beside> {
+        self.beside.iter().find(|beside| beside.partition == partition)
     }
 
     /// Forgets all that came from these partitions.
@@ -175,7 +201,7 @@ impl Batch {
         self.cut_bytes = 0;
         self.spans.clear();
         self.oldest.clear();
-        self.given_times.clear();
+        self.beside.clear();
     }
 
     /// Whether there is nothing to commit.

@@ -19,6 +19,7 @@ fn record(partition: i32, offset: i64, payload: &str) -> Record<'_> {
         partition,
         offset,
         timestamp: Some(NOW),
+        leader_epoch: None,
         key: Some(b"1"),
         payload: Some(payload.as_bytes()),
         headers: vec![("traceparent".to_owned(), Some(b"00".to_vec()))],
@@ -228,18 +229,24 @@ fn which_of_two_equal_readings_stays_is_for_the_offset_to_say() {
 }
 
 #[test]
-fn given_times_go_with_their_partitions() {
+fn what_is_stored_beside_an_offset_goes_with_its_partition() {
     let mut batch = Batch::new(limits());
     let given = GivenTimes::default();
     for partition in 0..2 {
         push(&mut batch, &record(partition, 0, "[]"), 0);
     }
     let spans = [0, 1].map(|partition| Span { partition, expected: 0, next: 1 });
-    batch.seal(spans.to_vec(), |partition| (partition == 1).then_some(&given));
-    assert_eq!(batch.given_times(0), None);
+    let last = record(1, 0, "[]").identity();
+    batch.seal(
+        spans.to_vec(),
+        |partition| (partition == 1).then_some(&given),
+        |partition| (partition == 1).then_some(last),
+    );
+    assert_eq!((batch.given_times(0), batch.last_record(0)), (None, None));
     assert_eq!(batch.given_times(1), Some(given.to_bytes(1).as_slice()));
+    assert_eq!(batch.last_record(1), Some(last.to_bytes(1).as_slice()));
     batch.clear();
-    assert_eq!(batch.given_times(1), None);
+    assert_eq!((batch.given_times(1), batch.last_record(1)), (None, None));
 }
 
 /// Else a few megabytes of records, each with a long name beside a list of bad items, would be hundreds in memory.

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     config::{KafkaConfig, KafkaSettings},
-    log::{TopicIdentity, Watermarks},
+    log::{RecordIdentity, TopicIdentity, Watermarks},
 };
 
 /// The consumer cannot go on.
@@ -65,6 +65,17 @@ pub struct Consumer {
     /// Polls that serve nothing for us before it counts as nothing there: each line of librdkafka's log is one.
     silent_polls: usize,
     leaving: Leaving,
+}
+
+/// What one partition's turn has brought.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TurnTaken {
+    /// Records, ends and failures.
+    pub count: usize,
+    /// What taking them took.
+    pub fetching: Duration,
+    /// The last record that was handed on.
+    pub last_record: Option<RecordIdentity>,
 }
 
 /// How often the cluster is asked whether the topic is still the same.
@@ -183,20 +194,20 @@ impl Consumer {
 
     /// Takes what is in the next partition's queue, in turn, and hands it on in its order. Never waits.
     ///
-    /// After a failed fetch nothing more of the partition is handed on until it is assigned again. Says how much there
-    /// was, and what taking it took; as many zeros in a row as there are partitions mean that all are empty.
-    pub fn drain_next(&mut self, most: usize, mut each: impl FnMut(i32, Fetched<'_>)) -> (usize, Duration) {
+    /// After a failed fetch nothing more of the partition is handed on until it is assigned again. As many turns in a row
+    /// without anything as there are partitions mean that all are empty.
+    pub fn drain_next(&mut self, most: usize, mut each: impl FnMut(i32, Fetched<'_>)) -> TurnTaken {
         self.turn = self.turn.wrapping_add(1);
         let Some((&partition, queue)) = self.queues.iter().nth(self.turn % self.queues.len().max(1)) else {
-            return (0, Duration::ZERO);
+            return TurnTaken::default();
         };
         let started = Instant::now();
         let drained = queue.drain(most);
         let fetching = started.elapsed();
-        let (mut end, mut has_failed) = (None, false);
-        for item in drained.items() {
+        let (mut end, mut has_failed, mut last_record) = (None, false, None);
+        for (index, item) in drained.items().enumerate() {
             match &item {
-                Fetched::Record(_) => end = None,
+                Fetched::Record(_) => (end, last_record) = (None, Some(index)),
                 Fetched::End(offset) => end = Some(*offset),
                 Fetched::Failed(_) => has_failed = true,
             }
@@ -211,7 +222,11 @@ impl Consumer {
             None if drained.len() > 0 => self.ends.leave(partition),
             None => {}
         }
-        (drained.len(), fetching)
+        TurnTaken {
+            count: drained.len(),
+            fetching,
+            last_record: last_record.map(|index| drained.identity(index)),
+        }
     }
 
     /// Partitions that librdkafka has for ours, whether or not they are read.

@@ -29,7 +29,7 @@ mod topic_log;
 
 pub use client::{create_client, setting_fault};
 pub use committed::committed_offsets;
-pub use consumer::{Consumer, ConsumerError};
+pub use consumer::{Consumer, ConsumerError, TurnTaken};
 pub use dead_letter_producer::{DeadLetterProducer, DeadLetterRecord};
 pub use describe::DescribeError;
 pub use fetch_error::FetchError;

@@ -20,6 +20,7 @@ use rdkafka::{bindings as native, client::Client, consumer::ConsumerContext};
 use super::fetch_error::FetchError;
 use crate::{
     batch::{Header, Record},
+    log::RecordIdentity,
     reading::Timestamp,
 };
 
@@ -106,6 +107,12 @@ impl Drained {
         self.messages.len()
     }
 
+    /// Which record this one of them is.
+    pub(super) fn identity(&self, index: usize) -> RecordIdentity {
+        // SAFETY: the pointer came from librdkafka and lives until `self` is dropped.
+        unsafe { record(self.messages[index].as_ref()) }.identity()
+    }
+
     /// What is there, in its order.
     pub(super) fn items(&self) -> impl Iterator<Item = Fetched<'_>> {
         // SAFETY: every pointer came from librdkafka and lives until `self` is dropped.
@@ -148,10 +155,12 @@ unsafe fn record(message: &native::rd_kafka_message_t) -> Record<'_> {
     // SAFETY: as promised by the caller; key and value live as long as the message.
     unsafe {
         let millis = native::rd_kafka_message_timestamp(message, &raw mut kind);
+        let leader_epoch = native::rd_kafka_message_leader_epoch(message);
         Record {
             partition: message.partition,
             offset: message.offset,
             timestamp: (millis >= 0).then(|| Timestamp::from_millis(millis)),
+            leader_epoch: (leader_epoch >= 0).then_some(leader_epoch),
             key: bytes(message.key, message.key_len),
             payload: bytes(message.payload, message.len),
             headers: headers(message),

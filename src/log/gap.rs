@@ -11,11 +11,15 @@ pub enum Gap {
     OffsetPastEnd,
     /// The stored offset lies before the log's start: retention removed records that were never read.
     RecordsExpired,
+    /// The record before the stored offset is not in the log any more, and others are in its place: the log was cut, and
+    /// has grown again.
+    LogDiverged,
 }
 
 impl Gap {
     /// Every one of them.
-    pub const ALL: [Self; 3] = [Self::TopicRecreated, Self::OffsetPastEnd, Self::RecordsExpired];
+    pub const ALL: [Self; 4] =
+        [Self::TopicRecreated, Self::OffsetPastEnd, Self::RecordsExpired, Self::LogDiverged];
 
     /// What an offset that is stored for a topic is in contradiction with, if anything: the topic, and the log that it has.
     pub fn between(stored_topic_id: &str, next_offset: i64, topic_id: &str, log: Watermarks) -> Option<Self> {
@@ -36,6 +40,7 @@ impl Gap {
             Self::TopicRecreated => "topic_recreated",
             Self::OffsetPastEnd => "offset_past_end",
             Self::RecordsExpired => "records_expired",
+            Self::LogDiverged => "log_diverged",
         }
     }
 
@@ -51,6 +56,23 @@ impl Gap {
             Self::RecordsExpired => {
                 "the log no longer has the records after the stored offset: retention took them unread"
             }
+            Self::LogDiverged => {
+                "the log has other records before the stored offset than those that were stored: it was cut, and has grown \
+                 again with records that were never read"
+            }
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|gap| gap.as_str() == name)
+    }
+
+    /// Whether the watermarks may stop telling of it, once the log has grown past the stored offset.
+    pub const fn may_grow_over(self) -> bool {
+        match self {
+            Self::OffsetPastEnd | Self::LogDiverged => true,
+            Self::TopicRecreated | Self::RecordsExpired => false,
         }
     }
 
@@ -58,7 +80,7 @@ impl Gap {
     pub fn command(self) -> &'static str {
         match self {
             Self::TopicRecreated => "sensorpipe offsets accept-topic",
-            Self::OffsetPastEnd => "sensorpipe offsets accept-truncation",
+            Self::OffsetPastEnd | Self::LogDiverged => "sensorpipe offsets accept-truncation",
             Self::RecordsExpired => "sensorpipe offsets accept-gap",
         }
     }

@@ -2,9 +2,11 @@
 
 mod fetch_fault;
 mod gap;
+mod record_identity;
 
 pub use fetch_fault::{FetchFault, Unreadable};
 pub use gap::Gap;
+pub use record_identity::RecordIdentity;
 
 use crate::reading::untimed::GivenTimes;
 
@@ -55,6 +57,8 @@ pub struct StoredOffset<B = GivenTimes> {
     pub topic_id: String,
     /// The times that readings before it were given last.
     pub given_times: B,
+    /// The last record before it; none where that is not known.
+    pub last_record: Option<RecordIdentity>,
 }
 
 impl<B> StoredOffset<B> {

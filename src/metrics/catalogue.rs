@@ -7,11 +7,11 @@ use super::{
     DAYS_REOPENED, DEAD_LETTER_BOUND_RATIO, DEAD_LETTER_OLDEST, DEAD_LETTER_REMOVALS, DEAD_LETTERS,
     DEAD_LETTERS_MIRRORED, DEAD_LETTERS_NOT_KEPT, DEAD_LETTERS_WAITING, EVENT_LAG_SECONDS, EXPORTS, FENCES,
     FK_CHECK_PER_BATCH, GAPS, HTTP_KEY_REFUSALS, HTTP_KEY_REQUESTS, HTTP_REQUESTS, HTTP_SECONDS,
-    HTTP_UNAUTHORIZED, IN_FLIGHT_READINGS, JOB_ROUNDS, LAG_RECORDS, LAG_SECONDS, POOL_CONNECTIONS,
-    POOL_MAX_CONNECTIONS, POOL_TIMEOUTS, POOL_WAITING, PRODUCER_QUEUE_BYTES, PRODUCER_QUEUE_MAX_BYTES,
-    PRODUCER_QUEUE_MAX_RECORDS, PRODUCER_QUEUE_RECORDS, PUBLISH_FAILURES, PUBLISH_SECONDS,
-    PUBLISHED_READINGS, READINGS, READY, REBALANCES, SENSOR_DELETIONS, SENSOR_READINGS_DELETED,
-    STALLED_PARTITIONS, STORED_OFFSET, WRITE_RETRIES, WRITE_SECONDS,
+    HTTP_UNAUTHORIZED, IN_FLIGHT_READINGS, JOB_ROUNDS, LAG_RECORDS, LAG_SECONDS, LOG_CHECKS,
+    POOL_CONNECTIONS, POOL_MAX_CONNECTIONS, POOL_TIMEOUTS, POOL_WAITING, PRODUCER_QUEUE_BYTES,
+    PRODUCER_QUEUE_MAX_BYTES, PRODUCER_QUEUE_MAX_RECORDS, PRODUCER_QUEUE_RECORDS, PUBLISH_FAILURES,
+    PUBLISH_SECONDS, PUBLISHED_READINGS, READINGS, READY, REBALANCES, SENSOR_DELETIONS,
+    SENSOR_READINGS_DELETED, STALLED_PARTITIONS, STORED_OFFSET, WRITE_RETRIES, WRITE_SECONDS,
 };
 
 use crate::audit::Difference;
@@ -105,6 +105,7 @@ const ALL_GAPS: &[&str] = &[
     "topic_recreated",
     "offset_past_end",
     "records_expired",
+    "log_diverged",
     "not_authorized",
     "unsupported_codec",
     "corrupt_records",
@@ -213,6 +214,8 @@ pub const CATALOGUE: &[Metric] = &[
         "Partitions whose stored offset another consumer had moved when this one wrote; nothing of the batch was written."),
     of_worker(GAPS, COUNTER, "partitions", &[FOUND_GAP],
         "Times that a partition was found stalled, by reason; `other_cluster` stalls nothing."),
+    of_worker(LOG_CHECKS, COUNTER, "partitions", &[one_of("outcome", &["same", "diverged", "unverifiable"])],
+        "Times that a log was held against the last record that was taken of it; `unverifiable`: the record has expired."),
     // Batches.
     of_worker(BATCHES, COUNTER, "batches", &[], "Batches committed."),
     of_worker(BATCH_READINGS, READINGS_OF_A_BATCH, "readings", &[], "Readings in a committed batch."),

@@ -61,6 +61,7 @@ impl Session<'_> {
                 let error = self.fetch_errors.get(&partition).map(tracing::field::display);
                 tracing::debug!(error, kafka.partition = partition, "fetch failed; reading again");
             }
+            Action::NoteUnverifiable(partition) => start_offsets::note_unverifiable(&self.log, partition),
             Action::ReportReadable(partition) => {
                 self.fetch_errors.remove(&partition);
                 if self.member.config.stalled.remove(std::iter::once(partition)) {
@@ -117,6 +118,10 @@ impl Session<'_> {
                 partition,
                 reason: stall.reason(),
                 detail: stall.detail(),
+                kept_at: match stall {
+                    Stall::Gap(gap) if gap.may_grow_over() => self.link.state.blocked_at(partition).cloned(),
+                    Stall::Gap(_) | Stall::Unreadable(..) => None,
+                },
             })
             .collect();
         let stalled = (may_have_reported || !stalled.is_empty()).then_some(stalled);

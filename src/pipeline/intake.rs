@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{member::MemberError, session::Session};
+use super::{member::MemberError, session::Session, start_offsets::count_log_check};
 use crate::{
-    kafka::Fetched,
-    protocol::{Event, Run},
+    kafka::{Fetched, TurnTaken},
+    log::RecordIdentity,
+    protocol::{Event, Met, Proof, Run},
     reading::{Timestamp, Window, untimed::GivenTimes},
 };
 
@@ -25,7 +26,7 @@ impl Session<'_> {
         let window = self.member.config.ingest.acceptance().window(Timestamp::now());
         while !self.filling.is_full() && empty < self.consumer.partition_count() {
             let most = self.filling.room_in_records().min(taken.clamp(FIRST_DRAIN, MAX_DRAIN));
-            let (count, took) = self.take_from_next(most, &window)?;
+            let TurnTaken { count, fetching: took, .. } = self.take_from_next(most, &window)?;
             taken += count;
             fetching += took;
             empty = if count == 0 { empty + 1 } else { 0 };
@@ -39,39 +40,67 @@ impl Session<'_> {
     }
 
     /// Takes what one partition has, and reports it: records once for all of them.
-    fn take_from_next(&mut self, most: usize, window: &Window) -> Result<(usize, Duration), MemberError> {
+    fn take_from_next(&mut self, most: usize, window: &Window) -> Result<TurnTaken, MemberError> {
         let mut events: Vec<Event<GivenTimes>> = Vec::new();
         let mut run: Option<(i32, Run)> = None;
         let state = &mut self.link.state;
         let (filling, fetch_errors) = (&mut self.filling, &mut self.fetch_errors);
-        let (count, took) = self.consumer.drain_next(most, |partition, item| match item {
+        let turn = self.consumer.drain_next(most, |partition, item| match item {
             Fetched::Record(record) => {
                 if run.is_none() {
                     run = state.run(partition).map(|run| (partition, run));
                 }
                 let Some((_, run)) = &mut run else { return };
                 let position = run.next;
-                if run.takes(record.offset)
+                if run.meet(record.offset, || record.identity()) == Met::Taken
                     && let Some(given) = state.given_times_mut(partition)
                 {
                     filling.push(&record, position, window, given);
                 }
             }
-            Fetched::End(offset) => events.push(Event::Passed { partition, offset }),
+            Fetched::End(offset) => {
+                if run.is_none() {
+                    run = state.run(partition).map(|run| (partition, run));
+                }
+                if let Some((_, run)) = &mut run {
+                    run.meet_end(offset);
+                }
+                events.push(Event::Passed { partition, offset });
+            }
             Fetched::Failed(error) => {
                 events.push(Event::FetchFailed { partition, fault: error.fault });
                 fetch_errors.insert(partition, error);
             }
         });
-        if let Some((partition, run)) = run
-            && self.link.state.position(partition).is_some_and(|position| run.next > position)
-        {
-            self.filling_since.get_or_insert_with(Instant::now);
-            self.on(Event::Taken { partition, next: run.next })?;
+        if let Some((partition, run)) = run {
+            self.report_run(partition, run, turn.last_record)?;
         }
         for event in events {
             self.on(event)?;
         }
-        Ok((count, took))
+        Ok(turn)
+    }
+
+    fn report_run(
+        &mut self,
+        partition: i32,
+        run: Run,
+        last_record: Option<RecordIdentity>,
+    ) -> Result<(), MemberError> {
+        let Some(before) = self.link.state.run(partition) else { return Ok(()) };
+        if run.proof == Proof::Complete && before.proof != Proof::Complete {
+            count_log_check("same");
+        }
+        if let Some(last_record) = last_record.filter(|_| run.next > before.next) {
+            self.filling_since.get_or_insert_with(Instant::now);
+            self.on(Event::Taken { partition, next: run.next, last_record })?;
+        } else if run.proof != before.proof {
+            self.on(Event::Proven { partition, left: run.proof })?;
+        }
+        if run.has_diverged {
+            count_log_check("diverged");
+            self.on(Event::Diverged(partition))?;
+        }
+        Ok(())
     }
 }

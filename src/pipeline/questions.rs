@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::Start,
     kafka::{ConsumerError, TopicError},
-    log::{Gap, Log},
+    log::{Gap, Log, Watermarks},
     panics,
     protocol::{Compared, Event, PartitionStart},
     reading::untimed::GivenTimes,
@@ -110,7 +110,10 @@ impl Session<'_> {
         &self,
         mut starts: Vec<PartitionStart<GivenTimes>>,
     ) -> Result<Vec<PartitionStart<GivenTimes>>, ConsumerError> {
-        for start in starts.iter_mut().filter(|start| start.gap == Some(Gap::OffsetPastEnd)) {
+        // What was found before, and is kept, stays.
+        let is_of_ends =
+            |start: &&mut PartitionStart<_>| start.gap == Some(Gap::OffsetPastEnd) && !start.is_kept;
+        for start in starts.iter_mut().filter(is_of_ends) {
             let watermarks = self.consumer.watermarks(start.stored.partition, KAFKA_TIMEOUT)?;
             start.gap = start.stored.gap(&self.log.topic_id, watermarks);
         }
@@ -127,8 +130,8 @@ impl Session<'_> {
     /// Why a partition cannot be read on from where it is.
     pub(super) fn compare(&mut self, partition: i32, position: i64) -> Result<(), MemberError> {
         let found = match self.gap_at(partition, position) {
-            Ok(None) => Compared::NoGap,
-            Ok(Some(gap)) => Compared::Gap(gap),
+            Ok((None, Watermarks { low, .. })) => Compared::NoGap { low },
+            Ok((Some(gap), _)) => Compared::Gap(gap),
             Err(error) => {
                 tracing::warn!(error = %error, "Kafka does not say what an assigned partition holds");
                 Compared::Unknown
@@ -137,9 +140,9 @@ impl Session<'_> {
         self.on(Event::Compared { partition, found })
     }
 
-    fn gap_at(&self, partition: i32, next_offset: i64) -> Result<Option<Gap>, Unanswered> {
+    fn gap_at(&self, partition: i32, next_offset: i64) -> Result<(Option<Gap>, Watermarks), Unanswered> {
         let topic_id = self.consumer.identify(KAFKA_TIMEOUT)?.topic_id;
         let watermarks = self.consumer.watermarks(partition, KAFKA_TIMEOUT)?;
-        Ok(Gap::between(&self.log.topic_id, next_offset, &topic_id, watermarks))
+        Ok((Gap::between(&self.log.topic_id, next_offset, &topic_id, watermarks), watermarks))
     }
 }

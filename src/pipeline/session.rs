@@ -257,7 +257,8 @@ impl<'a> Session<'a> {
         let next = self.link.empty_batch(self.member.config.limits);
         let mut batch = std::mem::replace(&mut self.filling, next);
         // All that was taken is in it, so what has been given up to now belongs to where it ends.
-        batch.seal(spans, |partition| self.link.state.given_times(partition));
+        let state = &self.link.state;
+        batch.seal(spans, |partition| state.given_times(partition), |partition| state.last_record(partition));
         let (fetch, decode) = std::mem::take(&mut self.filling_took);
         let filled = self.filling_since.take().map_or(Duration::ZERO, |since| since.elapsed());
         let wait = filled.saturating_sub(fetch + decode);

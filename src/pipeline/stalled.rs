@@ -25,6 +25,7 @@ impl Stall {
         Gap::TopicRecreated.as_str(),
         Gap::OffsetPastEnd.as_str(),
         Gap::RecordsExpired.as_str(),
+        Gap::LogDiverged.as_str(),
         Unreadable::NotAuthorized.as_str(),
         Unreadable::UnsupportedCodec.as_str(),
         Unreadable::Corrupt.as_str(),

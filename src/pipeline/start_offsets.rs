@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     config::{DatabaseConfig, Start},
     log::{Gap, Log, StoredOffset, Watermarks},
-    metrics::GAPS,
+    metrics::{GAPS, LOG_CHECKS},
     protocol::PartitionStart,
     reading::untimed::GivenTimes,
     store::{Offsets, StoreError},
@@ -77,22 +77,46 @@ async fn resolve_once(
                 report_other_clusters(&wanted.log, &others);
             }
         }
-        offsets.read(&wanted.assigned).await
+        let found = offsets.found_gaps(&wanted.assigned).await?;
+        Ok((offsets.read(&wanted.assigned).await?, found))
     };
-    let stored = tokio::time::timeout_at(deadline, resolving)
+    let (stored, found) = tokio::time::timeout_at(deadline, resolving)
         .await
         .map_err(StoreError::timed_out("reading offsets"))??;
-    Ok(stored.into_iter().map(|stored| judge(stored, wanted)).collect())
+    Ok(stored
+        .into_iter()
+        .map(|stored| {
+            let found = found.get(&stored.partition).copied();
+            judge(stored, found, wanted)
+        })
+        .collect())
 }
 
 fn firsts(logs: &[PartitionLog], offset: impl Fn(Watermarks) -> i64) -> Vec<(i32, i64)> {
     logs.iter().map(|log| (log.partition, offset(log.watermarks))).collect()
 }
 
-fn judge(stored: StoredOffset, wanted: &StartOffsetsWanted) -> PartitionStart<GivenTimes> {
+fn judge(
+    stored: StoredOffset,
+    found: Option<Gap>,
+    wanted: &StartOffsetsWanted,
+) -> PartitionStart<GivenTimes> {
     let log = wanted.logs.iter().find(|log| log.partition == stored.partition);
-    let gap = log.and_then(|log| stored.gap(&wanted.log.topic_id, log.watermarks));
-    PartitionStart { stored, gap }
+    let start = PartitionStart::new(stored, &wanted.log.topic_id, log.map(|log| log.watermarks), found);
+    if start.is_unverifiable {
+        note_unverifiable(&wanted.log, start.stored.partition);
+    }
+    start
+}
+
+/// Says that nobody can tell any more whether a partition's log is the one that was stored.
+pub(super) fn note_unverifiable(log: &Log, partition: i32) {
+    count_log_check("unverifiable");
+    tracing::info!(
+        kafka.topic = log.topic,
+        kafka.partition = partition,
+        "the record before the stored offset has expired: whether the log was cut cannot be told"
+    );
 }
 
 /// Says loudly that a partition is stalled, why, and how to go on.
@@ -121,4 +145,9 @@ fn report_other_clusters(log: &Log, others: &[String]) {
         "the database has this topic of another cluster already; this one is read from its beginning, beside it: \
          make sure that KAFKA_BROKERS is meant"
     );
+}
+
+/// A partition's log was held against the record that was taken of it last.
+pub(super) fn count_log_check(outcome: &'static str) {
+    metrics::counter!(LOG_CHECKS, "outcome" => outcome).increment(1);
 }

@@ -1,6 +1,7 @@
 //! What a consumer is told.
 
-use crate::log::{Fence, FetchFault, Gap, StoredOffset};
+use super::Proof;
+use crate::log::{Fence, FetchFault, Gap, RecordIdentity, StoredOffset, Watermarks};
 
 /// Something that is known now.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,7 +35,18 @@ pub enum Event<B> {
         partition: i32,
         /// The offset after the last of them.
         next: i64,
+        /// The last of them.
+        last_record: RecordIdentity,
     },
+    /// Some of what has to come first of a partition has come, and nothing was taken yet.
+    Proven {
+        /// The partition.
+        partition: i32,
+        /// What is still to come.
+        left: Proof,
+    },
+    /// A record in the place of one that was taken is another one, as [`super::Run`] says.
+    Diverged(i32),
     /// Kafka says that a partition holds no record below this offset that is still to come.
     Passed {
         /// The partition.
@@ -103,13 +115,42 @@ pub struct PartitionStart<B> {
     pub stored: StoredOffset<B>,
     /// What the log has against it.
     pub gap: Option<Gap>,
+    /// That was found before, and holds until the stored offset is moved.
+    pub is_kept: bool,
+    /// The record that would tell whether the log is the one that was stored has expired.
+    pub is_unverifiable: bool,
+}
+
+impl<B> PartitionStart<B> {
+    /// A stored offset beside what the log has, and what was found against it before.
+    ///
+    /// That the log ended before it is not the last word: by the last record it can be told whether it was cut.
+    pub fn new(
+        mut stored: StoredOffset<B>,
+        topic_id: &str,
+        log: Option<Watermarks>,
+        found: Option<Gap>,
+    ) -> Self {
+        let gap = log.and_then(|log| stored.gap(topic_id, log));
+        let has_expired = |last: RecordIdentity| log.is_some_and(|log| log.low > last.offset);
+        let can_tell = stored.last_record.is_some_and(|last| !has_expired(last));
+        let kept = found.filter(|&found| found == Gap::LogDiverged || !can_tell);
+        let is_unverifiable = gap.or(kept).is_none() && stored.last_record.is_some_and(has_expired);
+        if is_unverifiable {
+            stored.last_record = None;
+        }
+        Self { stored, gap: gap.or(kept), is_kept: gap.is_none() && kept.is_some(), is_unverifiable }
+    }
 }
 
 /// How a position and the partition's log go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Compared {
-    /// One goes on from the other.
-    NoGap,
+    /// One goes on from the other, as far as the ends of the log tell.
+    NoGap {
+        /// The first offset that the log still has.
+        low: i64,
+    },
     /// They contradict each other.
     Gap(Gap),
     /// Kafka does not say.

@@ -4,29 +4,11 @@
 //! position, which is that of what was taken.
 
 use super::{
-    Action, Compared, State, Time,
+    Action, Compared, Proof, Run, State, Time,
     partition::Phase,
     reread::{Due, Reread},
 };
-use crate::log::{FetchFault, StoredOffset, offset_after};
-
-/// Which records of a partition are taken: offsets have gaps, so any that is not behind is the next one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// The offset after the last one that was taken; before that, the partition's position.
-    pub next: i64,
-}
-
-impl Run {
-    /// Whether the record at this offset is taken, and notes that it was.
-    pub fn takes(&mut self, offset: i64) -> bool {
-        let is_next = offset >= self.next;
-        if is_next {
-            self.next = offset_after(offset);
-        }
-        is_next
-    }
-}
+use crate::log::{FetchFault, Gap, RecordIdentity};
 
 impl<B: Clone + Default + PartialEq> State<B> {
     /// How records of a partition that are at hand are taken; none where they are not ours to take.
@@ -38,22 +20,57 @@ impl<B: Clone + Default + PartialEq> State<B> {
             Phase::Blocked(_) => false,
         };
         let is_ours = is_read && self.drain_deadline.is_none() && !self.rebalance.is_revoking(partition);
-        is_ours.then_some(Run { next: held.position })
+        is_ours.then(|| Run::new(held.position, held.proof))
     }
 
-    pub(super) fn on_taken(&mut self, partition: i32, next: i64, now: Time, actions: &mut Vec<Action>) {
+    pub(super) fn on_taken(
+        &mut self,
+        partition: i32,
+        next: i64,
+        last_record: RecordIdentity,
+        now: Time,
+        actions: &mut Vec<Action>,
+    ) {
         assert!(self.run(partition).is_some(), "nothing of this partition is taken");
         let Some(held) = self.partitions.get_mut(&partition) else { return };
         assert!(next > held.position, "what was taken lies before the position");
         self.filling.extend(partition, held.position, next);
         self.filling_since.get_or_insert(now);
         held.position = next;
+        (held.last_record, held.proof) = (Some(last_record), Proof::Complete);
         match held.phase {
             Phase::Reading | Phase::Blocked(_) => {}
             Phase::Failed(_) => {
                 held.phase = Phase::Reading;
                 actions.push(Action::ReportReadable(partition));
             }
+        }
+    }
+
+    /// What has to come first of a partition has come.
+    pub(super) fn on_proven(&mut self, partition: i32, left: Proof) {
+        if let Some(held) = self.partitions.get_mut(&partition) {
+            held.proof = left;
+        }
+    }
+
+    /// The log is not the one whose records were taken.
+    pub(super) fn on_diverged(&mut self, partition: i32, actions: &mut Vec<Action>) {
+        if self.run(partition).is_some() {
+            self.block(partition, Gap::LogDiverged, actions);
+        }
+    }
+
+    /// Leaves a partition alone until somebody moves its stored offset.
+    fn block(&mut self, partition: i32, gap: Gap, actions: &mut Vec<Action>) {
+        let Some(held) = self.partitions.get_mut(&partition) else { return };
+        held.phase = Phase::Blocked(held.stored_by_then(partition, &self.topic_id));
+        actions.push(Action::ReportGap(partition, gap));
+        // Nothing of it comes in any case, and during a rebalance librdkafka would take it for the answer.
+        if self.is_settled() {
+            actions.push(Action::Unassign(vec![partition]));
+        } else {
+            actions.push(Action::Hold(vec![partition]));
         }
     }
 
@@ -117,22 +134,16 @@ impl<B: Clone + Default + PartialEq> State<B> {
         let Some(held) = self.partitions.get_mut(&partition) else { return };
         let Phase::Failed(Reread { due: Due::Compared, .. }) = held.phase else { return };
         match found {
-            // A broker that was behind, or an answer that is none: the log has the offset.
-            Compared::NoGap => self.on_fetch_failed(partition, FetchFault::Passing, now, actions),
-            Compared::Gap(gap) => {
-                // What its stored offset is once all that was taken is committed.
-                held.phase = Phase::Blocked(StoredOffset {
-                    partition,
-                    next_offset: held.position,
-                    topic_id: self.topic_id.clone(),
-                    given_times: held.given_times.clone(),
-                });
-                actions.push(Action::ReportGap(partition, gap));
-                // Nothing of it comes in any case, and during a rebalance librdkafka would take it for the answer.
-                if self.is_settled() {
-                    actions.push(Action::Unassign(vec![partition]));
+            // A broker that was behind, an answer that is none, or a log that was cut and has grown again: reading it from
+            // the last record tells.
+            Compared::NoGap { low } => {
+                if held.last_record.is_some_and(|last| last.offset < low) {
+                    held.last_record = None;
+                    actions.push(Action::NoteUnverifiable(partition));
                 }
+                self.on_fetch_failed(partition, FetchFault::Passing, now, actions);
             }
+            Compared::Gap(gap) => self.block(partition, gap, actions),
             // The assignment that follows finds out.
             Compared::Unknown => self.leave_if(true),
         }
@@ -152,7 +163,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
                 actions.push(Action::ReportReadable(partition));
             } else if reread.is_due(now) {
                 reread.schedule(Due::Read);
-                actions.push(Action::Reread(partition, held.position));
+                actions.push(Action::Reread(partition, held.read_again()));
             }
         }
     }
@@ -172,7 +183,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
             if let Phase::Failed(reread) = &mut held.phase {
                 reread.schedule(Due::Read);
             }
-            actions.push(Action::Reread(partition, held.position));
+            actions.push(Action::Reread(partition, held.read_again()));
         } else {
             // librdkafka would take it for its answer.
             match &mut held.phase {

@@ -63,12 +63,13 @@ impl<B: Clone + Default + PartialEq> State<B> {
         // Whoever had them before may have.
         self.may_have_reported = true;
         let mut read = Vec::with_capacity(starts.len());
-        for PartitionStart { stored, gap } in starts {
+        for PartitionStart { stored, gap, .. } in starts {
             let partition = stored.partition;
             let held = match gap {
                 None => {
-                    read.push((partition, stored.next_offset));
-                    Partition::at(stored)
+                    let mut held = Partition::at(stored);
+                    read.push((partition, held.read_again()));
+                    held
                 }
                 Some(gap) => {
                     actions.push(Action::ReportGap(partition, gap));

@@ -24,6 +24,7 @@ mod fetching;
 mod group;
 mod offset_check;
 mod partition;
+mod proof;
 mod rebalance;
 mod reread;
 mod spans;
@@ -37,7 +38,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 pub use action::{Action, Answer};
 pub use event::{Compared, Event, PartitionStart};
-pub use fetching::Run;
+pub use proof::{Met, Proof, Run};
 pub use spans::Spans;
 pub use standing::Standing;
 
@@ -132,7 +133,11 @@ impl<B: Clone + Default + PartialEq> State<B> {
             Event::Lost(partitions) => self.on_lost(&partitions, actions),
             Event::Starts { asked, starts } => self.on_start_offsets(&asked, starts, actions),
             Event::StartOffsetsFailed { asked } => self.on_start_offsets_failed(&asked),
-            Event::Taken { partition, next } => self.on_taken(partition, next, now, actions),
+            Event::Taken { partition, next, last_record } => {
+                self.on_taken(partition, next, last_record, now, actions);
+            }
+            Event::Proven { partition, left } => self.on_proven(partition, left),
+            Event::Diverged(partition) => self.on_diverged(partition, actions),
             Event::Passed { partition, offset } => self.on_passed(partition, offset, now),
             Event::FetchFailed { partition, fault } => self.on_fetch_failed(partition, fault, now, actions),
             Event::Compared { partition, found } => self.on_compared(partition, found, now, actions),

@@ -1,7 +1,7 @@
 //! How far the partitions are, for those who tell people.
 
 use super::{State, partition::Phase};
-use crate::log::Span;
+use crate::log::{RecordIdentity, Span, StoredOffset};
 
 /// A partition of ours, and how far it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,19 @@ impl<B: Clone + Default + PartialEq> State<B> {
     /// Where a partition goes on; none where it is not ours.
     pub fn position(&self, partition: i32) -> Option<i64> {
         self.partitions.get(&partition).map(|held| held.position)
+    }
+
+    /// The last record before the position of a partition, where that is known.
+    pub fn last_record(&self, partition: i32) -> Option<RecordIdentity> {
+        self.partitions.get(&partition)?.last_record
+    }
+
+    /// The stored offset that a partition is stalled at until somebody moves it; none where it is not.
+    pub fn blocked_at(&self, partition: i32) -> Option<&StoredOffset<B>> {
+        match &self.partitions.get(&partition)?.phase {
+            Phase::Reading | Phase::Failed(_) => None,
+            Phase::Blocked(seen) => Some(seen),
+        }
     }
 
     /// What goes with the position of a partition.

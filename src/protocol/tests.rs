@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::log::{Fence, FetchFault, Gap, Span, StoredOffset, Unreadable};
+use crate::log::{Fence, FetchFault, Gap, RecordIdentity, Span, StoredOffset, Unreadable};
 
 const BOUNDS: Bounds = Bounds { linger: Duration::from_millis(100), drain_timeout: Duration::from_secs(10) };
 const NOW: Time = Duration::from_secs(1_000);
@@ -18,7 +18,7 @@ impl Told {
         told.on(Event::Joined { topic_id: "t".to_owned() }, NOW);
         let asked: Vec<i32> = starts.iter().map(|(partition, _)| *partition).collect();
         told.on(Event::Assigned(asked.clone()), NOW);
-        let start = |&(partition, offset)| PartitionStart { stored: stored(partition, offset), gap: None };
+        let start = |&(partition, offset)| PartitionStart::new(stored(partition, offset), "t", None, None);
         told.on(Event::Starts { asked, starts: starts.iter().map(start).collect() }, NOW);
         assert_eq!(told.1, [Action::Assign(starts.to_vec()), Action::Settled]);
         told
@@ -31,7 +31,7 @@ impl Told {
     }
 
     fn takes(&mut self, partition: i32, next: i64) {
-        assert_eq!(self.on(Event::Taken { partition, next }, NOW), []);
+        assert_eq!(self.on(taken(partition, next), NOW), []);
     }
 
     /// What it wants done after so long.
@@ -40,8 +40,16 @@ impl Told {
     }
 }
 
+fn taken(partition: i32, next: i64) -> Event<u8> {
+    Event::Taken { partition, next, last_record: record(next - 1) }
+}
+
+fn record(offset: i64) -> RecordIdentity {
+    RecordIdentity::new(offset, None, None, None, None)
+}
+
 fn stored(partition: i32, next_offset: i64) -> StoredOffset<u8> {
-    StoredOffset { partition, next_offset, topic_id: "t".to_owned(), given_times: 0 }
+    StoredOffset { partition, next_offset, topic_id: "t".to_owned(), given_times: 0, last_record: None }
 }
 
 fn fence(partition: i32, next_offset: i64) -> Fence<u8> {
@@ -56,7 +64,8 @@ fn span(partition: i32, expected: i64, next: i64) -> Span {
 fn records_are_taken_once_and_over_gaps() {
     let told = Told::reading(&[(4, 100)]);
     let mut run = told.0.run(4).unwrap();
-    assert_eq!([99, 100, 100, 107, 103].map(|offset| run.takes(offset)), [false, true, false, true, false]);
+    let takes = [99, 100, 100, 107, 103].map(|offset| run.meet(offset, || record(offset)) == Met::Taken);
+    assert_eq!(takes, [false, true, false, true, false]);
     assert_eq!((run.next, told.0.run(5)), (108, None));
 }
 
@@ -138,8 +147,8 @@ fn a_failed_fetch_moves_nothing_and_is_read_again_from_the_position() {
     assert_eq!(wanted, [Action::ReportUnreadable(1, Unreadable::UnsupportedCodec)]);
     assert_eq!(told.0.run(1), None);
     let wanted = told.after(Duration::from_millis(250)).to_vec();
-    assert_eq!(wanted[0], Action::Reread(1, 5));
-    assert_eq!(told.on(Event::Taken { partition: 1, next: 6 }, NOW), [Action::ReportReadable(1)]);
+    assert_eq!(wanted[0], Action::Reread(1, 4), "from the last record that was taken");
+    assert_eq!(told.on(taken(1, 6), NOW), [Action::ReportReadable(1)]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     batch::Tally,
     config::{DatabaseConfig, MoveNote},
-    log::Log,
+    log::{Gap, Log, RecordIdentity},
     reading::untimed::GivenTimes,
 };
 
@@ -31,11 +31,35 @@ pub struct KeptOffset {
     pub first_offset: i64,
     /// First offset that is not stored.
     pub next_offset: i64,
+    /// What a worker found the log to have against a stored offset.
+    pub gap: Option<String>,
+    /// Which one.
+    pub gap_offset: Option<i64>,
+    /// The last record before it.
+    pub last_record: Option<Vec<u8>>,
     /// Outcomes of all readings so far.
     #[sqlx(flatten)]
     pub tally: Tally,
     /// When a batch, or a person, moved it last.
     pub updated_at: DateTime<Utc>,
+}
+
+impl KeptOffset {
+    /// What a worker has found the log to have against the offset that is stored now.
+    pub fn found_gap(&self) -> Option<Gap> {
+        let found = self.gap.as_deref().filter(|_| self.gap_offset == Some(self.next_offset));
+        found.and_then(Gap::named)
+    }
+
+    /// Notes what the log has against it.
+    pub fn note_gap(&mut self, gap: Gap) {
+        (self.gap, self.gap_offset) = (Some(gap.as_str().to_owned()), Some(self.next_offset));
+    }
+
+    /// The last record before it, where that is known.
+    pub fn last_record(&self) -> Option<RecordIdentity> {
+        RecordIdentity::from_bytes(self.last_record.as_deref(), self.next_offset)
+    }
 }
 
 /// Why an offset is moved.
@@ -172,6 +196,7 @@ impl LockedOffsets<'_> {
             ), moved AS (
                 UPDATE ingest_offsets AS kept
                 SET topic_id = $3, next_offset = to_offset, given_times = wanted.given_times, updated_at = now(),
+                    last_record = NULL, gap = NULL, gap_offset = NULL,
                     first_offset = CASE WHEN $8 = 'recreated' THEN to_offset ELSE least(first_offset, to_offset) END
                 FROM wanted
                 WHERE kept.cluster_id = $1 AND kept.topic = $2 AND kept.partition = wanted.partition

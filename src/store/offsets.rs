@@ -1,12 +1,14 @@
 //! `ingest_offsets`: how far each partition is stored.
 
+use std::collections::BTreeMap;
+
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
 use super::{StoreError, connection::connect};
 use crate::{
     batch::Tally,
     config::DatabaseConfig,
-    log::{Log, StoredOffset},
+    log::{Gap, Log, RecordIdentity, StoredOffset},
     reading::untimed::GivenTimes,
 };
 
@@ -73,6 +75,23 @@ impl<'a> Offsets<'a> {
         .map_err(StoreError::new("adding offsets"))
     }
 
+    /// The gaps that were found at the stored offsets of these partitions, where that is where they stand.
+    pub async fn found_gaps(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, Gap>, StoreError> {
+        let rows: Vec<(i32, String)> = sqlx::query_as(
+            "SELECT partition, gap FROM ingest_offsets
+             WHERE cluster_id = $1 AND topic = $2 AND topic_id = $3 AND partition = ANY ($4)
+               AND gap_offset = next_offset AND gap IS NOT NULL",
+        )
+        .bind(&self.log.cluster_id)
+        .bind(&self.log.topic)
+        .bind(&self.log.topic_id)
+        .bind(partitions)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(StoreError::new("reading what was found of the log"))?;
+        Ok(rows.into_iter().filter_map(|(partition, gap)| Some((partition, Gap::named(&gap)?))).collect())
+    }
+
     /// The stored offsets of these partitions.
     pub async fn read(&mut self, partitions: &[i32]) -> Result<Vec<StoredOffset>, StoreError> {
         read(&mut self.connection, self.log, partitions).await
@@ -86,7 +105,7 @@ pub(super) async fn read(
     partitions: &[i32],
 ) -> Result<Vec<StoredOffset>, StoreError> {
     let rows = sqlx::query(
-        "SELECT partition, next_offset, topic_id, given_times FROM ingest_offsets
+        "SELECT partition, next_offset, topic_id, given_times, last_record FROM ingest_offsets
          WHERE cluster_id = $1 AND topic = $2 AND partition = ANY ($3) ORDER BY partition",
     )
     .bind(&log.cluster_id)
@@ -103,6 +122,7 @@ pub(super) async fn read(
                 next_offset,
                 topic_id: row.try_get("topic_id")?,
                 given_times: GivenTimes::from_bytes(row.try_get("given_times")?, next_offset),
+                last_record: RecordIdentity::from_bytes(row.try_get("last_record")?, next_offset),
             })
         })
         .collect::<Result<_, sqlx::Error>>()

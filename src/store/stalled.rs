@@ -7,7 +7,7 @@ use super::{
     overview::BooksOf,
     pool::{LOOK_UP_TIMEOUT, Pool},
 };
-use crate::log::Log;
+use crate::log::{Log, StoredOffset};
 
 /// A stalled partition, as its worker reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct StallReport {
     pub reason: &'static str,
     /// For people.
     pub detail: String,
+    /// The stored offset that the log contradicts, where its ends may stop telling of that.
+    pub kept_at: Option<StoredOffset>,
 }
 
 /// A stalled partition, as it was reported last.
@@ -64,9 +66,42 @@ pub(super) async fn report(
     .bind(stalled.iter().map(of).collect::<Vec<_>>())
     .bind(stalled.iter().map(|stall| stall.reason).collect::<Vec<_>>())
     .bind(stalled.iter().map(|stall| stall.detail.replace('\0', "\u{fffd}")).collect::<Vec<_>>())
-    .execute(connection)
+    .execute(&mut *connection)
     .await
     .map_err(StoreError::new("reporting stalled partitions"))?;
+    keep_gaps(connection, log, stalled).await
+}
+
+/// Notes, beside the stored offset, what the log has against it: whoever has the partition next may not be able to tell.
+async fn keep_gaps(
+    connection: &mut PgConnection,
+    log: &Log,
+    stalled: &[StallReport],
+) -> Result<(), StoreError> {
+    let kept: Vec<(&StoredOffset, &str)> =
+        stalled.iter().filter_map(|stall| Some((stall.kept_at.as_ref()?, stall.reason))).collect();
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let last_record = |at: &StoredOffset| at.last_record.map(|last| last.to_bytes(at.next_offset));
+    // An operator may have moved the offset to where it was.
+    sqlx::query(
+        "UPDATE ingest_offsets AS kept SET gap = told.gap, gap_offset = told.at
+         FROM unnest($4::int[], $5::bigint[], $6::text[], $7::bytea[]) AS told (partition, at, gap, last_record)
+         WHERE kept.cluster_id = $1 AND kept.topic = $2 AND kept.topic_id = $3 AND kept.partition = told.partition
+           AND kept.next_offset = told.at AND kept.last_record IS NOT DISTINCT FROM told.last_record
+           AND (kept.gap, kept.gap_offset) IS DISTINCT FROM (told.gap, told.at)",
+    )
+    .bind(&log.cluster_id)
+    .bind(&log.topic)
+    .bind(&log.topic_id)
+    .bind(kept.iter().map(|(at, _)| at.partition).collect::<Vec<_>>())
+    .bind(kept.iter().map(|(at, _)| at.next_offset).collect::<Vec<_>>())
+    .bind(kept.iter().map(|(_, gap)| *gap).collect::<Vec<_>>())
+    .bind(kept.iter().map(|(at, _)| last_record(at)).collect::<Vec<_>>())
+    .execute(connection)
+    .await
+    .map_err(StoreError::new("noting what the log has against stored offsets"))?;
     Ok(())
 }
 

@@ -224,6 +224,7 @@ mod tests {
                 partition: 3,
                 offset,
                 timestamp: Some(Timestamp::from_micros(0)),
+                leader_epoch: None,
                 key: None,
                 payload: Some(br#"{"sensor_id":1,"value":1}"#),
                 headers,

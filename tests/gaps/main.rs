@@ -3,6 +3,7 @@
 
 mod accepted;
 mod after_restore;
+mod diverged;
 mod other_cluster;
 mod recreated;
 mod replayed;
@@ -117,7 +118,7 @@ impl Site {
         let metrics = self.get("/metrics").await;
         let blocked = metrics.lines().filter(|line| line.starts_with("sensorpipe_stalled_partitions{"));
         assert!(
-            blocked.clone().count() == 7 && blocked.clone().all(|line| line.ends_with("} 0")),
+            blocked.clone().count() == 8 && blocked.clone().all(|line| line.ends_with("} 0")),
             "{metrics}"
         );
     }

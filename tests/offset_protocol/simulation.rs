@@ -88,6 +88,8 @@ fn walk(random: &mut StdRng, rules: &Rules, world: &mut World, trace: &mut Vec<S
             break;
         }
         let step = match steps[random.random_range(0..steps.len())] {
+            // An operator takes longer than anything else.
+            Step::Accept(_) if random.random_bool(0.9) => continue,
             Step::Fetch(fetch) => Step::Fetch(Fetch { most: random.random_range(1..=4), ..fetch }),
             Step::Turn { consumer, .. } => {
                 // Mostly at once, now and then late, and as late as anything waits.

@@ -54,7 +54,7 @@ proptest! {
             // So far apart that no time that is given depends on another one.
             let received = RECEIVED.plus_micros(-number * 2_000_000);
             batch.push(
-                &Record { partition: *partition, offset, timestamp: Some(received), key: None, payload: Some(payload), headers: vec![] },
+                &Record { partition: *partition, offset, timestamp: Some(received), leader_epoch: None, key: None, payload: Some(payload), headers: vec![] },
                 position,
                 &WINDOW,
                 &mut GivenTimes::default(),

@@ -237,6 +237,7 @@ impl Writer {
                 partition: self.partition,
                 offset: self.next,
                 timestamp: Some(*time),
+                leader_epoch: None,
                 key: None,
                 payload: Some(payload.as_bytes()),
                 headers: vec![],

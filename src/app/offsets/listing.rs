@@ -176,6 +176,9 @@ mod tests {
             partition,
             first_offset: 0,
             next_offset,
+            gap: None,
+            gap_offset: None,
+            last_record: None,
             tally: Tally::default(),
             updated_at: DateTime::UNIX_EPOCH,
         };

@@ -67,27 +67,29 @@ pub(crate) fn verdict(kept: &KeptOffset, log: &TopicLog) -> Verdict {
     }
     let Some(&watermarks) = log.partitions.get(&kept.partition) else { return Verdict::NoSuchPartition };
     Gap::between(&kept.topic_id, kept.next_offset, &log.identity.topic_id, watermarks)
+        .or_else(|| kept.found_gap())
         .map_or(Verdict::Ok, Verdict::Gap)
 }
 
-/// The moves over a gap that an operator has named: to the start of the log, which is where unread records begin.
+/// The moves over one of the gaps that an operator has named: to the start of the log, which is where unread records begin.
 ///
 /// Without partitions: all that have it.
 pub(crate) fn accept(
-    gap: Gap,
+    gaps: &[Gap],
     partitions: Option<&[i32]>,
     kept: &[KeptOffset],
     log: &TopicLog,
 ) -> Result<Vec<Move>, Refusal> {
+    let has_one = |verdict: Verdict| matches!(verdict, Verdict::Gap(found) if gaps.contains(&found));
     let Some(partitions) = partitions else {
-        let having = kept.iter().filter(|kept| verdict(kept, log) == Verdict::Gap(gap));
+        let having = kept.iter().filter(|kept| has_one(verdict(kept, log)));
         let moves: Vec<Move> = having.map(|kept| to_start(kept, log)).collect();
         return if moves.is_empty() { Err(Refusal::SameTopic) } else { Ok(moves) };
     };
     named(partitions, kept, log)?
         .into_iter()
         .map(|kept| match verdict(kept, log) {
-            Verdict::Gap(found) if found == gap => Ok(to_start(kept, log)),
+            verdict if has_one(verdict) => Ok(to_start(kept, log)),
             verdict => Err(Refusal::NoGap {
                 partition: kept.partition,
                 verdict,
@@ -197,6 +199,9 @@ mod tests {
             partition,
             first_offset: 0,
             next_offset,
+            gap: None,
+            gap_offset: None,
+            last_record: None,
             tally: Tally::default(),
             updated_at: DateTime::UNIX_EPOCH,
         }
@@ -209,9 +214,9 @@ mod tests {
     #[test]
     fn a_gap_is_accepted_where_it_is_and_nowhere_else() {
         let rows = [kept(0, 5), kept(1, 15), kept(2, 25)];
-        let expired = Gap::RecordsExpired;
+        let expired = &[Gap::RecordsExpired];
         assert_eq!(targets(accept(expired, Some(&[0, 0]), &rows, &log())), [(0, LOW)]);
-        assert_eq!(targets(accept(Gap::OffsetPastEnd, Some(&[2]), &rows, &log())), [(2, LOW)]);
+        assert_eq!(targets(accept(&[Gap::OffsetPastEnd], Some(&[2]), &rows, &log())), [(2, LOW)]);
         for wrong in [&[1][..], &[2], &[0, 1]] {
             assert!(matches!(accept(expired, Some(wrong), &rows, &log()), Err(Refusal::NoGap { .. })));
         }
@@ -220,13 +225,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_worker_found_holds_where_the_ends_say_nothing() {
+        let found =
+            |at| KeptOffset { gap: Some("log_diverged".to_owned()), gap_offset: Some(at), ..kept(0, 15) };
+        let truncation = &[Gap::OffsetPastEnd, Gap::LogDiverged];
+        assert_eq!(targets(accept(truncation, Some(&[0]), &[found(15)], &log())), [(0, LOW)]);
+        assert!(accept(truncation, Some(&[0]), &[found(14)], &log()).is_err(), "it was moved since");
+        let replayed = replay(&Beginning::Earliest, &[], &[found(15)], &log());
+        assert_eq!(replayed, Err(Refusal::StandsStill { partition: 0, gap: Gap::LogDiverged }));
+    }
+
+    #[test]
     fn a_topic_made_anew_is_accepted_whole() {
         let of_old = |partition| KeptOffset { topic_id: "old".to_owned(), ..kept(partition, 15) };
         // The old one had more partitions, and one row is of the new one already.
         let rows = [of_old(0), kept(1, 15), of_old(2), of_old(7)];
-        let moves = accept(Gap::TopicRecreated, None, &rows, &log());
+        let moves = accept(&[Gap::TopicRecreated], None, &rows, &log());
         assert_eq!(targets(moves), [(0, LOW), (2, LOW)]);
-        assert_eq!(accept(Gap::TopicRecreated, None, &rows[1..2], &log()), Err(Refusal::SameTopic));
+        assert_eq!(accept(&[Gap::TopicRecreated], None, &rows[1..2], &log()), Err(Refusal::SameTopic));
         assert_eq!(verdict(&of_old(7), &log()), Verdict::NoSuchPartition);
         let elsewhere = KeptOffset { cluster_id: "other".to_owned(), ..kept(0, 15) };
         assert_eq!(verdict(&elsewhere, &log()), Verdict::OtherCluster);

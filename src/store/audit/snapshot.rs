@@ -9,7 +9,7 @@ use crate::{
     audit::{Books, Checkpoint, DeadLetterBooks, Point, TableBooks},
     batch::Tally,
     config::DatabaseConfig,
-    log::Log,
+    log::{Gap, Log},
     reading::untimed::GivenTimes,
     store::{
         ConnectError, StoreError,
@@ -114,7 +114,8 @@ async fn read(
     let taken_at = sqlx::query_scalar("SELECT now()").fetch_one(&mut *connection).await?;
     let expired = expired_now(connection).await?;
     let books = sqlx::query_as(
-        "SELECT partition, topic_id, first_offset, next_offset, stored, duplicates, dead_lettered, given_times
+        "SELECT partition, topic_id, first_offset, next_offset, stored, duplicates, dead_lettered, given_times,
+                CASE WHEN gap_offset = next_offset THEN gap END AS gap
          FROM ingest_offsets WHERE cluster_id = $1 AND topic = $2 ORDER BY partition",
     )
     .bind(&log.cluster_id)
@@ -218,6 +219,7 @@ impl FromRow<'_, PgRow> for Books {
             topic_id: row.try_get("topic_id")?,
             first_offset: row.try_get("first_offset")?,
             next_offset: row.try_get("next_offset")?,
+            gap: row.try_get::<Option<&str>, _>("gap")?.and_then(Gap::named),
             tally: Tally::from_row(row)?,
             given_times: given_times(row, row.try_get("next_offset")?)?.unwrap_or_default(),
         })

@@ -158,6 +158,7 @@ impl LockedDeadLetter {
             partition: index,
             offset: self.offset,
             timestamp,
+            leader_epoch: None,
             key: None,
             payload: Some(payload),
             headers: vec![],

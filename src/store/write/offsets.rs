@@ -32,10 +32,11 @@ pub(super) async fn compare_and_set(
          UPDATE ingest_offsets AS kept
          SET next_offset = wanted.next_offset, stored = kept.stored + wanted.stored,
              dead_lettered = kept.dead_lettered + wanted.dead_lettered, given_times = wanted.given_times,
-             updated_at = now()
+             last_record = wanted.last_record, updated_at = now()
          FROM held
-         JOIN unnest($4::int[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[])
-              AS wanted (partition, expected, next_offset, stored, dead_lettered, given_times) USING (partition)
+         JOIN unnest($4::int[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[], $10::bytea[])
+              AS wanted (partition, expected, next_offset, stored, dead_lettered, given_times, last_record)
+              USING (partition)
          WHERE kept.cluster_id = $1 AND kept.topic = $2 AND kept.topic_id = $3
            AND kept.partition = held.partition AND kept.next_offset = wanted.expected
          RETURNING kept.partition",
@@ -49,6 +50,7 @@ pub(super) async fn compare_and_set(
     .bind(counts(|tally| tally.stored))
     .bind(counts(|tally| tally.dead_lettered))
     .bind(spans.iter().map(|span| batch.given_times(span.partition)).collect::<Vec<_>>())
+    .bind(spans.iter().map(|span| batch.last_record(span.partition)).collect::<Vec<_>>())
     .fetch_all(connection)
     .await
     .map_err(StoreError::new("moving the stored offsets"))

@@ -22,12 +22,12 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const OFFSETS: &str = "
     BEGIN;
     SET LOCAL lock_timeout = '2s';
-    SELECT partition, next_offset, topic_id, given_times FROM ingest_offsets
+    SELECT partition, next_offset, topic_id, given_times, last_record FROM ingest_offsets
         WHERE cluster_id = '' AND topic = '' AND false FOR UPDATE;
     INSERT INTO ingest_offsets (cluster_id, topic, topic_id, partition, first_offset, next_offset)
         SELECT '', '', '', 0, 0, 0 WHERE false ON CONFLICT DO NOTHING;
     UPDATE ingest_offsets SET next_offset = next_offset, stored = stored, duplicates = duplicates,
-        dead_lettered = dead_lettered, given_times = given_times, updated_at = now() WHERE false RETURNING partition;";
+        dead_lettered = dead_lettered, given_times = given_times, last_record = last_record, updated_at = now() WHERE false RETURNING partition;";
 const SENSORS: &str = "SELECT sensor_id FROM sensors WHERE false ORDER BY sensor_id FOR KEY SHARE";
 const DAYS: &str = "
     SELECT sensor_id, day, is_final FROM daily_stats WHERE false FOR UPDATE;

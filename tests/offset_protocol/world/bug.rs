@@ -18,6 +18,10 @@ pub(crate) enum Bug {
     UnknownCommitTakenForFailed,
     /// A stored offset is used though the log begins after it.
     GapNotChecked,
+    /// Nobody looks whether the record before a stored offset is the one that was stored.
+    LastRecordNotCompared,
+    /// What a worker found a log to have against a stored offset is not kept for others.
+    FoundGapForgotten,
     /// A fetch that failed moves the position past the record that it was to bring.
     FailedFetchCountsAsRead,
     /// After a failed fetch the next record that comes is taken, though it is not the next one.
@@ -29,7 +33,7 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::OffsetsAfterTheReadings,
         Self::OffsetsBeforeTheReadings,
         Self::NoCompareAndSet,
@@ -37,6 +41,8 @@ impl Bug {
         Self::BatchKeptAcrossRevocation,
         Self::UnknownCommitTakenForFailed,
         Self::GapNotChecked,
+        Self::LastRecordNotCompared,
+        Self::FoundGapForgotten,
         Self::FailedFetchCountsAsRead,
         Self::FailedFetchIsNotReadAgain,
         Self::NobodyEndsTheFrozen,

@@ -1,13 +1,13 @@
 //! A consumer: the state machine that ships, and the thinnest shell that carries out what it says.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use sensorpipe::{
     log::{Fence, Gap, Span, StoredOffset, Watermarks},
     protocol::{Action, Answer, Compared, Event, PartitionStart, State, Time},
 };
 
-use super::{BOUNDS, Bug, LastRecord, database::Database, group::Group, topic::Topic};
+use super::{BOUNDS, Beside, Bug, LastRecord, database::Database, group::Group, topic::Topic};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Consumer {
@@ -22,8 +22,8 @@ pub(super) struct Consumer {
     /// What the batch that fills has taken.
     pub(super) filling: Vec<(i32, LastRecord)>,
     pub(super) jobs: VecDeque<Job>,
-    /// The partitions that people are told are stalled.
-    pub(super) stalled: BTreeSet<i32>,
+    /// The partitions that people are told are stalled, and what their logs have against their offsets.
+    pub(super) stalled: BTreeMap<i32, Option<Gap>>,
     /// What the database was asked: where partitions start.
     pub(super) questions: VecDeque<Question>,
 }
@@ -47,6 +47,8 @@ pub(super) enum GroupEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Position {
     pub(super) offset: i64,
+    /// That of the last record that was read, by which the client notices that the log was cut.
+    pub(super) epoch: Option<i32>,
     /// Nothing more is taken.
     pub(super) is_held: bool,
 }
@@ -62,15 +64,16 @@ pub(super) struct Question {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Job {
     Write(Batch, Phase),
-    ReadStoredOffsets(Vec<i32>),
+    /// With the gaps that are to be kept, and the offsets that they were found at.
+    ReadStoredOffsets(Vec<i32>, Vec<(Gap, StoredOffset<LastRecord>)>),
     StoredOffsetsRead(Vec<i32>, Vec<StoredOffset<LastRecord>>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Batch {
     pub(super) topic_id: String,
-    /// Each with the last record before its end.
-    pub(super) spans: Vec<(Span, LastRecord)>,
+    /// Each with what is stored beside its end.
+    pub(super) spans: Vec<(Span, Beside)>,
     /// It was tried before, and nobody knows what came of it.
     pub(super) is_retry: bool,
     pub(super) records: Vec<(i32, LastRecord)>,
@@ -119,7 +122,7 @@ impl Consumer {
             client: BTreeMap::new(),
             filling: vec![],
             jobs: VecDeque::new(),
-            stalled: BTreeSet::new(),
+            stalled: BTreeMap::new(),
             questions: VecDeque::new(),
         }
     }
@@ -153,7 +156,7 @@ impl Consumer {
             Action::Assign(starts) => {
                 self.is_asked = false;
                 for (partition, offset) in starts {
-                    self.client.insert(partition, Position { offset, is_held: false });
+                    self.client.insert(partition, Position { offset, epoch: None, is_held: false });
                 }
             }
             Action::Unassign(partitions) => {
@@ -162,7 +165,7 @@ impl Consumer {
             }
             Action::Reread(partition, offset) => {
                 assert!(!self.is_asked, "librdkafka would take it for the answer");
-                self.client.insert(partition, Position { offset, is_held: false });
+                self.client.insert(partition, Position { offset, epoch: None, is_held: false });
             }
             Action::GiveUp(partitions) => {
                 assert!(self.is_asked, "the group has not asked");
@@ -188,7 +191,8 @@ impl Consumer {
             Action::Recycle => _ = self.jobs.pop_front(),
             Action::ReadStoredOffsets { partitions, .. } => {
                 if around.bug != Some(Bug::NobodyLooks) {
-                    self.jobs.push_back(Job::ReadStoredOffsets(partitions));
+                    let gaps = partitions.iter().filter_map(|&partition| self.kept_gap(partition)).collect();
+                    self.jobs.push_back(Job::ReadStoredOffsets(partitions, gaps));
                 }
             }
             Action::Leave { answer, .. } => {
@@ -200,12 +204,14 @@ impl Consumer {
                 self.disconnect();
                 around.group.expel(around.index);
             }
-            Action::ReportGap(partition, _) | Action::ReportUnreadable(partition, _) => {
-                self.stalled.insert(partition);
+            Action::ReportGap(partition, gap) => _ = self.stalled.insert(partition, Some(gap)),
+            Action::ReportUnreadable(partition, _) => _ = self.stalled.insert(partition, None),
+            Action::NoteUnverifiable(partition) => {
+                around.database.give_up_regrown(partition, &around.topic.logs[partition as usize]);
             }
             Action::ReportReadable(partition) => _ = self.stalled.remove(&partition),
             Action::ClearReports(partitions) => {
-                self.stalled.retain(|partition| !partitions.contains(partition));
+                self.stalled.retain(|partition, _| !partitions.contains(partition));
             }
             Action::CommitToKafka(_)
             | Action::TryWriting
@@ -216,10 +222,15 @@ impl Consumer {
         }
     }
 
-    /// Whether no partition that is read passes for one that is stalled; who is frozen says nothing.
-    pub(super) fn reports_what_is(&self) -> bool {
-        self.condition != Condition::Up
-            || !self.stalled.iter().any(|&partition| self.state.run(partition).is_some())
+    /// Whether nothing passes for stalled, once everything goes well; who is frozen says nothing.
+    pub(super) fn reports_nothing(&self) -> bool {
+        self.condition != Condition::Up || self.stalled.is_empty()
+    }
+
+    /// What is to be kept of a stalled partition for whoever has it next.
+    fn kept_gap(&self, partition: i32) -> Option<(Gap, StoredOffset<LastRecord>)> {
+        let gap = (*self.stalled.get(&partition)?).filter(|gap| gap.may_grow_over())?;
+        Some((gap, self.state.blocked_at(partition)?.clone()))
     }
 
     /// The client has nothing any more, and hears nothing.
@@ -272,24 +283,32 @@ impl Consumer {
                 around.database.begin(partition, log.low, topic_id.clone());
             }
             let Some(stored) = around.database.stored(partition).cloned() else { continue };
-            let mut gap = stored.gap(&topic_id, log);
-            if gap == Some(Gap::OffsetPastEnd) {
+            let found = around.database.found_gap(partition, &topic_id);
+            let mut start = PartitionStart::new(stored, &topic_id, Some(log), found);
+            let now = &around.topic.logs[partition as usize];
+            if start.gap == Some(Gap::OffsetPastEnd) && !start.is_kept {
                 // Whoever had it before may have stored what came in between.
-                gap = stored.gap(&topic_id, around.topic.logs[partition as usize].watermarks());
+                start.gap = start.stored.gap(&topic_id, now.watermarks());
+            }
+            if start.is_unverifiable {
+                around.database.give_up_regrown(partition, now);
             }
             if around.bug == Some(Bug::GapNotChecked) {
-                gap = None;
+                start.gap = None;
             }
-            starts.push(PartitionStart { stored, gap });
+            starts.push(start);
         }
         self.on(Event::Starts { asked, starts }, around);
     }
 
     fn write(&mut self, spans: &[Span]) {
-        let last = |span: &Span| (*span, self.state.given_times(span.partition).copied().unwrap_or_default());
+        let beside = |span: &Span| Beside {
+            given_times: self.state.given_times(span.partition).copied().unwrap_or_default(),
+            last_record: self.state.last_record(span.partition),
+        };
         let batch = Batch {
             topic_id: self.state.topic_id().to_owned(),
-            spans: spans.iter().map(last).collect(),
+            spans: spans.iter().map(|span| (*span, beside(span))).collect(),
             is_retry: false,
             records: std::mem::take(&mut self.filling),
         };
@@ -301,6 +320,6 @@ fn compare(partition: i32, position: i64, topic_id: &str, around: &Surroundings<
     let log = around.topic.logs[partition as usize].watermarks();
     match Gap::between(topic_id, position, &around.topic.id(), log) {
         Some(gap) if around.bug != Some(Bug::GapNotChecked) => Compared::Gap(gap),
-        Some(_) | None => Compared::NoGap,
+        Some(_) | None => Compared::NoGap { low: log.low },
     }
 }

@@ -1,9 +1,9 @@
 //! The database: stored offsets, how often each record's reading is stored, and who locks what.
 
-use sensorpipe::log::{Fence, Gap, Span, StoredOffset};
+use sensorpipe::log::{Fence, Gap, RecordIdentity, Span, StoredOffset};
 
 use super::{
-    Broken, LastRecord,
+    Beside, Broken, LastRecord,
     topic::{Log, Topic},
 };
 
@@ -14,6 +14,8 @@ pub(super) struct Database {
     standby: Contents,
     /// By partition: the consumer whose open transaction has moved the offset.
     pub(super) locks: Vec<Option<usize>>,
+    /// Operators' commands hold logs against the last records, as consumers do.
+    compares_records: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,13 +35,17 @@ struct Offset {
     stored: StoredOffset<LastRecord>,
     /// Where an operator had it begin, without anything beside it.
     since: i64,
+    /// What a worker has found the log to have against it.
+    gap: Option<Gap>,
+    /// Whether one has, also where it did not say so.
+    is_noticed: bool,
 }
 
 impl Database {
-    pub(super) fn new(partitions: usize) -> Self {
+    pub(super) fn new(partitions: usize, compares_records: bool) -> Self {
         let contents =
             Contents { offsets: vec![None; partitions], stored: vec![], replayed: vec![], given_up: vec![] };
-        Self { standby: contents.clone(), contents, locks: vec![None; partitions] }
+        Self { standby: contents.clone(), contents, locks: vec![None; partitions], compares_records }
     }
 
     pub(super) fn stored(&self, partition: i32) -> Option<&StoredOffset<LastRecord>> {
@@ -48,21 +54,23 @@ impl Database {
 
     /// What a new partition, or an operator, begins with.
     pub(super) fn begin(&mut self, partition: i32, next_offset: i64, topic_id: String) {
-        let stored = StoredOffset { partition, next_offset, topic_id, given_times: 0 };
-        self.contents.offsets[partition as usize] = Some(Offset { stored, since: next_offset });
+        let stored = StoredOffset { partition, next_offset, topic_id, given_times: 0, last_record: None };
+        let since = next_offset;
+        self.contents.offsets[partition as usize] =
+            Some(Offset { stored, since, gap: None, is_noticed: false });
     }
 
     /// The partitions whose stored offset is not the expected one.
-    pub(super) fn fences(&self, spans: &[(Span, LastRecord)], topic_id: &str) -> Vec<Fence<LastRecord>> {
-        let is_elsewhere = |(span, _): &&(Span, LastRecord)| {
+    pub(super) fn fences(&self, spans: &[(Span, Beside)], topic_id: &str) -> Vec<Fence<LastRecord>> {
+        let is_elsewhere = |(span, _): &&(Span, Beside)| {
             self.stored(span.partition)
                 .is_none_or(|stored| stored.next_offset != span.expected || stored.topic_id != topic_id)
         };
-        let fence = |(span, last): &(Span, LastRecord)| {
+        let fence = |(span, beside): &(Span, Beside)| {
             let stored = self.stored(span.partition).cloned();
-            let is_written = stored
-                .as_ref()
-                .is_some_and(|stored| stored.next_offset == span.next && stored.given_times == *last);
+            let is_written = stored.as_ref().is_some_and(|stored| {
+                stored.next_offset == span.next && stored.given_times == beside.given_times
+            });
             Fence { partition: span.partition, stored, is_written }
         };
         spans.iter().filter(is_elsewhere).map(fence).collect()
@@ -91,13 +99,13 @@ impl Database {
         }
     }
 
-    pub(super) fn move_offsets(&mut self, spans: &[(Span, LastRecord)], topic_id: &str) {
-        for &(span, given_times) in spans {
+    pub(super) fn move_offsets(&mut self, spans: &[(Span, Beside)], topic_id: &str) {
+        for &(span, Beside { given_times, last_record }) in spans {
             let offset = &mut self.contents.offsets[span.partition as usize];
             let since = offset.as_ref().map_or(span.expected, |offset| offset.since);
             let (partition, next_offset, topic_id) = (span.partition, span.next, topic_id.to_owned());
-            let stored = StoredOffset { partition, next_offset, topic_id, given_times };
-            *offset = Some(Offset { stored, since });
+            let stored = StoredOffset { partition, next_offset, topic_id, given_times, last_record };
+            *offset = Some(Offset { stored, since, gap: None, is_noticed: false });
         }
     }
 
@@ -118,6 +126,39 @@ impl Database {
         }
     }
 
+    /// A worker notes what it has found a log to have against a stored offset.
+    pub(super) fn keep_gap(&mut self, gap: Gap, at: &StoredOffset<LastRecord>, is_said: bool) {
+        let Some(offset) = &mut self.contents.offsets[at.partition as usize] else { return };
+        let of = |stored: &StoredOffset<LastRecord>| (stored.next_offset, stored.last_record);
+        if of(&offset.stored) == of(at) && offset.stored.topic_id == at.topic_id {
+            offset.gap = is_said.then_some(gap);
+            offset.is_noticed = true;
+        }
+    }
+
+    /// What is noted of a partition whose offset is of this topic.
+    pub(super) fn found_gap(&self, partition: i32, topic_id: &str) -> Option<Gap> {
+        let offset = self.contents.offsets[partition as usize].as_ref()?;
+        offset.gap.filter(|_| offset.stored.topic_id == topic_id)
+    }
+
+    /// Nobody can tell whether a log was cut: what was put in the place of other records is not missed, unless somebody
+    /// had noticed it before.
+    pub(super) fn give_up_regrown(&mut self, partition: i32, log: &Log) {
+        let offset = self.contents.offsets[partition as usize].as_ref();
+        if offset.is_some_and(|offset| !offset.is_noticed) {
+            for record in log.regrown() {
+                *entry(&mut self.contents.given_up, record) = 1;
+            }
+        }
+    }
+
+    /// Whether a record is stored, or known to be gone.
+    fn is_accounted_for(&self, record: LastRecord) -> bool {
+        let is_in = |counts: &[u8]| counts.get(usize::from(record)).is_some_and(|&count| count > 0);
+        is_in(&self.contents.stored) || is_in(&self.contents.given_up)
+    }
+
     /// The standby catches up.
     pub(super) fn replicate(&mut self) {
         self.standby = self.contents.clone();
@@ -135,20 +176,33 @@ impl Database {
 
     /// Why a partition cannot be read from its stored offset.
     pub(super) fn gap(&self, partition: usize, topic: &Topic) -> Option<Gap> {
-        let stored = self.stored(partition as i32)?;
-        stored.gap(&topic.id(), topic.logs[partition].watermarks())
+        let (stored, log) = (self.stored(partition as i32)?, &topic.logs[partition]);
+        let has_diverged = self.compares_records
+            && stored.last_record.is_some_and(|last| has_diverged(log, last, stored.next_offset));
+        stored
+            .gap(&topic.id(), log.watermarks())
+            .or_else(|| self.found_gap(partition as i32, &topic.id()))
+            .or(has_diverged.then_some(Gap::LogDiverged))
     }
 
-    /// Whether everything of a partition is stored.
+    /// Whether everything of a partition has been read.
     pub(super) fn has_all(&self, partition: usize, topic: &Topic) -> bool {
         let high = topic.logs[partition].watermarks().high;
-        self.stored(partition as i32)
-            .is_some_and(|stored| stored.next_offset == high && stored.topic_id == topic.id())
+        self.gap(partition, topic).is_none()
+            && self
+                .stored(partition as i32)
+                .is_some_and(|stored| stored.next_offset == high && stored.topic_id == topic.id())
+    }
+
+    /// Whether everything of a partition that has been read is stored.
+    pub(super) fn misses_nothing(&self, partition: usize, topic: &Topic) -> bool {
+        let log = &topic.logs[partition];
+        log.records(0, log.watermarks().high).all(|record| self.is_accounted_for(record))
     }
 
     pub(super) fn broken(&self, topic: &Topic) -> Option<Broken> {
         let times = |counts: &[u8], record: LastRecord| counts.get(usize::from(record)).copied().unwrap_or(0);
-        let Contents { offsets, stored, replayed, given_up } = &self.contents;
+        let Contents { offsets, stored, replayed, given_up: _ } = &self.contents;
         for record in 0..topic.record_count() as LastRecord {
             if times(stored, record) > 1 + times(replayed, record) {
                 return Some(Broken::Twice);
@@ -160,18 +214,30 @@ impl Database {
                 continue;
             }
             let log = &topic.logs[at.partition as usize];
-            let is_missing = |record| times(stored, record) == 0 && times(given_up, record) == 0;
+            // What has come in the place of others is missed where it is not stored in the end.
+            let is_missing = |record| !self.is_accounted_for(record) && !log.is_regrown(record);
             if log.records(0, at.next_offset).any(is_missing) {
                 return Some(Broken::Lost);
             }
             // Where an operator had it begin, nothing was beside it; a consumer that had been there knows better.
             let last = [offset.since, 0].map(|from| log.records(from, at.next_offset).last().unwrap_or(0));
-            if at.next_offset <= log.watermarks().high && !last.contains(&at.given_times) {
+            let is_not_read = |record| log.is_regrown(record) && times(stored, record) == 0;
+            let is_of_this_log = self.gap(at.partition as usize, topic).is_none()
+                && !log.records(0, at.next_offset).any(is_not_read);
+            if is_of_this_log && !last.contains(&at.given_times) {
                 return Some(Broken::Beside);
             }
         }
         None
     }
+}
+
+/// Whether a log has another record than this one, or one between it and an offset, as far as it can tell.
+fn has_diverged(log: &Log, last: RecordIdentity, next_offset: i64) -> bool {
+    let ends = log.watermarks();
+    let is_known = ends.low <= last.offset && next_offset <= ends.high;
+    let is_same = log.identity(last.offset).is_some_and(|found| last.is_same_as(&found));
+    is_known && (!is_same || log.records(last.offset + 1, next_offset).next().is_some())
 }
 
 fn entry(counts: &mut Vec<u8>, record: LastRecord) -> &mut u8 {

@@ -18,7 +18,10 @@ mod topic;
 
 use std::time::Duration;
 
-use sensorpipe::protocol::{Bounds, Time};
+use sensorpipe::{
+    log::RecordIdentity,
+    protocol::{Bounds, Time},
+};
 
 pub(crate) use self::{
     bug::Bug,
@@ -29,6 +32,13 @@ use self::{consumer::Consumer, database::Database, group::Group, topic::Topic};
 
 /// What is stored beside an offset: the number of the last record before it, which tells whether the two go together.
 pub(crate) type LastRecord = u16;
+
+/// What is stored beside an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Beside {
+    given_times: LastRecord,
+    last_record: Option<RecordIdentity>,
+}
 
 /// What a world is made of, and what may go wrong in it.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +90,7 @@ impl World {
             now: Time::ZERO,
             topic: Topic::new(rules.partitions, rules.records),
             group: Group::new(rules.partitions),
-            database: Database::new(rules.partitions),
+            database: Database::new(rules.partitions, rules.bug != Some(Bug::LastRecordNotCompared)),
             consumers: (0..rules.consumers).map(|_| Consumer::new()).collect(),
             appends_left: rules.appends,
             faults_left: rules.faults,

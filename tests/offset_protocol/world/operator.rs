@@ -10,7 +10,7 @@ impl World {
     pub(super) fn accept(&mut self, partition: usize) {
         let Some(gap) = self.database.gap(partition, &self.topic) else { return };
         match gap {
-            Gap::OffsetPastEnd => self.read_again(partition),
+            Gap::OffsetPastEnd | Gap::LogDiverged => self.read_again(partition),
             // What the log has was not stored before.
             Gap::RecordsExpired | Gap::TopicRecreated => {}
         }

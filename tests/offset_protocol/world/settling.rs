@@ -24,9 +24,11 @@ impl World {
         let mut steps = Vec::new();
         for _ in 0..ROUNDS {
             if (0..rules.partitions).all(|partition| self.database.has_all(partition, &self.topic))
-                && self.consumers.iter().all(Consumer::reports_what_is)
+                && self.consumers.iter().all(Consumer::reports_nothing)
             {
-                return Ok(());
+                let misses_nothing = (0..rules.partitions)
+                    .all(|partition| self.database.misses_nothing(partition, &self.topic));
+                return if misses_nothing { Ok(()) } else { Err(Broken::Lost) };
             }
             self.wait(ROUND);
             steps.clear();

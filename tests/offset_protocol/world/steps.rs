@@ -6,7 +6,7 @@ use sensorpipe::log::FetchFault;
 
 use super::{
     Bug, Rules, World,
-    consumer::{Condition, Consumer, Job, Phase},
+    consumer::{Condition, Job, Phase},
 };
 
 /// What happens next; without a name of their own, the numbers are a consumer's.
@@ -93,12 +93,17 @@ pub(crate) enum Step {
 
     /// The standby takes over, with what it has.
     FailOver,
-    /// Retention takes the first entry of a log, read or not.
+    /// Retention takes the first entries of a log, read or not.
     Expire {
         partition: usize,
+        entries: usize,
     },
     /// A replica that was behind becomes the leader.
     Cut {
+        partition: usize,
+    },
+    /// The same, and a producer writes to it at once.
+    CutAndAppend {
         partition: usize,
     },
     RecreateTopic,
@@ -123,7 +128,7 @@ impl World {
     /// What may happen without anybody's fault.
     pub(crate) fn steps(&self, rules: &Rules, steps: &mut Vec<Step>) {
         for partition in 0..rules.partitions {
-            if self.appends_left > 0 && self.can_append(partition) {
+            if self.appends_left > 0 {
                 steps.push(Step::Append { partition, is_record: true });
                 steps.push(Step::Append { partition, is_record: false });
             }
@@ -216,7 +221,7 @@ impl World {
             }
             Some(Job::Write(_, Phase::Open)) => steps.push(Step::Commit(index)),
             Some(Job::Write(_, Phase::HalfCommitted)) => steps.push(Step::CommitSecondHalf(index)),
-            Some(Job::ReadStoredOffsets(_)) => steps.push(Step::LookUp(index)),
+            Some(Job::ReadStoredOffsets(..)) => steps.push(Step::LookUp(index)),
             Some(
                 Job::Write(_, Phase::Committed | Phase::Fenced(_) | Phase::TooMuch(_))
                 | Job::StoredOffsetsRead(..),
@@ -239,9 +244,15 @@ impl World {
             }
             if rules.disasters {
                 if !self.topic.logs[partition].is_empty() {
-                    steps.extend([Step::Expire { partition }, Step::Cut { partition }]);
+                    steps.extend([Step::Expire { partition, entries: 1 }, Step::Cut { partition }]);
+                    steps.push(Step::CutAndAppend { partition });
                 }
-                let stored = self.database.stored(partition as i32);
+                let (stored, log) = (self.database.stored(partition as i32), &self.topic.logs[partition]);
+                // All that is stored, and no more.
+                let read = stored.map_or(0, |stored| stored.next_offset - log.watermarks().low);
+                if 0 < read && read as usize <= log.len() {
+                    steps.push(Step::Expire { partition, entries: read as usize });
+                }
                 if stored.is_some_and(|stored| stored.topic_id == self.topic.id())
                     && self.database.gap(partition, &self.topic).is_none()
                     && self.database.locks[partition].is_none()
@@ -292,7 +303,7 @@ impl World {
             }
             _ => {}
         }
-        if matches!(consumer.jobs.front(), Some(Job::ReadStoredOffsets(_))) && consumer.state.is_member() {
+        if matches!(consumer.jobs.front(), Some(Job::ReadStoredOffsets(..))) && consumer.state.is_member() {
             steps.push(Step::StoredOffsetsUnread(index));
         }
         if consumer.state.is_member() {
@@ -306,26 +317,29 @@ impl World {
         }
     }
 
-    /// What was cut off and grows again with other records is not told from what it was: that is for another protocol.
-    fn can_append(&self, partition: usize) -> bool {
-        let high = self.topic.logs[partition].watermarks().high;
-        let is_ahead = |next: i64| next > high;
-        let stored = self.database.stored(partition as i32);
-        let of_this_topic = stored.filter(|stored| stored.topic_id == self.topic.id());
-        let is_read_ahead = |consumer: &Consumer| {
-            let position = consumer.state.position(partition as i32);
-            let client = consumer.client.get(&(partition as i32)).map(|position| position.offset);
-            let in_flight = consumer.jobs.iter().find_map(|job| match job {
-                Job::Write(batch, _) => {
-                    batch.spans().into_iter().find(|span| span.partition == partition as i32)
+    /// Whether somebody goes on after the end of a log, which was cut, and whether they all know a record of it.
+    pub(super) fn is_read_past(&self, partition: usize) -> Option<bool> {
+        let end = self.topic.logs[partition].watermarks().high;
+        let number = partition as i32;
+        let stored = self.database.stored(number).filter(|stored| stored.topic_id == self.topic.id());
+        let mut going_on = Vec::from_iter(stored.map(|stored| (stored.next_offset, stored.last_record)));
+        for consumer in &self.consumers {
+            let last_record = consumer.state.last_record(number);
+            let client = consumer.client.get(&number).map(|position| position.offset);
+            going_on.extend(consumer.state.position(number).max(client).map(|next| (next, last_record)));
+            going_on.extend(consumer.jobs.iter().find_map(|job| {
+                match job {
+                    Job::Write(batch, _) => batch
+                        .spans
+                        .iter()
+                        .find(|(span, _)| span.partition == number)
+                        .map(|(span, beside)| (span.next, beside.last_record)),
+                    Job::ReadStoredOffsets(..) | Job::StoredOffsetsRead(..) => None,
                 }
-                Job::ReadStoredOffsets(_) | Job::StoredOffsetsRead(..) => None,
-            });
-            let written = in_flight.map(|span| span.next);
-            [position, client, written].into_iter().flatten().any(is_ahead)
-        };
-        !of_this_topic.is_some_and(|stored| is_ahead(stored.next_offset))
-            && !self.consumers.iter().any(is_read_ahead)
+            }));
+        }
+        going_on.retain(|(next, _)| *next > end);
+        (!going_on.is_empty()).then(|| going_on.iter().all(|(_, last_record)| last_record.is_some()))
     }
 
     /// Whether another writer waits for this one's locks, or an operator who is to move a stored offset.
@@ -391,6 +405,7 @@ impl Step {
             | Self::FailOver
             | Self::Expire { .. }
             | Self::Cut { .. }
+            | Self::CutAndAppend { .. }
             | Self::RecreateTopic
             | Self::Replay { .. } => true,
         }

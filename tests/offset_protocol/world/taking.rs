@@ -2,14 +2,14 @@
 
 use sensorpipe::{
     log::FetchFault,
-    protocol::{Event, Time},
+    protocol::{Event, Met, Proof, Run, Time},
 };
 
 use super::{
     Bug, Rules, World,
     consumer::{Condition, Consumer, GroupEvent, Job, Phase, Surroundings},
     steps::{Fetch, Step},
-    topic::Entry,
+    topic::{Entry, Log},
 };
 
 impl World {
@@ -18,7 +18,7 @@ impl World {
         match step {
             Step::Append { partition, is_record } => {
                 self.appends_left -= 1;
-                self.topic.append(partition, is_record);
+                self.append(partition, is_record);
             }
             Step::Assign { partition, member } => self.group.assign(partition, member, &mut self.consumers),
             Step::SessionExpires(index) | Step::DeclareDead(index) => self.expel(index),
@@ -64,7 +64,7 @@ impl World {
                 self.try_again(index);
             }
             Step::TooMuch(index) => self.find_too_much(index),
-            Step::LookUp(index) => self.look_up(index),
+            Step::LookUp(index) => self.look_up(rules, index),
             Step::Reply(index) => self.reply(rules, index),
             Step::Freeze(index) => self.consumers[index].condition = Condition::Frozen,
             Step::Thaw(index) => self.consumers[index].condition = Condition::Up,
@@ -85,8 +85,12 @@ impl World {
             }
             Step::Replicate => self.database.replicate(),
             Step::FailOver => self.fail_over(),
-            Step::Expire { partition } => self.topic.logs[partition].expire_first(),
+            Step::Expire { partition, entries } => self.topic.logs[partition].expire_first(entries),
             Step::Cut { partition } => self.topic.logs[partition].cut_last(),
+            Step::CutAndAppend { partition } => {
+                self.topic.logs[partition].cut_last();
+                self.append(partition, true);
+            }
             Step::RecreateTopic => self.topic.recreate(),
             Step::Accept(partition) => self.accept(partition),
             Step::Replay { partition } => self.replay(partition),
@@ -96,6 +100,15 @@ impl World {
             && self.consumers[index].state.is_member()
         {
             self.turn(rules, index);
+        }
+    }
+
+    fn append(&mut self, partition: usize, is_record: bool) {
+        let is_read_past = self.is_read_past(partition);
+        self.topic.append(partition, is_record, is_read_past.is_some());
+        // A log of which no record was ever taken has nothing to be known by.
+        if is_read_past == Some(false) {
+            self.database.give_up_regrown(partition as i32, &self.topic.logs[partition]);
         }
     }
 
@@ -178,25 +191,44 @@ impl World {
         if rules.bug == Some(Bug::GapNotChecked) {
             offset = offset.max(ends.low);
         }
+        // Of what it has read the client knows the epoch, and asks the leader where that one ended.
+        if position.epoch.is_some_and(|epoch| offset > log.end_of_epoch(epoch)) {
+            self.fail_fetch(rules, fetch, FetchFault::OffsetOutOfRange);
+            return;
+        }
         let mut run = consumer.state.run(number);
-        let mut last = None;
+        let (mut last, mut epoch) = (None, position.epoch);
         for _ in 0..most {
             let Some(entry) = log.entry(offset) else { break };
             if let Entry::Record(record) = entry
                 && let Some(run) = &mut run
-                && run.takes(offset)
+                && meet(rules, log, run, offset) == Met::Taken
             {
                 consumer.filling.push((number, record));
-                last = Some(record);
+                last = Some((record, log.identity(offset)));
             }
+            epoch = Some(log.epoch(offset));
             offset += 1;
         }
-        consumer.client.entry(number).and_modify(|position| position.offset = offset);
-        if let (Some(run), Some(last)) = (run, last) {
-            if let Some(given) = consumer.state.given_times_mut(number) {
-                *given = last;
+        if let Some(run) = run.as_mut().filter(|_| offset == ends.high) {
+            run.meet_end(offset);
+        }
+        consumer.client.entry(number).and_modify(|position| {
+            position.offset = offset;
+            position.epoch = epoch;
+        });
+        if let (Some(run), Some(before)) = (run, consumer.state.run(number)) {
+            if let Some((record, Some(last_record))) = last {
+                if let Some(given) = consumer.state.given_times_mut(number) {
+                    *given = record;
+                }
+                self.report(rules, index, Event::Taken { partition: number, next: run.next, last_record });
+            } else if run.proof != before.proof {
+                self.report(rules, index, Event::Proven { partition: number, left: run.proof });
             }
-            self.report(rules, index, Event::Taken { partition: number, next: run.next });
+            if run.has_diverged {
+                self.report(rules, index, Event::Diverged(number));
+            }
         }
         if offset == ends.high {
             self.report(rules, index, Event::Passed { partition: number, offset });
@@ -215,8 +247,10 @@ impl World {
             Some(Bug::FailedFetchCountsAsRead) if is_record => {
                 position.offset += 1;
                 let next = position.offset;
-                if consumer.state.run(partition).is_some_and(|run| next > run.next) {
-                    self.report(rules, fetch.consumer, Event::Taken { partition, next });
+                if consumer.state.run(partition).is_some_and(|run| next > run.next)
+                    && let Some(last_record) = self.topic.logs[fetch.partition].identity(next - 1)
+                {
+                    self.report(rules, fetch.consumer, Event::Taken { partition, next, last_record });
                 }
             }
             Some(Bug::FailedFetchIsNotReadAgain) if is_record => position.offset += 1,
@@ -290,10 +324,13 @@ impl World {
         }
     }
 
-    fn look_up(&mut self, index: usize) {
+    fn look_up(&mut self, rules: &Rules, index: usize) {
         if let Some(job) = self.consumers[index].jobs.front_mut()
-            && let Job::ReadStoredOffsets(asked) = job
+            && let Job::ReadStoredOffsets(asked, gaps) = job
         {
+            for (gap, at) in gaps.iter() {
+                self.database.keep_gap(*gap, at, rules.bug != Some(Bug::FoundGapForgotten));
+            }
             let stored = |&partition: &i32| self.database.stored(partition).cloned();
             let stored = asked.iter().filter_map(stored).collect();
             *job = Job::StoredOffsetsRead(std::mem::take(asked), stored);
@@ -328,4 +365,13 @@ impl World {
     pub(super) fn wait(&mut self, time: Time) {
         self.now += time;
     }
+}
+
+fn meet(rules: &Rules, log: &Log, run: &mut Run, offset: i64) -> Met {
+    let found = log.identity(offset);
+    let same = match run.proof {
+        Proof::Record(last) if rules.bug == Some(Bug::LastRecordNotCompared) => Some(last),
+        _ => found,
+    };
+    run.meet(offset, || same.expect("there is a record"))
 }

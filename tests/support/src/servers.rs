@@ -38,6 +38,13 @@ impl TestServers {
         servers
     }
 
+    /// Starts a Kafka alone.
+    pub async fn start_kafka(folder: &str) -> Self {
+        let servers = Self::new(folder, "");
+        servers.up(Service::Kafka).await;
+        servers
+    }
+
     /// Starts a TimescaleDB alone, with the limits on connections and locks that Postgres has by default.
     pub async fn start_postgres_with_default_limits(folder: &str) -> Self {
         let servers = Self::new(folder, "default");
@@ -69,6 +76,25 @@ impl TestServers {
     /// SIGKILL.
     pub async fn kill(&self, service: Service) {
         self.run(&["kill", service.as_str()]).await;
+    }
+
+    /// Cuts a partition's log off at an offset, as a power cut does to what was not on the disk yet. Kafka has been killed.
+    pub fn cut_log(&self, topic: &str, partition: i32, end: i64) {
+        let folder = self.state.join(format!("kafka/data/{topic}-{partition}"));
+        for file in std::fs::read_dir(&folder).expect("the partition has a folder").flatten() {
+            let is_of_records = file.path().extension().is_some_and(|kind| kind == "log");
+            let is_derived = file.path().extension().is_some_and(|kind| {
+                ["index", "timeindex", "snapshot"].iter().any(|derived| kind == *derived)
+            });
+            if is_derived {
+                std::fs::remove_file(file.path()).expect("the file can be removed");
+            } else if is_of_records {
+                let records = std::fs::read(file.path()).expect("the file can be read");
+                let kept = bytes_before(&records, end);
+                let log = std::fs::File::options().write(true).open(file.path()).expect("it can be opened");
+                log.set_len(kept as u64).expect("the file can be cut");
+            }
+        }
     }
 
     async fn run(&self, args: &[&str]) {
@@ -128,6 +154,23 @@ fn port_for_a_server() -> u16 {
             return port;
         }
     }
+}
+
+/// How many bytes of a log's file lie before the first batch that begins at an offset or after it.
+fn bytes_before(records: &[u8], end: i64) -> usize {
+    /// A batch's offset and its length, which counts what comes after the two.
+    const HEAD: usize = 12;
+    let mut at = 0;
+    while let Some(head) = records.get(at..at + HEAD) {
+        let offset = i64::from_be_bytes(head[..8].try_into().expect("eight bytes"));
+        let length = i32::from_be_bytes(head[8..].try_into().expect("four bytes"));
+        // Files are made longer than what is in them.
+        if length <= 0 || offset >= end {
+            break;
+        }
+        at += HEAD + length as usize;
+    }
+    at
 }
 
 fn assert_success(args: &str, output: std::io::Result<Output>) {
