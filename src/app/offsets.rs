@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
-use super::SCHEMA_PATIENCE;
+use super::{SCHEMA_PATIENCE, servers::Servers};
 use crate::{
-    config::{DatabaseConfig, KafkaConfig, KafkaSettings, ListFormat, MoveNote, OffsetsCommand},
+    config::{ListFormat, MoveNote, OffsetsCommand},
     kafka::{TopicLog, find_topic, topic_log},
     log::{Gap, Log},
     store::{
@@ -25,13 +25,8 @@ use plan::accept;
 const LOCKED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Does what was asked for and says so.
-pub(super) async fn run(
-    database: &DatabaseConfig,
-    kafka: &KafkaConfig,
-    settings: &KafkaSettings,
-    command: &OffsetsCommand,
-) -> anyhow::Result<()> {
-    let mut desk = Desk::open(database, kafka, settings).await?;
+pub(super) async fn run(servers: &Servers, command: &OffsetsCommand) -> anyhow::Result<()> {
+    let mut desk = Desk::open(servers).await?;
     match command {
         OffsetsCommand::List(list) => {
             let (kept, log) = desk.read().await?;
@@ -65,31 +60,27 @@ fn show<T: Serialize>(format: ListFormat, rows: &[T], print: fn(&[T])) -> anyhow
 }
 
 /// The log and the stored offsets, side by side.
-pub(super) struct Desk {
+pub(super) struct Desk<'s> {
     ledger: OffsetLedger,
     log: Log,
-    kafka: KafkaConfig,
-    settings: KafkaSettings,
+    servers: &'s Servers,
 }
 
-impl Desk {
+impl<'s> Desk<'s> {
     /// Asks both; waits for each to come up.
-    pub(super) async fn open(
-        database: &DatabaseConfig,
-        kafka: &KafkaConfig,
-        settings: &KafkaSettings,
-    ) -> anyhow::Result<Self> {
+    pub(super) async fn open(servers: &'s Servers) -> anyhow::Result<Self> {
+        let Servers { database, kafka, settings } = servers;
         store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
         let ledger = OffsetLedger::open(database, &kafka.kafka_topic).await?;
         let log = Log::new(&kafka.kafka_topic, find_topic(kafka, settings).await?.identity);
-        Ok(Self { ledger, log, kafka: kafka.clone(), settings: settings.clone() })
+        Ok(Self { ledger, log, servers })
     }
 
     /// All rows of the topic's name, and then the log: an end that was asked for earlier might lie before a stored
     /// offset that has moved since.
     pub(super) async fn read(&mut self) -> anyhow::Result<(Vec<KeptOffset>, TopicLog)> {
         let kept = self.ledger.list().await?;
-        Ok((kept, topic_log(&self.kafka, &self.settings).await?))
+        Ok((kept, topic_log(&self.servers.kafka, &self.servers.settings).await?))
     }
 
     async fn accept(
@@ -121,7 +112,8 @@ impl Desk {
             .await
             .context("is a worker frozen that holds one of the rows? Nothing was moved")?;
         // Asked for now that nobody moves an offset, for the same reason as above. Writers wait meanwhile.
-        let log = tokio::time::timeout(LOCKED_TIMEOUT, topic_log(&self.kafka, &self.settings))
+        let Servers { kafka, settings, .. } = self.servers;
+        let log = tokio::time::timeout(LOCKED_TIMEOUT, topic_log(kafka, settings))
             .await
             .context("Kafka does not say what the log holds; nothing was moved")??;
         ensure!(
@@ -133,10 +125,9 @@ impl Desk {
             println!("nothing to move");
             return Ok(());
         }
-        let given =
-            tokio::time::timeout(LOCKED_TIMEOUT, given::before(&self.kafka, &self.settings, &moves, &log))
-                .await
-                .context("Kafka does not give the records before the new offsets; nothing was moved")??;
+        let given = tokio::time::timeout(LOCKED_TIMEOUT, given::before(self.servers, &moves, &log))
+            .await
+            .context("Kafka does not give the records before the new offsets; nothing was moved")??;
         let moves: Vec<_> = moves.into_iter().zip(given).collect();
         if !dry_run {
             locked.move_all(kind, &moves, note).await?;
