@@ -14,6 +14,7 @@ mod migrate;
 mod offsets;
 mod replay;
 mod seed;
+mod servers;
 mod settings;
 mod shared_settings;
 mod signals;
@@ -29,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{
     AfterRestoreConfig, AuditConfig, BackgroundAuditConfig, DatabaseConfig, DeadLettersCommand,
-    ForwardingConfig, GivenSettings, HttpConfig, KafkaConfig, KafkaSettings, KeysCommand, MetricsConfig,
-    OffsetsCommand, ReplayLogConfig, SchemaConfig, SettingsConfig, StatsCommand, TopicConfig, WorkerConfig,
+    ForwardingConfig, GivenSettings, HttpConfig, KeysCommand, MetricsConfig, OffsetsCommand, ReplayLogConfig,
+    SchemaConfig, SettingsConfig, StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::{
     health::Health,
@@ -39,7 +40,7 @@ use crate::{
     traces::{Settings, Traces},
 };
 
-use self::{audit::Audit, shared_settings::SharedSettings, supervisor::Supervisor};
+use self::{audit::Audit, servers::Servers, shared_settings::SharedSettings, supervisor::Supervisor};
 pub use self::{
     command_line::{arguments, kafka_settings},
     logging::start_logging,
@@ -60,9 +61,7 @@ pub enum Command {
     /// Bring the schema up to date and create the topic where it is missing
     Migrate {
         #[command(flatten)]
-        database: DatabaseConfig,
-        #[command(flatten)]
-        kafka: KafkaConfig,
+        servers: Servers,
         #[command(flatten)]
         topic: TopicConfig,
         #[command(flatten)]
@@ -75,9 +74,7 @@ pub enum Command {
     /// Serve HTTP: publish readings to Kafka, answer statistics
     Api {
         #[command(flatten)]
-        database: DatabaseConfig,
-        #[command(flatten)]
-        kafka: KafkaConfig,
+        servers: Servers,
         #[command(flatten)]
         http: HttpConfig,
         #[command(flatten)]
@@ -86,9 +83,7 @@ pub enum Command {
     /// Move readings from Kafka into the database
     Worker {
         #[command(flatten)]
-        database: DatabaseConfig,
-        #[command(flatten)]
-        kafka: KafkaConfig,
+        servers: Servers,
         #[command(flatten)]
         shared: GivenSettings,
         #[command(flatten)]
@@ -101,9 +96,7 @@ pub enum Command {
     /// Migrate, then api, worker and audit in one process
     All {
         #[command(flatten)]
-        database: DatabaseConfig,
-        #[command(flatten)]
-        kafka: KafkaConfig,
+        servers: Servers,
         #[command(flatten)]
         topic: TopicConfig,
         #[command(flatten)]
@@ -122,16 +115,12 @@ pub enum Command {
     /// Send the two sample sensors' readings of the last 14 days through Kafka
     Seed {
         #[command(flatten)]
-        database: DatabaseConfig,
-        #[command(flatten)]
-        kafka: KafkaConfig,
+        servers: Servers,
     },
     /// Compare what the log holds with what is stored; exit code 1 on a difference, 2 where that cannot be told
     Audit {
         #[command(flatten)]
-        database: DatabaseConfig,
-        #[command(flatten)]
-        kafka: KafkaConfig,
+        servers: Servers,
         #[command(flatten)]
         audit: AuditConfig,
         #[command(flatten)]
@@ -142,27 +131,21 @@ pub enum Command {
     /// Show the stored offsets beside the log, and go on where the two contradict each other
     Offsets {
         #[command(flatten)]
-        database: DatabaseConfig,
-        #[command(flatten)]
-        kafka: KafkaConfig,
+        servers: Servers,
         #[command(subcommand)]
         command: OffsetsCommand,
     },
     /// Read the log again from an offset or a time; what is there already stays as it is
     Replay {
         #[command(flatten)]
-        database: DatabaseConfig,
-        #[command(flatten)]
-        kafka: KafkaConfig,
+        servers: Servers,
         #[command(flatten)]
         replay: ReplayLogConfig,
     },
     /// Keep ids of sensors that a restored backup does not have from being given out again; run before api starts
     AfterRestore {
         #[command(flatten)]
-        database: DatabaseConfig,
-        #[command(flatten)]
-        kafka: KafkaConfig,
+        servers: Servers,
         #[command(flatten)]
         after_restore: AfterRestoreConfig,
     },
@@ -253,19 +236,14 @@ impl Operations {
 
 /// Runs a command to its end; SIGTERM and SIGINT ask it to drain and stop. `cli` is the whole command line, which
 /// completions are made of.
-pub fn run(
-    command: Command,
-    cli: clap::Command,
-    settings: KafkaSettings,
-    log_level: LogLevel,
-) -> anyhow::Result<ExitCode> {
+pub fn run(command: Command, cli: clap::Command, log_level: LogLevel) -> anyhow::Result<ExitCode> {
     let stop = CancellationToken::new();
     let runtime = start_runtime(&stop)?;
     let traces = match command.service() {
         Some(service) => Traces::start(Settings::from_env()?, service)?,
         None => Traces::off(),
     };
-    let outcome = runtime.block_on(dispatch(command, cli, settings, log_level, stop));
+    let outcome = runtime.block_on(dispatch(command, cli, log_level, stop));
     drop(runtime);
     traces.finish();
     outcome
@@ -274,44 +252,33 @@ pub fn run(
 async fn dispatch(
     command: Command,
     cli: clap::Command,
-    settings: KafkaSettings,
     log_level: LogLevel,
     stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let outcome = match command {
-        Command::Migrate { database, kafka, topic, schema, shared, forwarding } => {
+        Command::Migrate { servers, topic, schema, shared, forwarding } => {
             let shared = SharedSettings::new(shared);
-            migrate::run(&database, &kafka, &settings, &topic, &schema, &shared, &forwarding).await
+            migrate::run(&servers, &topic, &schema, &shared, &forwarding).await
         }
-        Command::Api { database, kafka, http, shared } => {
+        Command::Api { servers, http, shared } => {
             let shared = SharedSettings::new(shared);
             let operations = Operations::start(Served::Api, log_level, &stop)?;
             let supervisor = operations.supervisor.clone();
-            let api = api::run(&database, &kafka, &settings, &http, &shared, operations, stop).await;
+            let api = api::run(&servers, &http, &shared, operations, stop).await;
             api.and(supervisor.verdict())
         }
-        Command::Worker { database, kafka, shared, worker, forwarding, metrics } => {
+        Command::Worker { servers, shared, worker, forwarding, metrics } => {
             let shared = SharedSettings::new(shared);
             let operations = Operations::start(Served::Worker, log_level, &stop)?;
             let supervisor = operations.supervisor.clone();
-            let worker = worker::run(
-                &database,
-                &kafka,
-                &settings,
-                &shared,
-                &worker,
-                &forwarding,
-                &metrics,
-                operations,
-                stop,
-            );
+            let worker = worker::run(&servers, &shared, &worker, &forwarding, &metrics, operations, stop);
             worker.await.and(supervisor.verdict())
         }
-        Command::All { database, kafka, topic, schema, http, shared, worker, forwarding, audit } => {
+        Command::All { servers, topic, schema, http, shared, worker, forwarding, audit } => {
             let shared = SharedSettings::new(shared);
-            migrate::run(&database, &kafka, &settings, &topic, &schema, &shared, &forwarding).await?;
+            migrate::run(&servers, &topic, &schema, &shared, &forwarding).await?;
             let metrics = MetricsConfig { metrics_addr: None };
-            let audit = Audit::beside(&database, &kafka, &settings, &shared, &audit);
+            let audit = Audit::beside(&servers, &shared, &audit);
             let served = if audit.is_some() { Served::All } else { Served::Both };
             let operations = Operations::start(served, log_level, &stop)?;
             let audit = async {
@@ -321,12 +288,9 @@ async fn dispatch(
                 stop.cancelled().await;
                 Ok(())
             };
-            let api =
-                api::run(&database, &kafka, &settings, &http, &shared, operations.clone(), stop.clone());
+            let api = api::run(&servers, &http, &shared, operations.clone(), stop.clone());
             let worker = worker::run(
-                &database,
-                &kafka,
-                &settings,
+                &servers,
                 &shared,
                 &worker,
                 &forwarding,
@@ -338,23 +302,19 @@ async fn dispatch(
                 tokio::join!(then_stop(api, &stop), then_stop(worker, &stop), then_stop(audit, &stop));
             api.and(worker).and(audit).and(operations.supervisor.verdict())
         }
-        Command::Seed { database, kafka } => seed::run(&database, &kafka, &settings, stop).await,
-        Command::Offsets { database, kafka, command } => {
-            offsets::run(&database, &kafka, &settings, &command).await
-        }
-        Command::Replay { database, kafka, replay } => {
-            replay::run(&database, &kafka, &settings, &replay).await
-        }
-        Command::AfterRestore { database, kafka, after_restore } => {
-            after_restore::run(&database, &kafka, &settings, &after_restore).await
+        Command::Seed { servers } => seed::run(&servers, stop).await,
+        Command::Offsets { servers, command } => offsets::run(&servers, &command).await,
+        Command::Replay { servers, replay } => replay::run(&servers, &replay).await,
+        Command::AfterRestore { servers, after_restore } => {
+            after_restore::run(&servers, &after_restore).await
         }
         Command::Stats { database, command } => return stats::run(&database, &command).await,
         Command::Settings { settings } => settings::run(&settings).await,
         Command::Keys { command } => keys::run(command).await,
         Command::DeadLetters { command } => dead_letters::run(command).await,
-        Command::Audit { database, kafka, audit, shared, metrics } => {
+        Command::Audit { servers, audit, shared, metrics } => {
             let shared = SharedSettings::new(shared);
-            let audit = Audit { database, kafka, settings, shared, config: audit };
+            let audit = Audit { servers, shared, config: audit };
             return Ok(audit.run(metrics, log_level, stop).await);
         }
         Command::Openapi => {

@@ -12,6 +12,8 @@ mod database_url;
 mod dead_letters;
 mod duration_text;
 mod environment;
+#[cfg(test)]
+pub(crate) mod given_words;
 mod hosts;
 mod kafka_settings;
 mod keys;
@@ -41,8 +43,7 @@ pub use self::{
     database_url::{DatabaseUrl, UrlParts},
     dead_letters::{
         DeadLetterBounds, DeadLetterFilterConfig, DeadLetterFormat, DeadLettersCommand, DiscardConfig,
-        ForwardingConfig, ForwardsToItself, ListDeadLetters, ListNotKept, ReasonParser, ReplayConfig,
-        ShowDeadLetter,
+        ForwardingConfig, ForwardsToItself, ListDeadLetters, ListNotKept, ReplayConfig, ShowDeadLetter,
     },
     environment::{explained, load_env_file, without_empty_variables},
     hosts::AllowedHost,

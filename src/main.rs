@@ -27,11 +27,11 @@ fn main() -> anyhow::Result<ExitCode> {
         );
         return Ok(ExitCode::from(2));
     }
-    let cli: Cli = app::arguments();
+    let mut cli: Cli = app::arguments();
     let log_level = app::start_logging(&cli.log);
     cli.command.warn_of_misplaced_variables();
-    let settings = cli.command.kafka_settings();
-    app::run(cli.command, Cli::command(), settings, log_level)
+    cli.command.read_kafka_settings();
+    app::run(cli.command, Cli::command(), log_level)
 }
 
 /// Whether the command is one that there was, with whichever flags.

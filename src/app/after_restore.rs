@@ -8,13 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
 
-use super::offsets::{
-    Desk,
-    plan::{Verdict, verdict},
+use super::{
+    offsets::{
+        Desk,
+        plan::{Verdict, verdict},
+    },
+    servers::Servers,
 };
 use crate::{
     batch::Record,
-    config::{AfterRestoreConfig, DatabaseConfig, KafkaConfig, KafkaSettings},
+    config::AfterRestoreConfig,
     kafka::{Range, TopicLog, read_ranges},
     reading::{
         Timestamp, Window,
@@ -29,21 +32,16 @@ const JUMP_AT_MOST: i64 = 1_000_000;
 const NAMED_AT_MOST: usize = 20;
 
 /// Reads the log above the stored offsets and moves the sequence past the largest id there.
-pub(super) async fn run(
-    database: &DatabaseConfig,
-    kafka: &KafkaConfig,
-    settings: &KafkaSettings,
-    config: &AfterRestoreConfig,
-) -> anyhow::Result<()> {
-    let mut desk = Desk::open(database, kafka, settings).await?;
-    let mut sequence = SensorSequence::open(database).await?;
+pub(super) async fn run(servers: &Servers, config: &AfterRestoreConfig) -> anyhow::Result<()> {
+    let mut desk = Desk::open(servers).await?;
+    let mut sequence = SensorSequence::open(&servers.database).await?;
     let (kept, log) = desk.read().await?;
     let ranges = unread(&kept, &log);
     let records: i64 = ranges.iter().map(|range| range.end - range.start).sum();
     println!("reading the log above the stored offsets: {records} offsets in {} partitions", ranges.len());
 
     let last_id = sequence.last_id().await?;
-    let found = ids_above(last_id, kafka, settings, ranges).await?;
+    let found = ids_above(last_id, servers, ranges).await?;
     let is_plausible = |id: &&i32| config.at_most.is_none_or(|most| **id <= most);
     let (ids, stray): (Vec<i32>, Vec<i32>) = found.iter().partition(is_plausible);
     if !stray.is_empty() {
@@ -87,12 +85,7 @@ fn unread(kept: &[KeptOffset], log: &TopicLog) -> Vec<Range> {
         .collect()
 }
 
-async fn ids_above(
-    last_id: i64,
-    kafka: &KafkaConfig,
-    settings: &KafkaSettings,
-    ranges: Vec<Range>,
-) -> anyhow::Result<BTreeSet<i32>> {
+async fn ids_above(last_id: i64, servers: &Servers, ranges: Vec<Range>) -> anyhow::Result<BTreeSet<i32>> {
     let any_time =
         Window { since: Timestamp::from_micros(i64::MIN), until: Timestamp::from_micros(i64::MAX) };
     let note_ids = move |ids: &mut BTreeSet<i32>, record: &Record<'_>| {
@@ -106,7 +99,7 @@ async fn ids_above(
             Decoded::Reading(..) | Decoded::TakeBack(_) => {}
         });
     };
-    Ok(read_ranges(kafka, settings, ranges, BTreeSet::new(), note_ids).await?)
+    Ok(read_ranges(&servers.kafka, &servers.settings, ranges, BTreeSet::new(), note_ids).await?)
 }
 
 fn named(ids: &[i32]) -> String {

@@ -6,9 +6,9 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Operations, shared_settings::SharedSettings, supervisor::Supervisor};
+use super::{Operations, servers::Servers, shared_settings::SharedSettings, supervisor::Supervisor};
 use crate::{
-    config::{DatabaseConfig, HttpConfig, KafkaConfig, KafkaSettings},
+    config::HttpConfig,
     health::{Health, Need},
     http::{self, Api, KeyRing, SensorCache, ServeLimits},
     kafka::{LogObserver, producer::Producer},
@@ -22,9 +22,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// Neither Kafka nor Postgres has to be there: the api says what it cannot do, and does it once they are.
 pub(super) async fn run(
-    database: &DatabaseConfig,
-    kafka: &KafkaConfig,
-    settings: &KafkaSettings,
+    Servers { database, kafka, settings }: &Servers,
     http: &HttpConfig,
     shared: &SharedSettings,
     operations: Operations,
@@ -190,19 +188,11 @@ fn refuse_exposure(http: &HttpConfig, keys: &KeyRing) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::store::keys::StoredKeys;
-
-    #[derive(Parser)]
-    struct Flags {
-        #[command(flatten)]
-        http: HttpConfig,
-    }
+    use crate::{config::given_words, store::keys::StoredKeys};
 
     fn http(flags: &[&str]) -> HttpConfig {
-        Flags::parse_from([&["api"], flags].concat()).http
+        given_words::arguments(flags).unwrap()
     }
 
     #[test]

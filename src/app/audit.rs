@@ -15,13 +15,10 @@ use self::{
     round::Round,
     watch::{Told, Watch},
 };
-use super::{Operations, SCHEMA_PATIENCE, shared_settings::SharedSettings};
+use super::{Operations, SCHEMA_PATIENCE, servers::Servers, shared_settings::SharedSettings};
 use crate::{
     audit::{Outcome, Report},
-    config::{
-        AuditConfig, AuditFormat, BackgroundAudit, BackgroundAuditConfig, DatabaseConfig, KafkaConfig,
-        KafkaSettings, MetricsConfig,
-    },
+    config::{AuditConfig, AuditFormat, BackgroundAudit, BackgroundAuditConfig, MetricsConfig},
     health::Need,
     http,
     log_level::LogLevel,
@@ -37,9 +34,7 @@ const NOT_AUDITED: u8 = 2;
 /// What is audited, and how.
 #[derive(Clone)]
 pub(super) struct Audit {
-    pub(super) database: DatabaseConfig,
-    pub(super) kafka: KafkaConfig,
-    pub(super) settings: KafkaSettings,
+    pub(super) servers: Servers,
     /// Each round reads them, also while workers still run with older ones; beside other roles they are the process's.
     pub(super) shared: SharedSettings,
     pub(super) config: AuditConfig,
@@ -48,9 +43,7 @@ pub(super) struct Audit {
 impl Audit {
     /// The audit of a process that is an api and a worker; none where it is switched off.
     pub(super) fn beside(
-        database: &DatabaseConfig,
-        kafka: &KafkaConfig,
-        settings: &KafkaSettings,
+        servers: &Servers,
         shared: &SharedSettings,
         config: &BackgroundAuditConfig,
     ) -> Option<Self> {
@@ -59,9 +52,7 @@ impl Audit {
             BackgroundAudit::Off => false,
         };
         is_on.then(|| Self {
-            database: database.clone(),
-            kafka: kafka.clone(),
-            settings: settings.clone(),
+            servers: servers.clone(),
             shared: shared.clone(),
             config: AuditConfig::beside(config.pace),
         })
@@ -91,14 +82,15 @@ impl Audit {
     }
 
     async fn once(&self, stop: CancellationToken) -> anyhow::Result<Outcome> {
+        let database = &self.servers.database;
         let auditing = async {
-            store::wait_for_schema(&self.database, SCHEMA_PATIENCE).await?;
+            store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
             let round = Round::open(self).await?;
             let (report, after) = round.run(&[], !self.config.no_table_count, &stop).await?;
             self.print(&report)?;
-            Keeping::of_one(&self.database).keep(&report, &after).await;
+            Keeping::of_one(database).keep(&report, &after).await;
             if self.config.accept {
-                checkpoints::restart_counting(&self.database, &after.log, &after.books)
+                checkpoints::restart_counting(database, &after.log, &after.books)
                     .await
                     .context("what was found is printed, and not accepted")?;
                 tracing::info!("audits begin at the offsets of this one from now on");

@@ -2,7 +2,7 @@
 //! should set.
 
 use super::{Command, kafka_settings};
-use crate::config::{KafkaSettings, retired_settings, settings_for_tests};
+use crate::config::{retired_settings, settings_for_tests};
 
 impl Command {
     /// Warns of variables that were settings once, and of those for tests; commands that never had either are left in
@@ -27,25 +27,25 @@ impl Command {
         }
     }
 
-    /// Settings from the environment for its Kafka clients; none for commands that create no client. The process ends
-    /// where they cannot be used.
-    pub fn kafka_settings(&self) -> KafkaSettings {
+    /// Reads settings for its Kafka clients from the environment; nothing for commands that create no client. The process
+    /// ends where they cannot be used.
+    pub fn read_kafka_settings(&mut self) {
         match self {
-            Self::Migrate { .. }
-            | Self::Api { .. }
-            | Self::Worker { .. }
-            | Self::All { .. }
-            | Self::Seed { .. }
-            | Self::Audit { .. }
-            | Self::Offsets { .. }
-            | Self::Replay { .. }
-            | Self::AfterRestore { .. } => kafka_settings(),
+            Self::Migrate { servers, .. }
+            | Self::Api { servers, .. }
+            | Self::Worker { servers, .. }
+            | Self::All { servers, .. }
+            | Self::Seed { servers }
+            | Self::Audit { servers, .. }
+            | Self::Offsets { servers, .. }
+            | Self::Replay { servers, .. }
+            | Self::AfterRestore { servers, .. } => servers.settings = kafka_settings(),
             Self::Stats { .. }
             | Self::Settings { .. }
             | Self::Keys { .. }
             | Self::DeadLetters { .. }
             | Self::Openapi
-            | Self::Completions { .. } => KafkaSettings::default(),
+            | Self::Completions { .. } => {}
         }
     }
 }

@@ -29,9 +29,9 @@ use self::{
     runner::Restart,
     sensor_deletion::SensorDeletion,
 };
-use super::supervisor::Supervisor;
+use super::{servers::Servers, supervisor::Supervisor};
 use crate::{
-    config::{self, DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, WorkerConfig},
+    config::{self, IngestConfig, WorkerConfig},
     store::{Pool, dead_letters::Expiry},
 };
 
@@ -75,9 +75,7 @@ impl Round {
 
 /// What the jobs of a worker work with.
 pub(super) struct JobsConfig<'c> {
-    pub(super) database: &'c DatabaseConfig,
-    pub(super) kafka: &'c KafkaConfig,
-    pub(super) settings: &'c KafkaSettings,
+    pub(super) servers: &'c Servers,
     /// Reads the shared settings.
     pub(super) settings_pool: Pool,
     pub(super) ingest: &'c IngestConfig,
@@ -96,7 +94,8 @@ pub(super) struct Jobs {
 impl Jobs {
     /// Starts the jobs of a worker, which run until `stop`.
     pub(super) fn start(config: JobsConfig<'_>, supervisor: Supervisor, stop: CancellationToken) -> Self {
-        let JobsConfig { database, kafka, settings, settings_pool, ingest, worker, forwarding } = config;
+        let JobsConfig { servers, settings_pool, ingest, worker, forwarding } = config;
+        let database = &servers.database;
         let mut jobs = Self { running: JoinSet::new(), supervisor, stop };
         if ingest.retention.0.is_some() {
             jobs.spawn(Retention {
@@ -118,12 +117,7 @@ impl Jobs {
                 interval: worker.retention_interval,
             });
         }
-        jobs.spawn(Checkpoints {
-            database: database.clone(),
-            kafka: kafka.clone(),
-            settings: settings.clone(),
-            interval: worker.checkpoint_interval,
-        });
+        jobs.spawn(Checkpoints { servers: servers.clone(), interval: worker.checkpoint_interval });
         if let Some(forwarding) = forwarding {
             jobs.spawn(forwarding);
         }

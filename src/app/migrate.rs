@@ -1,8 +1,8 @@
 //! The `migrate` role.
 
-use super::shared_settings::SharedSettings;
+use super::{servers::Servers, shared_settings::SharedSettings};
 use crate::{
-    config::{DatabaseConfig, ForwardingConfig, KafkaConfig, KafkaSettings, SchemaConfig, TopicConfig},
+    config::{ForwardingConfig, SchemaConfig, TopicConfig},
     kafka::{Topic, ensure_topic},
     store::{self, Compression, Migrated},
 };
@@ -10,14 +10,13 @@ use crate::{
 /// Brings the schema up to date, stores the shared settings that it is given, then makes the topic where it is missing,
 /// and the one that dead letters are copied to.
 pub(super) async fn run(
-    database: &DatabaseConfig,
-    kafka: &KafkaConfig,
-    settings: &KafkaSettings,
+    servers: &Servers,
     topic: &TopicConfig,
     schema: &SchemaConfig,
     shared: &SharedSettings,
     forwarding: &ForwardingConfig,
 ) -> anyhow::Result<()> {
+    let Servers { database, kafka, settings } = servers;
     let forwarding = forwarding.kafka(kafka)?;
     let migrated = store::migrate_with(database, schema, shared.given()).await?;
     say_migrated(&migrated);

@@ -10,9 +10,9 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
-use super::SCHEMA_PATIENCE;
+use super::{SCHEMA_PATIENCE, servers::Servers};
 use crate::{
-    config::{DatabaseConfig, KafkaConfig, KafkaSettings, ListFormat, MoveNote, OffsetsCommand},
+    config::{ListFormat, MoveNote, OffsetsCommand},
     kafka::{TopicLog, find_topic, topic_log},
     log::{Gap, Log, Watermarks},
     store::{
@@ -29,13 +29,8 @@ const TRUNCATION: &[Gap] = &[Gap::OffsetPastEnd, Gap::LogDiverged];
 const LOCKED_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Does what was asked for and says so.
-pub(super) async fn run(
-    database: &DatabaseConfig,
-    kafka: &KafkaConfig,
-    settings: &KafkaSettings,
-    command: &OffsetsCommand,
-) -> anyhow::Result<()> {
-    let mut desk = Desk::open(database, kafka, settings).await?;
+pub(super) async fn run(servers: &Servers, command: &OffsetsCommand) -> anyhow::Result<()> {
+    let mut desk = Desk::open(servers).await?;
     match command {
         OffsetsCommand::List(list) => {
             let (kept, log) = desk.read().await?;
@@ -77,32 +72,28 @@ fn show<T: Serialize>(format: ListFormat, rows: &[T], print: fn(&[T])) -> anyhow
 }
 
 /// The log and the stored offsets, side by side.
-pub(super) struct Desk {
+pub(super) struct Desk<'s> {
     ledger: OffsetLedger,
     log: Log,
-    kafka: KafkaConfig,
-    settings: KafkaSettings,
+    servers: &'s Servers,
 }
 
-impl Desk {
+impl<'s> Desk<'s> {
     /// Asks both; waits for each to come up.
-    pub(super) async fn open(
-        database: &DatabaseConfig,
-        kafka: &KafkaConfig,
-        settings: &KafkaSettings,
-    ) -> anyhow::Result<Self> {
+    pub(super) async fn open(servers: &'s Servers) -> anyhow::Result<Self> {
+        let Servers { database, kafka, settings } = servers;
         store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
         let ledger = OffsetLedger::open(database, &kafka.kafka_topic).await?;
         let log = Log::new(&kafka.kafka_topic, find_topic(kafka, settings).await?.identity);
-        Ok(Self { ledger, log, kafka: kafka.clone(), settings: settings.clone() })
+        Ok(Self { ledger, log, servers })
     }
 
     /// All rows of the topic's name, and then the log: an end that was asked for earlier might lie before a stored
     /// offset that has moved since.
     pub(super) async fn read(&mut self) -> anyhow::Result<(Vec<KeptOffset>, TopicLog)> {
         let mut kept = self.ledger.list().await?;
-        let log = topic_log(&self.kafka, &self.settings).await?;
-        diverged::note(&self.kafka, &self.settings, &mut kept, &log).await?;
+        let log = topic_log(&self.servers.kafka, &self.servers.settings).await?;
+        diverged::note(&self.servers.kafka, &self.servers.settings, &mut kept, &log).await?;
         Ok((kept, log))
     }
 
@@ -131,14 +122,15 @@ impl Desk {
             .await
             .context("is a worker frozen that holds one of the rows? Nothing was moved")?;
         // Asked for now that nobody moves an offset, for the same reason as above. Writers wait meanwhile.
-        let log = tokio::time::timeout(LOCKED_TIMEOUT, topic_log(&self.kafka, &self.settings))
+        let Servers { kafka, settings, .. } = self.servers;
+        let log = tokio::time::timeout(LOCKED_TIMEOUT, topic_log(kafka, settings))
             .await
             .context("Kafka does not say what the log holds; nothing was moved")??;
         ensure!(
             log.identity.topic_id == self.log.topic_id,
             "the topic was recreated just now; nothing was moved"
         );
-        let comparing = diverged::note(&self.kafka, &self.settings, &mut locked.kept, &log);
+        let comparing = diverged::note(&self.servers.kafka, &self.servers.settings, &mut locked.kept, &log);
         tokio::time::timeout(LOCKED_TIMEOUT, comparing)
             .await
             .context("Kafka does not give the records before the stored offsets; nothing was moved")??;
@@ -147,10 +139,9 @@ impl Desk {
             println!("nothing to move");
             return Ok(());
         }
-        let given =
-            tokio::time::timeout(LOCKED_TIMEOUT, given::before(&self.kafka, &self.settings, &moves, &log))
-                .await
-                .context("Kafka does not give the records before the new offsets; nothing was moved")??;
+        let given = tokio::time::timeout(LOCKED_TIMEOUT, given::before(self.servers, &moves, &log))
+            .await
+            .context("Kafka does not give the records before the new offsets; nothing was moved")??;
         let moves: Vec<_> = moves.into_iter().zip(given).collect();
         if !dry_run {
             locked.move_all(kind, &moves, note).await?;

@@ -6,9 +6,9 @@ use anyhow::{bail, ensure};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::SCHEMA_PATIENCE;
+use super::{SCHEMA_PATIENCE, servers::Servers};
 use crate::{
-    config::{DatabaseConfig, KafkaConfig, KafkaSettings},
+    config::DatabaseConfig,
     health::{Health, Need},
     kafka::{
         find_topic,
@@ -28,21 +28,13 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Adds the sample sensors, publishes their readings and waits until a worker has stored them, or until `stop`.
-pub(super) async fn run(
-    database: &DatabaseConfig,
-    kafka: &KafkaConfig,
-    settings: &KafkaSettings,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
-    let seeded = stop.run_until_cancelled(seed(database, kafka, settings)).await;
+pub(super) async fn run(servers: &Servers, stop: CancellationToken) -> anyhow::Result<()> {
+    let seeded = stop.run_until_cancelled(seed(servers)).await;
     seeded.unwrap_or_else(|| bail!("stopped half-way; seeding again sends what is missing"))
 }
 
-async fn seed(
-    database: &DatabaseConfig,
-    kafka: &KafkaConfig,
-    settings: &KafkaSettings,
-) -> anyhow::Result<()> {
+async fn seed(servers: &Servers) -> anyhow::Result<()> {
+    let Servers { database, kafka, settings } = servers;
     store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
     let topic = find_topic(kafka, settings).await?;
     let mut samples = SampleStore::open(database).await?;
@@ -61,7 +53,7 @@ async fn seed(
     let before = samples.count_readings(&seed::SENSORS, first.time, last.time).await?;
 
     tracing::info!(readings = sent, kafka.topic = kafka.kafka_topic, "publishing");
-    let goals = publish(kafka, settings, &readings).await?;
+    let goals = publish(servers, &readings).await?;
     let log = Log::new(&kafka.kafka_topic, topic.identity);
     wait_until_stored(database, &log, &goals).await?;
 
@@ -76,11 +68,8 @@ async fn seed(
 }
 
 /// Publishes all readings; the offset after the last record, for each partition that got any.
-async fn publish(
-    kafka: &KafkaConfig,
-    settings: &KafkaSettings,
-    readings: &[Vec<Reading>],
-) -> anyhow::Result<HashMap<i32, i64>> {
+async fn publish(servers: &Servers, readings: &[Vec<Reading>]) -> anyhow::Result<HashMap<i32, i64>> {
+    let Servers { kafka, settings, .. } = servers;
     // Nobody asks this process how it is; a client beyond repair fails the records.
     let component = Health::default().component("kafka", Need::Required);
     let producer = Producer::new(kafka, settings, PUBLISH_TIMEOUT, component, CancellationToken::new())?;

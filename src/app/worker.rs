@@ -12,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Operations,
     jobs::{DeadLetterForwarding, Jobs, JobsConfig},
+    servers::Servers,
     shared_settings::SharedSettings,
 };
 use crate::{
     batch::Limits,
     config::{
-        BATCH_MAX_BYTES, DatabaseConfig, ForwardingConfig, IngestConfig, KafkaConfig, KafkaSettings,
-        MetricsConfig, RECORD_MAX_BYTES, WorkerConfig,
+        BATCH_MAX_BYTES, DatabaseConfig, ForwardingConfig, IngestConfig, MetricsConfig, RECORD_MAX_BYTES,
+        WorkerConfig,
     },
     health::{Component, Health, Need},
     http,
@@ -29,15 +30,9 @@ use crate::{
 /// How long to wait for `migrate` when everything is started at once.
 const SCHEMA_PATIENCE: Duration = Duration::from_secs(120);
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one configuration for each component, as the command line has them"
-)]
 /// Runs the consumers until asked to stop; one that ends unasked stops the others and is the role's error.
 pub(super) async fn run(
-    database: &DatabaseConfig,
-    kafka: &KafkaConfig,
-    settings: &KafkaSettings,
+    servers: &Servers,
     shared: &SharedSettings,
     worker: &WorkerConfig,
     forwarding: &ForwardingConfig,
@@ -45,6 +40,7 @@ pub(super) async fn run(
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let Servers { database, kafka, settings } = servers;
     let Operations { health, metrics: recorder, supervisor, .. } = operations;
     let forwarding = forwarding
         .kafka(kafka)?
@@ -60,7 +56,7 @@ pub(super) async fn run(
         Some(known) => known?,
         None => return Ok(()),
     };
-    let config = member_config(database, kafka, settings, &ingest, worker, component.clone(), &health);
+    let config = member_config(servers, &ingest, worker, component.clone(), &health);
     match stop.run_until_cancelled(refuse_missing_rights(&config.writer)).await {
         Some(tried) => tried?,
         None => return Ok(()),
@@ -74,7 +70,7 @@ pub(super) async fn run(
     let following = tokio::spawn(supervisor.watch("the reader of settings", &stop, following));
     let probing = supervisor.watch("the watch over Postgres", &stop, probe.watch(postgres, stop.clone()));
     let probing = tokio::spawn(probing);
-    let jobs = JobsConfig { database, kafka, settings, settings_pool, ingest: &ingest, worker, forwarding };
+    let jobs = JobsConfig { servers, settings_pool, ingest: &ingest, worker, forwarding };
     let jobs = Jobs::start(jobs, supervisor.clone(), stop.clone());
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {
@@ -142,14 +138,13 @@ async fn refuse_missing_rights(writer: &WriterConfig) -> anyhow::Result<()> {
 }
 
 fn member_config(
-    database: &DatabaseConfig,
-    kafka: &KafkaConfig,
-    settings: &KafkaSettings,
+    servers: &Servers,
     ingest: &IngestConfig,
     worker: &WorkerConfig,
     component: Component,
     health: &Health,
 ) -> MemberConfig {
+    let Servers { database, kafka, settings } = servers.clone();
     let writer = WriterConfig {
         database: database.clone(),
         on_duplicate: ingest.on_duplicate,
@@ -160,9 +155,9 @@ fn member_config(
         dead_letter_bounds: worker.dead_letter_bounds(),
     };
     MemberConfig {
-        database: database.clone(),
-        kafka: kafka.clone(),
-        settings: settings.clone(),
+        database,
+        kafka,
+        settings,
         ingest: *ingest,
         first_trial: FirstTrial::new(writer.clone()),
         writer,

@@ -109,18 +109,11 @@ fn cpu_share(text: &str) -> Result<f64, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Flags {
-        #[command(flatten)]
-        audit: AuditConfig,
-    }
+    use crate::config::given_words;
 
     fn share(flags: &[&str]) -> Result<Option<f64>, clap::Error> {
-        Flags::try_parse_from([&["audit"], flags].concat()).map(|flags| flags.audit.cpu_share())
+        given_words::arguments(flags).map(|audit: AuditConfig| audit.cpu_share())
     }
 
     #[test]

@@ -1,11 +1,9 @@
 //! The arguments of `sensorpipe dead-letters`, and what becomes of dead letters that nobody works through.
 
-use std::ffi::OsStr;
-
 use chrono::{DateTime, Datelike as _, Utc};
 use clap::{
     Args, Subcommand,
-    builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParserFactory},
+    builder::{PossibleValuesParser, TypedValueParser},
 };
 
 use super::{DatabaseConfig, GivenSettings, KafkaConfig};
@@ -179,7 +177,7 @@ pub struct DeadLetterFilterConfig {
     pub partition: Option<i32>,
 
     /// Only those set aside for this reason
-    #[arg(long)]
+    #[arg(long, value_parser = reason())]
     pub reason: Option<Reason>,
 
     /// Only those whose record's key is this sensor's id
@@ -205,39 +203,8 @@ pub enum DeadLetterFormat {
 }
 
 /// Its names are the public contract's, which `--help` lists.
-impl ValueParserFactory for Reason {
-    type Parser = ReasonParser;
-
-    fn value_parser() -> Self::Parser {
-        ReasonParser
-    }
-}
-
-/// See [`Reason`].
-#[derive(Clone, Copy, Debug)]
-pub struct ReasonParser;
-
-impl ReasonParser {
-    fn names() -> PossibleValuesParser {
-        PossibleValuesParser::new(Reason::ALL.map(Reason::as_str))
-    }
-}
-
-impl TypedValueParser for ReasonParser {
-    type Value = Reason;
-
-    fn parse_ref(
-        &self,
-        command: &clap::Command,
-        argument: Option<&clap::Arg>,
-        value: &OsStr,
-    ) -> Result<Reason, clap::Error> {
-        Self::names().try_map(|name| name.parse::<Reason>()).parse_ref(command, argument, value)
-    }
-
-    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(Reason::ALL.into_iter().map(|reason| PossibleValue::new(reason.as_str()))))
-    }
+fn reason() -> impl TypedValueParser<Value = Reason> {
+    PossibleValuesParser::new(Reason::ALL.map(Reason::as_str)).try_map(|name| name.parse::<Reason>())
 }
 
 fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
@@ -249,25 +216,14 @@ fn parse_time(text: &str) -> Result<DateTime<Utc>, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Cli {
-        #[command(subcommand)]
-        command: DeadLettersCommand,
-    }
-
-    fn parse(words: &str) -> Result<DeadLettersCommand, clap::Error> {
-        Cli::try_parse_from(std::iter::once("dead-letters").chain(words.split(' '))).map(|cli| cli.command)
-    }
+    use crate::config::given_words::command;
 
     #[test]
     fn filters_are_read() {
         let words =
             "list --reason unknown_sensor --partition 3 --since 2026-01-01 --until 1767225601 --sensor -7";
-        let Ok(DeadLettersCommand::List(list)) = parse(words) else { panic!("{:?}", parse(words)) };
+        let DeadLettersCommand::List(list) = command(words).unwrap() else { panic!("{words}") };
         let expected = DeadLetterFilterConfig {
             partition: Some(3),
             reason: Some(Reason::UnknownSensor),
@@ -288,9 +244,9 @@ mod tests {
             "show one",
             "replay one",
         ] {
-            assert!(parse(words).is_err(), "{words}");
+            assert!(command::<DeadLettersCommand>(words).is_err(), "{words}");
         }
-        let error = parse("list --reason no_reason").unwrap_err().to_string();
+        let error = command::<DeadLettersCommand>("list --reason no_reason").unwrap_err().to_string();
         assert!(error.contains("time_out_of_window"), "{error}");
     }
 

@@ -74,26 +74,15 @@ fn parse_name(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Cli {
-        #[command(subcommand)]
-        command: KeysCommand,
-    }
-
-    fn parse(words: &str) -> Result<KeysCommand, clap::Error> {
-        Cli::try_parse_from(std::iter::once("keys").chain(words.split(' '))).map(|cli| cli.command)
-    }
+    use crate::config::given_words::command;
 
     #[test]
     fn scopes_are_given_one_by_one_or_as_a_list() {
         for words in
             ["create --name a.b-c_1 --scope ingest --scope read", "create --name a.b-c_1 --scope ingest,read"]
         {
-            let Ok(KeysCommand::Create(key)) = parse(words) else { panic!("{words}") };
+            let Ok(KeysCommand::Create(key)) = command(words) else { panic!("{words}") };
             assert_eq!(key.scopes, [Scope::Ingest, Scope::Read]);
             assert_eq!(key.rate, None);
         }
@@ -109,7 +98,7 @@ mod tests {
             "create --name a --scope read --rate 0",
             "revoke",
         ] {
-            assert!(parse(words).is_err(), "{words}");
+            assert!(command::<KeysCommand>(words).is_err(), "{words}");
         }
     }
 }

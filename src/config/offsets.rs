@@ -146,18 +146,11 @@ pub struct AfterRestoreConfig {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Cli {
-        #[command(flatten)]
-        replay: ReplayLogConfig,
-    }
+    use crate::config::given_words;
 
     fn parse(words: &str) -> Result<ReplayLogConfig, clap::Error> {
-        Cli::try_parse_from(std::iter::once("replay").chain(words.split(' '))).map(|cli| cli.replay)
+        given_words::arguments(&words.split(' ').collect::<Vec<_>>())
     }
 
     #[test]

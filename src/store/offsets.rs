@@ -104,7 +104,7 @@ pub(super) async fn read(
     log: &Log,
     partitions: &[i32],
 ) -> Result<Vec<StoredOffset>, StoreError> {
-    let rows = sqlx::query(
+    sqlx::query_as(
         "SELECT partition, next_offset, topic_id, given_times, last_record FROM ingest_offsets
          WHERE cluster_id = $1 AND topic = $2 AND partition = ANY ($3) ORDER BY partition",
     )
@@ -113,20 +113,20 @@ pub(super) async fn read(
     .bind(partitions)
     .fetch_all(connection)
     .await
-    .map_err(StoreError::new("reading offsets"))?;
-    rows.iter()
-        .map(|row| {
-            let next_offset = row.try_get("next_offset")?;
-            Ok(StoredOffset {
-                partition: row.try_get("partition")?,
-                next_offset,
-                topic_id: row.try_get("topic_id")?,
-                given_times: GivenTimes::from_bytes(row.try_get("given_times")?, next_offset),
-                last_record: RecordIdentity::from_bytes(row.try_get("last_record")?, next_offset),
-            })
+    .map_err(StoreError::new("reading offsets"))
+}
+
+impl FromRow<'_, PgRow> for StoredOffset {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let next_offset = row.try_get("next_offset")?;
+        Ok(Self {
+            partition: row.try_get("partition")?,
+            next_offset,
+            topic_id: row.try_get("topic_id")?,
+            given_times: GivenTimes::from_bytes(row.try_get("given_times")?, next_offset),
+            last_record: RecordIdentity::from_bytes(row.try_get("last_record")?, next_offset),
         })
-        .collect::<Result<_, sqlx::Error>>()
-        .map_err(StoreError::new("reading offsets"))
+    }
 }
 
 impl FromRow<'_, PgRow> for Tally {

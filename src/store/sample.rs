@@ -4,6 +4,7 @@ use sqlx::{Connection, PgConnection};
 
 use super::{
     ConnectError, StoreError,
+    sensors::Sensor,
     startup::{STARTUP_PATIENCE, connect_within},
 };
 use crate::{config::DatabaseConfig, reading::Timestamp, seed::SampleSensor};
@@ -30,20 +31,11 @@ pub enum SampleError {
     Store(#[from] StoreError),
 }
 
-/// A row of `sensors`.
-#[derive(sqlx::FromRow)]
-struct SensorRow {
-    sensor_id: i32,
-    sensor_type: String,
-    description: Option<String>,
-    location: Option<String>,
-}
-
-impl SensorRow {
-    fn is(&self, sample: &SampleSensor) -> bool {
-        self.sensor_type == sample.sensor_type
-            && self.description.as_deref() == Some(sample.description)
-            && self.location.as_deref() == Some(sample.location)
+impl SampleSensor {
+    fn is(&self, sensor: &Sensor) -> bool {
+        self.sensor_type == sensor.sensor_type
+            && Some(self.description) == sensor.description.as_deref()
+            && Some(self.location) == sensor.location.as_deref()
     }
 }
 
@@ -78,14 +70,14 @@ impl SampleStore {
             .await
             .map_err(StoreError::new(doing))?;
             added += inserted.rows_affected();
-            let found: SensorRow = sqlx::query_as(
+            let found: Sensor = sqlx::query_as(
                 "SELECT sensor_id, sensor_type, description, location FROM sensors WHERE sensor_id = $1",
             )
             .bind(sample.sensor_id)
             .fetch_one(&mut *transaction)
             .await
             .map_err(StoreError::new(doing))?;
-            if !found.is(sample) {
+            if !sample.is(&found) {
                 let words = [Some(found.sensor_type), found.description, found.location];
                 let found_words = words.into_iter().flatten().collect::<Vec<_>>().join(", ");
                 return Err(SampleError::Taken { sensor_id: found.sensor_id, found: found_words });

@@ -8,9 +8,11 @@ mod portion_size;
 mod sequence;
 
 use futures_util::TryStreamExt;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 pub use change::{Change, update};
-pub use deletion::{Deletion, DeletionProgress, ReadingsOf, delete, progress};
+pub use deletion::{Deletion, DeletionProgress, DeletionState, ReadingsOf, delete, progress};
 pub use deletion_job::{DeletionTurn, delete_marked};
 pub use list::{Filter, Page, page};
 pub use sequence::{SensorSequence, SequenceError};
@@ -20,8 +22,9 @@ use super::{
     pool::{LOOK_UP_TIMEOUT, Pool},
 };
 
-/// A sensor as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+/// A sensor.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow, Serialize, ToSchema)]
+#[schema(as = StoredBody, example = json!({"sensor_id": 3, "sensor_type": "temperature", "description": "Outdoor temperature sensor", "location": "Backyard"}))]
 pub struct Sensor {
     /// Its id.
     pub sensor_id: i32,
@@ -33,14 +36,18 @@ pub struct Sensor {
     pub location: Option<String>,
 }
 
-/// A sensor that is to be made; lengths as the columns have them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A sensor to be made. Other fields are ignored.
+#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
+#[schema(as = SensorBody, example = json!({"sensor_type": "temperature", "description": "Outdoor temperature sensor", "location": "Backyard"}))]
 pub struct NewSensor {
-    /// At most 50 characters.
+    /// What it measures.
+    #[schema(min_length = 1, max_length = 50, pattern = "^[^\\u0000]+$")]
     pub sensor_type: String,
-    /// At most 255 characters.
+    /// What it is.
+    #[schema(max_length = 255, pattern = "^[^\\u0000]*$")]
     pub description: Option<String>,
-    /// At most 255 characters.
+    /// Where it is.
+    #[schema(max_length = 255, pattern = "^[^\\u0000]*$")]
     pub location: Option<String>,
 }
 
@@ -86,16 +93,6 @@ pub async fn find(pool: &Pool, sensor_id: i32) -> Result<Option<Sensor>, StoreEr
          WHERE sensor_id = $1 AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))";
     pool.read("reading a sensor", move |connection| {
         Box::pin(sqlx::query_as(SQL).bind(sensor_id).fetch_optional(connection))
-    })
-    .await
-}
-
-/// Whether there is a sensor of this id.
-pub async fn exists(pool: &Pool, sensor_id: i32) -> Result<bool, StoreError> {
-    const SQL: &str = "SELECT EXISTS (SELECT FROM sensors
-        WHERE sensor_id = $1 AND sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions)))";
-    pool.read_within(LOOK_UP_TIMEOUT, "looking up a sensor", move |connection| {
-        Box::pin(sqlx::query_scalar(SQL).bind(sensor_id).fetch_one(connection))
     })
     .await
 }

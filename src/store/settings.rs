@@ -1,6 +1,6 @@
 //! The table of shared settings: written by `migrate` and `sensorpipe settings`, read by every process.
 
-use sqlx::{Connection as _, PgConnection, Row, postgres::PgRow};
+use sqlx::{Connection as _, FromRow, PgConnection, Row, postgres::PgRow};
 
 use super::{
     ConnectError, StoreError,
@@ -16,7 +16,7 @@ const READ: &str = "SELECT name, value, set_at, set_by FROM sensorpipe_settings 
 /// What the database has; none where its schema is from before there was the table.
 pub async fn read(pool: &Pool) -> Result<Option<Vec<StoredValue>>, StoreError> {
     let rows = pool.run_within(LOOK_UP_TIMEOUT, "reading the settings", |connection| {
-        Box::pin(async move { stored_values(&sqlx::query(READ).fetch_all(connection).await?) })
+        Box::pin(sqlx::query_as(READ).fetch_all(connection))
     });
     where_there_is_a_table(rows.await)
 }
@@ -30,16 +30,15 @@ fn where_there_is_a_table(
     }
 }
 
-fn stored_values(rows: &[PgRow]) -> Result<Vec<StoredValue>, sqlx::Error> {
-    let stored = |row: &PgRow| {
-        Ok(StoredValue {
+impl FromRow<'_, PgRow> for StoredValue {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
             name: row.try_get("name")?,
             value: row.try_get("value")?,
             set_at: row.try_get("set_at")?,
             set_by: row.try_get("set_by")?,
         })
-    };
-    rows.iter().map(stored).collect()
+    }
 }
 
 /// The connection of those who change them, or read them once.
@@ -56,10 +55,8 @@ impl SettingsStore {
 
     /// See [`read`].
     pub async fn read(&mut self) -> Result<Option<Vec<StoredValue>>, StoreError> {
-        let rows = sqlx::query(READ).fetch_all(&mut self.connection).await;
-        where_there_is_a_table(
-            rows.and_then(|rows| stored_values(&rows)).map_err(StoreError::new("reading the settings")),
-        )
+        let stored = sqlx::query_as(READ).fetch_all(&mut self.connection).await;
+        where_there_is_a_table(stored.map_err(StoreError::new("reading the settings")))
     }
 
     /// Stores values, in canonical form; one that is the same already stays as it is, with who set it. Returns the names
@@ -93,7 +90,7 @@ impl SettingsStore {
         let storing = async {
             let mut transaction = self.connection.begin().await?;
             sqlx::query(SQL).bind(names).bind(values).bind(by).execute(&mut *transaction).await?;
-            let stored = stored_values(&sqlx::query(READ).fetch_all(&mut *transaction).await?)?;
+            let stored: Vec<StoredValue> = sqlx::query_as(READ).fetch_all(&mut *transaction).await?;
             let resolved = resolve(&stored);
             match resolved {
                 Ok(_) => transaction.commit().await?,

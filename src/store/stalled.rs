@@ -1,6 +1,8 @@
 //! `stalled_partitions`: what workers say of partitions of which no record is taken, for those who are not workers.
 
+use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 
 use super::{
     StoreError,
@@ -22,17 +24,22 @@ pub struct StallReport {
     pub kept_at: Option<StoredOffset>,
 }
 
-/// A stalled partition, as it was reported last.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+/// A partition of which no record is taken.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow, Serialize, ToSchema)]
+#[schema(as = StallBody)]
 pub struct ReportedStall {
     /// The partition.
+    #[serde(skip)]
     pub partition: i32,
-    /// The reason's name.
+    /// As the label `gap` of `sensorpipe_stalled_partitions`.
+    #[schema(example = "not_authorized")]
     pub reason: String,
-    /// For people.
+    /// What is wrong, what Kafka says, and what to do.
     pub detail: String,
-    /// Since when, in milliseconds since 1970.
-    pub since_ms: i64,
+    // In milliseconds since 1970.
+    /// Since when.
+    #[schema(example = 1_728_743_339_600_i64)]
+    pub since: i64,
 }
 
 /// Workers confirm a stall every three seconds; a row that is older than this is of a worker that is gone.
@@ -105,8 +112,7 @@ async fn keep_gaps(
     Ok(())
 }
 
-const REPORTED: &str =
-    "SELECT partition, reason, detail, (extract(epoch FROM since) * 1000)::bigint AS since_ms
+const REPORTED: &str = "SELECT partition, reason, detail, (extract(epoch FROM since) * 1000)::bigint AS since
     FROM stalled_partitions
     WHERE topic = $1 AND ($2::text IS NULL OR cluster_id = $2)
       AND seen_at > clock_timestamp() - make_interval(secs => $3)

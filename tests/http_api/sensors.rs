@@ -33,23 +33,71 @@ async fn text_is_stored_as_it_was_sent() {
 }
 
 #[tokio::test]
+async fn a_sensor_needs_its_type_only_and_columns_have_their_widths() {
+    let site = Site::start().await;
+    for body in [
+        json!({"sensor_type": "ü".repeat(50), "description": null, "more": 1}),
+        json!({"sensor_type": "t", "description": "", "location": "x".repeat(255)}),
+    ] {
+        let sensor_id =
+            site.server.post("/sensors", body.to_string()).await.expect(200).json()["sensor_id"].clone();
+        let shown = site.server.get(&format!("/sensors/{sensor_id}")).await.expect(200).json();
+        for field in ["sensor_type", "description", "location"] {
+            assert_eq!(shown[field], body[field], "{field}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_does_not_fit_is_named() {
     let site = Site::start().await;
-    for (body, loc, kind) in [
-        (json!({}), "sensor_type", "missing"),
-        (json!({"sensor_type": null}), "sensor_type", "string_type"),
-        (json!({"sensor_type": ""}), "sensor_type", "string_too_short"),
-        (json!({"sensor_type": "x".repeat(51)}), "sensor_type", "string_too_long"),
-        (json!({"sensor_type": "x\u{0}y"}), "sensor_type", "string_nul"),
-        (json!({"sensor_type": "t", "description": "x".repeat(256)}), "description", "string_too_long"),
-        (json!({"sensor_type": "t", "location": 3}), "location", "string_type"),
+    let long = |chars| "x".repeat(chars);
+    for (body, errors) in [
+        (json!([]), json!([[["body"], "model_attributes_type"]])),
+        (json!({}), json!([[["body", "sensor_type"], "missing"]])),
+        (json!({"sensor_type": null}), json!([[["body", "sensor_type"], "string_type"]])),
+        (json!({"sensor_type": 1}), json!([[["body", "sensor_type"], "string_type"]])),
+        (json!({"sensor_type": ""}), json!([[["body", "sensor_type"], "string_too_short"]])),
+        (json!({"sensor_type": long(51)}), json!([[["body", "sensor_type"], "string_too_long"]])),
+        (json!({"sensor_type": "x\u{0}y"}), json!([[["body", "sensor_type"], "string_nul"]])),
+        (
+            json!({"description": 1, "location": long(256)}),
+            json!([
+                [["body", "description"], "string_type"],
+                [["body", "location"], "string_too_long"],
+                [["body", "sensor_type"], "missing"],
+            ]),
+        ),
     ] {
-        let detail =
-            site.server.post("/sensors", body.to_string()).await.expect(422).json()["detail"].clone();
-        assert_eq!(detail[0]["loc"], json!(["body", loc]), "{body}");
-        assert_eq!(detail[0]["type"], kind, "{body}");
+        let answer = site.server.post("/sensors", body.to_string()).await.expect(422);
+        assert_eq!(named(&answer.json()), errors, "{body}");
+    }
+    let sensors = |sensors: Value| json!({ "sensors": sensors });
+    let one_too_many = vec![json!({"sensor_type": "a"}); 1_001];
+    for (body, errors) in [
+        (json!({}), json!([[["body", "sensors"], "missing"]])),
+        (sensors(json!({})), json!([[["body", "sensors"], "list_type"]])),
+        (sensors(json!([])), json!([[["body", "sensors"], "too_short"]])),
+        (sensors(json!(one_too_many)), json!([[["body", "sensors"], "too_long"]])),
+        (
+            sensors(json!([{"sensor_type": "a"}, {}, 3, {"sensor_type": ""}])),
+            json!([
+                [["body", "sensors", 1, "sensor_type"], "missing"],
+                [["body", "sensors", 2], "model_attributes_type"],
+                [["body", "sensors", 3, "sensor_type"], "string_too_short"],
+            ]),
+        ),
+    ] {
+        let answer = site.server.post("/sensors/bulk", body.to_string()).await.expect(422);
+        assert_eq!(named(&answer.json()), errors, "{errors}");
     }
     assert_eq!(site.database.number("SELECT count(*) FROM sensors").await, 0);
+}
+
+/// Each error of an answer: where, and of which kind.
+fn named(answer: &Value) -> Value {
+    let errors = answer["detail"].as_array().unwrap();
+    errors.iter().map(|error| json!([error["loc"], error["type"]])).collect()
 }
 
 /// The ids on a page.
@@ -105,9 +153,25 @@ async fn filters_hold_together() {
         let page = site.server.get(&format!("/sensors?{query}")).await.expect(200).json();
         assert_eq!(ids(&page), expected, "{query}");
     }
-    let detail = site.server.get("/sensors?limit=0&after=x").await.expect(422).json()["detail"].clone();
-    assert_eq!(detail[0]["loc"], json!(["query", "limit"]));
-    assert_eq!(detail[1]["loc"], json!(["query", "after"]));
+    site.server
+        .post("/sensors", json!({"sensor_type": "warm & wet", "location": "ü"}).to_string())
+        .await
+        .expect(200);
+    let query = "type=warm+%26%20wet&location=%C3%BC&q=&limit=1000&after=AAAAAw&other=1";
+    let page = site.server.get(&format!("/sensors?{query}")).await.expect(200).json();
+    assert_eq!(ids(&page), [5]);
+    let query = format!("type={}&q=%00&limit=0&after=3", "x".repeat(51));
+    let answer = site.server.get(&format!("/sensors?{query}")).await.expect(422);
+    let errors = json!([
+        [["query", "type"], "string_too_long"],
+        [["query", "q"], "string_nul"],
+        [["query", "limit"], "int_parsing"],
+        [["query", "after"], "cursor"],
+    ]);
+    assert_eq!(named(&answer.json()), errors);
+    for limit in ["1001", "-1", "ten", "1.0", ""] {
+        site.server.get(&format!("/sensors?limit={limit}")).await.expect(422);
+    }
 }
 
 #[tokio::test]
@@ -159,11 +223,19 @@ async fn a_sensor_is_shown_and_changed() {
     for (path, body, status) in [
         ("/sensors/2", "{}", 404),
         ("/sensors/two", "{}", 422),
-        ("/sensors/1", r#"{"sensor_type":null}"#, 422),
         ("/sensors/1", "[]", 422),
         ("/sensors/1", "{", 400),
     ] {
         site.server.patch(path, body).await.expect(status);
+    }
+    for (body, field, kind) in [
+        (json!({"sensor_type": null}), "sensor_type", "string_type"),
+        (json!({"sensor_type": ""}), "sensor_type", "string_too_short"),
+        (json!({"description": 1}), "description", "string_type"),
+        (json!({"location": "x".repeat(256)}), "location", "string_too_long"),
+    ] {
+        let answer = site.server.patch("/sensors/1", body.to_string()).await.expect(422);
+        assert_eq!(named(&answer.json()), json!([[["body", field], kind]]), "{body}");
     }
     site.server.get("/sensors/2").await.expect(404);
     site.server.get("/sensors/2147483648").await.expect(422);

@@ -8,10 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Audit;
 use crate::{
+    app::servers::Servers,
     audit::{
         ChunkBuilder, ChunkDeadLetters, Example, KnownTimes, LogChunk, Outcomes, Pace, Plan, chunk_readings,
     },
-    config::{KafkaConfig, KafkaSettings, RECORD_MAX_BYTES},
+    config::RECORD_MAX_BYTES,
     kafka::{LogError, LogReader, Progress, Range},
     log::Log,
     store::audit::LookUp,
@@ -49,11 +50,10 @@ pub(super) async fn run(
     if plan.from >= plan.until {
         return Ok(found);
     }
-    let mut look_up = LookUp::connect(&audit.database, log, partition).await?;
+    let mut look_up = LookUp::connect(&audit.servers.database, log, partition).await?;
     let (chunks, mut read) = mpsc::channel(CHUNKS_WAITING);
     let reading = Reading {
-        kafka: audit.kafka.clone(),
-        settings: audit.settings.clone(),
+        servers: audit.servers.clone(),
         partition,
         plan,
         known,
@@ -95,8 +95,7 @@ pub(super) async fn run(
 
 /// The reader's thread.
 struct Reading {
-    kafka: KafkaConfig,
-    settings: KafkaSettings,
+    servers: Servers,
     partition: i32,
     plan: Plan,
     known: Option<KnownTimes>,
@@ -111,7 +110,8 @@ impl Reading {
         let counted_from = counted_from.map_or(i64::MAX, |point| point.offset);
         let mut builder = ChunkBuilder::new(self.chunk_readings, RECORD_MAX_BYTES, counted_from, self.known);
         let range = Range { partition: self.partition, start: from, end: until };
-        let mut reader = LogReader::open(&self.kafka, &self.settings, &[range])?;
+        let Servers { kafka, settings, .. } = &self.servers;
+        let mut reader = LogReader::open(kafka, settings, &[range])?;
         let (mut done, mut busy) = (Vec::new(), Duration::ZERO);
         while !self.stop.is_cancelled() {
             let (started, mut records) = (Instant::now(), 0_u32);

@@ -15,6 +15,7 @@ use super::{
     partition::{self, Found},
 };
 use crate::{
+    app::servers::Servers,
     audit::{
         self, Audited, Books, Difference, Evidence, Judged, KnownTimes, Note, Obstacle, Pace,
         PartitionReport, Plan, Point, Report, Resume, TableReport, judge, judge_overwritten, judge_table,
@@ -66,8 +67,8 @@ impl<'a> Round<'a> {
     /// Connects, and reads the settings: those that the database has now, which workers follow once they are restarted.
     /// Beside other roles they are what the process runs with.
     pub(super) async fn open(audit: &'a Audit) -> anyhow::Result<Self> {
-        let on_duplicate = audit.shared.read(&audit.database).await?.on_duplicate;
-        let store = SnapshotStore::open(&audit.database).await?;
+        let on_duplicate = audit.shared.read(&audit.servers.database).await?.on_duplicate;
+        let store = SnapshotStore::open(&audit.servers.database).await?;
         Ok(Self { audit, on_duplicate, store, started: Instant::now() })
     }
 
@@ -147,7 +148,7 @@ impl<'a> Round<'a> {
     /// Kafka's offsets before the database's, which they follow; the log's ranges after, for the stored offset lies
     /// in them.
     async fn read_topic(&mut self, counts_rows: bool) -> anyhow::Result<Topic> {
-        let Audit { kafka, settings, .. } = self.audit;
+        let Servers { kafka, settings, .. } = &self.audit.servers;
         let found = find_topic(kafka, settings).await?;
         let log = Log::new(&kafka.kafka_topic, found.identity);
         let committed = committed_offsets(kafka, settings, found.partitions).await?.into_iter().collect();

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Audit, Keeping, Round, round::After};
 use crate::{
-    app::SCHEMA_PATIENCE,
+    app::{SCHEMA_PATIENCE, servers::Servers},
     audit::{Difference, Outcome, Report, Resume, Summary},
     config::{AuditFormat, SettingsError},
     health::Component,
@@ -47,7 +47,7 @@ pub(super) struct Watch<'a> {
 impl<'a> Watch<'a> {
     /// Begins where an earlier process ended, if there was one.
     pub(super) fn new(audit: &'a Audit, component: Component, told: Told) -> Self {
-        let keeping = Keeping::of_watch(&audit.database);
+        let keeping = Keeping::of_watch(&audit.servers.database);
         Self { audit, component, told, keeping, resumes: vec![], has_begun: false }
     }
 
@@ -82,7 +82,7 @@ impl<'a> Watch<'a> {
     /// The first round counts the table's rows. Each begins where the last audit ended, whoever ran it; what is not
     /// audited, or differed, is read from where the log begins.
     async fn round(&mut self, stop: &CancellationToken) -> anyhow::Result<(Report, After)> {
-        let Audit { database, kafka, settings, config, .. } = self.audit;
+        let Audit { servers: Servers { database, kafka, settings }, config, .. } = self.audit;
         if !self.has_begun {
             store::wait_for_schema(database, SCHEMA_PATIENCE).await?;
         }

@@ -1,6 +1,5 @@
 //! What the `dead-letters` commands print: for people, or as JSON with the names of the HTTP api.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
@@ -11,7 +10,7 @@ use super::{
 use crate::{
     config::DeadLetterFormat,
     reading::Reason,
-    store::dead_letters::{Discarded, Letter, OverflowRange, Page, Refused, WholeDeadLetter},
+    store::dead_letters::{Discarded, Letter, OverflowRange, Page, WholeDeadLetter},
 };
 
 /// Refused dead letters that people are shown.
@@ -21,8 +20,7 @@ pub(super) fn page(page: &Page, not_kept: &[OverflowRange], format: DeadLetterFo
     let not_kept: i64 = not_kept.iter().map(|range| range.letters).sum();
     match format {
         DeadLetterFormat::Json => {
-            let letters: Vec<Value> = page.letters.iter().map(dead_letter_json).collect();
-            print_json(&json!({ "letters": letters, "next": page.next, "not_kept": not_kept }));
+            print_json(&json!({ "letters": page.letters, "next": page.next, "not_kept": not_kept }));
         }
         DeadLetterFormat::Text => {
             println!(
@@ -55,7 +53,6 @@ pub(super) fn page(page: &Page, not_kept: &[OverflowRange], format: DeadLetterFo
 
 pub(super) fn not_kept(ranges: &[OverflowRange], format: DeadLetterFormat) {
     if format == DeadLetterFormat::Json {
-        let ranges: Vec<Value> = ranges.iter().map(range_json).collect();
         return print_json(&json!({ "not_kept": ranges }));
     }
     println!(
@@ -77,25 +74,14 @@ pub(super) fn not_kept(ranges: &[OverflowRange], format: DeadLetterFormat) {
     }
 }
 
-fn range_json(range: &OverflowRange) -> Value {
-    json!({
-        "topic": range.topic, "topic_id": range.topic_id, "partition": range.partition, "reason": range.reason,
-        "first_offset": range.first_offset, "last_offset": range.last_offset, "letters": range.letters,
-        "since": range.since, "until": range.until,
-    })
-}
-
 pub(super) fn letter(whole: &WholeDeadLetter, format: DeadLetterFormat) {
     let WholeDeadLetter { letter, payload, headers } = whole;
     if format == DeadLetterFormat::Json {
-        let mut letter = dead_letter_json(letter);
-        letter["payload"] = bytes_json(payload.as_deref());
-        letter["headers"] = headers.clone().unwrap_or_else(|| json!([]));
-        return print_json(&letter);
+        return print_json(&json!(whole));
     }
     let optional_time = |moment: Option<DateTime<Utc>>| moment.map_or_else(|| "-".to_owned(), time);
     let optional_bytes = |some: Option<&[u8]>| some.map_or_else(|| "-".to_owned(), bytes);
-    let replay = if letter.is_replayable() {
+    let replay = if letter.replayable {
         "may be stored once what is against it has changed"
     } else {
         "cannot be stored as it is: correct it and send it again"
@@ -119,7 +105,7 @@ pub(super) fn letter(whole: &WholeDeadLetter, format: DeadLetterFormat) {
     ] {
         println!("{name:<12} {value}");
     }
-    for header in headers.as_ref().and_then(Value::as_array).into_iter().flatten() {
+    for header in headers.as_array().into_iter().flatten() {
         let value = match (header["value"].as_str(), header["base64"].as_str()) {
             (Some(text), _) => line(text),
             (None, Some(encoded)) => format!("base64:{}", line(encoded)),
@@ -140,10 +126,9 @@ fn item(letter: &Letter) -> String {
 
 pub(super) fn replayed(tally: &ReplayTally, is_dry_run: bool, format: DeadLetterFormat) {
     if format == DeadLetterFormat::Json {
-        let refused: Vec<Value> = tally.named.iter().map(refused_json).collect();
         return print_json(&json!({
             "dry_run": is_dry_run, "stored": tally.stored, "duplicates": tally.duplicates,
-            "refused": tally.refused(), "reasons": tally.refused, "letters": refused, "missing": tally.missing,
+            "refused": tally.refused(), "reasons": tally.refused, "letters": tally.named, "missing": tally.missing,
         }));
     }
     if is_dry_run {
@@ -180,28 +165,6 @@ pub(super) fn discarded(all: &Discarded, format: DeadLetterFormat) {
         }
         DeadLetterFormat::Text => println!("{} discarded", all.letters),
     }
-}
-
-fn dead_letter_json(letter: &Letter) -> Value {
-    json!({
-        "id": letter.id, "topic": letter.topic, "topic_id": letter.topic_id, "partition": letter.partition,
-        "offset": letter.offset, "item": letter.item, "reason": letter.reason, "detail": letter.detail,
-        "replayable": letter.is_replayable(), "received_at": letter.received_at, "record_time": letter.record_time,
-        "mirrored_at": letter.mirrored_at, "key": bytes_json(letter.key.as_deref()),
-        "payload_bytes": letter.payload_bytes, "readings": letter.readings,
-    })
-}
-
-fn bytes_json(bytes: Option<&[u8]>) -> Value {
-    match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
-        None => Value::Null,
-        Some((_, Ok(text))) => json!({ "text": text }),
-        Some((bytes, Err(_))) => json!({ "base64": STANDARD.encode(bytes) }),
-    }
-}
-
-fn refused_json(refused: &Refused) -> Value {
-    json!({ "id": refused.id, "reason": refused.reason, "detail": refused.detail })
 }
 
 fn print_json(value: &Value) {

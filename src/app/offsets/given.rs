@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    app::servers::Servers,
     batch::Record,
-    config::{KafkaConfig, KafkaSettings},
     kafka::{LogError, Range, TopicLog, read_ranges},
     reading::{Timestamp, Window, decode::decode, untimed::GivenTimes},
     store::offset_moves::Move,
@@ -20,8 +20,7 @@ const ANY_TIME: Window =
 
 /// The times given before the target of each move, in their order; none at the start of a log.
 pub(super) async fn before(
-    kafka: &KafkaConfig,
-    settings: &KafkaSettings,
+    servers: &Servers,
     moves: &[Move],
     log: &TopicLog,
 ) -> Result<Vec<GivenTimes>, LogError> {
@@ -42,7 +41,7 @@ pub(super) async fn before(
         if ranges.is_empty() {
             break;
         }
-        let read = read_ranges(kafka, settings, ranges, BTreeMap::new(), note).await?;
+        let read = read_ranges(&servers.kafka, &servers.settings, ranges, BTreeMap::new(), note).await?;
         found.extend(read);
         read_before = reach;
     }

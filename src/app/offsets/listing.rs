@@ -186,7 +186,7 @@ mod tests {
             partition,
             reason: reason.to_owned(),
             detail: "grant READ".to_owned(),
-            since_ms: 0,
+            since: 0,
         };
         let kept = [kept("a", 1, 3), kept("b", 0, 14), kept("b", 2, 9), kept("b", 3, 14), kept("b", 4, 9)];
         let rows = rows(

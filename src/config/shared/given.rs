@@ -135,19 +135,11 @@ impl fmt::Display for Mismatches {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-    use crate::reading::OnDuplicate;
-
-    #[derive(Parser)]
-    struct Flags {
-        #[command(flatten)]
-        given: GivenSettings,
-    }
+    use crate::{config::given_words, reading::OnDuplicate};
 
     fn given(flags: &[&str]) -> GivenSettings {
-        Flags::parse_from([&["worker"], flags].concat()).given
+        given_words::arguments(flags).unwrap()
     }
 
     fn stored(name: &str, value: &str) -> StoredValue {

@@ -11,12 +11,11 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{NO_SUCH_DEAD_LETTER, cursor_of, letter_of, portion_of, refused, selection::LettersBody};
+use super::{
+    DeadLettersApi, NO_SUCH_DEAD_LETTER, cursor_of, letter_of, portion_of, refused, selection::LettersBody,
+};
 use crate::{
-    http::{
-        dead_letters::DeadLettersApi,
-        server::{ApiError, ErrorBody, InvalidBody},
-    },
+    http::server::{ApiError, ErrorBody, InvalidBody},
     store::dead_letters::{self, Discarded, Portion, Selection},
 };
 

@@ -9,17 +9,10 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    NO_SUCH_DEAD_LETTER,
-    dead_letter::{LetterBody, WholeLetterBody},
-    id_of, letter_of, refused, selection,
-};
+use super::{DeadLettersApi, NO_SUCH_DEAD_LETTER, id_of, letter_of, refused, selection};
 use crate::{
-    http::{
-        dead_letters::DeadLettersApi,
-        server::{ApiError, ErrorBody, InvalidBody, Parameters, parameters::positive},
-    },
-    store::dead_letters::{self, Filter},
+    http::server::{ApiError, ErrorBody, InvalidBody, Parameters, parameters::positive},
+    store::dead_letters::{self, Filter, Letter, ReasonName, WholeDeadLetter},
 };
 
 const LIMIT_DEFAULT: u64 = 100;
@@ -29,7 +22,7 @@ const LIMIT_MAX: u64 = 1_000;
 #[derive(Serialize, ToSchema)]
 pub(super) struct LettersPage {
     /// The newest first.
-    letters: Vec<LetterBody>,
+    letters: Vec<Letter>,
     /// What to send as `after` for the page behind this one; null on the last.
     #[schema(example = "AAAAAAAABBI")]
     next: Option<String>,
@@ -44,7 +37,7 @@ pub(super) struct LettersPage {
     params(
         ("topic" = Option<String>, Query, description = "Only of this topic", pattern = "^[A-Za-z0-9._-]{1,249}$", example = "sensor-readings"),
         ("partition" = Option<i32>, Query, description = "Only of this partition", minimum = 0, example = 4),
-        ("reason" = inline(Option<selection::ReasonName>), Query, description = "Only those set aside for this reason"),
+        ("reason" = inline(Option<ReasonName>), Query, description = "Only those set aside for this reason"),
         ("sensor_id" = Option<i32>, Query, description = "Only those whose record's key is this sensor's id, as the topic's contract has it", example = 77),
         ("since" = Option<String>, Query, description = "Only those set aside then or later; any form that a reading's timestamp has", example = "2026-11-01"),
         ("until" = Option<String>, Query, description = "Only those set aside before then", example = "2026-11-02"),
@@ -75,8 +68,7 @@ pub(super) async fn list(
     let before = parameters.take("after", id_of);
     parameters.finish()?;
     let page = dead_letters::page(&api.current_reads, filter, before, limit as u32).await.map_err(refused)?;
-    let letters = page.letters.into_iter().map(Into::into).collect();
-    Ok(Json(LettersPage { letters, next: page.next.map(super::cursor_of) }))
+    Ok(Json(LettersPage { letters: page.letters, next: page.next.map(super::cursor_of) }))
 }
 
 /// Show a dead letter
@@ -86,7 +78,7 @@ pub(super) async fn list(
     get, path = "/dead-letters/{id}", tag = "dead letters", operation_id = "show_dead_letter",
     params(("id" = i64, Path, description = "The dead letter", example = 1042, minimum = 1)),
     responses(
-        (status = 200, description = "The dead letter.", body = WholeLetterBody),
+        (status = 200, description = "The dead letter.", body = WholeDeadLetter),
         (status = 404, description = "There is no such dead letter, or no longer.", body = ErrorBody, example = json!({"detail": "Dead letter not found."})),
         (status = 409, description = "The api's role in the database may not do this.", body = ErrorBody, example = json!({"detail": "The api's role in the database may not do this: run `sensorpipe dead-letters` with one that may."})),
         (status = 422, description = "The id is none.", body = InvalidBody, example = json!({"detail": [{"loc": ["path", "id"], "msg": "Input should be a valid integer from 1 to 9223372036854775807", "type": "int_parsing"}]})),
@@ -96,9 +88,9 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(api): State<Arc<DeadLettersApi>>,
     Path(id): Path<String>,
-) -> Result<Json<WholeLetterBody>, ApiError> {
+) -> Result<Json<WholeDeadLetter>, ApiError> {
     let id = letter_of(&id)?;
     let letter =
         dead_letters::find(&api.current_reads, id).await.map_err(refused)?.ok_or(NO_SUCH_DEAD_LETTER)?;
-    Ok(Json(letter.into()))
+    Ok(Json(letter))
 }

@@ -1,6 +1,5 @@
 //! Dead letters: looked at, replayed and discarded. For the scope `admin` alone, since they hold whatever somebody sent.
 
-mod dead_letter;
 mod discard;
 mod list;
 mod replay;
@@ -16,8 +15,10 @@ use crate::{
     access::{Scope, Scopes},
     config::RunningSettings,
     http::server::{
-        Access, Admission, ApiError, BodyLimits, FieldError, Parameters, Routes, body::read_value,
-        parameters::cursor, running_settings,
+        Access, Admission, ApiError, BodyLimits, FieldError, Parameters, Routes,
+        body::read_value,
+        parameters::{cursor, digits},
+        running_settings,
     },
     reading::Timestamp,
     store::{
@@ -83,21 +84,11 @@ async fn portion_of(api: &DeadLettersApi, request: Request<Body>) -> Result<Port
     selection::portion(&body).map_err(ApiError::Invalid)
 }
 
-/// The id of a path, or of a list.
-fn dead_letter_id(text: &str) -> Result<i64, FieldError> {
-    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|&id| is_digits && id > 0).ok_or_else(not_an_id)
-}
-
 /// The dead letter of a path in which nothing else can be wrong.
 fn letter_of(text: &str) -> Result<i64, ApiError> {
     let mut parameters = Parameters::of(None);
-    let id = parameters.of_path("id", dead_letter_id(text)).unwrap_or_default();
+    let id = parameters.of_path("id", digits(text, 1, i64::MAX)).unwrap_or_default();
     parameters.finish().map(|()| id)
-}
-
-fn not_an_id() -> FieldError {
-    FieldError::new("int_parsing", format!("Input should be a valid integer from 1 to {}", i64::MAX))
 }
 
 /// The last id of a page, for who goes on behind it.
@@ -118,17 +109,4 @@ fn refused(error: StoreError) -> ApiError {
         );
     }
     error.into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_a_positive_integer() {
-        assert_eq!(dead_letter_id("9223372036854775807"), Ok(i64::MAX));
-        for text in ["0", "-1", "+1", "1.0", "", "9223372036854775808", "one"] {
-            assert_eq!(dead_letter_id(text).unwrap_err().kind, "int_parsing", "{text}");
-        }
-    }
 }

@@ -11,12 +11,11 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{NO_SUCH_DEAD_LETTER, cursor_of, letter_of, portion_of, refused, selection::LettersBody};
+use super::{
+    DeadLettersApi, NO_SUCH_DEAD_LETTER, cursor_of, letter_of, portion_of, refused, selection::LettersBody,
+};
 use crate::{
-    http::{
-        dead_letters::DeadLettersApi,
-        server::{ApiError, ErrorBody, InvalidBody, Parameters, parameters::one_of},
-    },
+    http::server::{ApiError, ErrorBody, InvalidBody, Parameters, parameters::one_of},
     store::dead_letters::{self, Portion, Refused, Replayed, Selection},
 };
 
@@ -35,22 +34,11 @@ pub(super) struct ReplayedBody {
     /// The same by reason.
     reasons: BTreeMap<String, u64>,
     /// Each of them, with the reason of today.
-    letters: Vec<RefusedBody>,
+    letters: Vec<Refused>,
     /// Ids that were asked for and are no dead letters', or no longer.
     missing: Vec<i64>,
     /// What to send as `after` with the same body to go on; null at the end.
     next: Option<String>,
-}
-
-/// A dead letter that stays.
-#[derive(Serialize, ToSchema)]
-pub(in crate::http) struct RefusedBody {
-    /// Its id.
-    id: i64,
-    /// Why it is refused now.
-    reason: String,
-    /// The same for people.
-    detail: String,
 }
 
 /// Replay a dead letter
@@ -135,14 +123,13 @@ fn body(replayed: Replayed, is_dry_run: bool) -> ReplayedBody {
     for refused in &replayed.refused {
         *reasons.entry(refused.reason.clone()).or_default() += 1;
     }
-    let letter = |Refused { id, reason, detail }| RefusedBody { id, reason, detail };
     ReplayedBody {
         dry_run: is_dry_run,
         stored: replayed.stored,
         duplicates: replayed.duplicates,
         refused: replayed.refused.len() as u64,
         reasons,
-        letters: replayed.refused.into_iter().map(letter).collect(),
+        letters: replayed.refused,
         missing: replayed.missing,
         next: replayed.next.map(cursor_of),
     }

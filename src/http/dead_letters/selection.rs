@@ -2,15 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use utoipa::{
-    PartialSchema, ToSchema,
-    openapi::{
-        RefOr, Schema,
-        schema::{ObjectBuilder, Type},
-    },
-};
+use utoipa::ToSchema;
 
-use super::{id_of, not_an_id};
+use super::id_of;
 use crate::{
     buckets::Zone,
     http::server::{FieldError, Step, ValidationErrors, parameters::time_range},
@@ -32,38 +26,14 @@ pub(super) struct LettersBody {
     #[schema(min_items = 1, max_items = 1000, required = false, value_type = Vec<i64>)]
     ids: Option<Vec<i64>>,
     /// Those that meet every condition.
-    #[schema(required = false, value_type = FilterBody)]
-    filter: Option<FilterBody>,
+    #[schema(required = false, value_type = Filter)]
+    filter: Option<Filter>,
     /// Most dead letters of one transaction; 1000 where absent.
     #[schema(minimum = 1, maximum = 1000, required = false, value_type = u32)]
     limit: Option<u32>,
     /// `next` of the answer before this one.
     #[schema(pattern = "^[A-Za-z0-9_-]{10}[AEIMQUYcgkosw048]$", required = false, value_type = String)]
     after: Option<i64>,
-}
-
-/// Conditions, each of which may be absent.
-#[derive(Debug, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct FilterBody {
-    /// Of this topic.
-    #[schema(pattern = "^[A-Za-z0-9._-]{1,249}$", required = false, value_type = String)]
-    topic: Option<String>,
-    /// Of this partition.
-    #[schema(minimum = 0, required = false, value_type = i32)]
-    partition: Option<i32>,
-    /// Set aside for this reason.
-    #[schema(inline, required = false, value_type = ReasonName)]
-    reason: Option<Reason>,
-    /// Whose record's key is this sensor's id.
-    #[schema(required = false, value_type = i32)]
-    sensor_id: Option<i32>,
-    /// Set aside then or later, in any form that a reading's timestamp has.
-    #[schema(example = "2026-11-01", required = false, value_type = String)]
-    since: Option<DateTime<Utc>>,
-    /// Set aside before then.
-    #[schema(example = "2026-11-02", required = false, value_type = String)]
-    until: Option<DateTime<Utc>>,
 }
 
 impl LettersBody {
@@ -87,7 +57,7 @@ impl LettersBody {
             one => one,
         };
         let ids = listed.and_then(|listed| ids(listed, errors));
-        let filter = conditions.and_then(|conditions| FilterBody::read(conditions, errors));
+        let filter = conditions.and_then(|conditions| read_filter(conditions, errors));
         let limit = errors.check(&[BODY, Step::Field("limit")], body.get("limit").map(limit).transpose());
         let after = body.get("after").map(|after| id_of(after.as_str().unwrap_or_default())).transpose();
         let after = errors.check(&[BODY, Step::Field("after")], after);
@@ -97,31 +67,8 @@ impl LettersBody {
     /// What it means; none where it has neither ids nor a filter, which is an error of its own.
     fn portion(self) -> Option<Portion> {
         let Self { ids, filter, limit, after } = self;
-        let selection = ids.map(Selection::Ids).or(filter.map(|filter| Selection::Matching(filter.into())))?;
+        let selection = ids.map(Selection::Ids).or(filter.map(Selection::Matching))?;
         Some(Portion { selection, after, limit: limit.unwrap_or(PORTION_MAX) })
-    }
-}
-
-impl From<FilterBody> for Filter {
-    fn from(filter: FilterBody) -> Self {
-        let FilterBody { topic, partition, reason, sensor_id, since, until } = filter;
-        Self { topic, partition, reason, sensor_id, since, until }
-    }
-}
-
-/// The name of a [`Reason`], of which the OpenAPI document lists all.
-pub(super) struct ReasonName;
-
-impl ToSchema for ReasonName {}
-
-impl PartialSchema for ReasonName {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .enum_values(Some(Reason::ALL.map(Reason::as_str)))
-            .description(Some("Why a reading was set aside."))
-            .examples(["unknown_sensor"])
-            .into()
     }
 }
 
@@ -143,15 +90,12 @@ fn only(object: &Map<String, Value>, known: &[&str], place: &[Step], errors: &mu
 
 fn limit(limit: &Value) -> Result<u32, FieldError> {
     let limit = limit.as_u64().filter(|limit| (1..=u64::from(PORTION_MAX)).contains(limit));
-    limit.map(|limit| limit as u32).ok_or_else(|| {
-        FieldError::new("int_parsing", format!("Input should be a valid integer from 1 to {PORTION_MAX}"))
-    })
+    limit.map(|limit| limit as u32).ok_or_else(|| FieldError::not_an_integer(1, PORTION_MAX))
 }
 
 fn ids(listed: &Value, errors: &mut ValidationErrors) -> Option<Vec<i64>> {
     let place = [BODY, Step::Field("ids")];
-    let list = listed.as_array().ok_or_else(|| FieldError::new("list_type", "Input should be a valid list"));
-    let list = errors.check(&place, list)?;
+    let list = errors.check(&place, listed.as_array().ok_or_else(FieldError::not_a_list))?;
     if list.is_empty() {
         errors.push(&place, FieldError::new("too_short", "List should have at least 1 item"));
     } else if list.len() > IDS_MAX {
@@ -161,32 +105,29 @@ fn ids(listed: &Value, errors: &mut ValidationErrors) -> Option<Vec<i64>> {
     }
     let mut ids = Vec::with_capacity(list.len());
     for (index, id) in list.iter().enumerate() {
-        let id = id.as_i64().filter(|&id| id > 0).ok_or_else(not_an_id);
+        let id = id.as_i64().filter(|&id| id > 0).ok_or_else(|| FieldError::not_an_integer(1, i64::MAX));
         ids.extend(errors.check(&[place[0], place[1], Step::Index(index)], id));
     }
     Some(ids)
 }
 
-impl FilterBody {
-    /// Its fields, all of which it knows.
-    const NAMES: [&str; 6] = ["topic", "partition", "reason", "sensor_id", "since", "until"];
+/// The fields of a filter.
+const FILTER_NAMES: [&str; 6] = ["topic", "partition", "reason", "sensor_id", "since", "until"];
 
-    fn read(conditions: &Value, errors: &mut ValidationErrors) -> Option<Self> {
-        let place = [BODY, Step::Field("filter")];
-        let conditions =
-            errors.check(&place, conditions.as_object().ok_or_else(FieldError::not_an_object))?;
-        only(conditions, &Self::NAMES, &place, errors);
-        let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(FieldError::not_a_string);
-        let mut condition = Conditions { given: conditions, place, errors };
-        Some(Self {
-            topic: condition.take("topic", |value| topic(&text(value)?)),
-            partition: condition.take("partition", |value| partition(value.as_i64())),
-            reason: condition.take("reason", |value| reason(&text(value)?)),
-            sensor_id: condition.take("sensor_id", |value| sensor_id(value.as_i64())),
-            since: condition.take("since", |value| time(&text(value)?)),
-            until: condition.take("until", |value| time(&text(value)?)),
-        })
-    }
+fn read_filter(conditions: &Value, errors: &mut ValidationErrors) -> Option<Filter> {
+    let place = [BODY, Step::Field("filter")];
+    let conditions = errors.check(&place, conditions.as_object().ok_or_else(FieldError::not_an_object))?;
+    only(conditions, &FILTER_NAMES, &place, errors);
+    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(FieldError::not_a_string);
+    let mut condition = Conditions { given: conditions, place, errors };
+    Some(Filter {
+        topic: condition.take("topic", |value| topic(&text(value)?)),
+        partition: condition.take("partition", |value| partition(value.as_i64())),
+        reason: condition.take("reason", |value| reason(&text(value)?)),
+        sensor_id: condition.take("sensor_id", |value| sensor_id(value.as_i64())),
+        since: condition.take("since", |value| time(&text(value)?)),
+        until: condition.take("until", |value| time(&text(value)?)),
+    })
 }
 
 /// The members of a filter, taken one by one.
@@ -219,16 +160,12 @@ pub(super) fn topic(text: &str) -> Result<String, FieldError> {
 
 pub(super) fn partition(number: Option<i64>) -> Result<i32, FieldError> {
     let number = number.and_then(|number| i32::try_from(number).ok()).filter(|&number| number >= 0);
-    number.ok_or_else(|| {
-        FieldError::new("int_parsing", format!("Input should be a valid integer from 0 to {}", i32::MAX))
-    })
+    number.ok_or_else(|| FieldError::not_an_integer(0, i32::MAX))
 }
 
 pub(super) fn sensor_id(number: Option<i64>) -> Result<i32, FieldError> {
-    number.and_then(|number| i32::try_from(number).ok()).ok_or_else(|| {
-        let msg = format!("Input should be a valid integer from {} to {}", i32::MIN, i32::MAX);
-        FieldError::new("int_parsing", msg)
-    })
+    let number = number.and_then(|number| i32::try_from(number).ok());
+    number.ok_or_else(|| FieldError::not_an_integer(i32::MIN, i32::MAX))
 }
 
 pub(super) fn reason(text: &str) -> Result<Reason, FieldError> {
@@ -248,6 +185,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use serde_json::json;
+    use utoipa::PartialSchema;
 
     use super::*;
 
@@ -320,6 +258,6 @@ mod tests {
         }
         let sorted = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         assert_eq!(names::<LettersBody>().into_iter().collect::<BTreeSet<_>>(), sorted(&LettersBody::NAMES));
-        assert_eq!(names::<FilterBody>().into_iter().collect::<BTreeSet<_>>(), sorted(&FilterBody::NAMES));
+        assert_eq!(names::<Filter>().into_iter().collect::<BTreeSet<_>>(), sorted(&FILTER_NAMES));
     }
 }

@@ -7,13 +7,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::refused;
+use super::{DeadLettersApi, refused};
 use crate::{
-    http::{
-        dead_letters::DeadLettersApi,
-        server::{ApiError, ErrorBody},
-    },
-    reading::Reason,
+    http::server::{ApiError, ErrorBody},
     store::dead_letters::{self, OverflowRange, ReasonSummary},
 };
 
@@ -28,47 +24,9 @@ pub(super) struct SummaryBody {
     /// When the last was.
     newest: Option<DateTime<Utc>>,
     /// Reasons of which there are any.
-    reasons: Vec<ReasonBody>,
+    reasons: Vec<ReasonSummary>,
     /// What came beyond `DEAD_LETTER_MAX` and is not kept: where the log has it. The newest 1,000 ranges.
-    not_kept: Vec<NotKeptBody>,
-}
-
-/// Readings of one reason between two offsets of a partition that were counted and not kept.
-#[derive(Serialize, ToSchema)]
-pub(super) struct NotKeptBody {
-    /// The topic.
-    topic: String,
-    /// Kafka's id of it.
-    topic_id: String,
-    /// The partition.
-    partition: i32,
-    /// Why they were refused.
-    reason: String,
-    /// The first record.
-    first_offset: i64,
-    /// The last record; others in between are none of these.
-    last_offset: i64,
-    /// How many readings.
-    letters: i64,
-    /// When the first was counted.
-    since: DateTime<Utc>,
-    /// When the last was.
-    until: DateTime<Utc>,
-}
-
-/// The dead letters of one reason.
-#[derive(Serialize, ToSchema)]
-pub(super) struct ReasonBody {
-    /// The reason.
-    reason: String,
-    /// How many, to a million.
-    letters: i64,
-    /// Whether a replay may store them as they are.
-    replayable: bool,
-    /// When the first was set aside.
-    oldest: Option<DateTime<Utc>>,
-    /// When the last was.
-    newest: Option<DateTime<Utc>>,
+    not_kept: Vec<OverflowRange>,
 }
 
 /// Count dead letters
@@ -88,28 +46,7 @@ pub(super) async fn show(State(api): State<Arc<DeadLettersApi>>) -> Result<Json<
         letters: reasons.iter().map(|reason| reason.letters).sum(),
         oldest: reasons.iter().filter_map(|reason| reason.oldest).min(),
         newest: reasons.iter().filter_map(|reason| reason.newest).max(),
-        reasons: reasons.into_iter().map(body).collect(),
-        not_kept: not_kept.into_iter().map(range).collect(),
+        reasons,
+        not_kept,
     }))
-}
-
-fn range(range: OverflowRange) -> NotKeptBody {
-    let OverflowRange {
-        topic,
-        topic_id,
-        partition,
-        reason,
-        first_offset,
-        last_offset,
-        letters,
-        since,
-        until,
-    } = range;
-    NotKeptBody { topic, topic_id, partition, reason, first_offset, last_offset, letters, since, until }
-}
-
-fn body(summary: ReasonSummary) -> ReasonBody {
-    let ReasonSummary { reason, letters, oldest, newest } = summary;
-    let replayable = reason.parse().is_ok_and(Reason::may_pass_later);
-    ReasonBody { reason, letters, replayable, oldest, newest }
 }

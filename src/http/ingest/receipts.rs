@@ -12,12 +12,9 @@ use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::{visibility, wait_preference::Wait};
+use super::{IngestApi, visibility, wait_preference::Wait};
 use crate::{
-    http::{
-        ingest::IngestApi,
-        server::{ApiError, Client, ErrorBody, FieldError, InvalidBody, Parameters},
-    },
+    http::server::{ApiError, Client, ErrorBody, InvalidBody, Parameters, parameters::digits},
     kafka::producer,
     store::receipts,
 };
@@ -178,15 +175,10 @@ async fn is_given_up(api: &IngestApi, receipt: producer::Receipt) -> Result<bool
 }
 
 pub(in crate::http) fn receipt(partition: &str, offset: &str) -> Result<producer::Receipt, ApiError> {
-    let of = |text: &str, max: i64| {
-        let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse().ok().filter(|number| is_digits && (0..=max).contains(number)).ok_or_else(|| {
-            FieldError::new("int_parsing", format!("Input should be a valid integer from 0 to {max}"))
-        })
-    };
     let mut parameters = Parameters::of(None);
-    let partition = parameters.of_path("partition", of(partition, i32::MAX.into())).unwrap_or_default();
-    let offset = parameters.of_path("offset", of(offset, i64::MAX)).unwrap_or_default();
+    let partition =
+        parameters.of_path("partition", digits(partition, 0, i32::MAX.into())).unwrap_or_default();
+    let offset = parameters.of_path("offset", digits(offset, 0, i64::MAX)).unwrap_or_default();
     parameters.finish().map(|()| producer::Receipt { partition: partition as i32, offset })
 }
 

@@ -21,10 +21,9 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::event_streams::event;
+use super::{LiveApi, event_streams::event};
 use crate::{
     http::{
-        live::LiveApi,
         query::query_failed,
         server::{ApiError, Client, ErrorBody, InvalidBody, parameters::path},
     },

@@ -10,11 +10,9 @@ use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::QueryApi;
 use crate::{
-    http::{
-        query::QueryApi,
-        server::{ApiError, ErrorBody, InvalidBody, parameters::path},
-    },
+    http::server::{ApiError, ErrorBody, InvalidBody, parameters::path},
     store::stats::{self, DayStats},
 };
 

@@ -9,12 +9,9 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{query_failed, selection};
+use super::{QueryApi, query_failed, selection};
 use crate::{
-    http::{
-        query::QueryApi,
-        server::{ApiError, ErrorBody, InvalidBody, Parameters, parameters::path},
-    },
+    http::server::{ApiError, ErrorBody, InvalidBody, Parameters, parameters::path},
     reading::Reading,
     store::queries,
 };

@@ -11,14 +11,11 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{export, export_format::Format, query_failed};
+use super::{QueryApi, export, export_format::Format, query_failed};
 use crate::{
-    http::{
-        query::QueryApi,
-        server::{
-            ApiError, Client, ErrorBody, InvalidBody, Parameters,
-            parameters::{cursor, one_of, positive, time_range},
-        },
+    http::server::{
+        ApiError, Client, ErrorBody, InvalidBody, Parameters,
+        parameters::{cursor, one_of, positive, time_range},
     },
     reading::{Reading, Timestamp},
     store::queries::{self, Order, PageQuery},

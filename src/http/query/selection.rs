@@ -1,11 +1,8 @@
 //! Which sensors a query is about.
 
-use super::query_failed;
+use super::{QueryApi, query_failed};
 use crate::{
-    http::{
-        query::QueryApi,
-        server::{ApiError, FieldError, Parameters, parameters::invalid},
-    },
+    http::server::{ApiError, FieldError, Parameters, parameters::invalid},
     store::queries::{Selection, select},
 };
 

@@ -10,17 +10,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    query_failed, selection,
+    QueryApi, query_failed, selection,
     stats_body::{BucketBody, BucketSchema, Measures, Series, in_zone},
 };
 use crate::{
     buckets::{Bucket, Fill, TooManyBuckets, Zone, edges},
-    http::{
-        query::QueryApi,
-        server::{
-            ApiError, ErrorBody, FieldError, InvalidBody, Parameters,
-            parameters::{invalid, one_of, time_range},
-        },
+    http::server::{
+        ApiError, ErrorBody, FieldError, InvalidBody, Parameters,
+        parameters::{invalid, one_of, time_range},
     },
     reading::Timestamp,
     store::queries::{self, BucketStats, Measure, StatsQuery},

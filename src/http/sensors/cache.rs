@@ -97,23 +97,10 @@ impl SensorCache {
         sensor_id: i32,
         turns: Option<&Semaphore>,
     ) -> Result<bool, StoreError> {
-        if let Some(answer) = self.heard(sensor_id) {
-            return Ok(answer);
+        match self.heard(sensor_id) {
+            Some(answer) => Ok(answer),
+            None => Ok(!self.among(&[sensor_id], turns).await?.is_empty()),
         }
-        let permits = self.look_up(turns).await?;
-        // Others may have asked for the same one meanwhile.
-        if let Some(answer) = self.heard(sensor_id) {
-            return Ok(answer);
-        }
-        let now = self.now();
-        let exists = sensors::exists(&self.pool, sensor_id).await?;
-        drop(permits);
-        if exists {
-            self.insert_as_of(now, sensor_id);
-        } else {
-            self.unknown.insert(sensor_id, ());
-        }
-        Ok(exists)
     }
 
     /// Which of these are sensors; asks Postgres once for all that the cache does not know.
@@ -122,18 +109,17 @@ impl SensorCache {
         sensor_ids: &[i32],
         turns: Option<&Semaphore>,
     ) -> Result<Vec<i32>, StoreError> {
-        let (mut there, mut unheard) = (Vec::new(), Vec::new());
-        for &sensor_id in sensor_ids {
-            match self.heard(sensor_id) {
-                Some(true) => there.push(sensor_id),
-                Some(false) => {}
-                None => unheard.push(sensor_id),
-            }
-        }
+        let mut there = Vec::new();
+        let mut unheard = self.unheard(sensor_ids.to_vec(), &mut there);
         if unheard.is_empty() {
             return Ok(there);
         }
         let _permits = self.look_up(turns).await?;
+        // Others may have asked for the same ones meanwhile.
+        unheard = self.unheard(unheard, &mut there);
+        if unheard.is_empty() {
+            return Ok(there);
+        }
         let now = self.now();
         let found = sensors::existing(&self.pool, unheard.clone()).await?;
         for &sensor_id in &found {
@@ -148,6 +134,16 @@ impl SensorCache {
             }
         }
         Ok(there)
+    }
+
+    /// Those of which nothing is known; those that are known to be sensors go to `there`.
+    fn unheard(&self, mut sensor_ids: Vec<i32>, there: &mut Vec<i32>) -> Vec<i32> {
+        sensor_ids.retain(|&sensor_id| {
+            let heard = self.heard(sensor_id);
+            there.extend(heard.filter(|is_there| *is_there).map(|_| sensor_id));
+            heard.is_none()
+        });
+        sensor_ids
     }
 
     /// Waits until a look-up may begin.

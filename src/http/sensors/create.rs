@@ -1,4 +1,4 @@
-//! `POST /sensors`, and the bodies that the other routes of sensors share.
+//! `POST /sensors`.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use axum::{Json, body::Body, extract::State, http::Request};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{BODY_MAX_BYTES, SensorsApi, bodies::SensorBody, fields};
+use super::{BODY_MAX_BYTES, SensorsApi, fields};
 use crate::{
     http::server::{
         ApiError, ErrorBody, InvalidBody, Step, ValidationErrors,
         body::{raw_value, read_json},
     },
-    store::sensors,
+    store::sensors::{self, NewSensor},
 };
 
 /// The sensor that was made.
@@ -31,7 +31,7 @@ pub(super) struct CreatedBody {
 /// Readings can be sent for it at once.
 #[utoipa::path(
     post, path = "/sensors", tag = "sensors", operation_id = "create_sensor",
-    request_body(content = SensorBody, content_type = "application/json"),
+    request_body(content = NewSensor, content_type = "application/json"),
     responses(
         (status = 200, description = "The sensor exists.", body = CreatedBody),
         (status = 400, description = "The body is not JSON.", body = ErrorBody, example = json!({"detail": "The body is not valid JSON: expected value at line 1 column 1."})),
@@ -54,7 +54,7 @@ pub(super) async fn create(
     };
     drop(body);
     let now = api.sensors.now();
-    let sensor_id = sensors::create(&api.pool, sensor.into()).await?;
+    let sensor_id = sensors::create(&api.pool, sensor).await?;
     api.sensors.insert_as_of(now, sensor_id);
     Ok(Json(CreatedBody { sensor_id, message: "Sensor created successfully." }))
 }

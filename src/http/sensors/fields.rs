@@ -2,11 +2,11 @@
 
 use serde_json::value::RawValue;
 
-use super::{
-    bodies::{ChangeBody, SensorBody},
-    json_members::members,
+use super::json_members::members;
+use crate::{
+    http::server::{FieldError, Step, ValidationErrors},
+    store::sensors::{Change, NewSensor},
 };
-use crate::http::server::{FieldError, Step, ValidationErrors};
 
 /// The widths of the columns, in characters.
 pub(super) const TYPE_MAX_CHARS: usize = 50;
@@ -18,7 +18,7 @@ pub(super) fn new_sensor(
     body: &RawValue,
     place: &[Step],
     errors: &mut ValidationErrors,
-) -> Option<SensorBody> {
+) -> Option<NewSensor> {
     let given = given(body, place, errors)?;
     let mut field = |index: usize, shortest: usize, longest: usize| {
         let value = given[index].filter(|value| !is_null(value));
@@ -32,11 +32,11 @@ pub(super) fn new_sensor(
         let error = if given[0].is_some() { FieldError::not_a_string() } else { FieldError::missing() };
         errors.push(&step_to(place, "sensor_type"), error);
     }
-    Some(SensorBody { sensor_type: sensor_type??, description: description?, location: location? })
+    Some(NewSensor { sensor_type: sensor_type??, description: description?, location: location? })
 }
 
 /// A change from a body: what is absent stays, null clears.
-pub(super) fn change(body: &RawValue, errors: &mut ValidationErrors) -> Option<ChangeBody> {
+pub(super) fn change(body: &RawValue, errors: &mut ValidationErrors) -> Option<Change> {
     let place = [Step::Field("body")];
     let given = given(body, &place, errors)?;
     let mut field = |index: usize, shortest: usize, longest: usize, may_be_null: bool| {
@@ -50,7 +50,7 @@ pub(super) fn change(body: &RawValue, errors: &mut ValidationErrors) -> Option<C
     let sensor_type = field(0, 1, TYPE_MAX_CHARS, false);
     let description = field(1, 0, TEXT_MAX_CHARS, true);
     let location = field(2, 0, TEXT_MAX_CHARS, true);
-    Some(ChangeBody { sensor_type: sensor_type?.flatten(), description: description?, location: location? })
+    Some(Change { sensor_type: sensor_type?.flatten(), description: description?, location: location? })
 }
 
 /// A text of a column's width.
@@ -90,95 +90,4 @@ fn step_to(place: &[Step], name: &'static str) -> Vec<Step> {
     let mut place = place.to_vec();
     place.push(Step::Field(name));
     place
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json, value::to_raw_value};
-
-    use super::*;
-
-    fn checked(body: &Value) -> Result<SensorBody, ValidationErrors> {
-        let mut errors = ValidationErrors::default();
-        new_sensor(&to_raw_value(body).unwrap(), &[Step::Field("body")], &mut errors).ok_or(errors)
-    }
-
-    fn changed(body: &Value, errors: &mut ValidationErrors) -> Option<ChangeBody> {
-        change(&to_raw_value(body).unwrap(), errors)
-    }
-
-    fn named(errors: ValidationErrors) -> Vec<(Vec<Step>, &'static str)> {
-        errors.into_vec().into_iter().map(|error| (error.loc, error.kind)).collect()
-    }
-
-    fn errors(body: &Value) -> Vec<(Vec<Step>, &'static str)> {
-        named(checked(body).unwrap_err())
-    }
-
-    fn in_body(field: &'static str) -> Vec<Step> {
-        vec![Step::Field("body"), Step::Field(field)]
-    }
-
-    #[test]
-    fn a_sensor_needs_its_type_only() {
-        let sensor =
-            checked(&json!({"sensor_type": "ü".repeat(50), "description": null, "more": 1})).unwrap();
-        assert_eq!(sensor.description, None);
-        assert_eq!(sensor.sensor_type.chars().count(), 50);
-        let sensor =
-            checked(&json!({"sensor_type": "t", "description": "", "location": "x".repeat(255)})).unwrap();
-        assert_eq!(sensor.description.as_deref(), Some(""));
-    }
-
-    #[test]
-    fn every_fault_is_named() {
-        assert_eq!(errors(&json!([])), [(vec![Step::Field("body")], "model_attributes_type")]);
-        for (value, kind) in [
-            (json!(null), "string_type"),
-            (json!(1), "string_type"),
-            (json!(""), "string_too_short"),
-            (json!("x".repeat(51)), "string_too_long"),
-            (json!("a\0b"), "string_nul"),
-        ] {
-            assert_eq!(errors(&json!({"sensor_type": value})), [(in_body("sensor_type"), kind)]);
-        }
-        let body = json!({"description": 1, "location": "x".repeat(256)});
-        assert_eq!(
-            errors(&body),
-            [
-                (in_body("description"), "string_type"),
-                (in_body("location"), "string_too_long"),
-                (in_body("sensor_type"), "missing"),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_change_tells_null_from_absent() {
-        let mut errors = ValidationErrors::default();
-        let some = changed(&json!({"description": null, "location": "Cellar", "sensor_id": 7}), &mut errors);
-        let expected = ChangeBody {
-            sensor_type: None,
-            description: Some(None),
-            location: Some(Some("Cellar".to_owned())),
-        };
-        assert_eq!(some, Some(expected));
-        let nothing = ChangeBody { sensor_type: None, description: None, location: None };
-        assert_eq!(changed(&json!({}), &mut errors), Some(nothing));
-        assert!(errors.is_empty());
-    }
-
-    #[test]
-    fn a_change_is_held_to_the_same_rules() {
-        for (body, field, kind) in [
-            (json!({"sensor_type": null}), "sensor_type", "string_type"),
-            (json!({"sensor_type": ""}), "sensor_type", "string_too_short"),
-            (json!({"description": 1}), "description", "string_type"),
-            (json!({"location": "x".repeat(256)}), "location", "string_too_long"),
-        ] {
-            let mut errors = ValidationErrors::default();
-            assert_eq!(changed(&body, &mut errors), None);
-            assert_eq!(named(errors), [(in_body(field), kind)], "{body}");
-        }
-    }
 }

@@ -10,20 +10,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    bodies::StoredBody,
+    SensorsApi,
     fields::{TEXT_MAX_CHARS, TYPE_MAX_CHARS, text},
 };
 use crate::{
-    http::{
-        sensors::SensorsApi,
-        server::{
-            ApiError, ErrorBody, InvalidBody, Parameters,
-            parameters::{cursor, positive},
-        },
+    http::server::{
+        ApiError, ErrorBody, InvalidBody, Parameters,
+        parameters::{cursor, positive},
     },
     store::{
         StoreError, Trouble,
-        sensors::{self, Filter},
+        sensors::{self, Filter, Sensor},
     },
 };
 
@@ -35,7 +32,7 @@ const LIMIT_MAX: u64 = 1_000;
 #[schema(example = json!({"sensors": [{"sensor_id": 3, "sensor_type": "temperature", "description": "Greenhouse", "location": "North"}], "next": "AAAAAw"}))]
 pub(super) struct PageBody {
     /// In the order of their ids.
-    sensors: Vec<StoredBody>,
+    sensors: Vec<Sensor>,
     /// What to send as `after` for the page behind this one; null on the last.
     next: Option<String>,
 }
@@ -64,15 +61,23 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<PageBody>, ApiError> {
     let mut parameters = Parameters::of(query.as_deref());
-    let asked = Asked::take(&mut parameters);
+    let mut some_text =
+        |name: &'static str, longest: usize| parameters.take(name, |value| text(value, 0, longest));
+    let filter = Filter {
+        sensor_type: some_text("type", TYPE_MAX_CHARS),
+        location: some_text("location", TEXT_MAX_CHARS),
+        text: some_text("q", TEXT_MAX_CHARS),
+    };
+    let limit = parameters.take("limit", |text| positive(text, LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
+    let after = parameters.take("after", |text| cursor::decode(text).map(i32::from_be_bytes));
     parameters.finish()?;
-    let page = sensors::page(&api.reads, asked.filter, asked.after, asked.limit).await.map_err(refused)?;
+    let page = sensors::page(&api.reads, filter, after, limit as u16).await.map_err(refused)?;
     let next = page
         .sensors
         .last()
         .filter(|_| page.has_more)
         .map(|last| cursor::encode(last.sensor_id.to_be_bytes()));
-    Ok(Json(PageBody { sensors: page.sensors.into_iter().map(Into::into).collect(), next }))
+    Ok(Json(PageBody { sensors: page.sensors, next }))
 }
 
 /// Why there is no page.
@@ -84,72 +89,4 @@ fn refused(error: StoreError) -> ApiError {
         );
     }
     error.into()
-}
-
-/// What was asked for.
-#[derive(Debug, PartialEq, Eq)]
-struct Asked {
-    filter: Filter,
-    after: Option<i32>,
-    limit: u16,
-}
-
-impl Asked {
-    fn take(parameters: &mut Parameters<'_>) -> Self {
-        let mut some_text =
-            |name: &'static str, longest: usize| parameters.take(name, |value| text(value, 0, longest));
-        let filter = Filter {
-            sensor_type: some_text("type", TYPE_MAX_CHARS),
-            location: some_text("location", TEXT_MAX_CHARS),
-            text: some_text("q", TEXT_MAX_CHARS),
-        };
-        let limit = parameters.take("limit", |text| positive(text, LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
-        let after = parameters.take("after", |text| cursor::decode(text).map(i32::from_be_bytes));
-        Self { filter, after, limit: limit as u16 }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::http::server::errors::validation::Step;
-
-    fn asked(query: &str) -> Result<Asked, Vec<(Vec<Step>, &'static str)>> {
-        let mut parameters = Parameters::of(Some(query));
-        let asked = Asked::take(&mut parameters);
-        match parameters.finish() {
-            Ok(()) => Ok(asked),
-            Err(ApiError::Invalid(errors)) => {
-                Err(errors.into_vec().into_iter().map(|error| (error.loc, error.kind)).collect())
-            }
-            Err(other) => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn what_is_asked_for() {
-        let nothing = Asked { filter: Filter::default(), after: None, limit: LIMIT_DEFAULT as u16 };
-        assert_eq!(asked(""), Ok(nothing));
-        let filter = Filter {
-            sensor_type: Some("warm & wet".to_owned()),
-            location: Some(String::new()),
-            text: Some("ü".to_owned()),
-        };
-        let query = "type=warm+%26%20wet&location=&q=%C3%BC&limit=1000&after=AAAAAw&other=1";
-        assert_eq!(asked(query), Ok(Asked { filter, after: Some(3), limit: 1000 }));
-    }
-
-    #[test]
-    fn every_fault_is_named() {
-        let errors = asked(&format!("type={}&q=%00&limit=0&after=3", "x".repeat(51))).unwrap_err();
-        let expected =
-            [("type", "string_too_long"), ("q", "string_nul"), ("limit", "int_parsing"), ("after", "cursor")];
-        assert_eq!(
-            errors,
-            expected.map(|(name, kind)| (vec![Step::Field("query"), Step::Field(name)], kind))
-        );
-        for limit in ["1001", "-1", "ten", "1.0", ""] {
-            assert!(asked(&format!("limit={limit}")).is_err(), "{limit}");
-        }
-    }
 }

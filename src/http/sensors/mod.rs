@@ -6,7 +6,6 @@
 //! cache ── change_hints ────────> store::sensors, for whoever asks whether a sensor exists
 //! ```
 
-mod bodies;
 mod bulk;
 pub(super) mod cache;
 mod change_hints;

@@ -12,21 +12,14 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{
-    BODY_MAX_BYTES,
-    bodies::{ChangeBody, StoredBody},
-    fields,
-};
+use super::{BODY_MAX_BYTES, SensorsApi, fields};
 use crate::{
-    http::{
-        sensors::SensorsApi,
-        server::{
-            ApiError, ErrorBody, FieldError, InvalidBody, Parameters, ValidationErrors,
-            body::{raw_value, read_json},
-            parameters::path,
-        },
+    http::server::{
+        ApiError, ErrorBody, FieldError, InvalidBody, Parameters, ValidationErrors,
+        body::{raw_value, read_json},
+        parameters::path,
     },
-    store::sensors::{self, Deletion, ReadingsOf},
+    store::sensors::{self, Change, Deletion, ReadingsOf, Sensor},
 };
 
 /// The sensor that is gone.
@@ -48,7 +41,7 @@ pub(super) struct DeletedBody {
     get, path = "/sensors/{sensor_id}", tag = "sensors", operation_id = "show_sensor",
     params(("sensor_id" = i32, Path, description = "The sensor", example = 3)),
     responses(
-        (status = 200, description = "The sensor.", body = StoredBody),
+        (status = 200, description = "The sensor.", body = Sensor),
         (status = 404, description = "There is no such sensor.", body = ErrorBody, example = json!({"detail": "Sensor not found."})),
         (status = 422, description = "The id is no id.", body = InvalidBody, example = json!({"detail": [{"loc": ["path", "sensor_id"], "msg": "Input should be a valid integer from -2147483648 to 2147483647", "type": "int_parsing"}]})),
         (status = 503, description = "The database does not answer; try again after `Retry-After` seconds.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
@@ -57,10 +50,10 @@ pub(super) struct DeletedBody {
 pub(super) async fn show(
     State(api): State<Arc<SensorsApi>>,
     Path(sensor_id): Path<String>,
-) -> Result<Json<StoredBody>, ApiError> {
+) -> Result<Json<Sensor>, ApiError> {
     let sensor_id = path::sensor(&sensor_id)?;
     let sensor = sensors::find(&api.current_reads, sensor_id).await?.ok_or(ApiError::NO_SUCH_SENSOR)?;
-    Ok(Json(sensor.into()))
+    Ok(Json(sensor))
 }
 
 /// Change a sensor
@@ -69,9 +62,9 @@ pub(super) async fn show(
 #[utoipa::path(
     patch, path = "/sensors/{sensor_id}", tag = "sensors", operation_id = "change_sensor",
     params(("sensor_id" = i32, Path, description = "The sensor", example = 3)),
-    request_body(content = ChangeBody, content_type = "application/json"),
+    request_body(content = Change, content_type = "application/json"),
     responses(
-        (status = 200, description = "The sensor as it is now.", body = StoredBody),
+        (status = 200, description = "The sensor as it is now.", body = Sensor),
         (status = 400, description = "The body is not JSON.", body = ErrorBody, example = json!({"detail": "The body is not valid JSON: expected value at line 1 column 1."})),
         (status = 404, description = "There is no such sensor.", body = ErrorBody, example = json!({"detail": "Sensor not found."})),
         (status = 408, description = "The body did not arrive in time.", body = ErrorBody, example = json!({"detail": "The body did not arrive in time."})),
@@ -85,7 +78,7 @@ pub(super) async fn change(
     State(api): State<Arc<SensorsApi>>,
     Path(sensor_id): Path<String>,
     request: Request<Body>,
-) -> Result<Json<StoredBody>, ApiError> {
+) -> Result<Json<Sensor>, ApiError> {
     let mut held = api.admission.hold_nothing();
     let body = read_json(&mut held, request, api.body_limits.at_most(BODY_MAX_BYTES)).await?;
     let mut errors = ValidationErrors::default();
@@ -93,9 +86,8 @@ pub(super) async fn change(
     let change = fields::change(raw_value(&body)?, &mut errors);
     drop(body);
     let (Some(sensor_id), Some(change)) = (sensor_id, change) else { return Err(ApiError::Invalid(errors)) };
-    let sensor =
-        sensors::update(&api.pool, sensor_id, change.into()).await?.ok_or(ApiError::NO_SUCH_SENSOR)?;
-    Ok(Json(sensor.into()))
+    let sensor = sensors::update(&api.pool, sensor_id, change).await?.ok_or(ApiError::NO_SUCH_SENSOR)?;
+    Ok(Json(sensor))
 }
 
 /// A sensor that is gone, whose readings are being deleted.

@@ -2,7 +2,7 @@
 
 use sqlx::{Postgres, QueryBuilder};
 
-use super::{Filter, Letter, WholeDeadLetter};
+use super::{Filter, Letter, WholeDeadLetter, replayable_reasons};
 use crate::store::{StoreError, pool::Pool};
 
 /// Letters, newest first.
@@ -24,7 +24,8 @@ pub async fn page(pool: &Pool, filter: Filter, before: Option<i64>, limit: u32) 
     pool.run("listing dead letters", move |connection| {
         Box::pin(async move {
             let mut query: QueryBuilder<'_, Postgres> =
-                QueryBuilder::new(format!("SELECT {COLUMNS}, {KEY} FROM dead_letters WHERE true"));
+                QueryBuilder::new(format!("SELECT {COLUMNS}, {KEY}, reason = ANY ("));
+            query.push_bind(replayable_reasons()).push(") AS replayable FROM dead_letters WHERE true");
             filter.push_to(&mut query);
             if let Some(before) = before {
                 query.push(" AND id < ").push_bind(before);
@@ -42,9 +43,14 @@ pub async fn page(pool: &Pool, filter: Filter, before: Option<i64>, limit: u32) 
 
 /// All of one letter.
 pub async fn find(pool: &Pool, id: i64) -> Result<Option<WholeDeadLetter>, StoreError> {
-    let sql = format!("SELECT {COLUMNS}, key, payload, headers FROM dead_letters WHERE id = $1");
+    let sql = format!(
+        "SELECT {COLUMNS}, key, payload, coalesce(headers, '[]') AS headers, reason = ANY ($2) AS replayable
+         FROM dead_letters WHERE id = $1"
+    );
     pool.run("reading a dead letter", move |connection| {
-        Box::pin(async move { sqlx::query_as(&sql).bind(id).fetch_optional(connection).await })
+        Box::pin(async move {
+            sqlx::query_as(&sql).bind(id).bind(replayable_reasons()).fetch_optional(connection).await
+        })
     })
     .await
 }

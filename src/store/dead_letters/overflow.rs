@@ -1,6 +1,8 @@
 //! What came while `dead_letters` was at its bound: where the log has it.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::store::{StoreError, pool::Pool};
 
@@ -8,19 +10,20 @@ use crate::store::{StoreError, pool::Pool};
 pub const RANGES_MAX: i64 = 1_000;
 
 /// Readings of one reason between two offsets of a partition that were counted and not kept.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow, Serialize, ToSchema)]
+#[schema(as = NotKeptBody)]
 pub struct OverflowRange {
-    /// Topic of the records.
+    /// The topic.
     pub topic: String,
-    /// Kafka's id of that topic.
+    /// Kafka's id of it.
     pub topic_id: String,
-    /// Their partition.
+    /// The partition.
     pub partition: i32,
     /// Why they were refused.
     pub reason: String,
     /// The first record.
     pub first_offset: i64,
-    /// The last record. Records in between may be stored, kept as dead letters, or of other ranges.
+    /// The last record; others in between are none of these.
     pub last_offset: i64,
     /// How many readings.
     pub letters: i64,

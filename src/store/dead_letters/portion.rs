@@ -110,30 +110,6 @@ impl Selection {
     }
 }
 
-impl Filter {
-    /// Appends the conditions that there are, so that the planner sees which index serves them.
-    pub(super) fn push_to(&self, query: &mut QueryBuilder<'_, Postgres>) {
-        if let Some(topic) = &self.topic {
-            query.push(" AND topic = ").push_bind(topic.clone());
-        }
-        if let Some(partition) = self.partition {
-            query.push(" AND partition = ").push_bind(partition);
-        }
-        if let Some(reason) = self.reason {
-            query.push(" AND reason = ").push_bind(reason.as_str());
-        }
-        if let Some(sensor_id) = self.sensor_id {
-            query.push(" AND key = ").push_bind(sensor_id.to_string().into_bytes());
-        }
-        if let Some(since) = self.since {
-            query.push(" AND received_at >= ").push_bind(since);
-        }
-        if let Some(until) = self.until {
-            query.push(" AND received_at < ").push_bind(until);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

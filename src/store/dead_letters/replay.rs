@@ -15,7 +15,9 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use sqlx::{Connection, PgConnection};
+use utoipa::ToSchema;
 
 use super::{
     Portion,
@@ -61,7 +63,8 @@ pub struct ReplayRules {
 }
 
 /// A dead letter that stays.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = RefusedBody)]
 pub struct Refused {
     /// Its id.
     pub id: i64,

@@ -1,8 +1,11 @@
 //! How many dead letters there are, and since when.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::{Connection, PgConnection};
+use utoipa::ToSchema;
 
+use super::replayable_reasons;
 use crate::{
     config::DatabaseConfig,
     reading::Reason,
@@ -15,15 +18,19 @@ pub const COUNT_MAX: i64 = 1_000_000;
 const DOING: &str = "counting dead letters";
 
 /// The dead letters of one reason.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow, Serialize, ToSchema)]
+#[schema(as = ReasonBody)]
 pub struct ReasonSummary {
     /// The reason.
     pub reason: String,
-    /// How many, to [`COUNT_MAX`].
+    // To `COUNT_MAX`.
+    /// How many, to a million.
     pub letters: i64,
-    /// When the first of them was set aside; none where there is none.
+    /// Whether a replay may store them as they are.
+    pub replayable: bool,
+    /// When the first was set aside.
     pub oldest: Option<DateTime<Utc>>,
-    /// When the last of them was.
+    /// When the last was.
     pub newest: Option<DateTime<Utc>>,
 }
 
@@ -44,7 +51,7 @@ pub async fn waiting(database: &DatabaseConfig) -> Result<(Vec<ReasonSummary>, U
 /// Everything comes from the index on reason and id; the times are those of a reason's first and last letter.
 async fn count(connection: &mut PgConnection) -> Result<Vec<ReasonSummary>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT reason,
+        "SELECT reason, reason = ANY ($3) AS replayable,
                 (SELECT count(*) FROM (SELECT FROM dead_letters AS letter WHERE letter.reason = wanted.reason
                                        LIMIT $2) AS counted) AS letters,
                 (SELECT received_at FROM dead_letters AS letter WHERE letter.reason = wanted.reason AND isfinite(received_at)
@@ -55,6 +62,7 @@ async fn count(connection: &mut PgConnection) -> Result<Vec<ReasonSummary>, sqlx
     )
     .bind(Reason::ALL.map(Reason::as_str))
     .bind(COUNT_MAX)
+    .bind(replayable_reasons())
     .fetch_all(connection)
     .await
 }

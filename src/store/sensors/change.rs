@@ -1,16 +1,22 @@
 //! Changes of a sensor that is there.
 
+use utoipa::ToSchema;
+
 use super::Sensor;
 use crate::store::{StoreError, pool::Pool};
 
-/// What is to change; what is none stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What is to change of a sensor. What is absent stays; other fields are ignored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, ToSchema)]
+#[schema(as = ChangeBody, example = json!({"description": null, "location": "Cellar"}))]
 pub struct Change {
-    /// Another type.
+    /// What it measures.
+    #[schema(min_length = 1, max_length = 50, pattern = "^[^\\u0000]+$", required = false, value_type = String)]
     pub sensor_type: Option<String>,
-    /// Another description, or no more any.
+    /// What it is; null takes the description away.
+    #[schema(max_length = 255, pattern = "^[^\\u0000]*$", value_type = Option<String>)]
     pub description: Option<Option<String>>,
-    /// Another place, or no more any.
+    /// Where it is; null takes the place away.
+    #[schema(max_length = 255, pattern = "^[^\\u0000]*$", value_type = Option<String>)]
     pub location: Option<Option<String>>,
 }
 

@@ -4,7 +4,9 @@
 //! readings as of an unknown sensor, and no query of the api finds it. The job (`deletion_job`) does the rest.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use sqlx::{Acquire, Executor, PgConnection};
+use utoipa::ToSchema;
 
 use crate::store::{StoreError, pool::Pool};
 
@@ -43,18 +45,35 @@ pub enum Deletion {
 }
 
 /// How far a deletion is.
-#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow, Serialize, ToSchema)]
+#[schema(as = DeletionBody)]
+#[expect(missing_docs, reason = "what a name says is not in the OpenAPI document again")]
 pub struct DeletionProgress {
+    #[schema(example = 3)]
+    pub sensor_id: i32,
+    pub state: DeletionState,
     /// When it was asked for.
     pub requested_at: DateTime<Utc>,
-    /// Whether readings may be left.
-    pub is_running: bool,
-    /// Readings deleted so far.
-    pub readings: i64,
-    /// Chunks to go through; 0 before a worker has begun.
+    /// Readings that are deleted.
+    #[schema(example = 1_250_000)]
+    pub readings_deleted: i64,
+    /// Chunks of the table to go through; 0 before a worker has begun, and once all is done.
+    #[schema(example = 120)]
     pub chunks: i32,
-    /// Chunks gone through.
+    /// Chunks that are done.
+    #[schema(example = 31)]
     pub chunks_done: i32,
+}
+
+/// Whether readings are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "text", rename_all = "lowercase")]
+pub enum DeletionState {
+    /// A worker deletes them, or will.
+    Running,
+    /// None is.
+    Done,
 }
 
 /// Deletes a sensor, or marks it where it has many readings or the table has many chunks.
@@ -65,7 +84,8 @@ pub async fn delete(pool: &Pool, sensor_id: i32, readings: ReadingsOf) -> Result
 /// The deletion that is under way for this sensor, or else the last one; none where there was none since it was made.
 pub async fn progress(pool: &Pool, sensor_id: i32) -> Result<Option<DeletionProgress>, StoreError> {
     const SQL: &str =
-        "SELECT removed_at AS requested_at, marked.sensor_id IS NOT NULL AS is_running, readings,
+        "SELECT sensor_id, CASE WHEN marked.sensor_id IS NULL THEN 'done' ELSE 'running' END AS state,
+               removed_at AS requested_at, readings AS readings_deleted,
                coalesce(chunks, 0) AS chunks, coalesce(chunks_done, 0) AS chunks_done
         FROM removed_sensors
         LEFT JOIN sensor_deletions AS marked USING (sensor_id)

@@ -17,17 +17,15 @@ use axum::{
 use tokio::time::Instant;
 
 use super::{
+    IngestApi,
     publish::{Outbox, last_of_each_partition},
     receipts::Receipt,
     wait_preference::Wait,
 };
-use crate::http::{
-    ingest::IngestApi,
-    server::{
-        ApiError, Client, ErrorBody, FieldError, InvalidBody, Step, ValidationErrors,
-        body::{BodyReader, content_type, is_json},
-        trace_context,
-    },
+use crate::http::server::{
+    ApiError, Client, ErrorBody, FieldError, InvalidBody, Step, ValidationErrors,
+    body::{BodyReader, content_type, is_json},
+    trace_context,
 };
 use intake::Intake;
 use report::{BrokenReport, ReadingsReport, answer};
@@ -143,8 +141,7 @@ impl Broken {
         match self {
             Self::NotAList => {
                 let mut errors = ValidationErrors::default();
-                let error = FieldError::new("list_type", "Input should be a valid list");
-                errors.push(&[Step::Field("body")], error);
+                errors.push(&[Step::Field("body")], FieldError::not_a_list());
                 ApiError::Invalid(errors)
             }
             Self::Expected(expected) => ApiError::BadJson(format!("expected {expected} at item {item}")),

@@ -76,7 +76,7 @@ pub(in crate::http) fn parse(
         }
         Some(Listed::Items(_)) => {}
         Some(Listed::NotAList) if !has_value => {
-            errors.push(&[BODY, DATA], FieldError::new("list_type", "Input should be a valid list"));
+            errors.push(&[BODY, DATA], FieldError::not_a_list());
         }
         // With a `value` beside it, it is a field that means something else.
         Some(Listed::NotAList) | None => readings.extend(rules.reading(&members, &[BODY], errors)),

@@ -17,6 +17,7 @@ use tokio::{task, time::Instant};
 use utoipa::ToSchema;
 
 use super::{
+    IngestApi,
     publish::Outbox,
     reading_rules::ReadingRules,
     reading_schema::ReadingsBody,
@@ -24,12 +25,9 @@ use super::{
     wait_preference::Wait,
 };
 use crate::{
-    http::{
-        ingest::IngestApi,
-        server::{
-            ApiError, Client, ErrorBody, InvalidBody, ValidationErrors, body::read_json, parameters::path,
-            trace_context,
-        },
+    http::server::{
+        ApiError, Client, ErrorBody, InvalidBody, ValidationErrors, body::read_json, parameters::path,
+        trace_context,
     },
     reading::{Reading, Timestamp},
 };

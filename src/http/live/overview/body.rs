@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use crate::{
     health::{Component, State},
     reading::Timestamp,
+    store::{ReportedStall, overview::LastAudit},
 };
 
 /// Milliseconds since 1970.
@@ -76,20 +77,7 @@ pub(super) struct LagBody {
     #[schema(example = "sensorpipe-6f1b")]
     pub(super) owner: Option<String>,
     /// Why no record of it is taken; null where records are.
-    pub(super) stalled: Option<StallBody>,
-}
-
-/// A partition of which no record is taken.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(super) struct StallBody {
-    /// As the label `gap` of `sensorpipe_stalled_partitions`.
-    #[schema(example = "not_authorized")]
-    pub(super) reason: String,
-    /// What is wrong, what Kafka says, and what to do.
-    pub(super) detail: String,
-    /// Since when.
-    #[schema(example = 1_728_743_339_600_i64)]
-    pub(super) since: i64,
+    pub(super) stalled: Option<ReportedStall>,
 }
 
 /// What could never be stored and waits for somebody to look at it.
@@ -170,7 +158,7 @@ pub(super) struct TallyBody {
     #[schema(example = 0)]
     pub(super) difference: Option<i64>,
     /// What the last `sensorpipe audit` of this topic came to; null where none was kept.
-    pub(super) audit: Option<AuditBody>,
+    pub(super) audit: Option<LastAudit>,
     /// What it means.
     pub(super) explanation: &'static str,
 }
@@ -179,49 +167,3 @@ pub(super) struct TallyBody {
 pub(super) const EXPLANATION: &str = "A record holds any number of readings, so counts of one are not \
     counts of the other. The audit reads the log and looks up every reading; the difference is what it found last. \
     `sensorpipe audit` names the readings.";
-
-/// The last audit of the whole topic.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct AuditBody {
-    /// All readings that were stored by then are accounted for, where the outcome is `clean`.
-    #[schema(example = 1_728_743_159_000_i64)]
-    pub(super) up_to: i64,
-    /// When it was finished.
-    #[schema(example = 1_728_743_160_000_i64)]
-    pub(super) finished_at: i64,
-    /// How long ago that was.
-    #[schema(example = 180.0)]
-    pub(super) age_seconds: f64,
-    /// How long it took; of `--watch`, its last round.
-    #[schema(example = 0.5)]
-    pub(super) duration_seconds: f64,
-    /// `clean`; `differences`; or `undetermined`, where none is known and a partition could not be audited.
-    #[schema(example = "clean")]
-    pub(super) outcome: String,
-    /// How many differences there are; a kind in a partition is one.
-    #[schema(example = 0)]
-    pub(super) differences: i32,
-    /// Their kinds, as `docs/audit.md` lists them.
-    pub(super) kinds: Vec<String>,
-    /// The partitions that have one or could not be audited.
-    pub(super) partitions: Vec<i32>,
-    /// Readings in the log, up to the offsets that were stored then.
-    #[schema(example = 1_200)]
-    pub(super) readings: i64,
-    /// Of them those before the first offset whose counts are known. The others are stored, duplicates or
-    /// dead-lettered.
-    #[schema(example = 0)]
-    pub(super) uncounted: i64,
-    /// Of the others, those counted as stored.
-    #[schema(example = 1_180)]
-    pub(super) stored: i64,
-    /// As duplicates.
-    #[schema(example = 12)]
-    pub(super) duplicates: i64,
-    /// As dead-lettered.
-    #[schema(example = 8)]
-    pub(super) dead_lettered: i64,
-    /// Whether the rows of the table were compared with the counts, too.
-    #[schema(example = true)]
-    pub(super) rows_counted: bool,
-}

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::{
     body::{
-        AuditBody, DeadLettersBody, DependencyBody, EXPLANATION, LagBody, OverviewBody, RatesBody, StallBody,
-        TallyBody, WorkerBody, millis,
+        DeadLettersBody, DependencyBody, EXPLANATION, LagBody, OverviewBody, RatesBody, TallyBody,
+        WorkerBody, millis,
     },
     lag::LagHistory,
     rates::Growth,
@@ -39,7 +39,7 @@ pub(super) struct LastKnown {
     appended: Growth,
     stored: Growth,
     lag: LagHistory,
-    stalled: BTreeMap<i32, StallBody>,
+    stalled: BTreeMap<i32, ReportedStall>,
 }
 
 /// What never changes, and who says whether the others are there.
@@ -94,10 +94,7 @@ impl LastKnown {
 
     /// Partitions of which workers take no record.
     pub(super) fn stalled(&mut self, stalled: Vec<ReportedStall>) {
-        let body = |stall: ReportedStall| {
-            (stall.partition, StallBody { reason: stall.reason, detail: stall.detail, since: stall.since_ms })
-        };
-        self.stalled = stalled.into_iter().map(body).collect();
+        self.stalled = stalled.into_iter().map(|stall| (stall.partition, stall)).collect();
     }
 
     /// The first records that are not stored, of which nobody knows how old they are.
@@ -205,7 +202,10 @@ impl LastKnown {
             dead_lettered: sum(|of| of.dead_lettered),
             in_flight_records: is_known.then(|| books.iter().map(|of| self.records(of)).sum()).flatten(),
             difference: self.audit.as_ref().and_then(|(_, audit)| audit.difference),
-            audit: self.audit.as_ref().map(|(asked, audit)| audit_body(audit, seconds_between(*asked, now))),
+            audit: self.audit.as_ref().map(|(asked, audit)| LastAudit {
+                age_seconds: audit.age_seconds.max(0.0) + seconds_between(*asked, now),
+                ..audit.clone()
+            }),
             explanation: EXPLANATION,
         }
     }
@@ -217,26 +217,6 @@ fn worker(member: &GroupMember) -> WorkerBody {
         client_id: member.client_id.clone(),
         host: member.host.clone(),
         partitions: member.partitions.clone(),
-    }
-}
-
-/// `since_asked` is in seconds.
-fn audit_body(audit: &LastAudit, since_asked: f64) -> AuditBody {
-    AuditBody {
-        up_to: audit.taken_at_ms,
-        finished_at: audit.finished_at_ms,
-        age_seconds: audit.age_seconds.max(0.0) + since_asked,
-        duration_seconds: audit.duration_seconds,
-        outcome: audit.outcome.clone(),
-        differences: audit.differences,
-        kinds: audit.difference_kinds.clone(),
-        partitions: audit.partitions.clone(),
-        readings: audit.readings,
-        uncounted: audit.uncounted,
-        stored: audit.stored,
-        duplicates: audit.duplicates,
-        dead_lettered: audit.dead_lettered,
-        rows_counted: audit.rows_counted,
     }
 }
 

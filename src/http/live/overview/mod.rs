@@ -30,10 +30,8 @@ use tokio::{
 
 use self::body::OverviewBody;
 pub(in crate::http) use self::sampler::Sources;
-use crate::http::{
-    live::LiveApi,
-    server::{ApiError, Client, ErrorBody},
-};
+use super::LiveApi;
+use crate::http::server::{ApiError, Client, ErrorBody};
 
 /// A sample that is not older answers a request at once.
 const FRESH_FOR: Duration = Duration::from_millis(1_500);

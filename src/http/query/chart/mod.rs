@@ -13,17 +13,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub(in crate::http) use self::rollup_filler::Filler;
-use super::query_failed;
+use super::{QueryApi, query_failed};
 use crate::{
     buckets::{Envelope, Zone},
-    http::{
-        query::QueryApi,
-        server::{
-            ApiError, ErrorBody, InvalidBody, Parameters,
-            parameters::{
-                positive,
-                time_range::{EARLIEST, LATEST, bounds},
-            },
+    http::server::{
+        ApiError, ErrorBody, InvalidBody, Parameters,
+        parameters::{
+            positive,
+            time_range::{EARLIEST, LATEST, bounds},
         },
     },
     reading::Timestamp,

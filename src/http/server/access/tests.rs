@@ -1,5 +1,6 @@
 use super::*;
 use crate::access::{Scope, Token};
+use crate::config::given_words;
 use crate::http::server::resource::Resource;
 
 fn stored(name: &str, scope: Scope, rate: Option<u32>) -> (Token, StoredKey) {
@@ -117,13 +118,8 @@ fn the_first_key_ends_what_was_let_in_without_one() {
 
 #[tokio::test]
 async fn a_key_holds_its_share_and_no_more() {
-    #[derive(clap::Parser)]
-    struct Flags {
-        #[command(flatten)]
-        queries: QueryConfig,
-    }
-    let flags = ["api", "--test-exports-max", "1", "--test-event-streams-max", "4"];
-    let ring = KeyRing::new(&<Flags as clap::Parser>::parse_from(flags).queries, 6);
+    let flags = ["--test-exports-max", "1", "--test-event-streams-max", "4"];
+    let ring = KeyRing::new(&given_words::arguments(&flags).unwrap(), 6);
     let (_, client) = let_in(&ring, "greedy");
     for (resource, share) in [(Resource::Export, 1), (Resource::EventStream, 2)] {
         let held: Vec<_> = (0..share).map(|_| client.hold(resource).unwrap()).collect();

@@ -1,5 +1,7 @@
 //! What is wrong with a request, in pydantic's form, which clients know.
 
+use std::fmt::Display;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -55,6 +57,15 @@ impl FieldError {
 
     pub(in crate::http) fn not_a_string() -> Self {
         Self::new("string_type", "Input should be a valid string")
+    }
+
+    pub(in crate::http) fn not_a_list() -> Self {
+        Self::new("list_type", "Input should be a valid list")
+    }
+
+    /// None of the integers from `min` to `max`.
+    pub(in crate::http) fn not_an_integer(min: impl Display, max: impl Display) -> Self {
+        Self::new("int_parsing", format!("Input should be a valid integer from {min} to {max}"))
     }
 
     /// Postgres has no place for it.

@@ -2,10 +2,10 @@
 
 pub(in crate::http) mod cursor;
 pub(in crate::http) mod path;
-mod query_string;
 pub(in crate::http) mod time_range;
 
-use self::query_string::Query;
+use std::borrow::Cow;
+
 use super::errors::{
     ApiError,
     validation::{FieldError, Step, ValidationErrors},
@@ -17,22 +17,26 @@ const QUERY: Step = Step::Field("query");
 /// What was asked for and what is wrong with it.
 #[derive(Debug)]
 pub(in crate::http) struct Parameters<'a> {
-    query: Query<'a>,
+    /// Names and values behind the question mark, decoded.
+    query: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     errors: ValidationErrors,
 }
 
 impl<'a> Parameters<'a> {
+    /// Every text is a query; what is not UTF-8 in it becomes U+FFFD.
     pub(in crate::http) fn of(query: Option<&'a str>) -> Self {
-        Self { query: Query::parse(query), errors: ValidationErrors::default() }
+        let query = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).collect();
+        Self { query, errors: ValidationErrors::default() }
     }
 
-    /// The parameter's value; none where it is absent or, which is noted, no such value.
+    /// The parameter's value, of several the last one's; none where it is absent or, which is noted, no such value.
     pub(in crate::http) fn take<T>(
         &mut self,
         name: &'static str,
         parse: impl FnOnce(&str) -> Result<T, FieldError>,
     ) -> Option<T> {
-        let outcome = self.query.get(name).map(parse).transpose();
+        let value = self.query.iter().rev().find(|(other, _)| other == name).map(|(_, value)| &**value);
+        let outcome = value.map(parse).transpose();
         self.errors.check(&[QUERY, Step::Field(name)], outcome).flatten()
     }
 
@@ -78,7 +82,35 @@ pub(in crate::http) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Resul
 
 /// A whole number from 1 to `max`.
 pub(in crate::http) fn positive(text: &str, max: u64) -> Result<u64, FieldError> {
-    text.parse().ok().filter(|number| (1..=max).contains(number)).ok_or_else(|| {
-        FieldError::new("int_parsing", format!("Input should be a valid integer from 1 to {max}"))
-    })
+    let number = text.parse().ok().filter(|number| (1..=max).contains(number));
+    number.ok_or_else(|| FieldError::not_an_integer(1, max))
+}
+
+/// The digits of a whole number from `min` to `max`, without a sign.
+pub(in crate::http) fn digits(text: &str, min: i64, max: i64) -> Result<i64, FieldError> {
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|number| is_digits && (min..=max).contains(number));
+    number.ok_or_else(|| FieldError::not_an_integer(min, max))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_one_counts() {
+        let mut parameters = Parameters::of(Some("a=1&b=x+y&a=%32&c"));
+        for (name, value) in [("a", Some("2")), ("b", Some("x y")), ("c", Some("")), ("d", None)] {
+            assert_eq!(parameters.take(name, |text| Ok(text.to_owned())).as_deref(), value);
+        }
+        assert_eq!(Parameters::of(None).take("a", |text| Ok(text.to_owned())), None);
+    }
+
+    #[test]
+    fn digits_are_a_number_within_bounds() {
+        assert_eq!(digits("9223372036854775807", 1, i64::MAX), Ok(i64::MAX));
+        for text in ["0", "-1", "+1", "1.0", "", "9223372036854775808", "one"] {
+            assert_eq!(digits(text, 1, i64::MAX).unwrap_err().kind, "int_parsing", "{text}");
+        }
+    }
 }

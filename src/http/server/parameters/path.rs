@@ -10,10 +10,7 @@ pub(in crate::http) const SENSOR_ID: [Step; 2] = [Step::Field("path"), Step::Fie
 
 /// A sensor's id; one that no column can hold is refused here.
 pub(in crate::http) fn sensor_id(text: &str) -> Result<i32, FieldError> {
-    text.parse().map_err(|_| {
-        let msg = format!("Input should be a valid integer from {} to {}", i32::MIN, i32::MAX);
-        FieldError::new("int_parsing", msg)
-    })
+    text.parse().map_err(|_| FieldError::not_an_integer(i32::MIN, i32::MAX))
 }
 
 /// The sensor of a request in which nothing else can be wrong.

@@ -1,54 +1,25 @@
 //! A sum of doubles without rounding.
 //!
-//! Every finite double is a whole multiple of 2^-1074, so a number of 2,240 bits holds the sum of up to 2^64 of them
-//! (a "superaccumulator", as in Kulisch, "Computer Arithmetic and Validity"). Crates such as `xsum` round the sum to a
-//! double; a mean has to be divided before it is rounded, so it is done here.
+//! Every finite double is a whole multiple of 2^-1075, so a large integer holds the sum of any. Crates such as `xsum` round
+//! the sum to a double; a mean has to be divided before it is rounded.
 
-/// Words of 64 bits: 1,074 + 1,024 bits for a double, 64 for how many there are, and the sign.
-const WORDS: usize = 35;
-/// Bits of a double behind its leading one.
-const FRACTION_BITS: u32 = 52;
+use num_bigint::{BigInt, BigUint};
+use num_rational::Ratio;
+use num_traits::{ToPrimitive as _, float::FloatCore as _};
 
-/// A sum in units of 2^-1074, as two's complement, the lowest word first.
-#[derive(Clone, Debug)]
-pub(super) struct ExactSum([u64; WORDS]);
+/// The sum counts units of 2^-1075.
+const UNIT_EXPONENT: i16 = 1_075;
+
+/// A sum.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ExactSum(BigInt);
 
 impl ExactSum {
-    /// Of nothing.
-    pub(super) const ZERO: Self = Self([0; WORDS]);
-
     /// Adds a finite value; others have no place here.
     pub(super) fn add(&mut self, value: f64) {
         debug_assert!(value.is_finite(), "{value} is no number");
-        let bits = value.to_bits();
-        let fraction = bits & ((1 << FRACTION_BITS) - 1);
-        // Subnormal doubles have no leading one, and the unit of those with exponent 1.
-        let (mantissa, shift) = match (bits >> FRACTION_BITS) & 0x7FF {
-            0 => (fraction, 0),
-            exponent => (fraction | 1 << FRACTION_BITS, exponent as usize - 1),
-        };
-        let shifted = u128::from(mantissa) << (shift % 64);
-        self.add_at(shift / 64, [shifted as u64, (shifted >> 64) as u64], value.is_sign_negative());
-    }
-
-    /// Adds or subtracts two words, the lower one at `place`.
-    fn add_at(&mut self, place: usize, words: [u64; 2], is_negative: bool) {
-        let mut carry = false;
-        for (distance, present) in self.0[place..].iter_mut().enumerate() {
-            let word = words.get(distance).copied().unwrap_or_default();
-            if distance >= words.len() && !carry {
-                break;
-            }
-            let (sum, first) =
-                if is_negative { present.overflowing_sub(word) } else { present.overflowing_add(word) };
-            let (sum, second) = if is_negative {
-                sum.overflowing_sub(carry.into())
-            } else {
-                sum.overflowing_add(carry.into())
-            };
-            *present = sum;
-            carry = first || second;
-        }
+        let (mantissa, exponent, sign) = value.integer_decode();
+        self.0 += (BigInt::from(sign) * mantissa) << (exponent + UNIT_EXPONENT);
     }
 
     /// The nearest double, of two equally near ones the even one; infinite where the sum is past the largest double.
@@ -58,57 +29,9 @@ impl ExactSum {
 
     /// The nearest double to the sum divided by `count`, which is not 0.
     pub(super) fn divided(&self, count: u64) -> f64 {
-        let is_negative = self.0[WORDS - 1] >> 63 == 1;
-        let mut quotient = self.magnitude(is_negative);
-        let mut remainder = 0;
-        for word in quotient.iter_mut().rev() {
-            let dividend = u128::from(remainder) << 64 | u128::from(*word);
-            *word = (dividend / u128::from(count)) as u64;
-            remainder = (dividend % u128::from(count)) as u64;
-        }
-        let magnitude = nearest(&quotient, remainder, count);
-        if is_negative { -magnitude } else { magnitude }
+        let units = BigUint::from(count) << UNIT_EXPONENT;
+        Ratio::new_raw(self.0.clone(), units.into()).to_f64().unwrap_or(f64::NAN)
     }
-
-    fn magnitude(&self, is_negative: bool) -> [u64; WORDS] {
-        let mut words = self.0;
-        if is_negative {
-            let mut carry = true;
-            for word in &mut words {
-                (*word, carry) = (!*word).overflowing_add(carry.into());
-            }
-        }
-        words
-    }
-}
-
-/// The double that is nearest to `quotient` + `remainder` / `divisor` units.
-fn nearest(quotient: &[u64; WORDS], remainder: u64, divisor: u64) -> f64 {
-    let bit = |place: u32| quotient[place as usize / 64] >> (place % 64) & 1;
-    let Some(top) = quotient.iter().rposition(|word| *word != 0) else {
-        return f64::from_bits(u64::from(is_over_half(remainder, divisor, false)));
-    };
-    let length = (top as u32 + 1) * 64 - quotient[top].leading_zeros();
-    // So many low bits do not fit.
-    let dropped = length.saturating_sub(FRACTION_BITS + 1);
-    let mantissa = (dropped..length).rev().fold(0, |mantissa, place| mantissa << 1 | bit(place));
-    let is_odd = mantissa & 1 == 1;
-    let rounds_up = if dropped == 0 {
-        is_over_half(remainder, divisor, is_odd)
-    } else {
-        let has_more = remainder > 0 || (0..dropped - 1).any(|place| bit(place) == 1);
-        bit(dropped - 1) == 1 && (has_more || is_odd)
-    };
-    // The bits of doubles count on from one to the next, across exponents, too: the leading one of the mantissa adds 1
-    // to the exponent, a mantissa that is rounded up to the next power of two another one, past the last is infinity.
-    let bits = (u64::from(dropped) << FRACTION_BITS) + mantissa + u64::from(rounds_up);
-    f64::from_bits(bits.min(f64::INFINITY.to_bits()))
-}
-
-/// Whether a part of a unit is rounded up; a half where what comes before it is odd.
-fn is_over_half(remainder: u64, divisor: u64, is_odd: bool) -> bool {
-    let doubled = u128::from(remainder) * 2;
-    doubled > divisor.into() || (doubled == divisor.into() && is_odd)
 }
 
 #[cfg(test)]
@@ -119,7 +42,7 @@ mod tests {
     use super::*;
 
     fn sum(values: &[f64]) -> ExactSum {
-        let mut sum = ExactSum::ZERO;
+        let mut sum = ExactSum::default();
         for value in values {
             sum.add(*value);
         }
@@ -132,7 +55,7 @@ mod tests {
 
     /// Compares `count` times the midpoint of two doubles with the sum of `values`, by nothing but additions.
     fn compare_with_midpoint(values: &[f64], below: f64, above: f64) -> std::cmp::Ordering {
-        let mut difference = ExactSum::ZERO;
+        let mut difference = ExactSum::default();
         for value in values {
             difference.add(*value);
             difference.add(*value);
@@ -145,15 +68,7 @@ mod tests {
                 }
             }
         }
-        let is_negative = difference.0[WORDS - 1] >> 63 == 1;
-        let is_zero = difference.0.iter().all(|word| *word == 0);
-        if is_zero {
-            std::cmp::Ordering::Equal
-        } else if is_negative {
-            std::cmp::Ordering::Less
-        } else {
-            std::cmp::Ordering::Greater
-        }
+        difference.0.cmp(&BigInt::ZERO)
     }
 
     /// Whether no other double is nearer to the mean, and of two equally near ones it is the even one.

@@ -31,7 +31,7 @@ impl Default for Moments {
             sum: Some(0.0),
             accumulated: Some(Accumulated::default()),
             scaled: Accumulated::default(),
-            exact: ExactSum::ZERO,
+            exact: ExactSum::default(),
             has_only_numbers: true,
         }
     }
