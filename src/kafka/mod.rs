@@ -3,6 +3,7 @@
 mod bootstrap;
 mod client;
 mod committed;
+mod connection;
 mod consumer;
 mod dead_letter_producer;
 mod describe;

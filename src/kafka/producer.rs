@@ -285,9 +285,9 @@ impl Producer {
 
     fn probe(&self) -> Result<(), String> {
         let client = self.client.client();
-        self.bootstrap.lock().restore_bootstrap_servers(client);
-        let metadata =
-            client.fetch_metadata(Some(&self.topic), PROBE_TIMEOUT).map_err(|error| error.to_string())?;
+        let answer = client.fetch_metadata(Some(&self.topic), PROBE_TIMEOUT);
+        self.bootstrap.lock().note(client, answer.is_ok());
+        let metadata = answer.map_err(|error| error.to_string())?;
         if let Some(error) = metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {
             return Err(format!("topic {}: {:?}", self.topic, error_code(error)));
         }

@@ -97,7 +97,7 @@ impl<'a> Session<'a> {
             }
             consumer.serve_log();
             member.pulse.beat();
-            consumer.restore_bootstrap_servers();
+            consumer.watch_connection();
             thread::park_timeout(KAFKA_PAUSE);
             if member.stop.is_cancelled() {
                 consumer.leave(&[], LEAVE_TIMEOUT);
