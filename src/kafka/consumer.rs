@@ -179,13 +179,18 @@ impl Consumer {
     }
 
     /// Passes on what librdkafka has to say, such as why no broker will have us, while nobody polls the group yet.
-    pub fn serve_log(&self) {
+    pub fn serve_log(&self) -> Result<(), ConsumerError> {
         const LINES_AT_MOST: usize = 100;
         for _ in 0..LINES_AT_MOST {
-            if let Some(Err(error)) = self.client.poll(Duration::ZERO) {
-                Notes::complain(&error);
+            match self.client.poll(Duration::ZERO) {
+                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                    return Err(ConsumerError::Fatal(error));
+                }
+                Some(Err(error)) => Notes::complain(&error),
+                Some(Ok(_)) | None => {}
             }
         }
+        Ok(())
     }
 
     /// Takes what is in the next partition's queue, in turn, and hands it on in its order. Never waits.
@@ -375,3 +380,6 @@ impl Consumer {
         leaving.leave(client, offsets, timeout);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,7 @@ mod observer;
 mod partition_queue;
 mod partitioner;
 pub mod producer;
+mod producer_client;
 #[cfg(test)]
 mod property_list;
 mod publish_error;

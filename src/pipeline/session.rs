@@ -95,7 +95,10 @@ impl<'a> Session<'a> {
                     config.kafka_health.down(error.to_string());
                 }
             }
-            consumer.serve_log();
+            if let Err(error) = consumer.serve_log() {
+                consumer.leave(&[], LEAVE_TIMEOUT);
+                return Err(error.into());
+            }
             member.pulse.beat();
             consumer.watch_connection();
             thread::park_timeout(KAFKA_PAUSE);

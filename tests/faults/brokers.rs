@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use testbed::{Role, Sensorpipe, TestCluster, TestDatabase, TestTopic, eventually, free_address};
 
 use crate::{PATIENCE, worker};
@@ -23,12 +24,10 @@ struct Site {
 }
 
 impl Site {
-    /// A topic of three replicas, made by `migrate`.
-    async fn create(cluster: &TestCluster) -> Self {
+    /// With this topic; where it is not there, `migrate` makes it with three replicas.
+    async fn create(topic: TestTopic) -> Self {
         let database = TestDatabase::create().await;
         database.add_sensors(1).await;
-        let mut topic = TestTopic::name_only(6);
-        topic.brokers.clone_from(&cluster.brokers);
         let site = Self { database, topic, url: format!("http://{}", free_address()), acknowledged: 0 };
         let mut migrate = site.role(&["migrate"]).env("KAFKA_REPLICATION", "3").start();
         assert!(migrate.ended(PATIENCE).await.success(), "{}", migrate.stderr());
@@ -64,6 +63,12 @@ impl Site {
     }
 }
 
+fn topic_name(cluster: &TestCluster, partitions: i32) -> TestTopic {
+    let mut topic = TestTopic::name_only(partitions);
+    topic.brokers.clone_from(&cluster.brokers);
+    topic
+}
+
 /// The processor time that the processes use meanwhile, as a share of a core.
 async fn load(processes: &[&Sensorpipe], duration: Duration) -> Vec<f64> {
     let before: Vec<Duration> = processes.iter().map(|process| process.cpu_time()).collect();
@@ -76,7 +81,7 @@ async fn load(processes: &[&Sensorpipe], duration: Duration) -> Vec<f64> {
 #[tokio::test]
 async fn brokers_that_were_away_when_the_last_one_left_are_found_again() {
     let cluster = TestCluster::start(env!("CARGO_TARGET_TMPDIR")).await;
-    let mut site = Site::create(&cluster).await;
+    let mut site = Site::create(topic_name(&cluster, 6)).await;
     let api = site.api();
     let worker = worker(&site.database, &site.topic).start();
     site.goes_on("with three brokers", PATIENCE).await;
@@ -95,4 +100,46 @@ async fn brokers_that_were_away_when_the_last_one_left_are_found_again() {
     }
     assert!(used.iter().all(|&used| used < 0.05), "without a broker they used {used:?} of a core");
     assert_eq!(site.database.row_count().await, site.acknowledged);
+}
+
+/// Whether the api says that it is ready, and how.
+async fn readiness(site: &Site) -> (u16, String) {
+    let answer = reqwest::get(format!("{}/readyz", site.url)).await.expect("the api answers");
+    (answer.status().as_u16(), answer.text().await.expect("text"))
+}
+
+#[tokio::test]
+async fn an_api_whose_log_was_cut_goes_on_with_another_producer() {
+    let cluster = TestCluster::start(env!("CARGO_TARGET_TMPDIR")).await;
+    let topic = topic_name(&cluster, 1);
+    // Two replicas, of which one alone may lead and take records, however far it is behind.
+    let spec = NewTopic::new(&topic.name, 1, TopicReplication::Variable(&[&[1, 2]]))
+        .set("min.insync.replicas", "1")
+        .set("unclean.leader.election.enable", "true");
+    let created = topic.admin().create_topics([&spec], &AdminOptions::new()).await.expect("Kafka answers");
+    assert!(created.iter().all(Result::is_ok), "{created:?}");
+    let mut site = Site::create(topic).await;
+    let mut api = site.api();
+    eventually(PATIENCE, async || site.post().await).await;
+
+    cluster.kill(&[2]).await;
+    for _ in 0..10 {
+        eventually(PATIENCE, async || site.post().await).await;
+    }
+    let before = site.topic.watermarks().await;
+    cluster.kill(&[1]).await;
+    cluster.up(&[2]).await;
+    let started = Instant::now();
+    // The client may find the new leader and fail before the topic is asked, so the log may have grown again.
+    eventually(PATIENCE, async || site.post().await).await;
+    println!("acknowledged {:?} after the cut, the log of {before:?}", started.elapsed());
+    let after = site.topic.watermarks().await;
+    assert!(after < before, "nothing was cut: {before:?}, then {after:?}");
+    assert!(api.stderr().contains("the producer was recreated"), "{}", api.stderr());
+    for _ in 0..10 {
+        assert!(site.post().await, "{}", api.stderr());
+    }
+    let (status, said) = readiness(&site).await;
+    assert_eq!(status, 200, "{said}");
+    assert_eq!(api.exit_status(), None);
 }
