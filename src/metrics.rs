@@ -124,6 +124,8 @@ pub const PRODUCER_QUEUE_BYTES: &str = "sensorpipe_producer_queue_bytes";
 pub const PRODUCER_QUEUE_MAX_RECORDS: &str = "sensorpipe_producer_queue_max_records";
 /// Most bytes that may wait.
 pub const PRODUCER_QUEUE_MAX_BYTES: &str = "sensorpipe_producer_queue_max_bytes";
+/// Producers that were replaced after a fatal error.
+pub const PRODUCERS_RECREATED: &str = "sensorpipe_producers_recreated_total";
 /// Exports of readings that have ended; labels: `outcome` = `complete`, `client_gone` or `cut_off`.
 pub const EXPORTS: &str = "sensorpipe_exports_total";
 

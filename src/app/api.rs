@@ -29,10 +29,8 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Operations { health, metrics, log_level, supervisor } = operations;
-    let failed = CancellationToken::new();
     let kafka_health = health.component("kafka", Need::Required);
-    let producer =
-        Producer::new(kafka, settings, http.publish_timeout, kafka_health.clone(), failed.clone())?;
+    let producer = Producer::new(kafka, settings, http.publish_timeout, kafka_health.clone())?;
     let pool = Pool::new(database)?;
     let reads = Pool::for_reads(database, &http.queries)?;
     let known_sensors = SensorCache::new(&pool, http.known_sensors_max);
@@ -107,7 +105,6 @@ pub(super) async fn run(
     let server = tokio::spawn(supervisor.watch("the HTTP server", &serve_stop, serving));
     tokio::select! {
         () = stop.cancelled() => {}
-        () = failed.cancelled() => {}
         () = exposed.cancelled() => {}
     }
 
@@ -129,7 +126,6 @@ pub(super) async fn run(
     if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
         tracing::warn!("the database connections did not close in time");
     }
-    anyhow::ensure!(!failed.is_cancelled(), "the Kafka producer failed beyond repair");
     if exposed.is_cancelled() {
         refuse_exposure(http, &keys)?;
     }

@@ -70,9 +70,9 @@ async fn seed(servers: &Servers) -> anyhow::Result<()> {
 /// Publishes all readings; the offset after the last record, for each partition that got any.
 async fn publish(servers: &Servers, readings: &[Vec<Reading>]) -> anyhow::Result<HashMap<i32, i64>> {
     let Servers { kafka, settings, .. } = servers;
-    // Nobody asks this process how it is; a client beyond repair fails the records.
+    // Nobody asks this process how it is; a client beyond help fails the records.
     let component = Health::default().component("kafka", Need::Required);
-    let producer = Producer::new(kafka, settings, PUBLISH_TIMEOUT, component, CancellationToken::new())?;
+    let producer = Producer::new(kafka, settings, PUBLISH_TIMEOUT, component)?;
     let mut goals = HashMap::new();
     for (sensor, readings) in seed::SENSORS.iter().zip(readings) {
         let records: Vec<String> = readings

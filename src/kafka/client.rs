@@ -12,6 +12,11 @@ use crate::{
     reminder::Reminder,
 };
 
+/// A producer's client cannot be made from its settings.
+#[derive(Debug, thiserror::Error)]
+#[error("the Kafka producer's settings are refused")]
+pub struct InvalidSettings(#[source] pub KafkaError);
+
 /// A client with the brokers and `ours`, and over them the operator's settings, whichever name they use.
 ///
 /// Every client is created here, so that no error repeats the value of a setting.

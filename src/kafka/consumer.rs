@@ -20,6 +20,7 @@ use rdkafka::{
 use super::{
     bootstrap::Bootstrap,
     client::create_client,
+    connection::{NotConnected, is_connected},
     describe::{DescribeError, TopicQuestion},
     ends::Ends,
     group::{GroupEvent, Notes, group_refusal},
@@ -61,6 +62,10 @@ pub struct Consumer {
     /// Counts the turns, so that each partition has its own.
     turn: usize,
     bootstrap: Bootstrap,
+    /// Whether there was a connection to a broker when that was looked at last.
+    is_connected: bool,
+    /// Whether the last question about the topic was answered.
+    is_answered: bool,
     topic_asked: Instant,
     /// Polls that serve nothing for us before it counts as nothing there: each line of librdkafka's log is one.
     silent_polls: usize,
@@ -144,6 +149,8 @@ impl Consumer {
             owner,
             turn: 0,
             bootstrap: Bootstrap::new(&kafka.kafka_brokers),
+            is_connected: false,
+            is_answered: true,
             topic_asked: Instant::now(),
             silent_polls: if settings.0.contains_key("debug") { 1_000 } else { 1 },
             leaving: Leaving::of(is_classic, settings.0.contains_key("group.instance.id")),
@@ -183,13 +190,18 @@ impl Consumer {
     }
 
     /// Passes on what librdkafka has to say, such as why no broker will have us, while nobody polls the group yet.
-    pub fn serve_log(&self) {
+    pub fn serve_log(&self) -> Result<(), ConsumerError> {
         const LINES_AT_MOST: usize = 100;
         for _ in 0..LINES_AT_MOST {
-            if let Some(Err(error)) = self.client.poll(Duration::ZERO) {
-                Notes::complain(&error);
+            match self.client.poll(Duration::ZERO) {
+                Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                    return Err(ConsumerError::Fatal(error));
+                }
+                Some(Err(error)) => Notes::complain(&error),
+                Some(Ok(_)) | None => {}
             }
         }
+        Ok(())
     }
 
     /// Takes what is in the next partition's queue, in turn, and hands it on in its order. Never waits.
@@ -289,13 +301,23 @@ impl Consumer {
         self.client.incremental_unassign(&list).map_err(ConsumerError::Assign)
     }
 
-    /// Looks after the client's way to the brokers; to be called now and then.
-    pub fn restore_bootstrap_servers(&mut self) {
-        self.bootstrap.restore_bootstrap_servers(self.client.client());
+    /// Looks after the client's way to the brokers; to be called about once a second.
+    pub fn watch_connection(&mut self) {
+        let is_connected = self.is_connected || self.look_for_connection();
+        self.bootstrap.note(self.client.client(), is_connected && self.is_answered);
+    }
+
+    /// Whether there is a broker to ask.
+    fn look_for_connection(&mut self) -> bool {
+        self.is_connected = is_connected(self.client.client(), &self.topic);
+        self.is_connected
     }
 
     /// Asks the brokers now and then where the logs of these partitions end; never waits. Says how they answered.
     pub fn ask_ends(&mut self, partitions: &[i32]) -> Option<Result<(), DescribeError>> {
+        if self.ends.is_due(partitions) && !self.look_for_connection() {
+            return None;
+        }
         self.ends.turn(self.client.client(), &self.topic, partitions)
     }
 
@@ -319,22 +341,26 @@ impl Consumer {
         identify(self.client.client(), &self.topic, timeout)
     }
 
-    /// The topic's id, or that there was no answer, whenever there is one; asks every few seconds and never waits.
+    /// The topic's id, or that there was no answer, whenever there is one; asks every few seconds and waits for no answer.
     ///
     /// A topic that was deleted and recreated goes by the same name, and its records look like the old one's.
     pub fn latest_topic_id(&mut self) -> Option<Result<String, DescribeError>> {
         let Some(question) = self.topic_question.take() else {
-            if self.topic_asked.elapsed() >= TOPIC_INTERVAL {
-                self.topic_asked = Instant::now();
-                self.topic_question =
-                    TopicQuestion::ask(self.client.client(), &self.topic, TOPIC_INTERVAL).ok();
+            if self.topic_asked.elapsed() < TOPIC_INTERVAL {
+                return None;
             }
+            if !self.look_for_connection() {
+                return self.bootstrap.is_silent().then(|| Err(NotConnected.into()));
+            }
+            self.topic_asked = Instant::now();
+            self.topic_question = TopicQuestion::ask(self.client.client(), &self.topic, TOPIC_INTERVAL).ok();
             return None;
         };
         let Some(answer) = question.poll() else {
             self.topic_question = Some(question);
             return None;
         };
+        self.is_answered = answer.is_ok();
         Some(answer.map(|topic| topic.topic_id))
     }
 
@@ -369,3 +395,6 @@ impl Consumer {
         leaving.leave(client, offsets, timeout);
     }
 }
+
+#[cfg(test)]
+mod tests;

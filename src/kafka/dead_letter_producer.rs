@@ -6,7 +6,7 @@ use rdkafka::{
     ClientContext,
     config::RDKafkaLogLevel,
     error::KafkaError,
-    producer::{FutureProducer, FutureRecord},
+    producer::{FutureProducer, FutureRecord, Producer as _},
 };
 
 use super::{
@@ -36,35 +36,43 @@ pub struct DeadLetterRecord<'l> {
 
 /// A producer of one topic.
 pub struct DeadLetterProducer {
+    kafka: KafkaConfig,
+    settings: KafkaSettings,
     client: FutureProducer<Quiet>,
-    topic: String,
 }
 
 impl DeadLetterProducer {
     /// Makes the client; neither Kafka nor the topic need be there yet.
     pub fn new(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Self, InvalidSettings> {
-        let ours = [
-            ("acks", "all"),
-            // One dead letter does not overtake another where librdkafka tries again.
-            ("enable.idempotence", "true"),
-            ("message.timeout.ms", MESSAGE_TIMEOUT_MS),
-            ("message.max.bytes", MESSAGE_MAX_BYTES),
-            ("linger.ms", "5"),
-            ("compression.type", "lz4"),
-            ("allow.auto.create.topics", "false"),
-        ];
-        let client = create_client(kafka, settings, &ours, Quiet).map_err(InvalidSettings)?;
-        Ok(Self { client, topic: kafka.kafka_topic.clone() })
+        let client = create(kafka, settings).map_err(InvalidSettings)?;
+        Ok(Self { kafka: kafka.clone(), settings: settings.clone(), client })
+    }
+
+    /// Puts another client in the place of one that is of no use: after a fatal error, or where it got no answer, for it
+    /// may know no broker any more. What the old one has still on its way is sent again.
+    fn replace_client(&mut self) {
+        match create(&self.kafka, &self.settings) {
+            Ok(client) => self.client = client,
+            Err(error) => tracing::warn!(error = %error, "no Kafka client can be made for dead letters"),
+        }
     }
 
     /// Sends records in their order; all are on their way before the first is waited for. Says how many from the
     /// first on are acknowledged, and what became of the one after them. Some behind it may be in the log, too.
-    pub async fn send(&self, records: Vec<DeadLetterRecord<'_>>) -> (usize, Result<(), PublishError>) {
+    pub async fn send(&mut self, records: Vec<DeadLetterRecord<'_>>) -> (usize, Result<(), PublishError>) {
+        let sent = self.try_sending(records).await;
+        if sent.1 == Err(PublishError::TimedOut) || self.client.client().fatal_error().is_some() {
+            self.replace_client();
+        }
+        sent
+    }
+
+    async fn try_sending(&self, records: Vec<DeadLetterRecord<'_>>) -> (usize, Result<(), PublishError>) {
         let mut sending = Vec::with_capacity(records.len());
         let mut refused = Ok(());
         for record in records {
             let to_send = FutureRecord::<[u8], [u8]> {
-                topic: &self.topic,
+                topic: &self.kafka.kafka_topic,
                 partition: None,
                 payload: record.payload,
                 key: record.key,
@@ -91,6 +99,20 @@ impl DeadLetterProducer {
         }
         (sent, refused)
     }
+}
+
+fn create(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<FutureProducer<Quiet>, KafkaError> {
+    let ours = [
+        ("acks", "all"),
+        // One dead letter does not overtake another where librdkafka tries again.
+        ("enable.idempotence", "true"),
+        ("message.timeout.ms", MESSAGE_TIMEOUT_MS),
+        ("message.max.bytes", MESSAGE_MAX_BYTES),
+        ("linger.ms", "5"),
+        ("compression.type", "lz4"),
+        ("allow.auto.create.topics", "false"),
+    ];
+    create_client(kafka, settings, &ours, Quiet)
 }
 
 /// Says nothing of brokers that come and go: who sends tells what fails.

@@ -18,6 +18,8 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
+use super::connection::{NotConnected, answering_broker};
+
 /// What the cluster says about a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TopicDescription {
@@ -36,6 +38,12 @@ pub struct DescribeError {
     pub message: String,
 }
 
+impl From<NotConnected> for DescribeError {
+    fn from(_: NotConnected) -> Self {
+        Self { code: RDKafkaErrorCode::BrokerTransportFailure, message: "no broker is connected".to_owned() }
+    }
+}
+
 /// The queue answers at the request's timeout at the latest; this much longer is waited for that answer.
 const ANSWER_GRACE: Duration = Duration::from_millis(500);
 
@@ -45,7 +53,7 @@ pub(super) fn describe_topic<C: ClientContext>(
     topic: &str,
     timeout: Duration,
 ) -> Result<TopicDescription, DescribeError> {
-    let question = TopicQuestion::ask_at(answering_broker(client, timeout).ok(), client, topic, timeout)?;
+    let question = TopicQuestion::ask_at(answering_broker(client, topic, timeout)?, client, topic, timeout)?;
     TopicQuestion::read(&question.0.answer(native::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT)?)
 }
 
@@ -133,7 +141,7 @@ pub(super) fn describe_settings<C: ClientContext, const N: usize>(
     };
     let question =
         Question::new(client, native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout)?;
-    question.ask_of(answering_broker(client, timeout).ok())?;
+    question.ask_of(answering_broker(client, topic, timeout)?)?;
     let mut resources = [resource.as_ptr()];
     // SAFETY: client, resource, options and queue are alive; librdkafka copies what it keeps.
     unsafe {
@@ -162,29 +170,6 @@ pub(super) fn describe_settings<C: ClientContext, const N: usize>(
                 .find(|entry| text(native::rd_kafka_ConfigEntry_name(**entry)).as_deref() == Some(setting));
             entry.and_then(|entry| text(native::rd_kafka_ConfigEntry_value(*entry)))
         }))
-    }
-}
-
-/// A broker that answers now; blocks for `timeout` at most.
-///
-/// librdkafka sends a question about a topic to the controller, and waits while there is none or it does not answer.
-/// Any broker knows the topic.
-fn answering_broker<C: ClientContext>(client: &Client<C>, timeout: Duration) -> Result<i32, DescribeError> {
-    let mut metadata = ptr::null();
-    // SAFETY: the client is alive; what is handed out is ours, read and then freed. No topic is asked for that the
-    // client does not know already, so none is created.
-    unsafe {
-        let code = native::rd_kafka_metadata(
-            client.native_ptr(),
-            0,
-            ptr::null_mut(),
-            &raw mut metadata,
-            millis(timeout),
-        );
-        check(code, ptr::null())?;
-        let broker = (*metadata).orig_broker_id;
-        native::rd_kafka_metadata_destroy(metadata);
-        Ok(broker)
     }
 }
 

@@ -59,7 +59,7 @@ impl Ends {
             self.question = None;
             return Some(answer);
         }
-        if !partitions.is_empty() && self.asked.is_none_or(|asked| asked.elapsed() >= INTERVAL) {
+        if self.is_due(partitions) {
             self.asked = Some(Instant::now());
             match ask(client, topic, partitions) {
                 Ok(question) => self.question = Some(question),
@@ -67,6 +67,13 @@ impl Ends {
             }
         }
         None
+    }
+
+    /// Whether the next turn asks about these partitions.
+    pub(super) fn is_due(&self, partitions: &[i32]) -> bool {
+        self.question.is_none()
+            && !partitions.is_empty()
+            && self.asked.is_none_or(|asked| asked.elapsed() >= INTERVAL)
     }
 
     /// Has the brokers asked at the next turn: there are new partitions.

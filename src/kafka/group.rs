@@ -70,6 +70,11 @@ impl Notes {
 }
 
 impl ClientContext for Notes {
+    /// Whoever polls the client gets it as well.
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!("librdkafka: {error}: {reason}");
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log_line(level, facility, message);
     }

@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    bootstrap::Bootstrap,
     client::create_client,
     consumer::SETTINGS,
     fetch_error::FetchError,
@@ -69,6 +70,7 @@ pub struct LogReader {
     // Declared before the client, so that their queues are dropped before it.
     open: Vec<OpenRange>,
     client: Arc<BaseConsumer<Notes>>,
+    bootstrap: Bootstrap,
     topic: String,
     /// Time spent waiting for a record since the last one. The caller's own pauses do not count.
     waited: Duration,
@@ -100,6 +102,7 @@ impl LogReader {
         let mut reader = Self {
             open: Vec::with_capacity(ranges.len()),
             client: Arc::new(client),
+            bootstrap: Bootstrap::new(&kafka.kafka_brokers),
             topic: kafka.kafka_topic.clone(),
             waited: Duration::ZERO,
             last_error: None,
@@ -132,6 +135,7 @@ impl LogReader {
             return Ok(Progress::End);
         }
         // Errors are no sign of life.
+        self.bootstrap.note(self.client.client(), has_moved);
         if has_moved {
             (self.waited, self.last_error) = (Duration::ZERO, None);
         } else {

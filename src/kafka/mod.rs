@@ -3,6 +3,7 @@
 mod bootstrap;
 mod client;
 mod committed;
+mod connection;
 mod consumer;
 mod dead_letter_producer;
 mod describe;
@@ -20,6 +21,7 @@ mod observer;
 mod partition_queue;
 mod partitioner;
 pub mod producer;
+mod producer_client;
 #[cfg(test)]
 mod property_list;
 mod publish_error;

@@ -8,39 +8,26 @@ use std::{
     time::Duration,
 };
 
-use metrics::{Histogram, gauge, histogram};
+use metrics::{Histogram, histogram};
 use parking_lot::Mutex;
 use rdkafka::{
     ClientContext,
     client::Client,
-    config::RDKafkaLogLevel,
-    error::{KafkaError, RDKafkaErrorCode},
-    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _},
-    statistics::Statistics,
+    error::KafkaError,
+    producer::{DeliveryFuture, FutureRecord, Producer as _},
 };
-use tokio::{
-    sync::{Notify, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-pub use super::publish_error::PublishError;
 use super::{
-    RecordHeaders, TopicError,
-    bootstrap::Bootstrap,
-    client::{create_client, log_line},
-    describe::error_code,
-    live_topic::LiveTopic,
-    partitioner::Partitioner,
-    publish_error::recorded,
+    RecordHeaders, TopicError, bootstrap::Bootstrap, describe::error_code, live_topic::LiveTopic,
+    partitioner::Partitioner, producer_client::ProducerClient, publish_error::recorded,
 };
+pub use super::{client::InvalidSettings, publish_error::PublishError};
 use crate::{
     config::{KafkaConfig, KafkaSettings},
     health::Component,
-    metrics::{
-        PRODUCER_QUEUE_BYTES, PRODUCER_QUEUE_MAX_BYTES, PRODUCER_QUEUE_MAX_RECORDS, PRODUCER_QUEUE_RECORDS,
-        PUBLISH_SECONDS, PUBLISHED_READINGS,
-    },
+    metrics::{PUBLISH_SECONDS, PUBLISHED_READINGS},
 };
 
 /// A batch is split into records of at most this many bytes.
@@ -49,20 +36,12 @@ use crate::{
 /// count what a record has besides its value: key, headers (the trace), framing.
 pub const MAX_RECORD_BYTES: usize = 900_000;
 
-/// Records that wait for Kafka in this process; one more is refused. At 30,000 a second, three seconds' worth.
-const QUEUE_MAX_RECORDS: &str = "100000";
-/// The same in kibibytes; twice what the largest body that HTTP takes becomes in the topic's format.
-const QUEUE_MAX_KIB: &str = "65536";
-/// How long a record waits for company. Two milliseconds are below what a client notices and let one request to
-/// the broker carry hundreds of records under load; with 0 the broker's request rate is the limit.
-const LINGER_MS: &str = "2";
-/// How often librdkafka says how full its queue is; that costs it a walk over its brokers and partitions.
-const STATISTICS_MS: &str = "5000";
-
 /// How often the brokers are asked for the topic: when they answered last time, and when they did not.
 const PROBE_INTERVAL_UP: Duration = Duration::from_secs(5);
 const PROBE_INTERVAL_DOWN: Duration = Duration::from_secs(1);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// After Kafka has refused a record for its time, how long no other one is tried: the clock has to be set first.
+const CLOCK_PAUSE: Duration = Duration::from_secs(30);
 
 /// Where a record is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,22 +52,18 @@ pub struct Receipt {
     pub offset: i64,
 }
 
-/// The client cannot be made from its settings.
-#[derive(Debug, thiserror::Error)]
-#[error("the Kafka producer's settings are refused")]
-pub struct InvalidSettings(#[source] pub KafkaError);
-
 /// Publishes to the topic of the readings; clones share one client.
 #[derive(Clone)]
 pub struct Producer {
-    client: FutureProducer<Watcher>,
+    client: ProducerClient,
     topic: Arc<str>,
     publish_timeout: Duration,
     kafka: Component,
     bootstrap: Arc<Mutex<Bootstrap>>,
     partitioner: Partitioner,
     live_topic: Arc<watch::Sender<Option<Arc<LiveTopic>>>>,
-    went_down: Arc<Notify>,
+    /// When Kafka refused a record for its time, until another one is tried.
+    clock_refused: Arc<Mutex<Option<Instant>>>,
     acknowledged_readings: Arc<AtomicU64>,
     publish_seconds: Histogram,
 }
@@ -103,44 +78,22 @@ pub struct Sending {
 impl Producer {
     /// Makes the client; Kafka need not be there yet.
     ///
-    /// `kafka` learns how the brokers are. `failed` is cancelled when the client is beyond repair and a new
-    /// process has to take over, such as without the right to write.
+    /// `kafka` learns how the brokers are.
     pub fn new(
         config: &KafkaConfig,
         settings: &KafkaSettings,
         publish_timeout: Duration,
         kafka: Component,
-        failed: CancellationToken,
     ) -> Result<Self, InvalidSettings> {
-        let message_timeout_ms = publish_timeout.as_millis().to_string();
-        let ours = [
-            ("acks", "all"),
-            // A retry of librdkafka's own never makes a second record, nor moves one before another.
-            ("enable.idempotence", "true"),
-            ("message.timeout.ms", &message_timeout_ms),
-            ("linger.ms", LINGER_MS),
-            ("statistics.interval.ms", STATISTICS_MS),
-            ("queue.buffering.max.messages", QUEUE_MAX_RECORDS),
-            ("queue.buffering.max.kbytes", QUEUE_MAX_KIB),
-            ("compression.type", "lz4"),
-            // The default of 10 s is how long the api would stay away from a broker that is back.
-            ("reconnect.backoff.max.ms", "2000"),
-            // `migrate` makes the topic, with the partitions that were asked for.
-            ("allow.auto.create.topics", "false"),
-        ];
-        let went_down = Arc::new(Notify::new());
-        let watcher = Watcher { kafka: kafka.clone(), failed, went_down: Arc::clone(&went_down) };
-        let client = create_client(config, settings, &ours, watcher).map_err(InvalidSettings)?;
-        let bootstrap = Arc::new(Mutex::new(Bootstrap::new(&config.kafka_brokers)));
         Ok(Self {
-            client,
+            client: ProducerClient::new(config, settings, publish_timeout, kafka.clone())?,
             topic: config.kafka_topic.as_str().into(),
             publish_timeout,
             kafka,
-            bootstrap,
+            bootstrap: Arc::new(Mutex::new(Bootstrap::new(&config.kafka_brokers))),
             partitioner: Partitioner::from_settings(settings),
             live_topic: Arc::default(),
-            went_down,
+            clock_refused: Arc::default(),
             acknowledged_readings: Arc::default(),
             publish_seconds: histogram!(PUBLISH_SECONDS),
         })
@@ -153,7 +106,11 @@ impl Producer {
 
     /// Whether a record is worth a try: not while Kafka is known to be away. The watch finds out when it is back.
     pub fn ready(&self) -> Result<(), PublishError> {
-        if self.kafka.is_out() { Err(recorded(PublishError::Down)) } else { Ok(()) }
+        if !self.kafka.is_out() {
+            return Ok(());
+        }
+        let is_clock = self.clock_refused.lock().is_some();
+        Err(recorded(if is_clock { PublishError::ClockRefused } else { PublishError::Down }))
     }
 
     /// The topic as Kafka described it last; the first time that is waited for.
@@ -196,7 +153,7 @@ impl Producer {
     ) -> Result<bool, PublishError> {
         topic
             .reaches(partition, offset, async || {
-                let (client, topic) = (self.client.clone(), Arc::clone(&self.topic));
+                let (client, topic) = (self.client.get(), Arc::clone(&self.topic));
                 let asked = tokio::task::spawn_blocking(move || {
                     client.client().fetch_watermarks(&topic, partition, PROBE_TIMEOUT)
                 });
@@ -218,9 +175,9 @@ impl Producer {
         record.headers = headers.into_inner();
         let sent = Instant::now();
         let deadline = sent + self.publish_timeout;
-        match self.client.send_result(record) {
+        match self.client.get().send_result(record) {
             Ok(delivery) => Ok(Sending { delivery, sent, deadline }),
-            Err((error, _)) => Err(recorded(error.into())),
+            Err((error, _)) => Err(self.failed(error)),
         }
     }
 
@@ -232,11 +189,21 @@ impl Producer {
                 self.publish_seconds.record(sending.sent.elapsed());
                 Ok(Receipt { partition: delivery.partition, offset: delivery.offset })
             }
-            Ok(Ok(Err((error, _)))) => Err(recorded(error.into())),
-            // The client is gone: the process stops.
+            Ok(Ok(Err((error, _)))) => Err(self.failed(error)),
+            // The client is gone: the process stops, or another client is there.
             Ok(Err(_canceled)) => Err(recorded(PublishError::TimedOut)),
             Err(_elapsed) => Err(recorded(PublishError::TimedOut)),
         }
+    }
+
+    fn failed(&self, error: KafkaError) -> PublishError {
+        self.client.check();
+        let error = PublishError::from(error);
+        if error == PublishError::ClockRefused {
+            *self.clock_refused.lock() = Some(Instant::now());
+            self.kafka.down(error.to_string());
+        }
+        recorded(error)
     }
 
     /// Publishes one sensor's records in their order; all are on their way before the first is waited for.
@@ -277,22 +244,26 @@ impl Producer {
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
                 // Whoever said so may be wrong, and everybody is turned away meanwhile.
-                () = self.went_down.notified() => {}
+                () = self.client.reported() => {}
                 () = stop.cancelled() => return,
             }
         }
     }
 
     fn probe(&self) -> Result<(), String> {
-        let client = self.client.client();
-        self.bootstrap.lock().restore_bootstrap_servers(client);
-        let metadata =
-            client.fetch_metadata(Some(&self.topic), PROBE_TIMEOUT).map_err(|error| error.to_string())?;
+        self.client.replace_where_fatal()?;
+        let producer = self.client.get();
+        let client = producer.client();
+        let answer = client.fetch_metadata(Some(&self.topic), PROBE_TIMEOUT);
+        self.bootstrap.lock().note(client, answer.is_ok());
+        let metadata = answer.map_err(|error| error.to_string())?;
         if let Some(error) = metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error) {
             return Err(format!("topic {}: {:?}", self.topic, error_code(error)));
         }
         self.describe(client).unwrap_or_else(|error| tracing::debug!("{error}"));
-        Ok(())
+        let mut clock_refused = self.clock_refused.lock();
+        *clock_refused = clock_refused.filter(|at| at.elapsed() < CLOCK_PAUSE);
+        clock_refused.map_or(Ok(()), |_| Err(PublishError::ClockRefused.to_string()))
     }
 
     fn describe(&self, client: &Client<impl ClientContext>) -> Result<(), TopicError> {
@@ -312,8 +283,9 @@ impl Producer {
     /// Returns the number of records given up.
     pub async fn close(self, timeout: Duration) -> usize {
         let flushed = tokio::task::spawn_blocking(move || {
-            let flushed = self.client.flush(timeout);
-            let left = self.client.in_flight_count();
+            let client = self.client.get();
+            let flushed = client.flush(timeout);
+            let left = client.in_flight_count();
             // Dropping the client purges what is left.
             if flushed.is_ok() { 0 } else { usize::try_from(left).unwrap_or_default() }
         });
@@ -321,48 +293,10 @@ impl Producer {
     }
 }
 
-/// What librdkafka says between the records.
-struct Watcher {
-    kafka: Component,
-    failed: CancellationToken,
-    went_down: Arc<Notify>,
-}
-
-impl ClientContext for Watcher {
-    fn error(&self, error: KafkaError, reason: &str) {
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => {
-                if !self.kafka.is_out() {
-                    self.went_down.notify_one();
-                }
-                self.kafka.down("no broker answers");
-            }
-            Some(RDKafkaErrorCode::Fatal) => {
-                tracing::error!("the Kafka producer cannot go on: {reason}");
-                self.kafka.down(reason);
-                self.failed.cancel();
-            }
-            // One broker's connection; librdkafka mends it, and the component tells when none is left.
-            _ => tracing::debug!("librdkafka: {error}: {reason}"),
-        }
-    }
-
-    fn stats(&self, statistics: Statistics) {
-        gauge!(PRODUCER_QUEUE_RECORDS).set(statistics.msg_cnt as f64);
-        gauge!(PRODUCER_QUEUE_BYTES).set(statistics.msg_size as f64);
-        gauge!(PRODUCER_QUEUE_MAX_RECORDS).set(statistics.msg_max as f64);
-        gauge!(PRODUCER_QUEUE_MAX_BYTES).set(statistics.msg_size_max as f64);
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        log_line(level, facility, message);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::{Health, Need};
+    use crate::health::{Health, Need, State};
 
     fn producer(publish_timeout: Duration, settings: &[(&str, &str)]) -> Producer {
         let config = KafkaConfig {
@@ -373,7 +307,7 @@ mod tests {
         let settings =
             KafkaSettings(settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());
         let kafka = Health::default().component("kafka", Need::Required);
-        Producer::new(&config, &settings, publish_timeout, kafka, CancellationToken::new()).unwrap()
+        Producer::new(&config, &settings, publish_timeout, kafka).unwrap()
     }
 
     #[tokio::test]
@@ -384,6 +318,32 @@ mod tests {
         assert_eq!(producer.publish_all(1, &records).await, Err(PublishError::TimedOut));
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
         producer.close(Duration::from_millis(10)).await;
+    }
+
+    #[tokio::test]
+    async fn a_client_beyond_help_is_replaced() {
+        let producer = producer(Duration::from_secs(5), &[]);
+        let records = ["{}".to_owned()];
+        producer.client.fail_for_test();
+        assert_eq!(producer.publish_all(1, &records).await, Err(PublishError::Down));
+        assert_eq!(producer.ready(), Err(PublishError::Down), "nobody is sent to it any more");
+        let State::Down(reason) = producer.kafka.state() else { panic!("it is ready") };
+        assert!(
+            reason.contains("failed for good") && reason.contains("OutOfOrderSequenceNumber"),
+            "{reason}"
+        );
+        let started = Instant::now();
+        while producer.client.replace_where_fatal().is_err() {
+            assert!(started.elapsed() < Duration::from_secs(5), "it was not replaced");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // The next one waits for a broker, as the first one did.
+        assert_eq!(producer.publish_all(1, &records).await, Err(PublishError::TimedOut));
+        // That it fails as well is no reason to make one after the other.
+        producer.client.fail_for_test();
+        assert!(producer.client.replace_where_fatal().is_ok(), "it lived longer than the pause");
+        producer.client.fail_for_test();
+        assert!(producer.client.replace_where_fatal().is_err());
     }
 
     #[tokio::test]

@@ -20,6 +20,12 @@ pub enum PublishError {
     /// Larger than the topic takes.
     #[error("the record is larger than the topic's max.message.bytes")]
     TooLarge,
+    /// The record's time, which is this host's, is too far from the broker's.
+    #[error(
+        "Kafka refused the record's time (InvalidTimestamp): the clocks of this host and of the broker differ by more than \
+         the topic's message.timestamp.after.max.ms or message.timestamp.before.max.ms allows"
+    )]
+    ClockRefused,
     /// Kafka said no.
     #[error("Kafka refused the record: {0}")]
     Refused(String),
@@ -37,6 +43,9 @@ impl From<KafkaError> for PublishError {
                 | RDKafkaErrorCode::PurgeInflight,
             ) => Self::TimedOut,
             Some(RDKafkaErrorCode::MessageSizeTooLarge) => Self::TooLarge,
+            // Of a client that is beyond help already: it takes no record.
+            Some(RDKafkaErrorCode::Fatal) => Self::Down,
+            Some(RDKafkaErrorCode::InvalidTimestamp) => Self::ClockRefused,
             Some(code) => Self::Refused(format!("{code:?}")),
             None => Self::Refused(error.to_string()),
         }
@@ -49,6 +58,7 @@ pub(super) fn recorded(error: PublishError) -> PublishError {
         PublishError::QueueFull => "queue_full",
         PublishError::Down => "down",
         PublishError::TimedOut => "timed_out",
+        PublishError::ClockRefused => "clock",
         PublishError::TooLarge | PublishError::Refused(_) => "refused",
     };
     counter!(PUBLISH_FAILURES, "cause" => cause).increment(1);
@@ -65,6 +75,8 @@ mod tests {
             (RDKafkaErrorCode::QueueFull, PublishError::QueueFull),
             (RDKafkaErrorCode::MessageTimedOut, PublishError::TimedOut),
             (RDKafkaErrorCode::MessageSizeTooLarge, PublishError::TooLarge),
+            (RDKafkaErrorCode::Fatal, PublishError::Down),
+            (RDKafkaErrorCode::InvalidTimestamp, PublishError::ClockRefused),
             (
                 RDKafkaErrorCode::UnknownTopicOrPartition,
                 PublishError::Refused("UnknownTopicOrPartition".to_owned()),

@@ -205,10 +205,13 @@ pub async fn ensure_topic(
     let mut is_new = false;
     loop {
         match admin.look_up().await {
-            Ok(topic) => {
-                admin.check_settings().await?;
-                return Ok(Topic { is_new, ..topic });
-            }
+            Ok(topic) => match admin.check_settings().await {
+                Ok(()) => return Ok(Topic { is_new, ..topic }),
+                // Another broker answers than before, and has not heard of the topic yet.
+                Err(TopicError::Missing(_)) => admin.wait("the new topic's metadata").await?,
+                Err(error) if error.is_passing() => admin.wait("Kafka").await?,
+                Err(error) => return Err(error),
+            },
             // Made a moment ago, the broker that answers may not know it yet.
             Err(TopicError::Missing(_)) if is_new => admin.wait("the new topic's metadata").await?,
             Err(TopicError::Missing(_)) => match admin.create(config).await? {

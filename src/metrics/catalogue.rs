@@ -9,8 +9,8 @@ use super::{
     FK_CHECK_PER_BATCH, GAPS, HTTP_KEY_REFUSALS, HTTP_KEY_REQUESTS, HTTP_REQUESTS, HTTP_SECONDS,
     HTTP_UNAUTHORIZED, IN_FLIGHT_READINGS, JOB_ROUNDS, LAG_RECORDS, LAG_SECONDS, LOG_CHECKS,
     POOL_CONNECTIONS, POOL_MAX_CONNECTIONS, POOL_TIMEOUTS, POOL_WAITING, PRODUCER_QUEUE_BYTES,
-    PRODUCER_QUEUE_MAX_BYTES, PRODUCER_QUEUE_MAX_RECORDS, PRODUCER_QUEUE_RECORDS, PUBLISH_FAILURES,
-    PUBLISH_SECONDS, PUBLISHED_READINGS, READINGS, READY, REBALANCES, SENSOR_DELETIONS,
+    PRODUCER_QUEUE_MAX_BYTES, PRODUCER_QUEUE_MAX_RECORDS, PRODUCER_QUEUE_RECORDS, PRODUCERS_RECREATED,
+    PUBLISH_FAILURES, PUBLISH_SECONDS, PUBLISHED_READINGS, READINGS, READY, REBALANCES, SENSOR_DELETIONS,
     SENSOR_READINGS_DELETED, STALLED_PARTITIONS, STORED_OFFSET, WRITE_RETRIES, WRITE_SECONDS,
 };
 
@@ -278,8 +278,10 @@ pub const CATALOGUE: &[Metric] = &[
     of_api(PUBLISH_SECONDS, SECONDS, "seconds", &[],
         "Time from handing a record to the producer to Kafka's acknowledgement."),
     of_api(PUBLISH_FAILURES, COUNTER, "records",
-        &[one_of("cause", &["queue_full", "down", "timed_out", "refused"])],
+        &[one_of("cause", &["queue_full", "down", "timed_out", "clock", "refused"])],
         "Records that Kafka did not acknowledge in time."),
+    of_api(PRODUCERS_RECREATED, COUNTER, "clients", &[],
+        "Kafka producers that were replaced after a fatal error, such as a log that was cut."),
     of_api(PRODUCER_QUEUE_RECORDS, GAUGE, "records", &[], "Records that wait for Kafka's acknowledgement."),
     of_api(PRODUCER_QUEUE_BYTES, GAUGE, "bytes", &[], "Bytes of the records that wait."),
     of_api(PRODUCER_QUEUE_MAX_RECORDS, GAUGE, "records", &[], "Most records that may wait; one more is refused."),

@@ -19,7 +19,7 @@ impl Session<'_> {
             return Ok(());
         }
         self.last_housekeeping = Instant::now();
-        self.consumer.restore_bootstrap_servers();
+        self.consumer.watch_connection();
         self.check_topic()?;
         self.report_lag();
         Ok(())

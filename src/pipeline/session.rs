@@ -95,9 +95,12 @@ impl<'a> Session<'a> {
                     config.kafka_health.down(error.to_string());
                 }
             }
-            consumer.serve_log();
+            if let Err(error) = consumer.serve_log() {
+                consumer.leave(&[], LEAVE_TIMEOUT);
+                return Err(error.into());
+            }
             member.pulse.beat();
-            consumer.restore_bootstrap_servers();
+            consumer.watch_connection();
             thread::park_timeout(KAFKA_PAUSE);
             if member.stop.is_cancelled() {
                 consumer.leave(&[], LEAVE_TIMEOUT);

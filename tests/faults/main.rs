@@ -6,6 +6,7 @@
 //! and `FAULTS_SEED` repeats the moments that a run printed.
 
 mod answers;
+mod brokers;
 mod churn;
 mod cut_off;
 mod frozen;

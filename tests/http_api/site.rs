@@ -44,14 +44,9 @@ impl Server {
         let (health, stop) = (Health::default(), CancellationToken::new());
         let (kafka_health, postgres_health) =
             (health.component("kafka", Need::Required), health.component("postgres", Need::Optional));
-        let producer = Producer::new(
-            kafka,
-            &KafkaSettings::default(),
-            http.publish_timeout,
-            kafka_health.clone(),
-            CancellationToken::new(),
-        )
-        .unwrap();
+        let producer =
+            Producer::new(kafka, &KafkaSettings::default(), http.publish_timeout, kafka_health.clone())
+                .unwrap();
         let pool = Pool::new(database).unwrap();
         let reads = Pool::for_reads(database, &http.queries).unwrap();
         let known_sensors = SensorCache::new(&pool, http.known_sensors_max);

@@ -79,7 +79,8 @@ pub async fn run(
     let verified = match watched {
         Some(watched) => {
             let expected = load.plan.expected(records, &outcome.refused);
-            Some(watched.conclude(&expected, &outcome, &load.stop).await?)
+            let unacknowledged = outcome.failures.values().sum::<u64>() * load.plan.per_record();
+            Some(watched.conclude(&expected, unacknowledged, &outcome, &load.stop).await?)
         }
         None => None,
     };

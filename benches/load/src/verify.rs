@@ -99,6 +99,7 @@ impl Watched {
     pub(crate) async fn conclude(
         self,
         expected: &Expected,
+        unacknowledged: u64,
         outcome: &Outcome,
         stop: &CancellationToken,
     ) -> anyhow::Result<Verified> {
@@ -111,7 +112,8 @@ impl Watched {
         };
         let after = database.tally(&self.log).await?;
         let found = database.find(expected).await?;
-        Ok(Verified::new(expected, found, after - self.before, sightings.latencies(&outcome.samples)))
+        let visibility = sightings.latencies(&outcome.samples);
+        Ok(Verified::new(expected, unacknowledged, found, after - self.before, visibility))
     }
 }
 

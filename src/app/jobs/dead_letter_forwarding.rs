@@ -41,7 +41,7 @@ impl DeadLetterForwarding {
     }
 
     async fn copy(
-        &self,
+        &mut self,
         queue: &mut ForwardingQueue,
         letters: &[UnforwardedDeadLetter],
     ) -> Result<(), Failure> {

@@ -152,8 +152,6 @@ pub(super) fn last_of_each_partition(receipts: &[Receipt]) -> Vec<Receipt> {
 mod tests {
     use std::time::Duration;
 
-    use tokio_util::sync::CancellationToken;
-
     use super::*;
     use crate::{
         config::{KafkaConfig, KafkaSettings},
@@ -171,7 +169,7 @@ mod tests {
         let settings = KafkaSettings([("queue.buffering.max.messages".to_owned(), "1".to_owned())].into());
         let kafka = Health::default().component("kafka", Need::Required);
         let timeout = Duration::from_secs(60);
-        let producer = Producer::new(&nowhere, &settings, timeout, kafka, CancellationToken::new()).unwrap();
+        let producer = Producer::new(&nowhere, &settings, timeout, kafka).unwrap();
         let reading = Reading { sensor_id: 1, time: Timestamp::from_micros(0), value: 1.0 };
         let mut first = Outbox::new(&producer, RecordHeaders::default());
         first.send(vec![reading]).unwrap();

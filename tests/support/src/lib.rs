@@ -1,6 +1,7 @@
 //! What an integration test stands on: a database and a topic of its own on the real servers, records to
 //! produce, and sensorpipe itself as a process that can be stopped, continued and killed.
 
+mod cluster;
 mod database;
 mod gate;
 mod ingested;
@@ -21,6 +22,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+pub use cluster::TestCluster;
 pub use database::{HeldLocks, TestDatabase};
 pub use gate::Gate;
 pub use ingested::{DeadLetter, Tally};

@@ -175,6 +175,17 @@ impl Sensorpipe {
         kib.split_once(' ').and_then(|(kib, _)| kib.parse::<u64>().ok()).expect("a number of kB") / 1024
     }
 
+    /// The processor time that it has used so far, in its own code and in the kernel.
+    pub fn cpu_time(&self) -> Duration {
+        /// `USER_HZ`, which is 100 on every Linux.
+        const TICKS_PER_SECOND: f64 = 100.0;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("it runs");
+        // The name, in brackets, may hold blanks; user and system time are the 12th and 13th field after it.
+        let fields = stat.rsplit_once(')').expect("a name in brackets").1.split_whitespace().skip(11).take(2);
+        let ticks: u64 = fields.map(|field| field.parse::<u64>().expect("a number of ticks")).sum();
+        Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND)
+    }
+
     /// What its open files are: paths, or `socket:[…]` and the like.
     pub fn open_files(&self) -> Vec<PathBuf> {
         let files = fs::read_dir(format!("/proc/{}/fd", self.id())).expect("it runs");

@@ -143,7 +143,7 @@ impl Drop for TestServers {
 
 /// A port that nobody listens on, below those that Linux gives to clients: a client that tries such a port while its
 /// server is away sooner or later gets the same port for its own end, connects to itself, and holds the port.
-fn port_for_a_server() -> u16 {
+pub(crate) fn port_for_a_server() -> u16 {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

@@ -23,6 +23,7 @@ use crate::{access::Scopes, kafka::producer::PublishError, reminder::Reminder};
 /// Every request meets the same trouble: that Kafka refuses readings, or that they are too large for the topic.
 static REFUSED: Reminder = Reminder::new();
 static TOO_LARGE: Reminder = Reminder::new();
+static CLOCK_REFUSED: Reminder = Reminder::new();
 
 /// Why a request has no better answer.
 #[derive(Debug)]
@@ -221,6 +222,14 @@ impl From<PublishError> for ApiError {
                 }
                 Self::Unavailable(format!("Kafka refused the readings. {MAYBE_STORED}").into())
             }
+            PublishError::ClockRefused => {
+                if CLOCK_REFUSED.is_due() {
+                    tracing::error!("{error}; set this host's clock; clients get 503 and send again");
+                }
+                Self::Unavailable(
+                    format!("{error}. The operator has to set the clock. {MAYBE_STORED}").into(),
+                )
+            }
             PublishError::Down => Self::Unavailable("Kafka does not answer now. Nothing was stored.".into()),
             // A reading alone: it shared the client's batch with others, and the topic takes less than that.
             PublishError::TooLarge => {
@@ -245,6 +254,7 @@ mod tests {
             PublishError::QueueFull,
             PublishError::TimedOut,
             PublishError::Refused("x".to_owned()),
+            PublishError::ClockRefused,
             PublishError::Down,
             PublishError::TooLarge,
         ] {
