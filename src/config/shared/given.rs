@@ -124,9 +124,11 @@ impl fmt::Display for Mismatches {
                 Some(stored) => f.write_str(&stored.origin())?,
                 None => f.write_str("the default")?,
             }
+            // A value may have a space, and is one word for a shell.
+            let quote = if given.contains(' ') { "'" } else { "" };
             write!(
                 f,
-                "): unset {variable}, or run `sensorpipe settings set {setting}={given}` and restart every process"
+                "): unset {variable}, or run `sensorpipe settings set {quote}{setting}={given}{quote}` and restart every process"
             )?;
         }
         Ok(())
@@ -168,6 +170,8 @@ mod tests {
         ] {
             assert!(error.contains(part), "{error}");
         }
+        let error = given(&["--accept-ahead", "1500ms"]).resolve(Some(&[])).unwrap_err().to_string();
+        assert!(error.contains("`sensorpipe settings set 'accept_ahead=1s 500ms'`"), "{error}");
     }
 
     #[test]

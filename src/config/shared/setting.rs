@@ -91,9 +91,7 @@ impl Setting {
     pub fn set(self, config: &mut IngestConfig, text: &str) -> Result<(), InvalidValue> {
         let set = match self {
             Self::AcceptSince => earliest_time(text).map(|since| config.accept_since = since),
-            Self::AcceptAhead => humantime::parse_duration(text)
-                .map(|ahead| config.accept_ahead = ahead)
-                .map_err(|error| format!("{error}; a duration such as 1day")),
+            Self::AcceptAhead => duration_ahead(text).map(|ahead| config.accept_ahead = ahead),
             Self::OnDuplicate => one_of(text).map(|policy| config.on_duplicate = policy),
             Self::Retention => period_of_readings(text).map(|period| config.retention = period),
             Self::RetentionStats => one_of(text).map(|stats| config.retention_stats = stats),
@@ -186,6 +184,16 @@ fn earliest_time(text: &str) -> Result<Timestamp, String> {
 }
 
 /// At least a day: chunks are dropped by whole days, and a slip of the unit (`90m` for 90 days) would drop all of them.
+/// Further ahead lie times that have no four-digit year, which clients cannot write.
+fn duration_ahead(text: &str) -> Result<Duration, String> {
+    const LONGEST: Duration = Duration::from_secs(36_525 * 86_400);
+    match humantime::parse_duration(text) {
+        Ok(ahead) if ahead > LONGEST => Err("at most 100 years".to_owned()),
+        Ok(ahead) => Ok(ahead),
+        Err(error) => Err(format!("{error}; a duration such as 1day")),
+    }
+}
+
 fn period_of_readings(text: &str) -> Result<RetentionPeriod, String> {
     const SHORTEST: Duration = Duration::from_secs(86_400);
     let period: RetentionPeriod = text.parse()?;
@@ -281,6 +289,7 @@ mod tests {
             ("retention=90m", "retention cannot be \"90m\": at least 1day, or `off`"),
             ("retention=0s", "retention cannot be \"0s\": at least 1day, or `off`"),
             ("accept_since=yesterday", "accept_since cannot be \"yesterday\": "),
+            ("accept_ahead=8000years", "accept_ahead cannot be \"8000years\": at most 100 years"),
             ("rollups=", "rollups cannot be \"\": on or off is wanted"),
         ] {
             let error = text.parse::<Assignment>().unwrap_err();

@@ -196,8 +196,14 @@ impl Database {
 
     /// Whether everything of a partition that has been read is stored.
     pub(super) fn misses_nothing(&self, partition: usize, topic: &Topic) -> bool {
-        let log = &topic.logs[partition];
-        log.records(0, log.watermarks().high).all(|record| self.is_accounted_for(record))
+        let (log, offset) = (&topic.logs[partition], self.contents.offsets[partition].as_ref());
+        let ends = log.watermarks();
+        // The record that would tell has expired, and nobody had noticed before.
+        let can_tell = offset.is_some_and(|offset| {
+            offset.is_noticed || offset.stored.last_record.is_some_and(|last| ends.low <= last.offset)
+        });
+        log.records(0, ends.high)
+            .all(|record| self.is_accounted_for(record) || (!can_tell && log.is_regrown(record)))
     }
 
     pub(super) fn broken(&self, topic: &Topic) -> Option<Broken> {

@@ -213,7 +213,7 @@ impl KeyRing {
             Err(error) => {
                 if could_read {
                     tracing::warn!(
-                        "the API keys cannot be read; those read last are still used: {}",
+                        "the API keys cannot be read; those read last, if any, are still used: {}",
                         error.server_message()
                     );
                 }
