@@ -360,7 +360,7 @@ impl Consumer {
             self.topic_question = Some(question);
             return None;
         };
-        self.is_answered = answer.is_ok();
+        self.is_answered = answer.as_ref().err().is_none_or(DescribeError::is_answer);
         Some(answer.map(|topic| topic.topic_id))
     }
 

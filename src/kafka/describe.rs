@@ -38,6 +38,14 @@ pub struct DescribeError {
     pub message: String,
 }
 
+impl DescribeError {
+    /// Whether a broker has answered, though not what was asked for.
+    pub(super) fn is_answer(&self) -> bool {
+        use RDKafkaErrorCode as Code;
+        !matches!(self.code, Code::BrokerTransportFailure | Code::AllBrokersDown | Code::OperationTimedOut)
+    }
+}
+
 impl From<NotConnected> for DescribeError {
     fn from(_: NotConnected) -> Self {
         Self { code: RDKafkaErrorCode::BrokerTransportFailure, message: "no broker is connected".to_owned() }

@@ -61,6 +61,16 @@ pub struct StoredOffset<B = GivenTimes> {
     pub last_record: Option<RecordIdentity>,
 }
 
+impl<B: PartialEq> StoredOffset<B> {
+    /// Whether it is still where it was seen, for all that was known of it then.
+    pub fn is_unmoved(&self, seen: &Self) -> bool {
+        let Self { partition, next_offset, topic_id, given_times, last_record } = seen;
+        (self.partition, self.next_offset) == (*partition, *next_offset)
+            && (&self.topic_id, &self.given_times) == (topic_id, given_times)
+            && (last_record.is_none() || self.last_record == *last_record)
+    }
+}
+
 impl<B> StoredOffset<B> {
     /// What it is in contradiction with, if anything: the topic, and the log that it has.
     pub fn gap(&self, topic_id: &str, log: Watermarks) -> Option<Gap> {

@@ -110,12 +110,9 @@ impl Session<'_> {
         &self,
         mut starts: Vec<PartitionStart<GivenTimes>>,
     ) -> Result<Vec<PartitionStart<GivenTimes>>, ConsumerError> {
-        // What was found before, and is kept, stays.
-        let is_of_ends =
-            |start: &&mut PartitionStart<_>| start.gap == Some(Gap::OffsetPastEnd) && !start.is_kept;
-        for start in starts.iter_mut().filter(is_of_ends) {
+        for start in starts.iter_mut().filter(|start| start.gap == Some(Gap::OffsetPastEnd)) {
             let watermarks = self.consumer.watermarks(start.stored.partition, KAFKA_TIMEOUT)?;
-            start.gap = start.stored.gap(&self.log.topic_id, watermarks);
+            start.gap = start.stored.gap(&self.log.topic_id, watermarks).or(start.kept);
         }
         Ok(starts)
     }

@@ -115,7 +115,7 @@ pub(super) fn note_unverifiable(log: &Log, partition: i32) {
     tracing::info!(
         kafka.topic = log.topic,
         kafka.partition = partition,
-        "the record before the stored offset has expired: whether the log was cut cannot be told"
+        "the record before the stored offset has expired or cannot be read: whether the log was cut cannot be told"
     );
 }
 

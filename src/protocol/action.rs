@@ -34,7 +34,8 @@ pub enum Action {
     ReportUnreadable(i32, Unreadable),
     /// A fetch failed and is tried again; that is not worth telling yet.
     NoteFailedFetch(i32),
-    /// Whether a partition's log is the one it was cannot be told: the record that would tell has expired.
+    /// Whether a partition's log is the one it was cannot be told: the record that would tell has expired, or is
+    /// corrupt.
     NoteUnverifiable(i32),
     /// Report that a partition that was stalled is read again.
     ReportReadable(i32),

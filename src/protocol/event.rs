@@ -115,8 +115,8 @@ pub struct PartitionStart<B> {
     pub stored: StoredOffset<B>,
     /// What the log has against it.
     pub gap: Option<Gap>,
-    /// That was found before, and holds until the stored offset is moved.
-    pub is_kept: bool,
+    /// What was found before, and holds until the stored offset is moved.
+    pub kept: Option<Gap>,
     /// The record that would tell whether the log is the one that was stored has expired.
     pub is_unverifiable: bool,
 }
@@ -139,7 +139,7 @@ impl<B> PartitionStart<B> {
         if is_unverifiable {
             stored.last_record = None;
         }
-        Self { stored, gap: gap.or(kept), is_kept: gap.is_none() && kept.is_some(), is_unverifiable }
+        Self { stored, gap: gap.or(kept), kept, is_unverifiable }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
     partition::Phase,
     reread::{Due, Reread},
 };
-use crate::log::{FetchFault, Gap, RecordIdentity};
+use crate::log::{FetchFault, Gap, RecordIdentity, Unreadable};
 
 impl<B: Clone + Default + PartialEq> State<B> {
     /// How records of a partition that are at hand are taken; none where they are not ours to take.
@@ -116,6 +116,12 @@ impl<B: Clone + Default + PartialEq> State<B> {
             FetchFault::OffsetOutOfRange => {
                 reread.due = Due::Compared;
                 actions.push(Action::Compare { partition, position: held.position });
+            }
+            // The record that would tell is of no use; whatever comes after it may be in order.
+            FetchFault::Lasting(Unreadable::Corrupt) if matches!(held.proof, Proof::Record(_)) => {
+                (held.last_record, held.proof) = (None, Proof::Complete);
+                reread.schedule(Due::At(now));
+                actions.push(Action::NoteUnverifiable(partition));
             }
             FetchFault::Passing | FetchFault::Lasting(_) => match reread.failed(fault, now) {
                 Some(unreadable) => actions.push(Action::ReportUnreadable(partition, unreadable)),

@@ -72,7 +72,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
                 (Phase::Blocked(seen), stored) => {
                     // What is still to be committed moves the offset as well.
                     let is_pending = self.filling.has(partition) || self.in_flight.has(partition);
-                    if stored != Some(seen) && !is_pending {
+                    if !stored.is_some_and(|stored| stored.is_unmoved(seen)) && !is_pending {
                         unblocked.push(partition);
                     }
                 }

@@ -91,12 +91,12 @@ async fn keep_gaps(
         return Ok(());
     }
     let last_record = |at: &StoredOffset| at.last_record.map(|last| last.to_bytes(at.next_offset));
-    // An operator may have moved the offset to where it was.
+    // An operator may have moved the offset to where it was: from there on no last record is known.
     sqlx::query(
         "UPDATE ingest_offsets AS kept SET gap = told.gap, gap_offset = told.at
          FROM unnest($4::int[], $5::bigint[], $6::text[], $7::bytea[]) AS told (partition, at, gap, last_record)
          WHERE kept.cluster_id = $1 AND kept.topic = $2 AND kept.topic_id = $3 AND kept.partition = told.partition
-           AND kept.next_offset = told.at AND kept.last_record IS NOT DISTINCT FROM told.last_record
+           AND kept.next_offset = told.at AND (told.last_record IS NULL OR kept.last_record = told.last_record)
            AND (kept.gap, kept.gap_offset) IS DISTINCT FROM (told.gap, told.at)",
     )
     .bind(&log.cluster_id)

@@ -115,7 +115,7 @@ async fn read(
     let expired = expired_now(connection).await?;
     let books = sqlx::query_as(
         "SELECT partition, topic_id, first_offset, next_offset, stored, duplicates, dead_lettered, given_times,
-                CASE WHEN gap_offset = next_offset THEN gap END AS gap
+                CASE WHEN gap_offset = next_offset AND (gap = 'log_diverged' OR last_record IS NULL) THEN gap END AS gap
          FROM ingest_offsets WHERE cluster_id = $1 AND topic = $2 ORDER BY partition",
     )
     .bind(&log.cluster_id)

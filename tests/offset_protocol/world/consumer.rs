@@ -286,9 +286,9 @@ impl Consumer {
             let found = around.database.found_gap(partition, &topic_id);
             let mut start = PartitionStart::new(stored, &topic_id, Some(log), found);
             let now = &around.topic.logs[partition as usize];
-            if start.gap == Some(Gap::OffsetPastEnd) && !start.is_kept {
+            if start.gap == Some(Gap::OffsetPastEnd) {
                 // Whoever had it before may have stored what came in between.
-                start.gap = start.stored.gap(&topic_id, now.watermarks());
+                start.gap = start.stored.gap(&topic_id, now.watermarks()).or(start.kept);
             }
             if start.is_unverifiable {
                 around.database.give_up_regrown(partition, now);
