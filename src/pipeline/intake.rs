@@ -45,31 +45,30 @@ impl Session<'_> {
         let mut run: Option<(i32, Run)> = None;
         let state = &mut self.link.state;
         let (filling, fetch_errors) = (&mut self.filling, &mut self.fetch_errors);
-        let turn = self.consumer.drain_next(most, |partition, item| match item {
-            Fetched::Record(record) => {
-                if run.is_none() {
-                    run = state.run(partition).map(|run| (partition, run));
-                }
-                let Some((_, run)) = &mut run else { return };
-                let position = run.next;
-                if run.meet(record.offset, || record.identity()) == Met::Taken
-                    && let Some(given) = state.given_times_mut(partition)
-                {
-                    filling.push(&record, position, window, given);
-                }
+        let turn = self.consumer.drain_next(most, |partition, item| {
+            if run.is_none() {
+                run = state.run(partition).map(|run| (partition, run));
             }
-            Fetched::End(offset) => {
-                if run.is_none() {
-                    run = state.run(partition).map(|run| (partition, run));
+            match item {
+                Fetched::Record(record) => {
+                    let Some((_, run)) = &mut run else { return };
+                    let position = run.next;
+                    if run.meet(record.offset, || record.identity()) == Met::Taken
+                        && let Some(given) = state.given_times_mut(partition)
+                    {
+                        filling.push(&record, position, window, given);
+                    }
                 }
-                if let Some((_, run)) = &mut run {
-                    run.meet_end(offset);
+                Fetched::End(offset) => {
+                    if let Some((_, run)) = &mut run {
+                        run.meet_end(offset);
+                    }
+                    events.push(Event::Passed { partition, offset });
                 }
-                events.push(Event::Passed { partition, offset });
-            }
-            Fetched::Failed(error) => {
-                events.push(Event::FetchFailed { partition, fault: error.fault });
-                fetch_errors.insert(partition, error);
+                Fetched::Failed(error) => {
+                    events.push(Event::FetchFailed { partition, fault: error.fault });
+                    fetch_errors.insert(partition, error);
+                }
             }
         });
         if let Some((partition, run)) = run {

@@ -77,19 +77,12 @@ async fn resolve_once(
                 report_other_clusters(&wanted.log, &others);
             }
         }
-        let found = offsets.found_gaps(&wanted.assigned).await?;
-        Ok((offsets.read(&wanted.assigned).await?, found))
+        offsets.read_with_gaps(&wanted.assigned).await
     };
-    let (stored, found) = tokio::time::timeout_at(deadline, resolving)
+    let stored = tokio::time::timeout_at(deadline, resolving)
         .await
         .map_err(StoreError::timed_out("reading offsets"))??;
-    Ok(stored
-        .into_iter()
-        .map(|stored| {
-            let found = found.get(&stored.partition).copied();
-            judge(stored, found, wanted)
-        })
-        .collect())
+    Ok(stored.into_iter().map(|(stored, found)| judge(stored, found, wanted)).collect())
 }
 
 fn firsts(logs: &[PartitionLog], offset: impl Fn(Watermarks) -> i64) -> Vec<(i32, i64)> {

@@ -1,7 +1,5 @@
 //! `ingest_offsets`: how far each partition is stored.
 
-use std::collections::BTreeMap;
-
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
 use super::{StoreError, connection::connect};
@@ -75,27 +73,38 @@ impl<'a> Offsets<'a> {
         .map_err(StoreError::new("adding offsets"))
     }
 
-    /// The gaps that were found at the stored offsets of these partitions, where that is where they stand.
-    pub async fn found_gaps(&mut self, partitions: &[i32]) -> Result<BTreeMap<i32, Gap>, StoreError> {
-        let rows: Vec<(i32, String)> = sqlx::query_as(
-            "SELECT partition, gap FROM ingest_offsets
-             WHERE cluster_id = $1 AND topic = $2 AND topic_id = $3 AND partition = ANY ($4)
-               AND gap_offset = next_offset AND gap IS NOT NULL",
+    /// The stored offsets of these partitions, each with the gap that was found at it, if any.
+    pub async fn read_with_gaps(
+        &mut self,
+        partitions: &[i32],
+    ) -> Result<Vec<(StoredOffset, Option<Gap>)>, StoreError> {
+        let rows: Vec<StartRow> = sqlx::query_as(
+            "SELECT partition, next_offset, topic_id, given_times, last_record,
+                    CASE WHEN gap_offset = next_offset THEN gap END AS gap
+             FROM ingest_offsets
+             WHERE cluster_id = $1 AND topic = $2 AND partition = ANY ($3) ORDER BY partition",
         )
         .bind(&self.log.cluster_id)
         .bind(&self.log.topic)
-        .bind(&self.log.topic_id)
         .bind(partitions)
         .fetch_all(&mut self.connection)
         .await
-        .map_err(StoreError::new("reading what was found of the log"))?;
-        Ok(rows.into_iter().filter_map(|(partition, gap)| Some((partition, Gap::named(&gap)?))).collect())
+        .map_err(StoreError::new("reading offsets"))?;
+        let found = |StartRow { stored, gap }| (stored, gap.as_deref().and_then(Gap::named));
+        Ok(rows.into_iter().map(found).collect())
     }
 
     /// The stored offsets of these partitions.
     pub async fn read(&mut self, partitions: &[i32]) -> Result<Vec<StoredOffset>, StoreError> {
         read(&mut self.connection, self.log, partitions).await
     }
+}
+
+#[derive(FromRow)]
+struct StartRow {
+    #[sqlx(flatten)]
+    stored: StoredOffset,
+    gap: Option<String>,
 }
 
 /// The stored offsets of these partitions, as this connection sees them now.

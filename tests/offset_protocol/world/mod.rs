@@ -10,6 +10,7 @@ mod bug;
 mod consumer;
 mod database;
 mod group;
+mod growing;
 mod operator;
 mod settling;
 mod steps;

@@ -317,31 +317,6 @@ impl World {
         }
     }
 
-    /// Whether somebody goes on after the end of a log, which was cut, and whether they all know a record of it.
-    pub(super) fn is_read_past(&self, partition: usize) -> Option<bool> {
-        let end = self.topic.logs[partition].watermarks().high;
-        let number = partition as i32;
-        let stored = self.database.stored(number).filter(|stored| stored.topic_id == self.topic.id());
-        let mut going_on = Vec::from_iter(stored.map(|stored| (stored.next_offset, stored.last_record)));
-        for consumer in &self.consumers {
-            let last_record = consumer.state.last_record(number);
-            let client = consumer.client.get(&number).map(|position| position.offset);
-            going_on.extend(consumer.state.position(number).max(client).map(|next| (next, last_record)));
-            going_on.extend(consumer.jobs.iter().find_map(|job| {
-                match job {
-                    Job::Write(batch, _) => batch
-                        .spans
-                        .iter()
-                        .find(|(span, _)| span.partition == number)
-                        .map(|(span, beside)| (span.next, beside.last_record)),
-                    Job::ReadStoredOffsets(..) | Job::StoredOffsetsRead(..) => None,
-                }
-            }));
-        }
-        going_on.retain(|(next, _)| *next > end);
-        (!going_on.is_empty()).then(|| going_on.iter().all(|(_, last_record)| last_record.is_some()))
-    }
-
     /// Whether another writer waits for this one's locks, or an operator who is to move a stored offset.
     fn blocks_others(&self, index: usize) -> bool {
         let blocks_operator = |partition: usize| {

@@ -103,15 +103,6 @@ impl World {
         }
     }
 
-    fn append(&mut self, partition: usize, is_record: bool) {
-        let is_read_past = self.is_read_past(partition);
-        self.topic.append(partition, is_record, is_read_past.is_some());
-        // A log of which no record was ever taken has nothing to be known by.
-        if is_read_past == Some(false) {
-            self.database.give_up_regrown(partition as i32, &self.topic.logs[partition]);
-        }
-    }
-
     fn with(&mut self, rules: &Rules, index: usize, act: impl FnOnce(&mut Consumer, &mut Surroundings<'_>)) {
         let Self { now, topic, group, database, consumers, .. } = self;
         let mut around = Surroundings { index, now: *now, bug: rules.bug, topic, group, database };
