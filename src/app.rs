@@ -1,6 +1,5 @@
 //! The only wiring: which tasks a role runs, and in which order they stop.
 
-mod after_restore;
 mod api;
 mod audit;
 mod command_line;
@@ -14,6 +13,7 @@ mod migrate;
 mod offsets;
 mod replay;
 mod seed;
+mod sensor_records;
 mod servers;
 mod settings;
 mod shared_settings;
@@ -29,9 +29,9 @@ use clap_complete::Shell;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    AfterRestoreConfig, AuditConfig, BackgroundAuditConfig, DatabaseConfig, DeadLettersCommand,
-    ForwardingConfig, GivenSettings, HttpConfig, KeysCommand, MetricsConfig, OffsetsCommand, ReplayLogConfig,
-    SchemaConfig, SettingsConfig, StatsCommand, TopicConfig, WorkerConfig,
+    AuditConfig, BackgroundAuditConfig, DatabaseConfig, DeadLettersCommand, ForwardingConfig, GivenSettings,
+    HttpConfig, KeysCommand, MetricsConfig, OffsetsCommand, ReplayLogConfig, SchemaConfig, SettingsConfig,
+    StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::{
     health::Health,
@@ -142,13 +142,6 @@ pub enum Command {
         #[command(flatten)]
         replay: ReplayLogConfig,
     },
-    /// Keep ids of sensors that a restored backup does not have from being given out again; run before api starts
-    AfterRestore {
-        #[command(flatten)]
-        servers: Servers,
-        #[command(flatten)]
-        after_restore: AfterRestoreConfig,
-    },
     /// Look after the daily statistics that are kept
     Stats {
         #[command(flatten)]
@@ -193,7 +186,6 @@ impl Command {
             | Self::Audit { .. }
             | Self::Offsets { .. }
             | Self::Replay { .. }
-            | Self::AfterRestore { .. }
             | Self::Stats { .. }
             | Self::Settings { .. }
             | Self::Keys { .. }
@@ -305,9 +297,6 @@ async fn dispatch(
         Command::Seed { servers } => seed::run(&servers, stop).await,
         Command::Offsets { servers, command } => offsets::run(&servers, &command).await,
         Command::Replay { servers, replay } => replay::run(&servers, &replay).await,
-        Command::AfterRestore { servers, after_restore } => {
-            after_restore::run(&servers, &after_restore).await
-        }
         Command::Stats { database, command } => return stats::run(&database, &command).await,
         Command::Settings { settings } => settings::run(&settings).await,
         Command::Keys { command } => keys::run(command).await,

@@ -50,8 +50,8 @@ pub use self::{
     kafka_settings::{InvalidVariables, KafkaSettings, KafkaVariables, is_guarded, property},
     keys::{CreateKey, KeysCommand, ListKeys, RevokeKey},
     offsets::{
-        AcceptConfig, AcceptTopic, AfterRestoreConfig, ListFormat, ListOffsets, MoveNote, OffsetsCommand,
-        ReplayFrom, ReplayLogConfig,
+        AcceptConfig, AcceptTopic, ListFormat, ListOffsets, MoveNote, OffsetsCommand, ReplayFrom,
+        ReplayLogConfig,
     },
     queries::QueryConfig,
     retention_period::RetentionPeriod,
@@ -101,6 +101,21 @@ pub struct KafkaConfig {
     /// Consumer group of the workers; one group per database and topic
     #[arg(long, env = "KAFKA_GROUP", default_value = "sensorpipe")]
     pub kafka_group: String,
+
+    /// Compacted topic that has each sensor as it was made; `KAFKA_TOPIC`, `KAFKA_GROUP` and `sensors`, joined by hyphens,
+    /// where not set
+    #[arg(long, env = "KAFKA_SENSORS_TOPIC")]
+    pub kafka_sensors_topic: Option<String>,
+}
+
+impl KafkaConfig {
+    /// The topic of the sensors, for a client that knows one topic.
+    #[must_use]
+    pub fn of_sensors(&self) -> Self {
+        let default = || format!("{}-{}-sensors", self.kafka_topic, self.kafka_group);
+        let kafka_topic = self.kafka_sensors_topic.clone().unwrap_or_else(default);
+        Self { kafka_topic, ..self.clone() }
+    }
 }
 
 /// The topic as `migrate` makes it where it is missing; an existing topic is never altered.

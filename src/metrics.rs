@@ -76,6 +76,11 @@ pub const SENSOR_DELETIONS: &str = "sensorpipe_sensor_deletions";
 /// Readings of deleted sensors that this process has deleted.
 pub const SENSOR_READINGS_DELETED: &str = "sensorpipe_sensor_readings_deleted_total";
 
+/// Records of sensors that this worker has told the topic of.
+pub const SENSOR_RECORDS: &str = "sensorpipe_sensor_records_total";
+/// Sensors that the database had lost and this worker has made again.
+pub const SENSORS_RESTORED: &str = "sensorpipe_sensors_restored_total";
+
 /// Rounds of a worker's background jobs; labels: `job_name`, `outcome` = `succeeded`, `failed` or `panicked`. Not `job`,
 /// which Prometheus sets itself.
 pub const JOB_ROUNDS: &str = "sensorpipe_job_rounds_total";

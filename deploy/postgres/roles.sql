@@ -136,8 +136,15 @@ BEGIN
             ('dead_letter_overflow_totals', 'SELECT', NULL, 'sensorpipe_reader'),
             ('sensor_deletions', 'SELECT', NULL, 'sensorpipe_reader'),
             ('sensorpipe_settings', 'SELECT', NULL, 'sensorpipe_reader'),
+            -- A trigger writes sensor_changes, with its owner's rights.
+            ('sensor_changes', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('sensor_topics', 'SELECT', NULL, 'sensorpipe_reader'),
 
-            ('sensors', 'UPDATE', 'description', 'sensorpipe_writer'), -- to lock
+            -- To lock; and to make sensors again that the database has lost, from their topic.
+            ('sensors', 'UPDATE', 'sensor_type, description, location', 'sensorpipe_writer'),
+            ('sensors', 'INSERT', NULL, 'sensorpipe_writer'),
+            ('sensor_changes', 'INSERT, DELETE', NULL, 'sensorpipe_writer'),
+            ('sensor_topics', 'INSERT, UPDATE', NULL, 'sensorpipe_writer'),
             -- DELETE takes away the stand-in row that makes a chunk, and readings of sensors that are marked as deleted.
             ('sensor_data', 'INSERT, DELETE', NULL, 'sensorpipe_writer'),
             ('ingest_offsets', 'INSERT, UPDATE', NULL, 'sensorpipe_writer'),
@@ -187,7 +194,8 @@ BEGIN
         END IF;
     END LOOP;
     IF to_regclass('sensors') IS NOT NULL THEN
-        EXECUTE format('GRANT USAGE ON SEQUENCE %s TO sensorpipe_api', pg_get_serial_sequence('sensors', 'sensor_id'));
+        EXECUTE format('GRANT USAGE ON SEQUENCE %s TO sensorpipe_api, sensorpipe_writer',
+                       pg_get_serial_sequence('sensors', 'sensor_id'));
         -- `seed` makes sensors with numbers of its own, and moves the sequence past them.
         EXECUTE format('GRANT UPDATE, SELECT ON SEQUENCE %s TO sensorpipe_admin',
                        pg_get_serial_sequence('sensors', 'sensor_id'));

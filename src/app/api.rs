@@ -10,8 +10,8 @@ use super::{Operations, servers::Servers, shared_settings::SharedSettings, super
 use crate::{
     config::HttpConfig,
     health::{Health, Need},
-    http::{self, Api, KeyRing, SensorCache, ServeLimits},
-    kafka::{LogObserver, producer::Producer},
+    http::{self, Api, KeyRing, SensorCache, Sensors, ServeLimits},
+    kafka::{LogObserver, SensorTopic, producer::Producer},
     store::Pool,
 };
 
@@ -81,8 +81,8 @@ pub(super) async fn run(
         let replica = health.component("postgres_reads", Need::Optional);
         background.spawn("the watch over READ_DATABASE_URL", reads.clone().watch(replica, asked()));
     }
-    let api =
-        Api::new(producer.clone(), pool.clone(), reads.clone(), known_sensors.clone(), http, &shared.running);
+    let sensors = Sensors { known: known_sensors.clone(), topic: SensorTopic::open(kafka, settings)? };
+    let api = Api::new(producer.clone(), pool.clone(), reads.clone(), sensors, http, &shared.running);
     background.spawn("the watch over receipts", api.watch_visibility(asked()));
     // Event streams have no end of their own: they end first, or the server would wait for them.
     let serve_stop = CancellationToken::new();
@@ -98,8 +98,12 @@ pub(super) async fn run(
     });
     let of_keys = keys.clone();
     metrics.append_with(move || of_keys.series());
-    let operations = http::Operations { health: health.clone(), metrics, log_level };
-    let router = http::router(api, keys.clone(), http, operations);
+    let router = http::router(
+        api,
+        keys.clone(),
+        http,
+        http::Operations { health: health.clone(), metrics, log_level },
+    );
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let serving = http::serve(listener, router, serve_limits(http), serve_stop.clone());
     let server = tokio::spawn(supervisor.watch("the HTTP server", &serve_stop, serving));

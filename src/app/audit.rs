@@ -3,6 +3,7 @@
 mod keeping;
 mod partition;
 mod round;
+mod sensors;
 mod watch;
 
 use std::process::ExitCode;

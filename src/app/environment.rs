@@ -38,8 +38,7 @@ impl Command {
             | Self::Seed { servers }
             | Self::Audit { servers, .. }
             | Self::Offsets { servers, .. }
-            | Self::Replay { servers, .. }
-            | Self::AfterRestore { servers, .. } => servers.settings = kafka_settings(),
+            | Self::Replay { servers, .. } => servers.settings = kafka_settings(),
             Self::Stats { .. }
             | Self::Settings { .. }
             | Self::Keys { .. }

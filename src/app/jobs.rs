@@ -11,8 +11,9 @@ mod retention;
 mod rollups;
 mod runner;
 mod sensor_deletion;
+mod sensor_topic;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::task::JoinSet;
@@ -28,8 +29,9 @@ use self::{
     rollups::Rollups,
     runner::Restart,
     sensor_deletion::SensorDeletion,
+    sensor_topic::SensorTopic,
 };
-use super::{servers::Servers, supervisor::Supervisor};
+use super::{sensor_records::SensorRecords, servers::Servers, supervisor::Supervisor};
 use crate::{
     config::{self, IngestConfig, WorkerConfig},
     store::{Pool, dead_letters::Expiry},
@@ -82,6 +84,7 @@ pub(super) struct JobsConfig<'c> {
     pub(super) worker: &'c WorkerConfig,
     /// Where `DEAD_LETTER_TOPIC` is set.
     pub(super) forwarding: Option<DeadLetterForwarding>,
+    pub(super) sensor_records: Arc<SensorRecords>,
 }
 
 /// The jobs that run.
@@ -94,7 +97,7 @@ pub(super) struct Jobs {
 impl Jobs {
     /// Starts the jobs of a worker, which run until `stop`.
     pub(super) fn start(config: JobsConfig<'_>, supervisor: Supervisor, stop: CancellationToken) -> Self {
-        let JobsConfig { servers, settings_pool, ingest, worker, forwarding } = config;
+        let JobsConfig { servers, settings_pool, ingest, worker, forwarding, sensor_records } = config;
         let database = &servers.database;
         let mut jobs = Self { running: JoinSet::new(), supervisor, stop };
         if ingest.retention.0.is_some() {
@@ -109,6 +112,7 @@ impl Jobs {
             jobs.spawn(Rollups::new(database.clone(), worker.rollup_interval));
         }
         jobs.spawn(SensorDeletion { database: database.clone(), interval: worker.sensor_deletion_interval });
+        jobs.spawn(SensorTopic { records: sensor_records });
         jobs.spawn(DeadLetterCount { database: database.clone(), bounds: worker.dead_letter_bounds() });
         if let Some(age) = worker.dead_letter_retention.0 {
             jobs.spawn(DeadLetterExpiry {
@@ -156,6 +160,7 @@ mod tests {
             Retention::NAME,
             Rollups::NAME,
             SensorDeletion::NAME,
+            SensorTopic::NAME,
         ];
         assert_eq!(names, jobs);
     }

@@ -3,7 +3,7 @@
 use super::{servers::Servers, shared_settings::SharedSettings};
 use crate::{
     config::{ForwardingConfig, SchemaConfig, TopicConfig},
-    kafka::{Topic, ensure_topic},
+    kafka::{Topic, ensure_sensors_topic, ensure_topic},
     store::{self, Compression, Migrated},
 };
 
@@ -26,6 +26,12 @@ pub(super) async fn run(
     }
     let found = ensure_topic(kafka, settings, topic).await?;
     say_topic(&kafka.kafka_topic, &found, topic);
+    let of_sensors = ensure_sensors_topic(kafka, settings, topic).await?;
+    say_topic(
+        &kafka.of_sensors().kafka_topic,
+        &of_sensors,
+        &TopicConfig { kafka_partitions: 1, ..topic.clone() },
+    );
     if let Some(forwarding) = forwarding {
         let found = ensure_topic(&forwarding, settings, topic).await?;
         say_topic(&forwarding.kafka_topic, &found, topic);

@@ -1,6 +1,7 @@
 //! The `worker` role: a pool of consumers.
 
 use std::{
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Operations,
     jobs::{DeadLetterForwarding, Jobs, JobsConfig},
+    sensor_records::SensorRecords,
     servers::Servers,
     shared_settings::SharedSettings,
 };
@@ -24,7 +26,7 @@ use crate::{
     health::{Component, Health, Need},
     http,
     pipeline::{Absences, FirstTrial, Member, MemberConfig, MemberError, Outage, StalledPartitions},
-    store::{self, Pool, WriterConfig},
+    store::{self, LostSensors, Pool, SensorSource, WriterConfig},
 };
 
 /// How long to wait for `migrate` when everything is started at once.
@@ -56,7 +58,9 @@ pub(super) async fn run(
         Some(known) => known?,
         None => return Ok(()),
     };
-    let config = member_config(servers, &ingest, worker, component.clone(), &health);
+    let sensor_records = Arc::new(SensorRecords::open(servers)?);
+    let lost_sensors = SensorSource(Some(Arc::clone(&sensor_records) as Arc<dyn LostSensors>));
+    let config = member_config(servers, &ingest, worker, lost_sensors, component.clone(), &health);
     match stop.run_until_cancelled(refuse_missing_rights(&config.writer)).await {
         Some(tried) => tried?,
         None => return Ok(()),
@@ -70,7 +74,7 @@ pub(super) async fn run(
     let following = tokio::spawn(supervisor.watch("the reader of settings", &stop, following));
     let probing = supervisor.watch("the watch over Postgres", &stop, probe.watch(postgres, stop.clone()));
     let probing = tokio::spawn(probing);
-    let jobs = JobsConfig { servers, settings_pool, ingest: &ingest, worker, forwarding };
+    let jobs = JobsConfig { servers, settings_pool, ingest: &ingest, worker, forwarding, sensor_records };
     let jobs = Jobs::start(jobs, supervisor.clone(), stop.clone());
     let (ended, mut endings) = mpsc::channel(worker.consumers());
     for index in 0..worker.consumers() {
@@ -141,6 +145,7 @@ fn member_config(
     servers: &Servers,
     ingest: &IngestConfig,
     worker: &WorkerConfig,
+    lost_sensors: SensorSource,
     component: Component,
     health: &Health,
 ) -> MemberConfig {
@@ -153,6 +158,7 @@ fn member_config(
         lock_timeout: worker.lock_timeout,
         write_timeout: worker.write_timeout,
         dead_letter_bounds: worker.dead_letter_bounds(),
+        lost_sensors,
     };
     MemberConfig {
         database,

@@ -68,11 +68,29 @@ pub enum Difference {
         /// How many.
         rows: i64,
     },
+    /// Sensors that were made and never deleted, going by their topic, are not in their table.
+    #[error("{sensors} sensors of their topic are not in the table: {named}; a worker makes them again")]
+    SensorsLost {
+        /// How many.
+        sensors: usize,
+        /// The first of them.
+        named: String,
+    },
+    /// Sensors of the table are not in their topic, nor about to be.
+    #[error(
+        "{sensors} sensors of the table are not in their topic: {named}; a worker tells it when it starts"
+    )]
+    SensorsUntold {
+        /// How many.
+        sensors: usize,
+        /// The first of them.
+        named: String,
+    },
 }
 
 impl Difference {
     /// Every name, for metrics.
-    pub const KINDS: [&'static str; 13] = [
+    pub const KINDS: [&'static str; 15] = [
         "topic_recreated",
         "offset_past_end",
         "records_expired",
@@ -86,6 +104,8 @@ impl Difference {
         "letters_uncounted",
         "other_values",
         Self::ROWS_MISSING,
+        "sensors_lost",
+        "sensors_untold",
     ];
 
     /// Of a partition of which nothing is known; the others are reasons to act, this one to wait.
@@ -97,7 +117,11 @@ impl Difference {
     /// How many readings it is about; none where that is not known, for they could not be audited.
     pub fn readings(&self) -> Option<i64> {
         match self {
-            Self::Obstacle(_) | Self::Unreadable { .. } | Self::OtherCluster { .. } => None,
+            Self::Obstacle(_)
+            | Self::Unreadable { .. }
+            | Self::OtherCluster { .. }
+            | Self::SensorsLost { .. }
+            | Self::SensorsUntold { .. } => None,
             Self::Counts { log, counted } => Some((log - counted).abs()),
             Self::OtherValues { readings, explained } => Some(readings - explained),
             Self::Unaccounted { readings: number }
@@ -120,6 +144,8 @@ impl Difference {
             Self::DeadLettersUncounted { .. } => "letters_uncounted",
             Self::OtherValues { .. } => "other_values",
             Self::RowsMissing { .. } => Self::ROWS_MISSING,
+            Self::SensorsLost { .. } => "sensors_lost",
+            Self::SensorsUntold { .. } => "sensors_untold",
         }
     }
 }
@@ -177,6 +203,12 @@ pub enum Note {
     /// Retention dropped chunks while rows were counted.
     #[error("rows are not compared: retention dropped chunks meanwhile")]
     RowsNotCounted,
+    /// The topic of the sensors could not be read, or their table not be compared with it.
+    #[error("sensors are not compared with their topic: {reason}")]
+    SensorsNotCompared {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl Note {
@@ -192,6 +224,7 @@ impl Note {
             Self::OtherValues { .. } => "other_values",
             Self::ForeignRows { .. } => "foreign_rows",
             Self::RowsNotCounted => "rows_not_counted",
+            Self::SensorsNotCompared { .. } => "sensors_not_compared",
         }
     }
 }

@@ -256,6 +256,7 @@ mod tests {
             kafka_brokers: "b".to_owned(),
             kafka_topic: "readings".to_owned(),
             kafka_group: "g".to_owned(),
+            kafka_sensors_topic: None,
         };
         let forwarded = |topic: Option<&str>| {
             let config = ForwardingConfig { dead_letter_topic: topic.map(str::to_owned) };

@@ -132,18 +132,6 @@ impl FromStr for ReplayFrom {
     }
 }
 
-/// How ids of sensors that a backup does not have are kept from being given out again.
-#[derive(Args, Clone, Debug)]
-pub struct AfterRestoreConfig {
-    /// Leave larger ids in the log aside: a stray one would use up all that are left
-    #[arg(long, value_name = "SENSOR_ID")]
-    pub at_most: Option<i32>,
-
-    /// Show what would be done, and change nothing
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

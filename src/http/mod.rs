@@ -34,7 +34,7 @@ pub use self::{
     operations::serve_operations,
     sensors::SensorCache,
     server::{ServeLimits, access::KeyRing, request_id::current_request_id, serve},
-    state::{Api, Operations},
+    state::{Api, Operations, Sensors},
 };
 use self::{
     server::{

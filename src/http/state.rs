@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::{HttpConfig, RunningSettings},
     health::{Component, Health},
-    kafka::{LogObserver, producer::Producer},
+    kafka::{LogObserver, SensorTopic, producer::Producer},
     log_level::LogLevel,
     metrics::Exposition,
     store::Pool,
@@ -34,13 +34,21 @@ pub struct Api {
     admission: Admission,
 }
 
+/// What is known of sensors besides their table.
+pub struct Sensors {
+    /// Which there are.
+    pub known: SensorCache,
+    /// Where their ids are kept.
+    pub topic: SensorTopic,
+}
+
 impl Api {
     /// Puts the parts together: `pool` writes, `reads` answers the queries over readings and is maybe a replica's.
     pub fn new(
         producer: Producer,
         pool: Pool,
         reads: Pool,
-        sensors: SensorCache,
+        Sensors { known: sensors, topic: sensor_topic }: Sensors,
         http: &HttpConfig,
         ingest: &RunningSettings,
     ) -> Self {
@@ -51,7 +59,7 @@ impl Api {
         let limits = IngestLimits { body: body_limits, request_timeout: http.http_request_timeout };
         Self {
             ingest: Arc::new(IngestApi::new(
-                producer,
+                producer.clone(),
                 pool.clone(),
                 current_reads.clone(),
                 sensors.clone(),
@@ -72,6 +80,8 @@ impl Api {
                 current_reads: current_reads.clone(),
                 reads: reads.clone(),
                 sensors: sensors.clone(),
+                sensor_topic,
+                producer,
                 admission: admission.clone(),
                 body_limits,
             }),

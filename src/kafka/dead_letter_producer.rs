@@ -116,7 +116,7 @@ fn create(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<FutureProduce
 }
 
 /// Says nothing of brokers that come and go: who sends tells what fails.
-struct Quiet;
+pub(super) struct Quiet;
 
 impl ClientContext for Quiet {
     fn error(&self, error: KafkaError, reason: &str) {

@@ -247,6 +247,7 @@ mod tests {
             kafka_brokers: cluster.bootstrap_servers(),
             kafka_topic: TOPIC.to_owned(),
             kafka_group: "none".to_owned(),
+            kafka_sensors_topic: None,
         };
         let ours = [("batch.num.messages", "1")];
         let producer: BaseProducer =

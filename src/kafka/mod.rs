@@ -26,10 +26,11 @@ mod producer_client;
 mod property_list;
 mod publish_error;
 mod record_headers;
+mod sensor_topic;
 mod topic;
 mod topic_log;
 
-pub use client::{create_client, setting_fault};
+pub use client::{InvalidSettings, create_client, setting_fault};
 pub use committed::committed_offsets;
 pub use consumer::{Consumer, ConsumerError, TurnTaken};
 pub use dead_letter_producer::{DeadLetterProducer, DeadLetterRecord};
@@ -43,6 +44,11 @@ pub use log_range::Range;
 pub use log_reader::{LogReader, Progress, read_ranges};
 pub use observer::{LogObserver, ObserveError};
 pub use partition_queue::Fetched;
+pub use publish_error::PublishError;
 pub use record_headers::RecordHeaders;
-pub use topic::{Topic, TopicError, check_settings, ensure_topic, find_topic, identify, partition_count};
+pub use sensor_topic::{ClaimError, SensorTopic, UnreadError};
+pub use topic::{
+    Topic, TopicError, check_settings, ensure_sensors_topic, ensure_topic, find_topic, identify,
+    partition_count,
+};
 pub use topic_log::{TopicLog, offsets_at, topic_log};

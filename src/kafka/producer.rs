@@ -303,6 +303,7 @@ mod tests {
             kafka_brokers: "127.0.0.1:1".to_owned(),
             kafka_topic: "nowhere".to_owned(),
             kafka_group: "none".to_owned(),
+            kafka_sensors_topic: None,
         };
         let settings =
             KafkaSettings(settings.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect());

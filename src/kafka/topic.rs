@@ -1,9 +1,8 @@
 //! The topic: made where it is missing, never altered, and known by its id rather than by its name.
 
-use std::{
-    sync::{Arc, Once},
-    time::Duration,
-};
+mod settings;
+
+use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -16,6 +15,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use self::settings::check_sensors_settings;
+pub use self::settings::check_settings;
 use super::{
     client::create_client,
     describe::{self, DescribeError, TopicDescription},
@@ -67,6 +68,17 @@ pub enum TopicError {
     /// Keyed by sensor, compaction deletes readings that nobody has read yet.
     #[error("topic {0} is compacted, which deletes unread readings: set its cleanup.policy to delete")]
     Compacted(String),
+    /// Retention would delete sensors.
+    #[error("topic {0} is not compacted, which deletes sensors: set its cleanup.policy to compact")]
+    NotCompacted(String),
+    /// The order of its records decides whose an id is.
+    #[error("topic {topic} has {partitions} partitions: the topic of the sensors needs one")]
+    NotOnePartition {
+        /// The topic's name.
+        topic: String,
+        /// How many it has.
+        partitions: usize,
+    },
     /// The cluster refused to make the topic.
     #[error("Kafka refused to create topic {topic}: {code}")]
     CreationRefused {
@@ -119,6 +131,8 @@ impl TopicError {
             Self::Client(_)
             | Self::Missing(_)
             | Self::Compacted(_)
+            | Self::NotCompacted(_)
+            | Self::NotOnePartition { .. }
             | Self::CreationRefused { .. }
             | Self::LogEnds(_)
             | Self::Committed(_) => false,
@@ -144,55 +158,6 @@ pub fn partition_count<C: ClientContext>(
     describe(client, topic, timeout).map(|description| description.partitions)
 }
 
-/// Refuses a topic whose `cleanup.policy` names compaction, and warns of one whose records get the broker's time. Blocks,
-/// for `timeout` at most.
-///
-/// Where the topic's settings cannot be read this is said in the log, and nothing is refused.
-pub fn check_settings<C: ClientContext>(
-    client: &Client<C>,
-    topic: &str,
-    timeout: Duration,
-) -> Result<(), TopicError> {
-    const ASKED: [&str; 2] = ["cleanup.policy", "message.timestamp.type"];
-    match describe::describe_settings(client, topic, ASKED, timeout) {
-        Ok([Some(policy), _]) if policy.contains("compact") => Err(TopicError::Compacted(topic.to_owned())),
-        Ok([_, timestamp_type]) => {
-            if timestamp_type.as_deref() == Some("LogAppendTime") {
-                warn_of_append_time(topic);
-            }
-            Ok(())
-        }
-        // A broker that lets nobody ask, or has no such question.
-        Err(error)
-            if matches!(
-                error.code,
-                RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::UnsupportedFeature
-            ) =>
-        {
-            tracing::warn!(
-                kafka.topic = topic,
-                error = %error,
-                "the topic's settings cannot be read: make sure that its cleanup.policy is delete"
-            );
-            Ok(())
-        }
-        Err(source) => Err(failed_describe(topic, source)),
-    }
-}
-
-/// Once in a process: its consumers ask about the topic whenever they join the group.
-fn warn_of_append_time(topic: &str) {
-    static WARNED: Once = Once::new();
-    WARNED.call_once(|| {
-        tracing::warn!(
-            kafka.topic = topic,
-            "the topic has message.timestamp.type=LogAppendTime: a reading without a timestamp gets the time at which \
-             the broker appended its record, which is the same for a producer's whole batch; readings of one sensor \
-             are then 1 us apart. Send timestamps, or set message.timestamp.type=CreateTime"
-        );
-    });
-}
-
 /// Finds the topic, or makes it as `config` says; waits up to 30 s for Kafka to come up.
 ///
 /// An existing topic is never altered. Somebody else's making it at the same time is no error.
@@ -201,11 +166,39 @@ pub async fn ensure_topic(
     settings: &KafkaSettings,
     config: &TopicConfig,
 ) -> Result<Topic, TopicError> {
-    let admin = AdminSession::open(kafka, settings)?;
+    ensure(&AdminSession::open(kafka, settings)?, config, Holds::Readings).await
+}
+
+/// The same for the topic of the sensors.
+pub async fn ensure_sensors_topic(
+    kafka: &KafkaConfig,
+    settings: &KafkaSettings,
+    config: &TopicConfig,
+) -> Result<Topic, TopicError> {
+    let kafka = kafka.of_sensors();
+    let config = TopicConfig { kafka_partitions: 1, ..config.clone() };
+    let topic = ensure(&AdminSession::open(&kafka, settings)?, &config, Holds::Sensors).await?;
+    if topic.partitions == 1 {
+        Ok(topic)
+    } else {
+        Err(TopicError::NotOnePartition { topic: kafka.kafka_topic, partitions: topic.partitions })
+    }
+}
+
+/// What a topic is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    /// Each record counts until it is old.
+    Readings,
+    /// The last record of each key counts for ever.
+    Sensors,
+}
+
+async fn ensure(admin: &AdminSession, config: &TopicConfig, holds: Holds) -> Result<Topic, TopicError> {
     let mut is_new = false;
     loop {
         match admin.look_up().await {
-            Ok(topic) => match admin.check_settings().await {
+            Ok(topic) => match admin.check_settings(holds).await {
                 Ok(()) => return Ok(Topic { is_new, ..topic }),
                 // Another broker answers than before, and has not heard of the topic yet.
                 Err(TopicError::Missing(_)) => admin.wait("the new topic's metadata").await?,
@@ -214,7 +207,7 @@ pub async fn ensure_topic(
             },
             // Made a moment ago, the broker that answers may not know it yet.
             Err(TopicError::Missing(_)) if is_new => admin.wait("the new topic's metadata").await?,
-            Err(TopicError::Missing(_)) => match admin.create(config).await? {
+            Err(TopicError::Missing(_)) => match admin.create(config, holds).await? {
                 Ok(()) => is_new = true,
                 Err(RDKafkaErrorCode::TopicAlreadyExists) => {
                     admin.wait("the topic that another process is creating").await?;
@@ -225,7 +218,7 @@ pub async fn ensure_topic(
                 }
                 Err(code) if is_passing(code) => admin.wait("Kafka").await?,
                 Err(code) => {
-                    return Err(TopicError::CreationRefused { topic: kafka.kafka_topic.clone(), code });
+                    return Err(TopicError::CreationRefused { topic: admin.topic.clone(), code });
                 }
             },
             Err(error) if error.is_passing() => admin.wait("Kafka").await?,
@@ -272,8 +265,12 @@ impl AdminSession {
         self.ask(|client, topic| look_up(client, topic, REQUEST_TIMEOUT)).await
     }
 
-    async fn check_settings(&self) -> Result<(), TopicError> {
-        self.ask(|client, topic| check_settings(client, topic, REQUEST_TIMEOUT)).await
+    async fn check_settings(&self, holds: Holds) -> Result<(), TopicError> {
+        self.ask(move |client, topic| match holds {
+            Holds::Readings => check_settings(client, topic, REQUEST_TIMEOUT),
+            Holds::Sensors => check_sensors_settings(client, topic, REQUEST_TIMEOUT),
+        })
+        .await
     }
 
     pub(super) async fn ask<T: Send + 'static>(
@@ -285,15 +282,21 @@ impl AdminSession {
     }
 
     /// The inner result is Kafka's answer.
-    async fn create(&self, config: &TopicConfig) -> Result<Result<(), RDKafkaErrorCode>, TopicError> {
+    async fn create(
+        &self,
+        config: &TopicConfig,
+        holds: Holds,
+    ) -> Result<Result<(), RDKafkaErrorCode>, TopicError> {
         let replication = config.kafka_replication;
         // A majority: with fewer an acknowledged reading may be lost, with more a single broker that is away stops writes.
         let min_insync = (replication / 2 + 1).to_string();
         let retention_ms = config.kafka_retention.as_millis().to_string();
         let topic = NewTopic::new(&self.topic, config.kafka_partitions, TopicReplication::Fixed(replication))
-            .set("cleanup.policy", "delete")
-            .set("min.insync.replicas", &min_insync)
-            .set("retention.ms", &retention_ms);
+            .set("min.insync.replicas", &min_insync);
+        let topic = match holds {
+            Holds::Readings => topic.set("cleanup.policy", "delete").set("retention.ms", &retention_ms),
+            Holds::Sensors => topic.set("cleanup.policy", "compact"),
+        };
         let options = AdminOptions::new()
             .request_timeout(Some(REQUEST_TIMEOUT))
             .operation_timeout(Some(REQUEST_TIMEOUT));

@@ -11,7 +11,8 @@ use super::{
     POOL_CONNECTIONS, POOL_MAX_CONNECTIONS, POOL_TIMEOUTS, POOL_WAITING, PRODUCER_QUEUE_BYTES,
     PRODUCER_QUEUE_MAX_BYTES, PRODUCER_QUEUE_MAX_RECORDS, PRODUCER_QUEUE_RECORDS, PRODUCERS_RECREATED,
     PUBLISH_FAILURES, PUBLISH_SECONDS, PUBLISHED_READINGS, READINGS, READY, REBALANCES, SENSOR_DELETIONS,
-    SENSOR_READINGS_DELETED, STALLED_PARTITIONS, STORED_OFFSET, WRITE_RETRIES, WRITE_SECONDS,
+    SENSOR_READINGS_DELETED, SENSOR_RECORDS, SENSORS_RESTORED, STALLED_PARTITIONS, STORED_OFFSET,
+    WRITE_RETRIES, WRITE_SECONDS,
 };
 
 use crate::audit::Difference;
@@ -132,7 +133,7 @@ const REASON: Label = one_of(
 #[rustfmt::skip]
 const JOB_NAME: Label = one_of("job_name", &[
     "checkpoints", "dead_letter_count", "dead_letter_expiry", "dead_letter_forwarding", "retention", "rollups",
-    "sensor_deletion",
+    "sensor_deletion", "sensor_topic",
 ]);
 const POOL: Label = one_of("pool", &["primary", "reads"]);
 const ROUTE: Label =
@@ -245,6 +246,10 @@ pub const CATALOGUE: &[Metric] = &[
         "Deleted sensors whose readings are being deleted; every worker reports the same."),
     of_worker(SENSOR_READINGS_DELETED, COUNTER, "readings", &[],
         "Readings of deleted sensors that this worker has deleted."),
+    of_worker(SENSOR_RECORDS, COUNTER, "records", &[],
+        "Records of sensors that this worker has published to their topic."),
+    of_worker(SENSORS_RESTORED, COUNTER, "sensors", &[],
+        "Sensors that the database had lost, as by a failover, and this worker has made again with their ids."),
     of_worker(JOB_ROUNDS, COUNTER, "rounds", &[JOB_NAME, one_of("outcome", &["succeeded", "failed", "panicked"])],
         "Rounds of a worker's background jobs, by outcome; the job continues after each."),
     // The log held against the tables.

@@ -86,6 +86,14 @@ impl StoreError {
         move |elapsed| Self { doing, source: sqlx::Error::Io(elapsed.into()) }
     }
 
+    /// Something that had to be done first failed, and may succeed another time.
+    pub(crate) fn of_another(
+        doing: &'static str,
+        error: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self { doing, source: sqlx::Error::Io(std::io::Error::other(error)) }
+    }
+
     /// A row's refusal, of which the server told by another way than an error of the statement.
     pub(super) fn refused(doing: &'static str, refusal: Refusal) -> Self {
         Self { doing, source: sqlx::Error::Database(Box::new(refusal)) }
@@ -100,7 +108,7 @@ impl StoreError {
     }
 
     /// Whether it is a refusal that speaks of the row, and never of the server or of what surrounds the row.
-    pub(super) fn is_of_a_row(&self) -> bool {
+    pub(crate) fn is_of_a_row(&self) -> bool {
         self.is_refusal() && self.sqlstate().as_deref().is_some_and(is_of_a_row)
     }
 

@@ -46,4 +46,6 @@ pub use schema::{Migrated, SchemaError, migrate, migrate_with, wait_for_schema};
 pub use sensor_changes::{IDS_MAX as SENSOR_CHANGE_IDS_MAX, SensorChange, SensorChanges};
 pub use stalled::{ReportedStall, StallReport, stalled};
 pub use startup::{ConnectError, connect_within};
-pub use write::{BatchWriter, Phases, Report, WriterConfig, Written, encode_rows, try_writing};
+pub use write::{
+    BatchWriter, LostSensors, Phases, Report, SensorSource, WriterConfig, Written, encode_rows, try_writing,
+};

@@ -5,17 +5,19 @@ mod deletion;
 mod deletion_job;
 mod list;
 mod portion_size;
+mod record_keeping;
 mod sequence;
 
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt, future::BoxFuture};
 use serde::Serialize;
+use sqlx::Connection as _;
 use utoipa::ToSchema;
 
 pub use change::{Change, update};
 pub use deletion::{Deletion, DeletionProgress, DeletionState, ReadingsOf, delete, progress};
 pub use deletion_job::{DeletionTurn, delete_marked};
 pub use list::{Filter, Page, page};
-pub use sequence::{SensorSequence, SequenceError};
+pub use record_keeping::{Changes, Compared, KeepingTurn, RecordKeeper, Standing};
 
 use super::{
     StoreError,
@@ -51,30 +53,24 @@ pub struct NewSensor {
     pub location: Option<String>,
 }
 
-/// Makes a sensor and returns its id.
-pub async fn create(pool: &Pool, sensor: NewSensor) -> Result<i32, StoreError> {
-    const SQL: &str = "INSERT INTO sensors (sensor_type, description, location)
-        VALUES ($1, $2, $3) RETURNING sensor_id";
-    pool.run("creating a sensor", move |connection| {
-        Box::pin(
-            sqlx::query_scalar(SQL)
-                .bind(sensor.sensor_type)
-                .bind(sensor.description)
-                .bind(sensor.location)
-                .fetch_one(connection),
-        )
-    })
-    .await
-}
-
 /// Makes all of them or none; their ids are in the order of the sensors.
-pub async fn create_all(pool: &Pool, new: Vec<NewSensor>) -> Result<Vec<i32>, StoreError> {
+///
+/// `claim` is asked before it is committed whether the ids are to be had; where they are not, nothing is made.
+pub async fn create_all<C, E>(
+    pool: &Pool,
+    new: Vec<NewSensor>,
+    claim: C,
+) -> Result<Result<Vec<i32>, E>, StoreError>
+where
+    C: FnOnce(Vec<Sensor>) -> BoxFuture<'static, Result<(), E>> + Send + 'static,
+    E: Send + 'static,
+{
     const SQL: &str = "INSERT INTO sensors (sensor_type, description, location)
         SELECT sensor_type, description, location
         FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY
              AS new (sensor_type, description, location, place)
         ORDER BY place
-        RETURNING sensor_id";
+        RETURNING sensor_id, sensor_type, description, location";
     let (mut types, mut descriptions, mut locations) = (Vec::new(), Vec::new(), Vec::new());
     for sensor in new {
         types.push(sensor.sensor_type);
@@ -82,9 +78,29 @@ pub async fn create_all(pool: &Pool, new: Vec<NewSensor>) -> Result<Vec<i32>, St
         locations.push(sensor.location);
     }
     pool.run("creating sensors", move |connection| {
-        Box::pin(sqlx::query_scalar(SQL).bind(types).bind(descriptions).bind(locations).fetch_all(connection))
+        Box::pin(async move {
+            let mut transaction = connection.begin().await?;
+            let made: Vec<Sensor> = sqlx::query_as(SQL)
+                .bind(types)
+                .bind(descriptions)
+                .bind(locations)
+                .fetch_all(&mut *transaction)
+                .await?;
+            let ids = made.iter().map(|sensor| sensor.sensor_id).collect();
+            if let Err(error) = claim(made).await {
+                transaction.rollback().await?;
+                return Ok(Err(error));
+            }
+            transaction.commit().await?;
+            Ok(Ok(ids))
+        })
     })
     .await
+}
+
+/// Has the next ids be larger than this one, where they are not and it is not much larger.
+pub async fn skip_ids(pool: &Pool, up_to: i32) -> Result<(), StoreError> {
+    pool.run("skipping ids of sensors", move |connection| Box::pin(sequence::skip(connection, up_to))).await
 }
 
 /// The sensor of this id.

@@ -12,6 +12,7 @@ mod letters_read_again;
 mod logs;
 mod metrics;
 mod removals;
+mod sensors;
 mod site;
 mod untimed;
 mod watch;

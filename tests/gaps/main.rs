@@ -2,8 +2,8 @@
 //! has a command to go on with, while workers run.
 
 mod accepted;
-mod after_restore;
 mod diverged;
+mod lost_sensors;
 mod other_cluster;
 mod recreated;
 mod replayed;

@@ -12,8 +12,8 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect::Po
 use sensorpipe::{
     config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, RunningSettings},
     health::{Health, Need},
-    http::{self, Api, KeyRing, SensorCache, ServeLimits},
-    kafka::{LogObserver, producer::Producer},
+    http::{self, Api, KeyRing, SensorCache, Sensors, ServeLimits},
+    kafka::{LogObserver, SensorTopic, producer::Producer},
     log_level::LogLevel,
     store::{Pool, keys::StoredKeys},
 };
@@ -60,7 +60,9 @@ impl Server {
         let ingest = RunningSettings::from_start(IngestConfig::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let api = Api::new(producer, pool, reads, known_sensors.clone(), &http, &ingest);
+        let topic = SensorTopic::open(kafka, &KafkaSettings::default()).unwrap();
+        let sensors = Sensors { known: known_sensors.clone(), topic };
+        let api = Api::new(producer, pool, reads, sensors, &http, &ingest);
         tokio::spawn(api.watch_visibility(stop.clone()));
         let observer = LogObserver::new(kafka, &KafkaSettings::default());
         tokio::spawn(api.serve_live(observer, kafka_health, postgres_health, stop.clone()));

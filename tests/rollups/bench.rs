@@ -9,7 +9,7 @@ use sensorpipe::{
     log::Log,
     reading::{OnDuplicate, Timestamp, Window, untimed::GivenTimes},
     store::{
-        BatchWriter, Offsets, Pool, WriterConfig, Written,
+        BatchWriter, Offsets, Pool, SensorSource, WriterConfig, Written,
         queries::{Chart, ChartQuery, chart},
         stats::{DayStats, daily_avg, roll_up_quarter_hours},
     },
@@ -207,6 +207,7 @@ impl Bench {
             lock_timeout: std::time::Duration::from_secs(3),
             write_timeout: std::time::Duration::from_secs(120),
             dead_letter_bounds: DeadLetterBounds { letters: u64::MAX, bytes: u64::MAX },
+            lost_sensors: SensorSource::default(),
         };
         Writer { store: BatchWriter::new(config), log: Arc::new(log), partition, next: 0 }
     }

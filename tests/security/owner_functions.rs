@@ -16,7 +16,7 @@ const ROLES: [&str; 5] =
 const WHO_RUNS: &str = "PERFORM set_config('attack.ran_as', current_setting('attack.ran_as', true) || ' ' || current_user, false)";
 
 /// What calls each of the functions, where the role may.
-const CALLS: [&str; 8] = [
+const CALLS: [&str; 10] = [
     "INSERT INTO sensor_data VALUES (1, 1.5, '2024-01-01 12:00Z')",
     "DELETE FROM sensor_data WHERE sensor_id = 1",
     "INSERT INTO dead_letters (topic, partition, \"offset\", reason, detail) VALUES ('t', 0, 0, 'wrong_shape', '')",
@@ -26,6 +26,8 @@ const CALLS: [&str; 8] = [
     "UPDATE ingest_offsets SET next_offset = 5",
     "DELETE FROM sensors WHERE sensor_id = 2",
     "SELECT sensorpipe_delete_sensor(3)",
+    "INSERT INTO sensors (sensor_type) VALUES ('test')",
+    "UPDATE sensors SET description = 'changed'",
 ];
 
 async fn database_with_every_function() -> TestDatabase {

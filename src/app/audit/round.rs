@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Audit,
     partition::{self, Found},
+    sensors,
 };
 use crate::{
     app::servers::Servers,
@@ -141,6 +142,11 @@ impl<'a> Round<'a> {
             ..Report::default()
         };
         self.judge_whole(&mut report, &topic, &planned, duplicates, counts_rows);
+        if counts_rows {
+            let found = sensors::compare(&self.audit.servers, &mut self.store).await;
+            report.differences.extend(found.differences);
+            report.notes.extend(found.note);
+        }
         report.conclude(self.started.elapsed(), examples, self.audit.config.examples);
         Ok((report, topic.after(&planned, &audited, resumes)))
     }

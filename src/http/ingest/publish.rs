@@ -165,6 +165,7 @@ mod tests {
             kafka_brokers: "127.0.0.1:1".to_owned(),
             kafka_topic: "nowhere".to_owned(),
             kafka_group: "none".to_owned(),
+            kafka_sensors_topic: None,
         };
         let settings = KafkaSettings([("queue.buffering.max.messages".to_owned(), "1".to_owned())].into());
         let kafka = Health::default().component("kafka", Need::Required);

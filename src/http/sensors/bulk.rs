@@ -21,7 +21,7 @@ use crate::{
         ApiError, ErrorBody, FieldError, InvalidBody, Step, ValidationErrors,
         body::{raw_value, read_json},
     },
-    store::sensors::{self, NewSensor},
+    store::sensors::NewSensor,
 };
 
 /// Most sensors of one request, and the most bytes that these may take with room to spare.
@@ -73,11 +73,7 @@ pub(super) async fn create_all(
     let body = read_json(&mut held, request, api.body_limits.at_most(BODY_MAX_BYTES)).await?;
     let SensorsBody { sensors } = read(raw_value(&body)?).map_err(ApiError::Invalid)?;
     drop(body);
-    let now = api.sensors.now();
-    let sensor_ids = sensors::create_all(&api.pool, sensors).await?;
-    for &sensor_id in &sensor_ids {
-        api.sensors.insert_as_of(now, sensor_id);
-    }
+    let sensor_ids = api.make(sensors).await?;
     Ok((StatusCode::CREATED, Json(CreatedAllBody { sensor_ids, message: "Sensors created successfully." })))
 }
 

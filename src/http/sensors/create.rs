@@ -12,7 +12,7 @@ use crate::{
         ApiError, ErrorBody, InvalidBody, Step, ValidationErrors,
         body::{raw_value, read_json},
     },
-    store::sensors::{self, NewSensor},
+    store::sensors::NewSensor,
 };
 
 /// The sensor that was made.
@@ -53,8 +53,7 @@ pub(super) async fn create(
         return Err(ApiError::Invalid(errors));
     };
     drop(body);
-    let now = api.sensors.now();
-    let sensor_id = sensors::create(&api.pool, sensor).await?;
-    api.sensors.insert_as_of(now, sensor_id);
+    let made = api.make(vec![sensor]).await?;
+    let sensor_id = made.into_iter().next().ok_or(ApiError::Internal)?;
     Ok(Json(CreatedBody { sensor_id, message: "Sensor created successfully." }))
 }

@@ -1,7 +1,8 @@
 //! What measures: sensors are listed, made, changed and deleted, and which there are is remembered.
 //!
 //! ```text
-//! create, bulk, one ── fields ──> store::sensors
+//! create, bulk ── fields ── making ─> store::sensors, the topic of the sensors
+//! one ── fields ────────────────> store::sensors
 //! list, deletion ───────────────> store::sensors
 //! cache ── change_hints ────────> store::sensors, for whoever asks whether a sensor exists
 //! ```
@@ -15,6 +16,7 @@ mod existence;
 mod fields;
 mod json_members;
 mod list;
+mod making;
 mod one;
 
 use std::sync::Arc;
@@ -26,6 +28,7 @@ pub use self::cache::SensorCache;
 use crate::{
     access::Scope,
     http::server::{Access, Admission, BodyLimits, Routes},
+    kafka::{SensorTopic, producer::Producer},
     store::Pool,
 };
 
@@ -42,6 +45,10 @@ pub(super) struct SensorsApi {
     pub(super) reads: Pool,
     /// Hears of each change.
     pub(super) sensors: SensorCache,
+    /// Keeps the ids of sensors.
+    pub(super) sensor_topic: SensorTopic,
+    /// Knows whether Kafka answers.
+    pub(super) producer: Producer,
     /// Bounds what bodies hold together.
     pub(super) admission: Admission,
     /// Bounds one body.

@@ -11,6 +11,7 @@ fn assert_fatal(poll: impl Fn(&mut Consumer) -> Result<(), ConsumerError>) {
         kafka_brokers: "127.0.0.1:1".to_owned(),
         kafka_topic: "nowhere".to_owned(),
         kafka_group: "none".to_owned(),
+        kafka_sensors_topic: None,
     };
     let mut consumer = Consumer::join(&kafka, &KafkaSettings::default(), 0).unwrap();
     // SAFETY: the client is alive; librdkafka copies the text.

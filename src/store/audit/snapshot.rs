@@ -92,6 +92,23 @@ impl SnapshotStore {
         Ok(removed.into_iter().map(|(partition, all, not_kept)| (partition, (all, not_kept))).collect())
     }
 
+    /// Of the sensors that their topic has, those that the table lacks; and those of the table that the topic lacks.
+    /// Neither those of which the topic is still to be told.
+    pub async fn sensors_beside(&mut self, told: &[i32]) -> Result<(Vec<i32>, Vec<i32>), StoreError> {
+        const SQL: &str = "WITH told AS (SELECT unnest($1::int[]) AS sensor_id),
+            settled AS (
+                SELECT sensor_id FROM told EXCEPT SELECT sensor_id FROM sensor_changes),
+            there AS (
+                SELECT sensor_id FROM sensors EXCEPT SELECT sensor_id FROM sensor_changes)
+            SELECT ARRAY (SELECT sensor_id FROM settled EXCEPT SELECT sensor_id FROM sensors ORDER BY 1),
+                   ARRAY (SELECT sensor_id FROM there EXCEPT SELECT sensor_id FROM told ORDER BY 1)";
+        sqlx::query_as(SQL)
+            .bind(told)
+            .fetch_one(&mut self.connection)
+            .await
+            .map_err(StoreError::new("comparing sensors with their topic"))
+    }
+
     /// Readings of the log that are counted as duplicates by now.
     pub async fn duplicates(&mut self, log: &Log) -> Result<i64, StoreError> {
         sqlx::query_scalar(

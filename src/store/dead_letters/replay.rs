@@ -213,7 +213,8 @@ async fn store(
     let mut rows = batch.rows().to_vec();
     let mut rejected = batch.rejected().to_vec();
     sort_for_chunks(&mut rows, chunk_micros(connection).await?);
-    sensors::lock_known(connection, &batch, &mut rows, &mut rejected).await?;
+    let unknown = sensors::lock_known(connection, &rows).await?;
+    sensors::set_unknown_aside(&unknown, &batch, &mut rows, &mut rejected);
     let (rows, mut gave_way) = distinct(&batch, &rows, rules.on_duplicate);
     let mut stored = Stored::default();
     if !rows.is_empty() {

@@ -25,6 +25,7 @@ mod each;
 mod existing_dead_letters;
 mod fenced;
 mod frozen;
+mod lost_sensors;
 mod offsets;
 mod open;
 pub(super) mod readings;
@@ -33,12 +34,15 @@ pub(super) mod sensors;
 mod tallies;
 mod trial;
 mod way;
+mod written;
 
 use std::time::Duration;
 
 pub use copy::encode_rows;
+pub use lost_sensors::{LostSensors, SensorSource};
 pub use rehearsal::try_writing;
 pub(super) use way::Way;
+pub use written::{Phases, Report, Written};
 
 use dead_letter_bound::NotKept;
 use dead_letters::{Inserted, Keeping};
@@ -48,16 +52,17 @@ use tokio::time::{Instant, timeout};
 use self::{
     attempts::{Failed, Failure},
     chunks::{Chunks, Spanned},
+    lost_sensors::UnknownSensors,
     open::Open,
     way::Met,
 };
 use super::{StallReport, StoreError, fitness};
 use crate::{
-    batch::{Batch, Rejected, Row, Tally, distinct, sort_for_chunks},
+    batch::{Batch, Rejected, Row, distinct, sort_for_chunks},
     config::{DatabaseConfig, DeadLetterBounds, FkCheck, Rollups},
-    log::{Fence, Log, StoredOffset},
+    log::{Log, StoredOffset},
     metrics::FK_CHECK_PER_BATCH,
-    reading::{OnDuplicate, Reason},
+    reading::OnDuplicate,
 };
 
 /// How a writer goes about it.
@@ -78,44 +83,8 @@ pub struct WriterConfig {
     pub write_timeout: Duration,
     /// How many dead letters are kept.
     pub dead_letter_bounds: DeadLetterBounds,
-}
-
-/// What became of a batch.
-#[derive(Debug)]
-pub enum Written {
-    /// It is committed.
-    Committed(Report),
-    /// Nothing was written, for the stored offsets of these partitions are not the ones expected.
-    Fenced(Vec<Fence>),
-    /// Nothing was written: it is too much for one transaction, and is to be read again in smaller batches.
-    TooMuch {
-        /// So many readings may fit.
-        fits: usize,
-        /// Where the batch's partitions stand: each where it was expected.
-        stored: Vec<StoredOffset>,
-    },
-}
-
-/// Outcomes of a committed batch's readings.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// Over all partitions.
-    pub total: Tally,
-    /// Dead letters by reason.
-    pub reasons: Vec<(Reason, u64)>,
-    /// What the transaction's time went to.
-    pub phases: Phases,
-}
-
-/// Time of a transaction's parts.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Phases {
-    /// Chunks, offsets and sensors: all that comes before the readings.
-    pub prepare: Duration,
-    /// The readings, dead letters and counts.
-    pub copy: Duration,
-    /// COMMIT.
-    pub commit: Duration,
+    /// Who is asked before readings of unknown sensors become dead letters.
+    pub lost_sensors: SensorSource,
 }
 
 /// Longest time that a look at the stored offsets may take, so that a batch that comes meanwhile waits no longer.
@@ -138,6 +107,7 @@ pub struct BatchWriter {
     fk_check_per_batch: Option<bool>,
     /// Whether the last dead letters were beyond what is kept.
     dead_letters_at_bound: bool,
+    unknown_sensors: UnknownSensors,
 }
 
 impl BatchWriter {
@@ -152,6 +122,7 @@ impl BatchWriter {
             meets_refusals: false,
             fk_check_per_batch: None,
             dead_letters_at_bound: false,
+            unknown_sensors: UnknownSensors::default(),
         }
     }
 
@@ -166,7 +137,7 @@ impl BatchWriter {
         let limit = self.failed.limit(config.write_timeout);
         let started = Instant::now();
         let writing = async {
-            timeout(limit, self.transaction(&mut open, log, batch))
+            timeout(limit, self.transactions(&mut open, log, batch))
                 .await
                 .map_err(StoreError::timed_out("writing a batch"))?
         };
@@ -229,25 +200,41 @@ impl BatchWriter {
             .map_err(StoreError::timed_out("reporting stalled partitions"))?
     }
 
-    async fn transaction(
+    /// One, or another one after sensors were asked for that are not in the table.
+    async fn transactions(
         &mut self,
         open: &mut Open,
         log: &Log,
         batch: &Batch,
     ) -> Result<Written, StoreError> {
-        let started = Instant::now();
         let spanned = chunks::spanned(batch.rows(), open.chunk_micros);
         if let Some(fits) = self.fits(batch, spanned.len()) {
             return fenced::too_much(open, log, batch, fits).await;
         }
+        loop {
+            if let Some(written) = self.transaction(open, log, batch, &spanned).await? {
+                return Ok(written);
+            }
+        }
+    }
+
+    /// None where it is to be begun again.
+    async fn transaction(
+        &mut self,
+        open: &mut Open,
+        log: &Log,
+        batch: &Batch,
+        spanned: &Spanned,
+    ) -> Result<Option<Written>, StoreError> {
+        let started = Instant::now();
         if open.may_skip_row_checks {
-            self.chunks.make_missing(&mut open.connection, &spanned, open.chunk_micros).await?;
+            self.chunks.make_missing(&mut open.connection, spanned, open.chunk_micros).await?;
         }
         open.execute("BEGIN; SET CONSTRAINTS ALL IMMEDIATE", "beginning").await?;
         let moved = offsets::compare_and_set(&mut open.connection, log, batch).await?;
         if moved.len() < batch.spans().len() {
             open.execute("ROLLBACK", "rolling back").await?;
-            return fenced::fenced(open, log, batch, &moved).await;
+            return fenced::fenced(open, log, batch, &moved).await.map(Some);
         }
         let may_update = open.may_change_dead_letters;
         let known = if may_update {
@@ -256,10 +243,11 @@ impl BatchWriter {
             ExistingDeadLetters::default()
         };
         let mut rejected = batch.rejected().to_vec();
-        let (mut rows, mut duplicates) = self.checked_rows(open, batch, &mut rejected).await?;
+        let Some((mut rows, mut duplicates)) = self.checked_rows(open, batch, &mut rejected).await? else {
+            return Ok(None);
+        };
         let prepared = Instant::now();
-        let mut stored =
-            self.store_rows(open, batch, &spanned, &rows, &mut duplicates, &mut rejected).await?;
+        let mut stored = self.store_rows(open, batch, spanned, &rows, &mut duplicates, &mut rejected).await?;
         rows.append(&mut stored.in_place_of_refused);
         let keeping = Keeping { bounds: self.config.dead_letter_bounds, known: &known, may_update };
         let inserted = dead_letters::insert(&mut open.connection, log, batch, &rejected, keeping).await?;
@@ -268,7 +256,7 @@ impl BatchWriter {
             Inserted::TooSlow(share) => {
                 open.execute("ROLLBACK", "rolling back").await?;
                 let fits = (batch.reading_count() as f64 * share / 2.0) as usize;
-                return fenced::too_much(open, log, batch, fits).await;
+                return fenced::too_much(open, log, batch, fits).await.map(Some);
             }
         };
         let tallies = tallies::tally(batch, &rows, &duplicates, &rejected, &stored);
@@ -281,7 +269,7 @@ impl BatchWriter {
         let mut report = tallies::report(batch, &tallies, &rejected);
         report.phases =
             Phases { prepare: prepared - started, copy: copied - prepared, commit: copied.elapsed() };
-        Ok(Written::Committed(report))
+        Ok(Some(Written::Committed(report)))
     }
 
     /// How many readings are to be tried instead, where a batch is too much: for the server's locks, or as it has shown.
@@ -299,18 +287,27 @@ impl BatchWriter {
         self.meets_refusals || self.failed.go_on_refusing()
     }
 
-    /// The readings of known sensors, sorted, one for each key, and the duplicates that gave way to them.
+    /// The readings of known sensors, sorted, one for each key, and the duplicates that gave way to them; none where the
+    /// transaction was rolled back to ask for unknown ones.
     async fn checked_rows(
-        &self,
+        &mut self,
         open: &mut Open,
         batch: &Batch,
         rejected: &mut Vec<Rejected>,
-    ) -> Result<(Vec<Row>, Vec<Row>), StoreError> {
+    ) -> Result<Option<(Vec<Row>, Vec<Row>)>, StoreError> {
         let mut rows = batch.rows().to_vec();
         sort_for_chunks(&mut rows, open.chunk_micros);
         chunks::set_aside_what_is_too_far(batch, &mut rows, rejected, open.chunk_micros);
-        sensors::lock_known(&mut open.connection, batch, &mut rows, rejected).await?;
-        Ok(distinct(batch, &rows, self.config.on_duplicate))
+        let unknown = sensors::lock_known(&mut open.connection, &rows).await?;
+        if let Some(source) = self.config.lost_sensors.0.clone()
+            && !self.unknown_sensors.are_none(&unknown)
+        {
+            open.execute("ROLLBACK", "rolling back").await?;
+            self.unknown_sensors.ask(&*source, unknown).await?;
+            return Ok(None);
+        }
+        sensors::set_unknown_aside(&unknown, batch, &mut rows, rejected);
+        Ok(Some(distinct(batch, &rows, self.config.on_duplicate)))
     }
 
     /// Logged when it begins and when it ends: a batch without dead letters says nothing of it.

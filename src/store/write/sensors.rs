@@ -10,20 +10,18 @@ use crate::{
     store::{StoreError, fitness::HAS_KEY},
 };
 
-/// Locks the sensors of all rows, in the order of their ids, with the lock that a foreign key's check takes; moves
-/// the rows of those that do not exist to `rejected`.
+/// Locks the sensors of all rows, in the order of their ids, with the lock that a foreign key's check takes; the ids that
+/// are no sensors'.
 pub(in crate::store) async fn lock_known(
     connection: &mut PgConnection,
-    batch: &Batch,
-    rows: &mut Vec<Row>,
-    rejected: &mut Vec<Rejected>,
-) -> Result<(), StoreError> {
+    rows: &[Row],
+) -> Result<Vec<i32>, StoreError> {
     let mut wanted: Vec<i32> = rows.iter().map(|row| row.sensor_id).collect();
     wanted.dedup();
     wanted.sort_unstable();
     wanted.dedup();
     if wanted.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let known: Vec<i32> = sqlx::query_scalar(
         // One that is marked as deleted is none, and its lock is not waited for.
@@ -35,19 +33,30 @@ pub(in crate::store) async fn lock_known(
     .fetch_all(connection)
     .await
     .map_err(StoreError::new("locking the sensors"))?;
-    if known.len() == wanted.len() {
-        return Ok(());
-    }
     let known: HashSet<i32> = known.into_iter().collect();
+    wanted.retain(|id| !known.contains(id));
+    Ok(wanted)
+}
+
+/// Moves the rows of ids that are no sensors' to `rejected`.
+pub(in crate::store) fn set_unknown_aside(
+    unknown: &[i32],
+    batch: &Batch,
+    rows: &mut Vec<Row>,
+    rejected: &mut Vec<Rejected>,
+) {
+    if unknown.is_empty() {
+        return;
+    }
     rows.retain(|row| {
-        let is_known = known.contains(&row.sensor_id);
+        // In the order of ids.
+        let is_known = unknown.binary_search(&row.sensor_id).is_err();
         if !is_known {
             let detail = format!("there is no sensor {}", row.sensor_id);
             rejected.push(batch.reject_row(row, Reject::new(Reason::UnknownSensor, detail)));
         }
         is_known
     });
-    Ok(())
 }
 
 /// What is done about triggers in a transaction.

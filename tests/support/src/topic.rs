@@ -10,7 +10,7 @@ use rdkafka::{
 };
 use sensorpipe::{
     config::{KafkaConfig, KafkaSettings, TopicConfig},
-    kafka::{ensure_topic, find_topic},
+    kafka::{ensure_sensors_topic, ensure_topic, find_topic},
 };
 
 use crate::{block_on, config, server, unique_name};
@@ -44,9 +44,9 @@ impl TestTopic {
 
     /// Makes the topic where it is not there, as `sensorpipe migrate` does.
     pub async fn ensure(&self) {
-        ensure_topic(&self.config(), &KafkaSettings::default(), &self.settings())
-            .await
-            .expect("a topic can be made");
+        let (kafka, settings) = (self.config(), KafkaSettings::default());
+        ensure_topic(&kafka, &settings, &self.settings()).await.expect("a topic can be made");
+        ensure_sensors_topic(&kafka, &settings, &self.settings()).await.expect("a second topic can be made");
     }
 
     /// How it is made. Records with timestamps of long ago stay: Kafka looks for what to delete each five minutes.
@@ -162,9 +162,11 @@ impl TestTopic {
 impl Drop for TestTopic {
     fn drop(&mut self) {
         let (admin, name) = (self.admin(), self.name.as_str());
+        let sensors = self.config().of_sensors().kafka_topic;
+        let names = [name, sensors.as_str()];
         let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
         // A test may have deleted it, and Kafka may be down for it: nothing to fail for.
-        if let Err(error) = block_on(async move { admin.delete_topics(&[name], &options).await }) {
+        if let Err(error) = block_on(async move { admin.delete_topics(&names, &options).await }) {
             eprintln!("topic {name} stays behind: {error}");
         }
     }

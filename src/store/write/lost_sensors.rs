@@ -1,0 +1,99 @@
+//! Sensors that the table lacks, though they were made: the database has lost them, as by a failover to a standby that was
+//! behind. Their readings wait until they are there again.
+
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+
+use crate::store::StoreError;
+
+/// Who knows which sensors were made, whatever became of the database.
+pub trait LostSensors: Send + Sync {
+    /// Makes those of these ids again that are lost; whether there were any. After an error nothing is known of them.
+    fn bring_back<'s>(&'s self, unknown: &'s [i32]) -> BoxFuture<'s, Result<bool, StoreError>>;
+}
+
+/// Who is asked for lost sensors; nobody where nothing is said.
+#[derive(Clone, Default)]
+pub struct SensorSource(pub Option<Arc<dyn LostSensors>>);
+
+impl fmt::Debug for SensorSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SensorSource").field(&self.0.is_some()).finish()
+    }
+}
+
+/// How long readings wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long an answer holds that an id is no sensor's: it may have been made and lost since.
+const VALID_FOR: Duration = Duration::from_secs(2);
+/// Most ids of which that is remembered.
+const UNKNOWN_MAX: usize = 10_000;
+
+/// What is known of ids that are not in the table.
+#[derive(Debug, Default)]
+pub(super) struct UnknownSensors {
+    asked: HashSet<i32>,
+    asked_at: Option<Instant>,
+    silent_since: Option<Instant>,
+}
+
+impl UnknownSensors {
+    /// Whether these are known not to be sensors.
+    pub(super) fn are_none(&self, ids: &[i32]) -> bool {
+        let is_valid = self.asked_at.is_some_and(|at| at.elapsed() < VALID_FOR);
+        ids.is_empty() || is_valid && ids.iter().all(|id| self.asked.contains(id))
+    }
+
+    /// Asks for them. An error is to be met by another try, until it has lasted for too long.
+    pub(super) async fn ask(&mut self, source: &dyn LostSensors, ids: Vec<i32>) -> Result<(), StoreError> {
+        match source.bring_back(&ids).await {
+            Ok(_) => self.silent_since = None,
+            Err(error) => {
+                if self.silent_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
+                    return Err(error);
+                }
+                tracing::warn!(
+                    error = error.cause(),
+                    "whether sensors were lost cannot be told: readings of unknown ones become dead letters"
+                );
+            }
+        }
+        if self.asked_at.is_none_or(|at| at.elapsed() >= VALID_FOR) || self.asked.len() > UNKNOWN_MAX {
+            self.asked.clear();
+            self.asked_at = Some(Instant::now());
+        }
+        self.asked.extend(ids);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Silent;
+
+    impl LostSensors for Silent {
+        fn bring_back<'s>(&'s self, _: &'s [i32]) -> BoxFuture<'s, Result<bool, StoreError>> {
+            Box::pin(async { Err(StoreError::of_another("asking", std::fmt::Error)) })
+        }
+    }
+
+    #[tokio::test]
+    async fn readings_wait_for_an_answer_and_not_for_ever() {
+        let mut unknown = UnknownSensors::default();
+        assert!(unknown.ask(&Silent, vec![7]).await.is_err());
+        assert!(!unknown.are_none(&[7]));
+        unknown.silent_since = Instant::now().checked_sub(PATIENCE);
+        assert!(unknown.ask(&Silent, vec![7]).await.is_ok());
+        assert!(unknown.are_none(&[7]) && !unknown.are_none(&[7, 8]));
+        unknown.asked_at = Instant::now().checked_sub(VALID_FOR);
+        assert!(!unknown.are_none(&[7]), "it may be one by now");
+    }
+}
