@@ -4,8 +4,12 @@
 -- the row away in the end: a sensor that the table lacks and of which there is no row here was lost, not deleted.
 CREATE TABLE sensor_changes (
     change bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    sensor_id int NOT NULL
+    sensor_id int NOT NULL,
+    is_new boolean NOT NULL DEFAULT false
 );
+CREATE INDEX sensor_changes_by_sensor ON sensor_changes (sensor_id);
+
+COMMENT ON COLUMN sensor_changes.is_new IS 'the sensor was made by this change';
 
 -- How far the table of sensors is known to hold what the topic says. It goes back with the table where the database does:
 -- what follows is then looked at again.
@@ -31,7 +35,7 @@ BEGIN
         INSERT INTO {sensor_changes} (sensor_id) SELECT sensor_id FROM {sensors};
         RETURN NULL;
     END IF;
-    INSERT INTO {sensor_changes} (sensor_id) SELECT sensor_id FROM changed;
+    INSERT INTO {sensor_changes} (sensor_id, is_new) SELECT sensor_id, TG_OP = 'INSERT' FROM changed;
     IF TG_OP = 'UPDATE' THEN
         -- A number may have changed, too.
         INSERT INTO {sensor_changes} (sensor_id)

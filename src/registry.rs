@@ -6,11 +6,16 @@
 //!                │ compacted  └─> a worker: what the table has lost
 //! ```
 //!
-//! A record is a sensor as it was at that moment, keyed by its id. The first record of an id takes it, whatever becomes of
-//! the database: whoever makes a sensor publishes it before it commits, and reads up to its own record.
+//! There are two kinds of records. A claim takes an id for a sensor that is about to be made; of several claims of an id
+//! the first one counts, for everybody and for ever, and the others are nothing. So whoever makes a sensor publishes a claim
+//! before it commits, and reads up to it. Each claim has a key of its own, which compaction leaves. A state says what a
+//! sensor is by now, or that it was deleted; its key is the id, so that compaction leaves the last one.
 
 mod claims;
+mod comparison;
 mod index;
+#[cfg(test)]
+mod simulation;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -18,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     claims::Taken,
+    comparison::{Lost, Row},
     index::{Latest, Registry},
 };
 
@@ -41,12 +47,16 @@ pub struct SensorRecord {
     pub sensor_id: i32,
     /// What it is; none where it was deleted. Its id stays taken.
     pub sensor: Option<Description>,
+    /// Tells a claim from all others; none of a state.
+    pub claim: Option<u64>,
 }
 
 /// A record as it is written.
 #[derive(Serialize, Deserialize)]
 struct Wire {
     sensor_id: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claim: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -54,19 +64,40 @@ struct Wire {
 }
 
 impl SensorRecord {
+    /// What a sensor is by now; none where it was deleted.
+    pub fn state(sensor_id: i32, sensor: Option<Description>) -> Self {
+        Self { sensor_id, sensor, claim: None }
+    }
+
+    /// The key of the record.
+    pub fn key(&self) -> String {
+        match self.claim {
+            Some(claim) => format!("{}/{claim:016x}", self.sensor_id),
+            None => self.sensor_id.to_string(),
+        }
+    }
+
     /// The value of the record.
     pub fn encode(&self) -> String {
-        let wire =
-            Wire { sensor_id: self.sensor_id, deleted: self.sensor.is_none(), sensor: self.sensor.clone() };
+        let wire = Wire {
+            sensor_id: self.sensor_id,
+            claim: self.claim.map(|claim| format!("{claim:016x}")),
+            deleted: self.sensor.is_none(),
+            sensor: self.sensor.clone(),
+        };
         serde_json::to_string(&wire).expect("texts and numbers are JSON")
     }
 
     /// Reads a value; none where it is not of this kind.
     pub fn decode(value: &[u8]) -> Option<Self> {
-        let Wire { sensor_id, deleted, sensor } = serde_json::from_slice(value).ok()?;
+        let Wire { sensor_id, claim, deleted, sensor } = serde_json::from_slice(value).ok()?;
+        let claim = match claim {
+            Some(claim) => Some(u64::from_str_radix(&claim, 16).ok()?),
+            None => None,
+        };
         match (deleted, sensor) {
-            (true, _) => Some(Self { sensor_id, sensor: None }),
-            (false, Some(sensor)) => Some(Self { sensor_id, sensor: Some(sensor) }),
+            (true, _) => Some(Self { sensor_id, sensor: None, claim }),
+            (false, Some(sensor)) => Some(Self { sensor_id, sensor: Some(sensor), claim }),
             (false, None) => None,
         }
     }
@@ -89,13 +120,17 @@ mod tests {
     fn records_are_read_as_they_are_written() {
         let sensor =
             Description { sensor_type: "t".to_owned(), description: None, location: Some("L".to_owned()) };
-        for (record, text) in [
+        let record = |claim| SensorRecord { sensor_id: 3, sensor: Some(sensor.clone()), claim };
+        for (record, key, text) in [
+            (record(None), "3", r#"{"sensor_id":3,"sensor_type":"t","description":null,"location":"L"}"#),
             (
-                SensorRecord { sensor_id: 3, sensor: Some(sensor) },
-                r#"{"sensor_id":3,"sensor_type":"t","description":null,"location":"L"}"#,
+                record(Some(255)),
+                "3/00000000000000ff",
+                r#"{"sensor_id":3,"claim":"00000000000000ff","sensor_type":"t","description":null,"location":"L"}"#,
             ),
-            (SensorRecord { sensor_id: -4, sensor: None }, r#"{"sensor_id":-4,"deleted":true}"#),
+            (SensorRecord::state(-4, None), "-4", r#"{"sensor_id":-4,"deleted":true}"#),
         ] {
+            assert_eq!(record.key(), key);
             assert_eq!(record.encode(), text);
             assert_eq!(SensorRecord::decode(text.as_bytes()), Some(record));
         }

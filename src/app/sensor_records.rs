@@ -4,25 +4,30 @@
 //! comes back from the topic. How far the table is known to hold what the topic says is stored beside it, so that it goes
 //! back where the table does, and what follows is looked at again.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use futures_util::future::BoxFuture;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 
 use super::servers::Servers;
 use crate::{
     config::DatabaseConfig,
     kafka::{InvalidSettings, LogError, PublishError, SensorTopic, TopicError, UnreadError},
     metrics::{SENSOR_RECORDS, SENSORS_RESTORED},
-    registry::{Description, Latest, SensorRecord},
+    registry::{Description, Latest, Lost, SensorRecord},
     store::{
         LostSensors, StoreError,
-        sensors::{Compared, KeepingTurn, RecordKeeper, Sensor},
+        sensors::{KeepingTurn, RecordKeeper, Sensor},
     },
 };
 
 /// After so long what was read is not told any more: somebody else may have told newer things meanwhile.
-const STALE_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
+const STALE_AFTER: Duration = Duration::from_secs(10);
+/// How long a batch waits for sensors before it is tried again.
+const BRING_BACK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Keeps them alike; shared by all of a worker.
 pub(super) struct SensorRecords {
@@ -42,6 +47,8 @@ struct Kept {
 pub(super) enum RecordsError {
     #[error(transparent)]
     Topic(#[from] TopicError),
+    #[error("the topic of the sensors was recreated")]
+    Recreated,
     #[error(transparent)]
     Unread(#[from] UnreadError),
     #[error("the topic of the sensors takes no record")]
@@ -52,13 +59,11 @@ pub(super) enum RecordsError {
     Store(#[from] StoreError),
 }
 
-/// What differs between the table and the topic, where that is the topic's to say.
-#[derive(Debug, Default)]
-struct Lost {
-    /// Sensors that the table has no row of, or another one: where their records are.
-    sensors: Vec<(Latest, Compared)>,
-    /// Sensors that were deleted and are there again.
-    deletions: Vec<i32>,
+/// Whether they were kept alike, or another process is at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keeping {
+    Done,
+    Elsewhere,
 }
 
 impl SensorRecords {
@@ -67,141 +72,112 @@ impl SensorRecords {
         Ok(Self { topic, database: servers.database.clone(), kept: Mutex::default() })
     }
 
-    /// Tells the topic of what has changed, and makes again what the table has lost.
-    pub(super) async fn keep(&self) -> Result<(), RecordsError> {
+    /// Makes again what the table has lost, and tells the topic of what has changed.
+    pub(super) async fn keep(&self) -> Result<Keeping, RecordsError> {
         let mut kept = self.kept.lock().await;
-        let result = self.keep_with(&mut kept).await;
-        if result.is_err() {
-            *kept = Kept::default();
+        let (mut keeper, topic_id, is_first) = self.begin(&mut kept).await?;
+        let standing = keeper.standing(self.topic.name(), &topic_id).await?;
+        // In this order: what came back is not taken for what is new.
+        let is_behind = standing.next_offset != Some(self.topic.registry().next_offset());
+        let mut keeping = Keeping::Done;
+        if is_first || is_behind {
+            keeping = self.restore(&mut keeper, &topic_id, is_first).await?;
         }
-        result
+        if standing.has_changes && keeping == Keeping::Done {
+            keeping = self.tell(&mut keeper).await?;
+        }
+        *kept = Kept { keeper: Some(keeper), topic_id: Some(topic_id) };
+        Ok(keeping)
     }
 
-    async fn keep_with(&self, kept: &mut Kept) -> Result<(), RecordsError> {
-        let known = kept.topic_id.take();
-        let is_first = known.is_none();
-        let topic_id = match known {
+    /// Only the first of the two.
+    async fn restore_now(&self) -> Result<Keeping, RecordsError> {
+        let mut kept = self.kept.lock().await;
+        let (mut keeper, topic_id, is_first) = self.begin(&mut kept).await?;
+        let keeping = self.restore(&mut keeper, &topic_id, is_first).await?;
+        *kept = Kept { keeper: Some(keeper), topic_id: Some(topic_id) };
+        Ok(keeping)
+    }
+
+    /// What is kept is taken: after an error all of it is made anew.
+    async fn begin(&self, kept: &mut Kept) -> Result<(RecordKeeper, String, bool), RecordsError> {
+        let Kept { keeper, topic_id } = std::mem::take(kept);
+        let is_first = topic_id.is_none();
+        let topic_id = match topic_id {
             Some(topic_id) => topic_id,
-            None => self.know_topic().await?,
+            None => self.topic.id().await?,
         };
-        let mut keeper = match kept.keeper.take() {
+        let keeper = match keeper {
             Some(keeper) => keeper,
             None => RecordKeeper::open(&self.database).await?,
         };
-        let standing = keeper.standing(self.topic.name(), &topic_id).await?;
-        if standing.has_changes {
-            self.tell(&mut keeper, &topic_id).await?;
-        }
-        let read_up_to = self.topic.registry().next_offset();
-        if is_first || standing.has_changes || standing.next_offset != Some(read_up_to) {
-            self.restore(&mut keeper, &topic_id, is_first).await?;
-        }
-        *kept = Kept { keeper: Some(keeper), topic_id: Some(topic_id) };
-        Ok(())
+        Ok((keeper, topic_id, is_first))
     }
 
-    /// Its id, once it has been read.
-    async fn know_topic(&self) -> Result<String, RecordsError> {
-        let topic_id = self.topic.id().await?;
-        self.topic.read_to_end().await?;
-        Ok(topic_id)
-    }
-
-    /// Tells the topic of all changes.
-    async fn tell(&self, keeper: &mut RecordKeeper, topic_id: &str) -> Result<(), RecordsError> {
-        loop {
-            self.topic.read_to_end().await?;
-            let end = self.topic.registry().next_offset();
-            let mut turn = keeper.begin(self.topic.name(), topic_id, end).await?;
-            let read_at = Instant::now();
-            let changes = turn.changes().await?;
-            if changes.ids.is_empty() {
-                let next_offset = turn.next_offset;
-                turn.end(next_offset).await?;
-                return Ok(());
-            }
-            if read_at.elapsed() < STALE_AFTER {
-                self.topic.publish(&changes.records).await?;
-                turn.forget_changes(&changes.ids).await?;
-                metrics::counter!(SENSOR_RECORDS).increment(changes.records.len() as u64);
-            }
-            let next_offset = turn.next_offset;
-            turn.end(next_offset).await?;
-        }
-    }
-
-    /// Looks at what the topic says since what the table is known to hold; the first time also at what it does not say.
+    /// Looks at what the topic says since what the table is known to hold; of a topic that is met for the first time, at all
+    /// that it says and does not say.
     async fn restore(
         &self,
         keeper: &mut RecordKeeper,
         topic_id: &str,
         is_first: bool,
-    ) -> Result<(), RecordsError> {
+    ) -> Result<Keeping, RecordsError> {
+        let Some(mut turn) = keeper.begin(self.topic.name()).await? else { return Ok(Keeping::Elsewhere) };
+        let is_other = turn.topic_id != topic_id;
+        if is_other && !turn.topic_id.is_empty() && self.topic.id().await? != topic_id {
+            return Err(RecordsError::Recreated);
+        }
+        // Read while nobody else tells it anything, so that what is missing here is known there.
         self.topic.read_to_end().await?;
         let end = self.topic.registry().next_offset();
-        let mut turn = keeper.begin(self.topic.name(), topic_id, end).await?;
-        let latest: HashMap<i32, Latest> =
-            self.topic.registry().since(turn.next_offset).into_iter().collect();
+        let compares_all = is_first || is_other || turn.next_offset > end;
+        let since = if compares_all { 0 } else { turn.next_offset };
+        let latest: HashMap<i32, Latest> = self.topic.registry().since(since).into_iter().collect();
         let ids: Vec<i32> = latest.keys().copied().collect();
-        let compared = turn.compare(&ids).await?;
-        let lost = lost(&latest, compared);
-        if !lost.sensors.is_empty() || !lost.deletions.is_empty() {
-            // What was deleted or changed since the topic was read is in it now, or among the changes that were seen.
-            self.topic.read_to_end().await?;
-            self.make_again(&mut turn, lost).await?;
-        }
-        if is_first {
+        let rows = turn.compare(&ids).await?;
+        if compares_all {
             let exists = |(_, latest): &(i32, Latest)| latest.fingerprint.is_some();
             let told: Vec<i32> = self.topic.registry().ids().filter(exists).map(|(id, _)| id).collect();
             turn.tell_all_but(&told).await?;
         }
-        turn.end(end).await?;
-        Ok(())
+        let lost = Lost::of(&latest, rows);
+        if !lost.is_empty() {
+            self.make_again(&mut turn, lost).await?;
+        }
+        turn.end(topic_id, end).await?;
+        Ok(Keeping::Done)
     }
 
-    async fn make_again(&self, turn: &mut KeepingTurn<'_>, mut lost: Lost) -> Result<(), RecordsError> {
-        {
-            let registry = self.topic.registry();
-            let is_latest = |id: i32, latest: &Latest| registry.latest(id) == Some(*latest);
-            lost.sensors.retain(|(latest, row)| is_latest(row.sensor_id, latest));
-            lost.deletions.retain(|&id| !registry.has(id));
-        }
+    async fn make_again(&self, turn: &mut KeepingTurn<'_>, lost: Lost) -> Result<(), RecordsError> {
         let offsets: Vec<i64> = lost.sensors.iter().map(|(latest, _)| latest.offset).collect();
-        let records: HashMap<i32, Description> = self
-            .topic
-            .records_at(&offsets)
-            .await?
-            .into_iter()
-            .filter_map(|SensorRecord { sensor_id, sensor }| Some((sensor_id, sensor?)))
-            .collect();
-        let (mut missing, mut changed) = (Vec::new(), 0_u64);
+        let records = self.topic.records_at(&offsets).await?.into_iter();
+        let described = |SensorRecord { sensor_id, sensor, .. }| Some((sensor_id, sensor?));
+        let records: HashMap<i32, Description> = records.filter_map(described).collect();
+        let (mut missing, mut changed) = (Vec::new(), Vec::new());
         for (_, row) in lost.sensors {
             let Some(said) = records.get(&row.sensor_id) else { continue };
             let said = sensor(row.sensor_id, said.clone());
             match row.sensor {
                 None => missing.push(said),
                 Some(found) => {
-                    if note_refused(
-                        turn.change_again(&sensor(row.sensor_id, found), &said).await,
-                        row.sensor_id,
-                    )? {
-                        changed += 1;
-                    }
+                    let found = sensor(row.sensor_id, found);
+                    changed.extend(unless_refused(turn.change_again(&found, &said).await, row.sensor_id)?);
                 }
             }
         }
         missing.sort_unstable_by_key(|sensor| sensor.sensor_id);
-        let restored = restore_all(turn, &missing).await?;
-        if let Some(&largest) = restored.last() {
-            turn.skip_ids(largest).await?;
+        if let Some(largest) = missing.last() {
+            turn.skip_ids(largest.sensor_id).await?;
         }
+        let restored = restore_all(turn, &missing).await?;
         turn.tell_again(&lost.deletions).await?;
         metrics::counter!(SENSORS_RESTORED).increment(restored.len() as u64);
-        if !restored.is_empty() || changed > 0 || !lost.deletions.is_empty() {
+        // One that was being made just now is there by itself.
+        if !restored.is_empty() || !changed.is_empty() || !lost.deletions.is_empty() {
             tracing::warn!(
                 restored = restored.len(),
                 sensors = named(&restored),
-                changed,
+                changed = named(&changed),
                 deletions_lost = named(&lost.deletions),
                 "the database had lost sensors, as by a failover to a standby that was behind: they are there again, with \
                  their ids; a sensor whose deletion was lost is there as before it"
@@ -209,22 +185,63 @@ impl SensorRecords {
         }
         Ok(())
     }
+
+    /// Tells the topic of all changes.
+    async fn tell(&self, keeper: &mut RecordKeeper) -> Result<Keeping, RecordsError> {
+        loop {
+            let Some(mut turn) = keeper.begin(self.topic.name()).await? else {
+                return Ok(Keeping::Elsewhere);
+            };
+            let read_at = Instant::now();
+            let changes = turn.changes().await?;
+            if changes.ids.is_empty() {
+                return Ok(Keeping::Done);
+            }
+            self.topic.read_to_end().await?;
+            let states = self.news(changes.states);
+            if read_at.elapsed() < STALE_AFTER {
+                self.topic.publish(&states).await?;
+                turn.forget_changes(&changes.ids).await?;
+                metrics::counter!(SENSOR_RECORDS).increment(states.len() as u64);
+            }
+            turn.commit().await?;
+        }
+    }
+
+    /// What the topic does not say yet.
+    fn news(&self, states: Vec<(SensorRecord, bool)>) -> Vec<SensorRecord> {
+        let registry = self.topic.registry();
+        let is_news = |(state, is_new): (SensorRecord, bool)| {
+            let fingerprint = state.sensor.as_ref().map(Description::fingerprint);
+            let latest = registry.latest(state.sensor_id);
+            let of_another =
+                latest.is_some_and(|latest| latest.fingerprint.is_some_and(|is| Some(is) != fingerprint));
+            if is_new && of_another {
+                tracing::error!(
+                    sensor_id = state.sensor_id,
+                    "SQL made a sensor with an id that another one had: readings of both are under this id from now on; \
+                     make sensors over HTTP, or wait after a failover until workers have made again what was lost"
+                );
+            }
+            latest.is_none_or(|latest| latest.fingerprint != fingerprint).then_some(state)
+        };
+        states.into_iter().filter_map(is_news).collect()
+    }
 }
 
-/// All at once, or, where the database has something against one of them, one by one; the ids of those that are there.
+/// All at once, or, where the database has something against one of them, one by one; the ids of those that were made.
 async fn restore_all(turn: &mut KeepingTurn<'_>, missing: &[Sensor]) -> Result<Vec<i32>, RecordsError> {
     /// At a time.
     const SENSORS_MAX: usize = 1_000;
     let mut restored = Vec::with_capacity(missing.len());
     for sensors in missing.chunks(SENSORS_MAX) {
         match turn.restore(sensors).await {
-            Ok(()) => restored.extend(sensors.iter().map(|sensor| sensor.sensor_id)),
+            Ok(ids) => restored.extend(ids),
             Err(error) if !error.is_of_a_row() => return Err(error.into()),
             Err(_) => {
                 for one in sensors {
-                    if note_refused(turn.restore(std::slice::from_ref(one)).await, one.sensor_id)? {
-                        restored.push(one.sensor_id);
-                    }
+                    let outcome = turn.restore(std::slice::from_ref(one)).await;
+                    restored.extend(unless_refused(outcome, one.sensor_id)?);
                 }
             }
         }
@@ -232,10 +249,10 @@ async fn restore_all(turn: &mut KeepingTurn<'_>, missing: &[Sensor]) -> Result<V
     Ok(restored)
 }
 
-/// Whether it was done; one that the database refuses is named and left.
-fn note_refused(outcome: Result<(), StoreError>, sensor_id: i32) -> Result<bool, RecordsError> {
+/// What was done; a sensor that the database refuses is named and left.
+fn unless_refused(outcome: Result<Vec<i32>, StoreError>, sensor_id: i32) -> Result<Vec<i32>, RecordsError> {
     match outcome {
-        Ok(()) => Ok(true),
+        Ok(ids) => Ok(ids),
         Err(error) if error.is_of_a_row() => {
             tracing::error!(
                 sensor_id,
@@ -243,24 +260,10 @@ fn note_refused(outcome: Result<(), StoreError>, sensor_id: i32) -> Result<bool,
                 "the database refuses a sensor that it had lost: its readings become dead letters, which can be replayed \
                  once it is there"
             );
-            Ok(false)
+            Ok(Vec::new())
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// What the topic says and the table does not, apart from what the topic is still to be told.
-fn lost(latest: &HashMap<i32, Latest>, compared: Vec<Compared>) -> Lost {
-    let mut lost = Lost::default();
-    for row in compared.into_iter().filter(|row| !row.has_changed) {
-        let Some(&said) = latest.get(&row.sensor_id) else { continue };
-        match (said.fingerprint, row.sensor.as_ref().map(Description::fingerprint)) {
-            (Some(said_to_be), is) if is != Some(said_to_be) => lost.sensors.push((said, row)),
-            (None, Some(_)) => lost.deletions.push(row.sensor_id),
-            (Some(_), _) | (None, None) => {}
-        }
-    }
-    lost
 }
 
 fn sensor(sensor_id: i32, Description { sensor_type, description, location }: Description) -> Sensor {
@@ -278,67 +281,38 @@ fn named(ids: &[i32]) -> String {
 
 impl LostSensors for SensorRecords {
     fn bring_back<'s>(&'s self, unknown: &'s [i32]) -> BoxFuture<'s, Result<bool, StoreError>> {
-        Box::pin(async move {
+        const DOING: &str = "looking whether sensors were lost";
+        let bringing = async {
             match self.topic.read_to_end().await {
                 Ok(()) => {}
                 // What was never there, or may not be read, is not waited for.
                 Err(UnreadError::Unreadable { .. }) => return Ok(false),
-                Err(error) => return Err(StoreError::of_another("reading the topic of sensors", error)),
+                Err(error) => return Err(StoreError::of_another(DOING, error)),
             }
             if !unknown.iter().any(|&id| self.topic.registry().has(id)) {
                 return Ok(false);
             }
-            match self.keep().await {
-                Ok(()) => Ok(true),
+            match self.restore_now().await {
+                Ok(Keeping::Done) => Ok(true),
+                Ok(Keeping::Elsewhere) => Err(StoreError::of_another(DOING, Elsewhere)),
                 Err(RecordsError::Store(error)) if error.is_missing_right() => Ok(false),
                 Err(RecordsError::Store(error)) => Err(error),
-                Err(error) => Err(StoreError::of_another("making lost sensors again", error)),
+                Err(error) => Err(StoreError::of_another(DOING, error)),
             }
-        })
+        };
+        Box::pin(
+            async move { timeout(BRING_BACK_TIMEOUT, bringing).await.map_err(StoreError::timed_out(DOING))? },
+        )
     }
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("another process is making lost sensors again")]
+struct Elsewhere;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn described(what: &str) -> Description {
-        Description { sensor_type: what.to_owned(), description: None, location: None }
-    }
-
-    fn row(sensor_id: i32, what: Option<&str>, has_changed: bool) -> Compared {
-        Compared { sensor_id, sensor: what.map(described), has_changed }
-    }
-
-    #[test]
-    fn what_the_table_has_lost_is_told_from_what_the_topic_does_not_know_yet() {
-        let said = |what: Option<&str>| Latest {
-            offset: 0,
-            fingerprint: what.map(|what| described(what).fingerprint()),
-        };
-        let latest: HashMap<i32, Latest> = [
-            (1, said(Some("same"))),
-            (2, said(Some("missing"))),
-            (3, said(Some("newer"))),
-            (4, said(None)),
-            (5, said(None)),
-            (6, said(Some("deleted since"))),
-            (7, said(Some("changed since"))),
-        ]
-        .into();
-        let compared = vec![
-            row(1, Some("same"), false),
-            row(2, None, false),
-            row(3, Some("older"), false),
-            row(4, None, false),
-            row(5, Some("back"), false),
-            row(6, None, true),
-            row(7, Some("newest"), true),
-        ];
-        let lost = lost(&latest, compared);
-        let ids: Vec<i32> = lost.sensors.iter().map(|(_, row)| row.sensor_id).collect();
-        assert_eq!((ids, lost.deletions), (vec![2, 3], vec![5]));
-    }
 
     #[test]
     fn many_ids_are_counted() {

@@ -6,37 +6,39 @@ use std::{sync::Arc, thread, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use rdkafka::{
+    consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
     producer::{FutureProducer, FutureRecord, Producer as _},
 };
 use tokio::{
     sync::watch,
     task::spawn_blocking,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     client::{InvalidSettings, create_client},
     dead_letter_producer::Quiet,
+    group::Notes,
     log_error::LogError,
     log_range::Range,
     log_reader::read_ranges,
     publish_error::PublishError,
-    topic::{TopicError, find_topic},
+    topic::{TopicError, find_sensors_topic},
 };
 use crate::{
     config::{KafkaConfig, KafkaSettings},
-    registry::{Registry, SensorRecord, Taken},
+    registry::{Description, Registry, SensorRecord, Taken},
 };
 
 /// Of the topic, which has one: its order decides whose an id is.
 pub(super) const PARTITION: i32 = 0;
 /// Longest time from sending a record to its acknowledgement.
 const MESSAGE_TIMEOUT_MS: &str = "5000";
-/// How much longer than that is waited for the client, and how long for what is to be read.
+/// How much longer than that is waited for the client, and how long for the next of what is to be read.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
-/// How long a broker may take to say where the topic ends.
+/// How long a broker may take to say where the topic ends, or whether there is one.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The topic; clones share its client and what has been read.
@@ -55,6 +57,8 @@ struct Read {
     registry: Mutex<Registry>,
     /// Up to where.
     next_offset: watch::Sender<i64>,
+    /// The client that reads, while there is one.
+    client: RwLock<Option<Arc<BaseConsumer<Notes>>>>,
     /// Why nothing can be read, where that does not pass by itself.
     unreadable: Mutex<Option<String>>,
     stop: CancellationToken,
@@ -101,6 +105,7 @@ impl SensorTopic {
         let read = Arc::new(Read {
             registry: Mutex::default(),
             next_offset: watch::Sender::new(0),
+            client: RwLock::default(),
             unreadable: Mutex::default(),
             stop: CancellationToken::new(),
         });
@@ -118,9 +123,9 @@ impl SensorTopic {
         &self.0.kafka.kafka_topic
     }
 
-    /// Its id; asks Kafka.
+    /// Its id; asks Kafka, and refuses a topic that could lose sensors.
     pub async fn id(&self) -> Result<String, TopicError> {
-        Ok(find_topic(&self.0.kafka, &self.0.settings).await?.identity.topic_id)
+        Ok(find_sensors_topic(&self.0.kafka, &self.0.settings).await?.identity.topic_id)
     }
 
     /// What has been read so far.
@@ -130,73 +135,90 @@ impl SensorTopic {
 
     /// Waits until all has been read that is there now.
     pub async fn read_to_end(&self) -> Result<(), UnreadError> {
-        let (producer, topic) = (self.producer(), self.name().to_owned());
-        let ask = spawn_blocking(move || producer.client().fetch_watermarks(&topic, PARTITION, ASK_TIMEOUT));
-        match ask.await {
-            Ok(Ok((_, end))) => self.read_up_to(end).await,
-            Ok(Err(error)) => Err(self.unread(error.rdkafka_error_code())),
-            Err(_panic) => Err(self.unread(None)),
-        }
-    }
-
-    /// Waits until all below an offset has been read.
-    pub async fn read_up_to(&self, offset: i64) -> Result<(), UnreadError> {
-        let mut read = self.0.read.next_offset.subscribe();
-        let reached = read.wait_for(|next| *next >= offset);
-        match timeout(ANSWER_TIMEOUT, reached).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(self.unread(None)),
-        }
-    }
-
-    fn unread(&self, code: Option<RDKafkaErrorCode>) -> UnreadError {
+        let Some(client) = self.reading_client().await else { return Err(self.unread(None).await) };
         let topic = self.name().to_owned();
-        let reason = match code {
-            Some(
-                RDKafkaErrorCode::UnknownTopicOrPartition
-                | RDKafkaErrorCode::UnknownTopic
-                | RDKafkaErrorCode::UnknownPartition,
-            ) => Some("it does not exist: run `sensorpipe migrate`".to_owned()),
-            Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) => Some(code.to_string()),
-            _ => self.0.read.unreadable.lock().clone(),
-        };
-        reason.map_or(UnreadError::TooSlow { topic: topic.clone() }, |reason| UnreadError::Unreadable {
-            topic,
-            reason,
-        })
+        let asked = spawn_blocking(move || client.fetch_watermarks(&topic, PARTITION, ASK_TIMEOUT)).await;
+        match asked {
+            Ok(Ok((_, end))) => self.read_up_to(end).await,
+            Ok(Err(error)) => Err(self.unread(error.rdkafka_error_code()).await),
+            Err(_panic) => Err(self.unread(None).await),
+        }
     }
 
-    /// Takes the ids of sensors that are about to be made: once this has succeeded, nobody else has them, whatever
-    /// becomes of the database.
-    ///
-    /// Of those that were published, none is left to be taken for a sensor where it fails because an id is taken.
-    pub async fn claim(&self, records: Vec<SensorRecord>) -> Result<(), ClaimError> {
-        let ids: Vec<i32> = records.iter().map(|record| record.sensor_id).collect();
-        self.registry().claim(&ids).map_err(ClaimError::Taken)?;
-        let published = async {
-            let offsets = self.publish(&records).await?;
-            self.read_up_to(offsets.iter().max().map_or(0, |last| last + 1)).await?;
-            Ok::<_, ClaimError>(offsets)
-        };
-        let published = published.await;
-        let mut mend = Vec::new();
-        let mut is_taken = false;
-        {
-            let mut registry = self.registry();
-            let offsets = published.as_ref().ok();
-            for (place, &id) in ids.iter().enumerate() {
-                let owner = registry.end_claim(id, offsets.map(|offsets| offsets[place]));
-                is_taken |= owner.is_some();
-                // Compaction keeps the last record of an id: that has to be its owner's.
-                mend.push(owner.unwrap_or(SensorRecord { sensor_id: id, sensor: None }));
+    /// The client that reads; waits a moment for the next one.
+    async fn reading_client(&self) -> Option<Arc<BaseConsumer<Notes>>> {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let deadline = Instant::now() + ASK_TIMEOUT;
+        loop {
+            let client = self.0.read.client.read().clone();
+            if client.is_some() || Instant::now() > deadline {
+                return client;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits until all below an offset has been read, for as long as there is progress.
+    async fn read_up_to(&self, offset: i64) -> Result<(), UnreadError> {
+        let mut read = self.0.read.next_offset.subscribe();
+        while *read.borrow_and_update() < offset {
+            match timeout(ANSWER_TIMEOUT, read.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Err(self.unread(None).await),
             }
         }
-        published?;
-        if is_taken {
-            self.publish(&mend).await?;
-            return Err(ClaimError::Taken(self.registry().taken(&ids)));
-        }
         Ok(())
+    }
+
+    /// librdkafka says of a partition without a leader what it says of a topic that is missing.
+    async fn unread(&self, code: Option<RDKafkaErrorCode>) -> UnreadError {
+        let topic = self.name().to_owned();
+        let mut reason = self.0.read.unreadable.lock().clone();
+        if let Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) = code {
+            reason = Some(code.to_string());
+        }
+        if reason.is_none()
+            && self.registry().next_offset() == 0
+            && let Ok(Err(error @ (TopicError::Missing(_) | TopicError::NotCompacted(_)))) =
+                timeout(ASK_TIMEOUT, self.id()).await
+        {
+            reason = Some(error.to_string());
+        }
+        match reason {
+            Some(reason) => UnreadError::Unreadable { topic, reason },
+            None => UnreadError::TooSlow { topic },
+        }
+    }
+
+    /// Takes ids for sensors that are about to be made: once this has succeeded, nobody else has them, whatever becomes of
+    /// the database.
+    ///
+    /// Where some of them are somebody else's, the others are given up.
+    pub async fn claim(&self, sensors: Vec<(i32, Description)>) -> Result<(), ClaimError> {
+        let claim = |(sensor_id, sensor)| SensorRecord {
+            sensor_id,
+            sensor: Some(sensor),
+            claim: Some(rand::random()),
+        };
+        let records: Vec<SensorRecord> = sensors.into_iter().map(claim).collect();
+        let claims: Vec<(i32, u64)> =
+            records.iter().filter_map(|record| Some((record.sensor_id, record.claim?))).collect();
+        self.registry().begin_claims(&claims).map_err(ClaimError::Taken)?;
+        let under_way = UnderWay { topic: self, ids: claims.iter().map(|(id, _)| *id).collect() };
+        let offsets = self.publish(&records).await?;
+        self.read_up_to(offsets.iter().max().map_or(0, |last| last + 1)).await?;
+        let given_up = {
+            let mut registry = self.registry();
+            let ids = under_way.ids.iter().copied();
+            let ours: Vec<i32> = ids.clone().filter(|&id| registry.end_claim(id)).collect();
+            if ours.len() == under_way.ids.len() {
+                return Ok(());
+            }
+            ours
+        };
+        let states: Vec<_> = given_up.into_iter().map(|id| SensorRecord::state(id, None)).collect();
+        self.publish(&states).await?;
+        Err(ClaimError::Taken(self.registry().taken(under_way.ids.iter().copied())))
     }
 
     /// Publishes records in their order; their offsets, once all in-sync replicas have them.
@@ -216,7 +238,7 @@ impl SensorTopic {
         let (producer, deadline) = (self.producer(), Instant::now() + ANSWER_TIMEOUT);
         let mut sending = Vec::with_capacity(records.len());
         for record in records {
-            let (key, value) = (record.sensor_id.to_string(), record.encode());
+            let (key, value) = (record.key(), record.encode());
             let to_send = FutureRecord::to(self.name()).partition(PARTITION).key(&key).payload(&value);
             sending.push(producer.send_result(to_send).map_err(|(error, _)| PublishError::from(error))?);
         }
@@ -248,6 +270,21 @@ impl SensorTopic {
 
     fn producer(&self) -> Arc<FutureProducer<Quiet>> {
         Arc::clone(&self.0.producer.read())
+    }
+}
+
+/// Claims that end with the value, whatever came of them.
+struct UnderWay<'t> {
+    topic: &'t SensorTopic,
+    ids: Vec<i32>,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut registry = self.topic.registry();
+        for &id in &self.ids {
+            registry.end_claim(id);
+        }
     }
 }
 

@@ -42,6 +42,15 @@ pub struct Topic {
     pub is_new: bool,
 }
 
+impl Topic {
+    fn with_one_partition(self, name: &str) -> Result<Self, TopicError> {
+        match self.partitions {
+            1 => Ok(self),
+            partitions => Err(TopicError::NotOnePartition { topic: name.to_owned(), partitions }),
+        }
+    }
+}
+
 /// Why a topic cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
@@ -178,11 +187,7 @@ pub async fn ensure_sensors_topic(
     let kafka = kafka.of_sensors();
     let config = TopicConfig { kafka_partitions: 1, ..config.clone() };
     let topic = ensure(&AdminSession::open(&kafka, settings)?, &config, Holds::Sensors).await?;
-    if topic.partitions == 1 {
-        Ok(topic)
-    } else {
-        Err(TopicError::NotOnePartition { topic: kafka.kafka_topic, partitions: topic.partitions })
-    }
+    topic.with_one_partition(&kafka.kafka_topic)
 }
 
 /// What a topic is for.
@@ -230,6 +235,17 @@ async fn ensure(admin: &AdminSession, config: &TopicConfig, holds: Holds) -> Res
 /// Finds the topic through a client of its own; waits up to 30 s for Kafka to come up, not for the topic.
 pub async fn find_topic(kafka: &KafkaConfig, settings: &KafkaSettings) -> Result<Topic, TopicError> {
     AdminSession::open(kafka, settings)?.find().await
+}
+
+/// The same for the topic of the sensors, which has to be one that keeps them.
+pub(super) async fn find_sensors_topic(
+    kafka: &KafkaConfig,
+    settings: &KafkaSettings,
+) -> Result<Topic, TopicError> {
+    let admin = AdminSession::open(kafka, settings)?;
+    let topic = admin.find().await?;
+    admin.check_settings(Holds::Sensors).await?;
+    topic.with_one_partition(&kafka.kafka_topic)
 }
 
 /// A short-lived client and the time that it has.

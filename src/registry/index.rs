@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use super::{SensorRecord, claims::Claims};
 
-/// The last record of an id.
+/// The record of an id that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latest {
-    /// Where it is.
+    /// Where it is: the last state, or the claim that took the id.
     pub offset: i64,
     /// The fingerprint of what is said of the sensor; none where it was deleted.
     pub fingerprint: Option<u64>,
@@ -23,10 +23,21 @@ pub struct Registry {
 
 impl Registry {
     /// Takes note of a record, in the order of offsets.
-    pub fn note(&mut self, offset: i64, record: SensorRecord) {
+    pub fn note(&mut self, offset: i64, record: &SensorRecord) {
         let fingerprint = record.sensor.as_ref().map(super::Description::fingerprint);
-        self.latest.insert(record.sensor_id, Latest { offset, fingerprint });
-        self.claims.note(offset, record);
+        let latest = Latest { offset, fingerprint };
+        match record.claim {
+            None => {
+                self.latest.insert(record.sensor_id, latest);
+            }
+            Some(claim) => {
+                let is_first = !self.latest.contains_key(&record.sensor_id);
+                if is_first {
+                    self.latest.insert(record.sensor_id, latest);
+                }
+                self.claims.note(record.sensor_id, claim, is_first);
+            }
+        }
         self.note_end(offset + 1);
     }
 
@@ -45,7 +56,7 @@ impl Registry {
         self.next_offset
     }
 
-    /// The last record of an id.
+    /// The record of an id that counts.
     pub fn latest(&self, sensor_id: i32) -> Option<Latest> {
         self.latest.get(&sensor_id).copied()
     }

@@ -180,6 +180,13 @@ impl StoreError {
         self.sqlstate().is_some_and(|sqlstate| CODES.contains(&&*sqlstate))
     }
 
+    /// Whether somebody held a lock for too long.
+    pub(super) fn is_lock_timeout(&self) -> bool {
+        /// `lock_not_available`
+        const LOCK_NOT_AVAILABLE: &str = "55P03";
+        self.sqlstate().as_deref() == Some(LOCK_NOT_AVAILABLE)
+    }
+
     /// Whether the role has not the right to do it.
     pub fn is_missing_right(&self) -> bool {
         self.sqlstate().as_deref() == Some(INSUFFICIENT_PRIVILEGE)

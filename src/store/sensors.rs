@@ -17,7 +17,7 @@ pub use change::{Change, update};
 pub use deletion::{Deletion, DeletionProgress, DeletionState, ReadingsOf, delete, progress};
 pub use deletion_job::{DeletionTurn, delete_marked};
 pub use list::{Filter, Page, page};
-pub use record_keeping::{Changes, Compared, KeepingTurn, RecordKeeper, Standing};
+pub use record_keeping::{Changes, KeepingTurn, RecordKeeper, Standing};
 
 use super::{
     StoreError,
@@ -98,9 +98,30 @@ where
     .await
 }
 
+/// The last id that was given out; 0 where none was, or there is no sequence.
+pub async fn last_id(pool: &Pool) -> Result<i32, StoreError> {
+    const SQL: &str = "SELECT coalesce(pg_sequence_last_value(pg_get_serial_sequence('sensors', 'sensor_id')::regclass), 0)";
+    let last: i64 = pool
+        .run("reading the sequence of sensor ids", |connection| {
+            Box::pin(sqlx::query_scalar(SQL).fetch_one(connection))
+        })
+        .await?;
+    Ok(i32::try_from(last).unwrap_or(i32::MAX))
+}
+
 /// Has the next ids be larger than this one, where they are not and it is not much larger.
 pub async fn skip_ids(pool: &Pool, up_to: i32) -> Result<(), StoreError> {
-    pool.run("skipping ids of sensors", move |connection| Box::pin(sequence::skip(connection, up_to))).await
+    /// "sensorid" in ASCII: who waits finds them skipped.
+    const LOCK: &str = "SELECT pg_advisory_xact_lock(8315178127977572708)";
+    pool.run("skipping ids of sensors", move |connection| {
+        Box::pin(async move {
+            let mut transaction = connection.begin().await?;
+            sqlx::query(LOCK).execute(&mut *transaction).await?;
+            sequence::skip(&mut transaction, up_to).await?;
+            transaction.commit().await
+        })
+    })
+    .await
 }
 
 /// The sensor of this id.

@@ -1,5 +1,9 @@
 //! The table of sensors against their topic.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use crate::{
     app::servers::Servers,
     audit::{Difference, Note},
@@ -8,6 +12,9 @@ use crate::{
     store::audit::SnapshotStore,
 };
 
+/// How often is looked, and the pause between.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
 /// Most ids that are named.
 const NAMED_AT_MOST: usize = 10;
 
@@ -39,18 +46,22 @@ pub(super) async fn compare(servers: &Servers, store: &mut SnapshotStore) -> Fou
     }
 }
 
+/// Looks again at what differs: a sensor is in its topic a moment before it is in the table.
 async fn try_comparing(servers: &Servers, store: &mut SnapshotStore) -> anyhow::Result<(Vec<i32>, Vec<i32>)> {
     let topic = SensorTopic::open(&servers.kafka, &servers.settings)?;
-    topic.read_to_end().await?;
-    let exists = |(_, latest): &(i32, Latest)| latest.fingerprint.is_some();
-    let told: Vec<i32> = topic.registry().ids().filter(exists).map(|(id, _)| id).collect();
-    let (mut lost, mut untold) = store.sensors_beside(&told).await?;
-    // What was deleted or made since the topic was read is in it by now.
-    topic.read_to_end().await?;
-    let registry = topic.registry();
-    lost.retain(|&id| registry.has(id));
-    untold.retain(|&id| !registry.has(id));
-    Ok((lost, untold))
+    topic.id().await?;
+    let mut tries = 0;
+    loop {
+        topic.read_to_end().await?;
+        let exists = |(_, latest): &(i32, Latest)| latest.fingerprint.is_some();
+        let told: Vec<i32> = topic.registry().ids().filter(exists).map(|(id, _)| id).collect();
+        let (lost, untold) = store.sensors_beside(&told).await?;
+        tries += 1;
+        if tries == TRIES || (lost.is_empty() && untold.is_empty()) {
+            return Ok((lost, untold));
+        }
+        sleep(PAUSE).await;
+    }
 }
 
 fn named(ids: &[i32]) -> String {

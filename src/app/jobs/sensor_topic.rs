@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Failure, Job, Round};
-use crate::app::sensor_records::{RecordsError, SensorRecords};
+use crate::app::sensor_records::{Keeping, RecordsError, SensorRecords};
 
 pub(super) struct SensorTopic {
     pub(super) records: Arc<SensorRecords>,
@@ -20,7 +20,7 @@ impl Job for SensorTopic {
 
     async fn round(&mut self) -> Result<Round, Failure> {
         match self.records.keep().await {
-            Ok(()) => Ok(Round::Done),
+            Ok(keeping) => Ok(Round::unless(keeping == Keeping::Elsewhere)),
             Err(RecordsError::Store(error)) => Err(error.into()),
             Err(error) => Err(Failure::passing(&error)),
         }

@@ -4,8 +4,11 @@ use super::SensorsApi;
 use crate::{
     http::server::ApiError,
     kafka::{ClaimError, PublishError, UnreadError},
-    registry::{Description, SensorRecord},
-    store::sensors::{self, NewSensor, Sensor},
+    registry::Description,
+    store::{
+        Remedy,
+        sensors::{self, NewSensor, Sensor},
+    },
 };
 
 /// How often ids are asked for where those that the database gives out are taken: its sequence went back.
@@ -20,13 +23,23 @@ impl SensorsApi {
             )
         };
         self.producer.ready().map_err(|_| kafka_is_away())?;
+        // No connection is held for a topic that cannot be used.
+        self.sensor_topic.read_to_end().await.map_err(|error| unclaimed(&error.into()))?;
         for _ in 0..TRIES {
             let now = self.sensors.now();
             let topic = self.sensor_topic.clone();
             let claim = move |made: Vec<Sensor>| -> futures_util::future::BoxFuture<'static, _> {
-                Box::pin(async move { topic.claim(made.into_iter().map(record).collect()).await })
+                Box::pin(async move { topic.claim(made.into_iter().map(described).collect()).await })
             };
-            match sensors::create_all(&self.pool, new.clone(), claim).await? {
+            let made = match sensors::create_all(&self.pool, new.clone(), claim).await {
+                // A sensor that came back has the id that the sequence gave out.
+                Err(error) if error.remedy() == Remedy::UniqueViolation => {
+                    let last = sensors::last_id(&self.pool).await?;
+                    Err(ClaimError::Taken(self.sensor_topic.registry().taken(std::iter::once(last))))
+                }
+                made => made?,
+            };
+            match made {
                 Ok(ids) => {
                     for &sensor_id in &ids {
                         self.sensors.insert_as_of(now, sensor_id);
@@ -42,8 +55,8 @@ impl SensorsApi {
     }
 }
 
-fn record(Sensor { sensor_id, sensor_type, description, location }: Sensor) -> SensorRecord {
-    SensorRecord { sensor_id, sensor: Some(Description { sensor_type, description, location }) }
+fn described(Sensor { sensor_id, sensor_type, description, location }: Sensor) -> (i32, Description) {
+    (sensor_id, Description { sensor_type, description, location })
 }
 
 fn unclaimed(error: &ClaimError) -> ApiError {

@@ -1,6 +1,8 @@
 //! The thread that follows the topic of the sensors.
 
 use std::{
+    mem,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -41,12 +43,16 @@ const DRAIN_MAX: usize = 1_024;
 enum Lost {
     Client(KafkaError),
     Fetch(FetchError),
+    /// A record came another way than its queue, and was not read.
+    Astray,
 }
 
 /// Follows the topic until it is told to stop.
 pub(super) fn run(kafka: &KafkaConfig, settings: &KafkaSettings, read: &Read) {
     while !read.stop.is_cancelled() {
-        if let Err(lost) = follow(kafka, settings, read) {
+        let followed = follow(kafka, settings, read);
+        *read.client.write() = None;
+        if let Err(lost) = followed {
             note_lost(read, &kafka.kafka_topic, lost);
         }
         if !read.stop.is_cancelled() {
@@ -59,6 +65,7 @@ fn note_lost(read: &Read, topic: &str, lost: Lost) {
     static SAID: Reminder = Reminder::new();
     let (reason, is_lasting) = match lost {
         Lost::Client(error) => (error.to_string(), false),
+        Lost::Astray => ("a record came another way than its queue".to_owned(), false),
         Lost::Fetch(error) => {
             if error.fault == FetchFault::OffsetOutOfRange {
                 // It was made anew, or its end was cut off: what it holds now is what counts.
@@ -72,8 +79,7 @@ fn note_lost(read: &Read, topic: &str, lost: Lost) {
         tracing::warn!(
             kafka.topic = topic,
             error = reason,
-            "the topic of the sensors cannot be read: `sensorpipe migrate` makes it where it is missing; no sensor can be \
-             made over HTTP until it can be"
+            "the topic of the sensors cannot be read: until it can be, no sensor is made over HTTP"
         );
     }
     tracing::debug!(kafka.topic = topic, error = reason, "reading the topic of the sensors anew");
@@ -87,6 +93,7 @@ fn follow(kafka: &KafkaConfig, settings: &KafkaSettings, read: &Read) -> Result<
     ours.push(("group.id", kafka.kafka_group.as_str()));
     let client: BaseConsumer<Notes> =
         create_client(kafka, settings, &ours, Notes::default()).map_err(Lost::Client)?;
+    let client = Arc::new(client);
     let mut bootstrap = Bootstrap::new(&kafka.kafka_brokers);
     let queue = PartitionQueue::split(client.client(), topic, PARTITION, thread::current())
         .ok_or_else(|| Lost::Client(KafkaError::Subscription(topic.to_owned())))?;
@@ -95,10 +102,17 @@ fn follow(kafka: &KafkaConfig, settings: &KafkaSettings, read: &Read) -> Result<
     let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition_offset(topic, PARTITION, start).map_err(Lost::Client)?;
     client.assign(&list).map_err(Lost::Client)?;
+    *read.client.write() = Some(Arc::clone(&client));
     let mut look_due = Instant::now();
     while !read.stop.is_cancelled() {
-        if let Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) = client.poll(Duration::ZERO) {
-            return Err(Lost::Client(error));
+        match client.poll(Duration::ZERO) {
+            Some(Ok(_)) => return Err(Lost::Astray),
+            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                // It is left open: librdkafka (2.12.1) waits for ever where such a client is closed.
+                mem::forget(Arc::clone(&client));
+                return Err(Lost::Client(error));
+            }
+            Some(Err(_)) | None => {}
         }
         let drained = queue.drain(DRAIN_MAX);
         let has_more = drained.len() > 0;
@@ -117,11 +131,12 @@ fn follow(kafka: &KafkaConfig, settings: &KafkaSettings, read: &Read) -> Result<
 fn take<'a>(read: &Read, items: impl Iterator<Item = Fetched<'a>>) -> Result<(), Lost> {
     let mut registry = read.registry.lock();
     let before = registry.next_offset();
-    let mut outcome = Ok(());
+    let (mut outcome, mut is_readable) = (Ok(()), false);
     for item in items {
+        is_readable |= !matches!(item, Fetched::Failed(_));
         match item {
             Fetched::Record(record) => match record.payload.and_then(SensorRecord::decode) {
-                Some(sensor) => registry.note(record.offset, sensor),
+                Some(sensor) => registry.note(record.offset, &sensor),
                 None => registry.note_end(record.offset + 1),
             },
             Fetched::End(offset) => registry.note_end(offset),
@@ -134,8 +149,10 @@ fn take<'a>(read: &Read, items: impl Iterator<Item = Fetched<'a>>) -> Result<(),
     }
     let next = registry.next_offset();
     drop(registry);
-    if next > before {
+    if is_readable {
         *read.unreadable.lock() = None;
+    }
+    if next > before {
         read.next_offset.send_replace(next);
     }
     outcome

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection, Postgres, Row as _, Transaction};
 use tokio::time::timeout;
 
 use super::{Sensor, sequence};
 use crate::{
     config::DatabaseConfig,
-    registry::{Description, SensorRecord},
+    registry::{Description, Row, SensorRecord},
     store::{StoreError, connection::connect},
 };
 
@@ -39,19 +39,8 @@ pub struct Standing {
 pub struct Changes {
     /// What they are known by.
     pub ids: Vec<i64>,
-    /// One for each sensor.
-    pub records: Vec<SensorRecord>,
-}
-
-/// A sensor's row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Compared {
-    /// Its id.
-    pub sensor_id: i32,
-    /// What the row says; none where there is no row.
-    pub sensor: Option<Description>,
-    /// Whether the topic is still to be told of it.
-    pub has_changed: bool,
+    /// One for each sensor, and whether it was made, and nothing more, since the topic was told last.
+    pub states: Vec<(SensorRecord, bool)>,
 }
 
 impl RecordKeeper {
@@ -68,36 +57,25 @@ impl RecordKeeper {
         bounded("asking what the topic of sensors has to be told", asking).await
     }
 
-    /// Begins to work with this topic, once no other process does. One that takes another's place, or ends before what is
-    /// known of it, has to be told of every sensor.
-    pub async fn begin(
-        &mut self,
-        topic: &str,
-        topic_id: &str,
-        topic_end: i64,
-    ) -> Result<KeepingTurn<'_>, StoreError> {
-        const NEW: &str = "INSERT INTO sensor_topics (topic, topic_id, next_offset) VALUES ($1, $2, 0)
+    /// Begins to work with this topic; none where another process is at it, for longer than that takes.
+    pub async fn begin(&mut self, topic: &str) -> Result<Option<KeepingTurn<'_>>, StoreError> {
+        const NEW: &str = "INSERT INTO sensor_topics (topic, topic_id, next_offset) VALUES ($1, '', 0)
             ON CONFLICT (topic) DO NOTHING";
         const LOCK: &str = "SELECT topic_id, next_offset FROM sensor_topics WHERE topic = $1 FOR UPDATE";
-        const ANEW: &str =
-            "UPDATE sensor_topics SET topic_id = $2, next_offset = 0, updated_at = now() WHERE topic = $1";
-        const TELL_ALL: &str =
-            "INSERT INTO sensor_changes (sensor_id) SELECT sensor_id FROM sensors ORDER BY sensor_id";
         let connection = &mut self.connection;
         let beginning = async {
             let mut transaction = connection.begin().await?;
             sqlx::query(LOCK_TIMEOUT).execute(&mut *transaction).await?;
-            sqlx::query(NEW).bind(topic).bind(topic_id).execute(&mut *transaction).await?;
-            let (known_id, mut next_offset): (String, i64) =
+            sqlx::query(NEW).bind(topic).execute(&mut *transaction).await?;
+            let (topic_id, next_offset): (String, i64) =
                 sqlx::query_as(LOCK).bind(topic).fetch_one(&mut *transaction).await?;
-            if known_id != topic_id || next_offset > topic_end {
-                sqlx::query(ANEW).bind(topic).bind(topic_id).execute(&mut *transaction).await?;
-                sqlx::query(TELL_ALL).execute(&mut *transaction).await?;
-                next_offset = 0;
-            }
-            Ok(KeepingTurn { transaction, topic: topic.to_owned(), next_offset })
+            Ok(KeepingTurn { transaction, topic: topic.to_owned(), topic_id, next_offset })
         };
-        bounded("beginning to keep the records of sensors", beginning).await
+        match bounded("beginning to keep the records of sensors", beginning).await {
+            Ok(turn) => Ok(Some(turn)),
+            Err(error) if error.is_lock_timeout() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -105,26 +83,27 @@ impl RecordKeeper {
 pub struct KeepingTurn<'k> {
     transaction: Transaction<'k, Postgres>,
     topic: String,
-    /// Up to where the table holds what the topic says.
+    /// The topic that is known; empty where none is.
+    pub topic_id: String,
+    /// Up to where the table holds what it says.
     pub next_offset: i64,
 }
 
 impl KeepingTurn<'_> {
     /// What the topic has to be told next.
     pub async fn changes(&mut self) -> Result<Changes, StoreError> {
-        type Row = (i64, i32, Option<String>, Option<String>, Option<String>);
-        const SQL: &str = "SELECT change, sensor_id, sensor_type, description, location
-            FROM (SELECT change, sensor_id FROM sensor_changes ORDER BY change LIMIT $1) AS changed
-            LEFT JOIN sensors USING (sensor_id) ORDER BY sensor_id";
+        type Changed = (Vec<i64>, i32, bool, Option<String>, Option<String>, Option<String>);
+        const SQL: &str = "SELECT changes, sensor_id, is_new, sensor_type, description, location
+            FROM (SELECT sensor_id, array_agg(change) AS changes, bool_and(is_new) AS is_new
+                  FROM (SELECT * FROM sensor_changes ORDER BY change LIMIT $1) AS first GROUP BY sensor_id) AS changed
+            LEFT JOIN sensors USING (sensor_id)";
         let reading = sqlx::query_as(SQL).bind(CHANGES_MAX).fetch_all(&mut *self.transaction);
-        let rows: Vec<Row> = bounded("reading changes of sensors", reading).await?;
+        let rows: Vec<Changed> = bounded("reading changes of sensors", reading).await?;
         let mut changes = Changes::default();
-        for (change, sensor_id, sensor_type, description, location) in rows {
-            changes.ids.push(change);
+        for (ids, sensor_id, is_new, sensor_type, description, location) in rows {
+            changes.ids.extend(ids);
             let sensor = sensor_type.map(|sensor_type| Description { sensor_type, description, location });
-            if changes.records.last().is_none_or(|last| last.sensor_id != sensor_id) {
-                changes.records.push(SensorRecord { sensor_id, sensor });
-            }
+            changes.states.push((SensorRecord::state(sensor_id, sensor), is_new));
         }
         Ok(changes)
     }
@@ -137,31 +116,34 @@ impl KeepingTurn<'_> {
     }
 
     /// What the table has of these ids.
-    pub async fn compare(&mut self, sensor_ids: &[i32]) -> Result<Vec<Compared>, StoreError> {
-        type Row = (i32, Option<String>, Option<String>, Option<String>, bool);
+    pub async fn compare(&mut self, sensor_ids: &[i32]) -> Result<Vec<Row>, StoreError> {
+        type Found = (i32, Option<String>, Option<String>, Option<String>, bool);
         const SQL: &str = "SELECT id, sensor_type, description, location,
                 EXISTS (SELECT FROM sensor_changes WHERE sensor_changes.sensor_id = id)
             FROM unnest($1::int[]) AS id LEFT JOIN sensors ON sensors.sensor_id = id";
         let mut compared = Vec::with_capacity(sensor_ids.len());
         for ids in sensor_ids.chunks(COMPARED_MAX) {
             let reading = sqlx::query_as(SQL).bind(ids).fetch_all(&mut *self.transaction);
-            let rows: Vec<Row> = bounded("comparing sensors", reading).await?;
+            let rows: Vec<Found> = bounded("comparing sensors", reading).await?;
             compared.extend(rows.into_iter().map(
                 |(sensor_id, sensor_type, description, location, has_changed)| {
                     let sensor =
                         sensor_type.map(|sensor_type| Description { sensor_type, description, location });
-                    Compared { sensor_id, sensor, has_changed }
+                    Row { sensor_id, sensor, has_changed }
                 },
             ));
         }
         Ok(compared)
     }
 
-    /// Makes sensors of these ids again; an error says what the database has against one of them, and nothing is changed.
-    pub async fn restore(&mut self, sensors: &[Sensor]) -> Result<(), StoreError> {
+    /// Makes sensors of these ids again, but for those that are there or have changed since; the ids of those that were
+    /// made. An error says what the database has against one of them, and nothing is changed.
+    pub async fn restore(&mut self, sensors: &[Sensor]) -> Result<Vec<i32>, StoreError> {
         const SQL: &str = "INSERT INTO sensors (sensor_id, sensor_type, description, location)
             OVERRIDING SYSTEM VALUE
-            SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) ON CONFLICT (sensor_id) DO NOTHING";
+            SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) AS lost (id)
+            WHERE NOT EXISTS (SELECT FROM sensor_changes WHERE sensor_changes.sensor_id = id)
+            ON CONFLICT (sensor_id) DO NOTHING RETURNING sensor_id";
         let ids: Vec<i32> = sensors.iter().map(|sensor| sensor.sensor_id).collect();
         let types: Vec<&str> = sensors.iter().map(|sensor| sensor.sensor_type.as_str()).collect();
         let descriptions: Vec<Option<&str>> =
@@ -172,9 +154,10 @@ impl KeepingTurn<'_> {
     }
 
     /// Changes a row to what a lost change had made of it, unless it was changed meanwhile; else as [`Self::restore`].
-    pub async fn change_again(&mut self, found: &Sensor, sensor: &Sensor) -> Result<(), StoreError> {
+    pub async fn change_again(&mut self, found: &Sensor, sensor: &Sensor) -> Result<Vec<i32>, StoreError> {
         const SQL: &str = "UPDATE sensors SET sensor_type = $2, description = $3, location = $4
-            WHERE sensor_id = $1 AND (sensor_type, description, location) IS NOT DISTINCT FROM ($5, $6, $7)";
+            WHERE sensor_id = $1 AND (sensor_type, description, location) IS NOT DISTINCT FROM ($5, $6, $7)
+            RETURNING sensor_id";
         self.try_statement(
             "making a lost change of a sensor again",
             sqlx::query(SQL)
@@ -193,11 +176,19 @@ impl KeepingTurn<'_> {
         &mut self,
         doing: &'static str,
         statement: sqlx::query::Query<'_, Postgres, sqlx::postgres::PgArguments>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<i32>, StoreError> {
+        // The topic, which says so, may say something else by then.
+        const UNTOLD: &str = "SET LOCAL sensorpipe.restoring = 'on'";
+        const TOLD: &str = "SET LOCAL sensorpipe.restoring = 'off'";
         let trying = async {
             let mut tried = self.transaction.begin().await?;
-            match statement.execute(&mut *tried).await {
-                Ok(_) => tried.commit().await,
+            sqlx::query(UNTOLD).execute(&mut *tried).await?;
+            match statement.fetch_all(&mut *tried).await {
+                Ok(rows) => {
+                    sqlx::query(TOLD).execute(&mut *tried).await?;
+                    tried.commit().await?;
+                    rows.iter().map(|row| row.try_get(0)).collect()
+                }
                 Err(error) => {
                     tried.rollback().await?;
                     Err(error)
@@ -228,14 +219,22 @@ impl KeepingTurn<'_> {
         bounded("skipping ids of sensors", sequence::skip(&mut self.transaction, up_to)).await
     }
 
-    /// Commits; the table holds what the topic says up to there.
-    pub async fn end(mut self, next_offset: i64) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE sensor_topics SET next_offset = $2, updated_at = now() WHERE topic = $1";
-        let ending = async {
-            sqlx::query(SQL).bind(&self.topic).bind(next_offset).execute(&mut *self.transaction).await?;
-            self.transaction.commit().await
-        };
-        bounded("keeping the records of sensors", ending).await
+    /// Commits.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        bounded("keeping the records of sensors", self.transaction.commit()).await
+    }
+
+    /// Commits; the table holds what this topic says up to there.
+    pub async fn end(mut self, topic_id: &str, next_offset: i64) -> Result<(), StoreError> {
+        const SQL: &str =
+            "UPDATE sensor_topics SET topic_id = $2, next_offset = $3, updated_at = now() WHERE topic = $1";
+        let noting = sqlx::query(SQL)
+            .bind(&self.topic)
+            .bind(topic_id)
+            .bind(next_offset)
+            .execute(&mut *self.transaction);
+        bounded("keeping the records of sensors", noting).await?;
+        self.commit().await
     }
 }
 

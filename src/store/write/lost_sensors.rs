@@ -29,7 +29,7 @@ impl fmt::Debug for SensorSource {
 }
 
 /// How long readings wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How long an answer holds that an id is no sensor's: it may have been made and lost since.
 const VALID_FOR: Duration = Duration::from_secs(2);
 /// Most ids of which that is remembered.
@@ -38,37 +38,47 @@ const UNKNOWN_MAX: usize = 10_000;
 /// What is known of ids that are not in the table.
 #[derive(Debug, Default)]
 pub(super) struct UnknownSensors {
+    /// Of the batch at hand.
+    asked_now: HashSet<i32>,
     asked: HashSet<i32>,
     asked_at: Option<Instant>,
     silent_since: Option<Instant>,
 }
 
 impl UnknownSensors {
+    /// Another batch, or another try.
+    pub(super) fn begin(&mut self) {
+        self.asked_now.clear();
+    }
+
+    /// It is written.
+    pub(super) fn end(&mut self) {
+        self.silent_since = None;
+    }
+
     /// Whether these are known not to be sensors.
     pub(super) fn are_none(&self, ids: &[i32]) -> bool {
         let is_valid = self.asked_at.is_some_and(|at| at.elapsed() < VALID_FOR);
-        ids.is_empty() || is_valid && ids.iter().all(|id| self.asked.contains(id))
+        ids.iter().all(|id| self.asked_now.contains(id) || is_valid && self.asked.contains(id))
     }
 
     /// Asks for them. An error is to be met by another try, until it has lasted for too long.
     pub(super) async fn ask(&mut self, source: &dyn LostSensors, ids: Vec<i32>) -> Result<(), StoreError> {
-        match source.bring_back(&ids).await {
-            Ok(_) => self.silent_since = None,
-            Err(error) => {
-                if self.silent_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
-                    return Err(error);
-                }
-                tracing::warn!(
-                    error = error.cause(),
-                    "whether sensors were lost cannot be told: readings of unknown ones become dead letters"
-                );
+        if let Err(error) = source.bring_back(&ids).await {
+            if self.silent_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
+                return Err(error);
             }
+            tracing::warn!(
+                error = error.cause(),
+                "whether sensors were lost cannot be told: readings of unknown ones become dead letters"
+            );
         }
         if self.asked_at.is_none_or(|at| at.elapsed() >= VALID_FOR) || self.asked.len() > UNKNOWN_MAX {
             self.asked.clear();
             self.asked_at = Some(Instant::now());
         }
-        self.asked.extend(ids);
+        self.asked.extend(&ids);
+        self.asked_now.extend(ids);
         Ok(())
     }
 }
@@ -94,6 +104,8 @@ mod tests {
         assert!(unknown.ask(&Silent, vec![7]).await.is_ok());
         assert!(unknown.are_none(&[7]) && !unknown.are_none(&[7, 8]));
         unknown.asked_at = Instant::now().checked_sub(VALID_FOR);
+        assert!(unknown.are_none(&[7]), "of one batch it is asked once");
+        unknown.begin();
         assert!(!unknown.are_none(&[7]), "it may be one by now");
     }
 }

@@ -87,6 +87,21 @@ pub struct WriterConfig {
     pub lost_sensors: SensorSource,
 }
 
+/// What an attempt came to that did not fail.
+enum Attempt {
+    Written(Written),
+    /// Nothing was written: the table lacks these sensors, which may be lost.
+    UnknownSensors(Vec<i32>),
+}
+
+/// What of a batch is to be stored.
+enum Checked {
+    /// The readings, one for each key, and the duplicates that gave way to them.
+    Rows { rows: Vec<Row>, duplicates: Vec<Row> },
+    /// The table lacks these sensors, which may be lost.
+    UnknownSensors(Vec<i32>),
+}
+
 /// Longest time that a look at the stored offsets may take, so that a batch that comes meanwhile waits no longer.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -129,6 +144,22 @@ impl BatchWriter {
     /// Writes a batch. After an error nothing of it is stored, or, where the answer to COMMIT was lost, all of it:
     /// writing it again tells, by the compare-and-set.
     pub async fn write(&mut self, log: &Log, batch: &Batch) -> Result<Written, StoreError> {
+        self.unknown_sensors.begin();
+        loop {
+            match (self.attempt(log, batch).await?, &self.config.lost_sensors.0) {
+                (Attempt::Written(written), _) => {
+                    self.unknown_sensors.end();
+                    return Ok(written);
+                }
+                (Attempt::UnknownSensors(ids), Some(source)) => {
+                    self.unknown_sensors.ask(&**source, ids).await?;
+                }
+                (Attempt::UnknownSensors(_), None) => {}
+            }
+        }
+    }
+
+    async fn attempt(&mut self, log: &Log, batch: &Batch) -> Result<Attempt, StoreError> {
         let mut open = match self.open.take() {
             Some(open) => open,
             None => Open::connect(&self.config).await?,
@@ -137,16 +168,16 @@ impl BatchWriter {
         let limit = self.failed.limit(config.write_timeout);
         let started = Instant::now();
         let writing = async {
-            timeout(limit, self.transactions(&mut open, log, batch))
+            timeout(limit, self.transaction(&mut open, log, batch))
                 .await
                 .map_err(StoreError::timed_out("writing a batch"))?
         };
         match frozen::watched(writing, &config, backend_pid).await {
-            Ok(written) => {
+            Ok(attempt) => {
                 // Only here is the connection known to be in order: any error drops it, and the server rolls back.
                 self.open = Some(open);
                 self.failed = Failed::default();
-                Ok(written)
+                Ok(attempt)
             }
             Err(error) => {
                 if self.failed.note(&error, started.elapsed(), limit) == Failure::TimedOut {
@@ -200,41 +231,25 @@ impl BatchWriter {
             .map_err(StoreError::timed_out("reporting stalled partitions"))?
     }
 
-    /// One, or another one after sensors were asked for that are not in the table.
-    async fn transactions(
-        &mut self,
-        open: &mut Open,
-        log: &Log,
-        batch: &Batch,
-    ) -> Result<Written, StoreError> {
-        let spanned = chunks::spanned(batch.rows(), open.chunk_micros);
-        if let Some(fits) = self.fits(batch, spanned.len()) {
-            return fenced::too_much(open, log, batch, fits).await;
-        }
-        loop {
-            if let Some(written) = self.transaction(open, log, batch, &spanned).await? {
-                return Ok(written);
-            }
-        }
-    }
-
-    /// None where it is to be begun again.
     async fn transaction(
         &mut self,
         open: &mut Open,
         log: &Log,
         batch: &Batch,
-        spanned: &Spanned,
-    ) -> Result<Option<Written>, StoreError> {
+    ) -> Result<Attempt, StoreError> {
         let started = Instant::now();
+        let spanned = chunks::spanned(batch.rows(), open.chunk_micros);
+        if let Some(fits) = self.fits(batch, spanned.len()) {
+            return fenced::too_much(open, log, batch, fits).await.map(Attempt::Written);
+        }
         if open.may_skip_row_checks {
-            self.chunks.make_missing(&mut open.connection, spanned, open.chunk_micros).await?;
+            self.chunks.make_missing(&mut open.connection, &spanned, open.chunk_micros).await?;
         }
         open.execute("BEGIN; SET CONSTRAINTS ALL IMMEDIATE", "beginning").await?;
         let moved = offsets::compare_and_set(&mut open.connection, log, batch).await?;
         if moved.len() < batch.spans().len() {
             open.execute("ROLLBACK", "rolling back").await?;
-            return fenced::fenced(open, log, batch, &moved).await.map(Some);
+            return fenced::fenced(open, log, batch, &moved).await.map(Attempt::Written);
         }
         let may_update = open.may_change_dead_letters;
         let known = if may_update {
@@ -243,11 +258,14 @@ impl BatchWriter {
             ExistingDeadLetters::default()
         };
         let mut rejected = batch.rejected().to_vec();
-        let Some((mut rows, mut duplicates)) = self.checked_rows(open, batch, &mut rejected).await? else {
-            return Ok(None);
+        let checked = self.checked_rows(open, batch, &mut rejected).await?;
+        let (mut rows, mut duplicates) = match checked {
+            Checked::Rows { rows, duplicates } => (rows, duplicates),
+            Checked::UnknownSensors(ids) => return Ok(Attempt::UnknownSensors(ids)),
         };
         let prepared = Instant::now();
-        let mut stored = self.store_rows(open, batch, spanned, &rows, &mut duplicates, &mut rejected).await?;
+        let mut stored =
+            self.store_rows(open, batch, &spanned, &rows, &mut duplicates, &mut rejected).await?;
         rows.append(&mut stored.in_place_of_refused);
         let keeping = Keeping { bounds: self.config.dead_letter_bounds, known: &known, may_update };
         let inserted = dead_letters::insert(&mut open.connection, log, batch, &rejected, keeping).await?;
@@ -256,7 +274,7 @@ impl BatchWriter {
             Inserted::TooSlow(share) => {
                 open.execute("ROLLBACK", "rolling back").await?;
                 let fits = (batch.reading_count() as f64 * share / 2.0) as usize;
-                return fenced::too_much(open, log, batch, fits).await.map(Some);
+                return fenced::too_much(open, log, batch, fits).await.map(Attempt::Written);
             }
         };
         let tallies = tallies::tally(batch, &rows, &duplicates, &rejected, &stored);
@@ -269,7 +287,7 @@ impl BatchWriter {
         let mut report = tallies::report(batch, &tallies, &rejected);
         report.phases =
             Phases { prepare: prepared - started, copy: copied - prepared, commit: copied.elapsed() };
-        Ok(Some(Written::Committed(report)))
+        Ok(Attempt::Written(Written::Committed(report)))
     }
 
     /// How many readings are to be tried instead, where a batch is too much: for the server's locks, or as it has shown.
@@ -287,27 +305,27 @@ impl BatchWriter {
         self.meets_refusals || self.failed.go_on_refusing()
     }
 
-    /// The readings of known sensors, sorted, one for each key, and the duplicates that gave way to them; none where the
-    /// transaction was rolled back to ask for unknown ones.
+    /// The readings of known sensors, sorted; where others are to be asked for, the transaction is rolled back.
     async fn checked_rows(
         &mut self,
         open: &mut Open,
         batch: &Batch,
         rejected: &mut Vec<Rejected>,
-    ) -> Result<Option<(Vec<Row>, Vec<Row>)>, StoreError> {
+    ) -> Result<Checked, StoreError> {
         let mut rows = batch.rows().to_vec();
         sort_for_chunks(&mut rows, open.chunk_micros);
         chunks::set_aside_what_is_too_far(batch, &mut rows, rejected, open.chunk_micros);
         let unknown = sensors::lock_known(&mut open.connection, &rows).await?;
-        if let Some(source) = self.config.lost_sensors.0.clone()
-            && !self.unknown_sensors.are_none(&unknown)
-        {
-            open.execute("ROLLBACK", "rolling back").await?;
-            self.unknown_sensors.ask(&*source, unknown).await?;
-            return Ok(None);
+        if self.config.lost_sensors.0.is_some() && !self.unknown_sensors.are_none(&unknown) {
+            let ids = sensors::not_being_deleted(&mut open.connection, &unknown).await?;
+            if !self.unknown_sensors.are_none(&ids) {
+                open.execute("ROLLBACK", "rolling back").await?;
+                return Ok(Checked::UnknownSensors(ids));
+            }
         }
         sensors::set_unknown_aside(&unknown, batch, &mut rows, rejected);
-        Ok(Some(distinct(batch, &rows, self.config.on_duplicate)))
+        let (rows, duplicates) = distinct(batch, &rows, self.config.on_duplicate);
+        Ok(Checked::Rows { rows, duplicates })
     }
 
     /// Logged when it begins and when it ends: a batch without dead letters says nothing of it.

@@ -38,6 +38,18 @@ pub(in crate::store) async fn lock_known(
     Ok(wanted)
 }
 
+/// Those of the ids that are not of sensors whose readings are being deleted.
+pub(super) async fn not_being_deleted(
+    connection: &mut PgConnection,
+    sensor_ids: &[i32],
+) -> Result<Vec<i32>, StoreError> {
+    sqlx::query_scalar("SELECT unnest($1::int[]) EXCEPT SELECT sensor_id FROM sensor_deletions")
+        .bind(sensor_ids)
+        .fetch_all(connection)
+        .await
+        .map_err(StoreError::new("looking for sensors that are being deleted"))
+}
+
 /// Moves the rows of ids that are no sensors' to `rejected`.
 pub(in crate::store) fn set_unknown_aside(
     unknown: &[i32],
