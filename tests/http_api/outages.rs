@@ -38,8 +38,10 @@ async fn without_kafka_a_reading_is_503_within_the_bound() {
     let readiness = server.get("/readyz").await.expect(503).json();
     assert_eq!(readiness["components"]["kafka"]["state"], "down");
     server.get("/healthz").await.expect(200);
+    let detail = server.post("/sensors", r#"{"sensor_type":"t"}"#).await.expect(503).text;
+    assert!(detail.contains("None was made"), "{detail}");
+    assert_eq!(database.number("SELECT count(*) FROM sensors").await, 1);
     // What does not need Kafka goes on.
-    server.post("/sensors", r#"{"sensor_type":"t"}"#).await.expect(200);
     server.get("/daily_avg/1").await.expect(404);
     server.stopped().await;
 }

@@ -24,7 +24,10 @@ impl SensorsApi {
         };
         self.producer.ready().map_err(|_| kafka_is_away())?;
         // No connection is held for a topic that cannot be used.
-        self.sensor_topic.read_to_end().await.map_err(|error| unclaimed(&error.into()))?;
+        self.sensor_topic.read_to_end().await.map_err(|error| match error {
+            UnreadError::TooSlow { .. } => kafka_is_away(),
+            UnreadError::Unreadable { .. } => unclaimed(&error.into()),
+        })?;
         for _ in 0..TRIES {
             let now = self.sensors.now();
             let topic = self.sensor_topic.clone();
