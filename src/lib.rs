@@ -22,15 +22,16 @@
 //! | [`audit`] | what the log holds against what the database says of it | `batch`, `log`, `reading` |
 //! | [`seed`] | the readings of the guide's example | `reading` |
 //! | [`health`] | what `/readyz` shows, said by the parts themselves | `reading` |
-//! | [`metrics`] | every metric: its name, help, labels, buckets | `audit`, `health`, `reading`, `version` |
+//! | [`durability`] | settings of Kafka and Postgres by which what was acknowledged may be lost | nothing |
+//! | [`metrics`] | every metric: its name, help, labels, buckets | `audit`, `durability`, `health`, `reading`, `version` |
 //! | [`config`] | every setting, from arguments and environment | `access`, `audit`, `reading` |
 //! | [`log_level`] | which lines are logged, while it runs | `reminder` |
-//! | [`kafka`] | producer, consumer, rebalance events, the topic; the only place that names `rdkafka` | `batch`, `config`, `health`, `log`, `metrics`, `reading`, `reminder` |
-//! | [`store`] | every line of SQL of the service; the exactly-once transaction; the only place that names `sqlx` | `access`, `audit`, `batch`, `buckets`, `config`, `health`, `log`, `metrics`, `reading`, `reminder`, `seed` |
+//! | [`kafka`] | producer, consumer, rebalance events, the topic; the only place that names `rdkafka` | `batch`, `config`, `durability`, `health`, `log`, `metrics`, `reading`, `reminder` |
+//! | [`store`] | every line of SQL of the service; the exactly-once transaction; the only place that names `sqlx` | `access`, `audit`, `batch`, `buckets`, `config`, `durability`, `health`, `log`, `metrics`, `reading`, `reminder`, `seed` |
 //! | [`traces`] | spans of requests and batches, and their way to a collector | `batch`, `reading`, `store` |
 //! | [`pipeline`] | the shell around the protocol: the consumer's loop and its writer | `batch`, `config`, `health`, `kafka`, `log`, `metrics`, `panics`, `protocol`, `reading`, `store`, `traces` |
-//! | [`http`] | routes, validation, documents; the only place that names `axum` | `access`, `buckets`, `config`, `health`, `kafka`, `log`, `log_level`, `metrics`, `reading`, `reminder`, `store`, `traces`, `version` |
-//! | [`app`] | which tasks a role runs and in which order they stop | `access`, `audit`, `batch`, `config`, `health`, `http`, `kafka`, `log`, `log_level`, `metrics`, `panics`, `pipeline`, `protocol`, `reading`, `reminder`, `seed`, `store`, `traces` |
+//! | [`http`] | routes, validation, documents; the only place that names `axum` | `access`, `buckets`, `config`, `durability`, `health`, `kafka`, `log`, `log_level`, `metrics`, `reading`, `reminder`, `store`, `traces`, `version` |
+//! | [`app`] | which tasks a role runs and in which order they stop | `access`, `audit`, `batch`, `config`, `durability`, `health`, `http`, `kafka`, `log`, `log_level`, `metrics`, `panics`, `pipeline`, `protocol`, `reading`, `reminder`, `seed`, `store`, `traces` |
 //!
 //! A module uses what is above it; `dev/architecture-check` holds all of them to the table. From [`reading`] to [`audit`] they
 //! are pure: they know neither I/O nor the time.
@@ -58,6 +59,7 @@ pub mod audit;
 pub mod batch;
 pub mod buckets;
 pub mod config;
+pub mod durability;
 pub mod health;
 pub mod http;
 pub mod kafka;

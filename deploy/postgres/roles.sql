@@ -136,6 +136,7 @@ BEGIN
             ('dead_letter_overflow_totals', 'SELECT', NULL, 'sensorpipe_reader'),
             ('sensor_deletions', 'SELECT', NULL, 'sensorpipe_reader'),
             ('sensorpipe_settings', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('database_identity', 'SELECT', NULL, 'sensorpipe_reader'),
 
             ('sensors', 'UPDATE', 'description', 'sensorpipe_writer'), -- to lock
             -- DELETE takes away the stand-in row that makes a chunk, and readings of sensors that are marked as deleted.

@@ -23,7 +23,9 @@ use crate::{
     },
     health::{Component, Health, Need},
     http,
-    pipeline::{Absences, FirstTrial, Member, MemberConfig, MemberError, Outage, StalledPartitions},
+    pipeline::{
+        Absences, FirstTrial, GroupWatch, Member, MemberConfig, MemberError, Outage, StalledPartitions,
+    },
     store::{self, Pool, WriterConfig},
 };
 
@@ -133,7 +135,7 @@ async fn refuse_missing_rights(writer: &WriterConfig) -> anyhow::Result<()> {
             error.server_message()
         ),
         // What may pass is waited for by each consumer.
-        Ok(()) | Err(_) => Ok(()),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -155,6 +157,7 @@ fn member_config(
         dead_letter_bounds: worker.dead_letter_bounds(),
     };
     MemberConfig {
+        group_watch: GroupWatch::new(&kafka, &settings),
         database,
         kafka,
         settings,

@@ -5,6 +5,7 @@ mod accepted;
 mod after_restore;
 mod diverged;
 mod other_cluster;
+mod other_database;
 mod recreated;
 mod replayed;
 
