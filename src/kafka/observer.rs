@@ -51,11 +51,11 @@ pub enum ObserveError {
 impl ObserveError {
     /// Whether Kafka answers that this client may not ask.
     pub fn is_missing_right(&self) -> bool {
+        use RDKafkaErrorCode as Code;
         let code = match self {
             Self::Log(error) => error.rdkafka_error_code(),
             Self::Described(error) => Some(error.code),
         };
-        use RDKafkaErrorCode as Code;
         matches!(code, Some(Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed))
     }
 }
@@ -131,10 +131,10 @@ impl LogObserver {
                 list.add_partition(topic, partition);
             }
             let committed = client.committed_offsets(list, TIMEOUT)?;
-            let committer = |of: &TopicPartitionListElem<'_>| {
+            let database = |of: &TopicPartitionListElem<'_>| {
                 Some((of.partition(), DatabaseId::of_commit_metadata(of.metadata())?))
             };
-            Ok(committed.elements().iter().filter_map(committer).collect())
+            Ok(committed.elements().iter().filter_map(database).collect())
         })
         .await
     }

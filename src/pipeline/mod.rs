@@ -16,6 +16,7 @@
 mod absences;
 mod actions;
 mod batch_size;
+mod group_claim;
 mod group_watch;
 mod housekeeping;
 mod intake;

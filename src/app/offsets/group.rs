@@ -34,11 +34,10 @@ fn describe(other: DatabaseId, used: &GroupUse) -> String {
         0 => "has partitions of the topic".to_owned(),
         _ => format!("committed the offsets of partitions {}", partitions.join(", ")),
     };
-    let (state, advice) = match used.has_members(other) {
-        true => {
-            ("its workers are members", "set another KAFKA_GROUP, or point DATABASE_URL at that database")
-        }
-        false => ("none of its workers is a member", "workers of this one take the group over"),
+    let (state, advice) = if used.has_members(other) {
+        ("its workers are members", "set another KAFKA_GROUP, or point DATABASE_URL at that database")
+    } else {
+        ("none of its workers is a member", "workers of this one take the group over")
     };
     format!("another database, {other}, {committed} in this group; {state}: {advice}")
 }
