@@ -20,6 +20,7 @@ mod shared_settings;
 mod signals;
 mod stats;
 mod supervisor;
+mod unsafe_settings;
 mod worker;
 
 use std::{process::ExitCode, time::Duration};
@@ -34,6 +35,7 @@ use crate::config::{
     StatsCommand, TopicConfig, WorkerConfig,
 };
 use crate::{
+    durability::FoundSettings,
     health::Health,
     log_level::LogLevel,
     metrics::{Exposition, Served},
@@ -203,6 +205,7 @@ struct Operations {
     metrics: Exposition,
     log_level: LogLevel,
     supervisor: Supervisor,
+    found_settings: FoundSettings,
 }
 
 impl Operations {
@@ -222,7 +225,13 @@ impl Operations {
                 upkeep.upkeep();
             }
         }));
-        Ok(Self { health, metrics, log_level, supervisor })
+        Ok(Self { health, metrics, log_level, supervisor, found_settings: FoundSettings::default() })
+    }
+
+    /// Looks for settings of the servers that are not safe, once for all roles of the process.
+    fn watch_settings(&self, servers: &Servers, stop: &CancellationToken) {
+        let watching = unsafe_settings::watch(servers.clone(), self.found_settings.clone());
+        tokio::spawn(self.supervisor.watch("the watch over unsafe settings", stop, watching));
     }
 }
 
@@ -255,6 +264,7 @@ async fn dispatch(
         Command::Api { servers, http, shared } => {
             let shared = SharedSettings::new(shared);
             let operations = Operations::start(Served::Api, log_level, &stop)?;
+            operations.watch_settings(&servers, &stop);
             let supervisor = operations.supervisor.clone();
             let api = api::run(&servers, &http, &shared, operations, stop).await;
             api.and(supervisor.verdict())
@@ -262,6 +272,7 @@ async fn dispatch(
         Command::Worker { servers, shared, worker, forwarding, metrics } => {
             let shared = SharedSettings::new(shared);
             let operations = Operations::start(Served::Worker, log_level, &stop)?;
+            operations.watch_settings(&servers, &stop);
             let supervisor = operations.supervisor.clone();
             let worker = worker::run(&servers, &shared, &worker, &forwarding, &metrics, operations, stop);
             worker.await.and(supervisor.verdict())
@@ -273,6 +284,7 @@ async fn dispatch(
             let audit = Audit::beside(&servers, &shared, &audit);
             let served = if audit.is_some() { Served::All } else { Served::Both };
             let operations = Operations::start(served, log_level, &stop)?;
+            operations.watch_settings(&servers, &stop);
             let audit = async {
                 if let Some(audit) = audit {
                     return audit.run_beside(operations.clone(), stop.clone()).await;

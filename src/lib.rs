@@ -23,15 +23,16 @@
 //! | [`seed`] | the readings of the guide's example | `reading` |
 //! | [`registry`] | which sensors there are, as their own topic says; who has an id | nothing |
 //! | [`health`] | what `/readyz` shows, said by the parts themselves | `reading` |
-//! | [`metrics`] | every metric: its name, help, labels, buckets | `audit`, `health`, `reading`, `version` |
+//! | [`durability`] | settings of Kafka and Postgres by which what was acknowledged may be lost | nothing |
+//! | [`metrics`] | every metric: its name, help, labels, buckets | `audit`, `durability`, `health`, `reading`, `version` |
 //! | [`config`] | every setting, from arguments and environment | `access`, `audit`, `reading` |
 //! | [`log_level`] | which lines are logged, while it runs | `reminder` |
-//! | [`kafka`] | producer, consumer, rebalance events, the topic; the only place that names `rdkafka` | `batch`, `config`, `health`, `log`, `metrics`, `reading`, `registry`, `reminder` |
-//! | [`store`] | every line of SQL of the service; the exactly-once transaction; the only place that names `sqlx` | `access`, `audit`, `batch`, `buckets`, `config`, `health`, `log`, `metrics`, `reading`, `registry`, `reminder`, `seed` |
+//! | [`kafka`] | producer, consumer, rebalance events, the topic; the only place that names `rdkafka` | `batch`, `config`, `durability`, `health`, `log`, `metrics`, `reading`, `registry`, `reminder` |
+//! | [`store`] | every line of SQL of the service; the exactly-once transaction; the only place that names `sqlx` | `access`, `audit`, `batch`, `buckets`, `config`, `durability`, `health`, `log`, `metrics`, `reading`, `registry`, `reminder`, `seed` |
 //! | [`traces`] | spans of requests and batches, and their way to a collector | `batch`, `reading`, `store` |
 //! | [`pipeline`] | the shell around the protocol: the consumer's loop and its writer | `batch`, `config`, `health`, `kafka`, `log`, `metrics`, `panics`, `protocol`, `reading`, `store`, `traces` |
-//! | [`http`] | routes, validation, documents; the only place that names `axum` | `access`, `buckets`, `config`, `health`, `kafka`, `log`, `log_level`, `metrics`, `reading`, `registry`, `reminder`, `store`, `traces`, `version` |
-//! | [`app`] | which tasks a role runs and in which order they stop | `access`, `audit`, `batch`, `config`, `health`, `http`, `kafka`, `log`, `log_level`, `metrics`, `panics`, `pipeline`, `protocol`, `reading`, `registry`, `reminder`, `seed`, `store`, `traces` |
+//! | [`http`] | routes, validation, documents; the only place that names `axum` | `access`, `buckets`, `config`, `durability`, `health`, `kafka`, `log`, `log_level`, `metrics`, `reading`, `registry`, `reminder`, `store`, `traces`, `version` |
+//! | [`app`] | which tasks a role runs and in which order they stop | `access`, `audit`, `batch`, `config`, `durability`, `health`, `http`, `kafka`, `log`, `log_level`, `metrics`, `panics`, `pipeline`, `protocol`, `reading`, `registry`, `reminder`, `seed`, `store`, `traces` |
 //!
 //! A module uses what is above it; `dev/architecture-check` holds all of them to the table. From [`reading`] to [`audit`] they
 //! are pure: they know neither I/O nor the time.
@@ -59,6 +60,7 @@ pub mod audit;
 pub mod batch;
 pub mod buckets;
 pub mod config;
+pub mod durability;
 pub mod health;
 pub mod http;
 pub mod kafka;

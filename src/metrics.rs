@@ -59,7 +59,8 @@ pub const STORED_OFFSET: &str = "sensorpipe_stored_offset";
 pub const FK_CHECK_PER_BATCH: &str = "sensorpipe_fk_check_per_batch";
 /// Frozen sensorpipe backends ended because they held locks that a writer needed.
 pub const BLOCKERS_ENDED: &str = "sensorpipe_blockers_ended_total";
-/// Partitions that were found stalled; labels: `gap`, which may be `other_cluster`, for which nothing is stalled.
+/// Partitions that were found stalled; labels: `gap`, which may be
+/// `other_cluster` or `other_database`, for which nothing is stalled.
 pub const GAPS: &str = "sensorpipe_gaps_total";
 /// Times that a log was held against the last record that was taken of it; labels: `outcome` = `same`, `diverged` or
 /// `unverifiable` (the record has expired).
@@ -143,6 +144,8 @@ pub const POOL_WAITING: &str = "sensorpipe_db_pool_waiting";
 /// Queries that got no connection in time; labels: `pool`.
 pub const POOL_TIMEOUTS: &str = "sensorpipe_db_pool_timeouts_total";
 
+/// 1 where a setting of Kafka or Postgres is not safe; labels: `setting`.
+pub const UNSAFE_SETTINGS: &str = "sensorpipe_unsafe_settings";
 /// 1, with what was built; labels: `version`, `commit`.
 pub const BUILD_INFO: &str = "sensorpipe_build_info";
 /// What `/readyz` says.

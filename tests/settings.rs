@@ -19,7 +19,6 @@ const COMMANDS: [&[&str]; 9] = [
     &["audit"],
     &["offsets", "list"],
     &["replay", "--from", "earliest", "--yes"],
-    &["after-restore"],
 ];
 /// What clap ends with for a flag that it cannot use.
 const INVALID: Option<i32> = Some(2);

@@ -139,6 +139,7 @@ BEGIN
             -- A trigger writes sensor_changes, with its owner's rights.
             ('sensor_changes', 'SELECT', NULL, 'sensorpipe_reader'),
             ('sensor_topics', 'SELECT', NULL, 'sensorpipe_reader'),
+            ('database_identity', 'SELECT', NULL, 'sensorpipe_reader'),
 
             -- To lock; and to make sensors again that the database has lost, from their topic.
             ('sensors', 'UPDATE', 'sensor_type, description, location', 'sensorpipe_writer'),

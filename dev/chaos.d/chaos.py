@@ -11,14 +11,17 @@ import traceback
 from datetime import datetime, timezone
 
 import checker
+import made_sensors
 import processes
 import report
 from faults.fault import BACK, Measurement
-from faults.schedule import ALL, deck_size, last, schedule
+from faults.schedule import ALL, Deck, faults_of
+from cluster import Cluster
 from ledger import Ledger
 from load.http import HttpLoad
 from load.kafka import KafkaLoad, TransactionLoad
 from load.mix import Mix
+from load.sensors import SensorLoad
 from observer import Observer
 from places import BLOCK, CLIENTS, HOME, LOGS, SENSORPIPE, choose_ports
 from series import Series
@@ -29,9 +32,11 @@ from world import PARTITIONS, World
 SENSORS = 1_200
 # Readings a sensor, of which the ledger keeps a byte each.
 PER_SENSOR = {False: 10_000, True: 60_000}
-# Large records a second into Kafka, requests a second by HTTP.
+# Large records a second into Kafka, requests a second by HTTP. Four servers of Kafka share the machine with what they bring.
 RECORDS_PER_S = {False: 40, True: 110}
+RECORDS_PER_S_ON_A_CLUSTER = {False: 15, True: 60}
 REQUESTS_PER_S = {False: 5, True: 10}
+SENSORS_MADE_PER_S = 3
 # A quick run is over, servers' start and reckoning and all, in three minutes.
 QUICK_FAULTS_S, LONG_MINUTES = 115, 30
 STORED_WITHIN_S, DRAINED_WITHIN_S = 60, 180
@@ -43,7 +48,7 @@ def say(message):
 
 
 def parse_arguments():
-    kinds = "\n".join(f"  {kind:24} {fault.what}" for kind, fault in ALL.items())
+    kinds = "\n".join(f"  {kind:26} {fault.what}" for kind, fault in ALL.items())
     parser = argparse.ArgumentParser(
         prog="dev/chaos",
         description="Faults against real Kafka and Postgres under load; every reading is accounted for in the end.",
@@ -54,14 +59,16 @@ def parse_arguments():
     size.add_argument("--quick", action="store_true", help="three minutes, the debug binary (default)")
     size.add_argument("--long", action="store_true", help="200 faults and 10 million readings, the release binary")
     size.add_argument("--selftest", action="store_true", help="only: does the checker find what is wrong?")
+    parser.add_argument("--cluster", action="store_true", help="three brokers and their controller; faults of these")
     parser.add_argument("--seed", type=int, help="of an earlier run, to repeat it")
     parser.add_argument("--minutes", type=float, help="how long faults are injected")
     parser.add_argument("--faults", metavar="KIND,…", type=lambda text: text.split(","), default=[])
     parser.add_argument("--keep", action="store_true", help="leave the servers' data")
     arguments = parser.parse_args()
     for kind in arguments.faults:
-        if kind not in ALL:
-            parser.error(f"there is no fault {kind}")
+        if kind not in faults_of(arguments.cluster):
+            others = "; it is one of the others, with or without --cluster" if kind in ALL else ""
+            parser.error(f"there is no fault {kind} here{others}")
     if arguments.seed is None:
         arguments.seed = random.SystemRandom().randrange(1_000_000_000)
     return arguments
@@ -75,7 +82,7 @@ class Run:
         self.findings = []
         self.records = []
         self.ports = choose_ports()
-        self.servers = Servers(self.ports)
+        self.servers = (Cluster if arguments.cluster else Servers)(self.ports)
         self.toxiproxy = self.world = None
 
     def found(self, what):
@@ -84,10 +91,11 @@ class Run:
 
     def sensorpipe(self, *command, log):
         """Runs a command past the proxies; whether it succeeds."""
-        environment = processes.environment(self.ports, "api") | {
+        environment = processes.environment(self.servers, "api") | {
             "DATABASE_URL": f"postgres://sensorpipe@127.0.0.1:{self.ports.postgres}/sensorpipe",
             "KAFKA_BROKERS": self.servers.brokers,
             "KAFKA_PARTITIONS": str(PARTITIONS),
+            "KAFKA_REPLICATION": str(self.servers.replication),
         }
         with (LOGS / log).open("a") as file:
             done = subprocess.run([SENSORPIPE, *command], stdout=file, stderr=file, check=False, env=environment)
@@ -110,21 +118,23 @@ class Run:
         per_sensor = PER_SENSOR[self.arguments.long]
         self.series = Series(first, SENSORS, per_sensor, int(midnight.timestamp()))
         self.ledger = Ledger(SENSORS, per_sensor)
+        self.made = made_sensors.MadeSensors(self.arguments.seed, int(midnight.timestamp()))
         observer = Observer(self.servers, PARTITIONS)
         places = {
-            client: processes.Sensorpipe(self.ports, client, client.split("-")[0], self.found) for client in CLIENTS
+            client: processes.Sensorpipe(self.servers, client, client.split("-")[0], self.found) for client in CLIENTS
         }
-        self.world = World(self.servers, self.toxiproxy, places, observer, self.findings)
+        self.world = World(self.servers, self.toxiproxy, places, observer, self.ledger, self.findings)
         self.world.start()
         observer.start()
         say("servers, api and workers run")
 
     def start_load(self):
         seed, is_long = self.arguments.seed, self.arguments.long
+        records_per_s = (RECORDS_PER_S_ON_A_CLUSTER if self.arguments.cluster else RECORDS_PER_S)[is_long]
         mix = self.mix = Mix(self.series, self.ledger)
         config = self.servers.client_config()
         self.load = [
-            KafkaLoad(mix, config, random.Random(f"{seed}/kafka"), RECORDS_PER_S[is_long]),
+            KafkaLoad(mix, config, random.Random(f"{seed}/kafka"), records_per_s),
             TransactionLoad(mix, config, random.Random(f"{seed}/transactions")),
         ]
         for number in range(2):
@@ -133,6 +143,9 @@ class Run:
             client = HttpLoad(mix, self.ports.http, rng, REQUESTS_PER_S[is_long], self.found, name)
             self.load.append(client)
             self.world.http_clients.append(client)
+        self.world.transactions = self.load[1]
+        rng = random.Random(f"{seed}/sensors")
+        self.load.append(SensorLoad(mix, self.made, self.ports.http, rng, SENSORS_MADE_PER_S, self.found))
         for thread in self.load:
             thread.start()
 
@@ -140,13 +153,14 @@ class Run:
         arguments = self.arguments
         minutes = arguments.minutes or (LONG_MINUTES if arguments.long else None)
         until = time.monotonic() + minutes * 60 if minutes else STARTED + QUICK_FAULTS_S
-        count = deck_size(arguments.faults) if arguments.long else None
+        deck = Deck(arguments.seed, arguments.long, arguments.cluster, arguments.faults)
+        count = deck.size() if arguments.long else None
         self.world.await_group()
-        for fault, rng in schedule(arguments.seed, arguments.long, arguments.faults):
+        for fault, rng in deck.shuffled():
             self.inject(fault, rng)
             if time.monotonic() > until or len(self.records) == count:
                 break
-        for fault, rng in last(arguments.seed, arguments.long, arguments.faults):
+        for fault, rng in deck.last():
             self.inject(fault, rng)
 
     def inject(self, fault, rng):
@@ -198,8 +212,8 @@ class Run:
         say("checking")
         with self.servers.reader() as session:
             verdict = checker.check(
-                self.ledger, self.series, checker.read_rows(session), checker.read_dead_letters(session),
-                checker.read_counts(session),
+                self.ledger, self.series, self.made, checker.read_rows(session), checker.read_dead_letters(session),
+                checker.read_counts(session), made_sensors.read_names(session),
             )  # fmt: skip
         audit = "this binary has none"
         if self.sensorpipe("audit", "--help", log="audit-help.log"):
@@ -217,6 +231,11 @@ class Run:
         self.servers.stop(self.arguments.keep)
 
 
+def shape_of(arguments):
+    size = "--long" if arguments.long else "--quick"
+    return f"{size} --cluster" if arguments.cluster else size
+
+
 def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     run = Run(parse_arguments())
@@ -232,7 +251,7 @@ def main():
     report.write(tally, file)
     print(report.as_text(tally))
     say(f"logs are in {LOGS}, the tally is in {file}")
-    say(f"to repeat: dev/chaos {'--long' if run.arguments.long else '--quick'} --seed {run.arguments.seed}")
+    say(f"to repeat: dev/chaos {shape_of(run.arguments)} --seed {run.arguments.seed}")
     return 1 if tally["failures"] else 0
 
 

@@ -11,9 +11,10 @@ from datetime import datetime
 
 import numpy as np
 
+import made_sensors
 import poison
 import refusals
-from ledger import ABORTED, ACKNOWLEDGED, REFUSED, UNKNOWN, UNSENT
+from ledger import ABORTED, ACKNOWLEDGED, AT_RISK, REFUSED, UNKNOWN, UNSENT
 
 # One row of COPY in binary form: its count of columns, then length and value of each.
 ROW = np.dtype(
@@ -40,6 +41,8 @@ class Verdict:
     dead_letters: Counter = field(default_factory=Counter)
     # Dead letters of good readings, which triggers of this run have refused or dropped.
     refused: int = 0
+    # Sensors that were made and answered for.
+    sensors: int = 0
 
     def fault(self, kind, count, examples=()):
         if count:
@@ -96,22 +99,27 @@ def read_counts(session):
     return session.execute(query).fetchone()
 
 
-def check(ledger, series, blocks, dead_letters, counts):
-    """`blocks` of rows, the dead letters, the counts."""
+def check(ledger, series, made, blocks, dead_letters, counts, names):
+    """`blocks` of rows, the dead letters, the counts, the names of sensors that were made."""
     verdict = Verdict()
     set_aside = check_dead_letters(verdict, ledger, series, dead_letters)
-    check_rows(verdict, ledger, series, blocks, set_aside)
+    others = check_rows(verdict, ledger, series, blocks, set_aside)
+    made_sensors.check(verdict, made, names, others)
     check_counts(verdict, ledger, counts)
     return verdict
 
 
 def check_rows(verdict, ledger, series, blocks, set_aside):
+    """Returns rows of sensors that came after those of the series."""
     seen = np.zeros_like(ledger.states, dtype=bool)
+    others = []
     for block in blocks:
         verdict.rows += len(block)
         sensor_ids, times = block["sensor_id"].astype(np.int64), block["time"] + EPOCH_2000_US
         sensors, sequences, ours = series.find(sensor_ids, times)
-        foreign = np.flatnonzero(~ours)
+        is_later = sensor_ids >= series.first_sensor + series.sensors
+        others += zip(sensor_ids[is_later].tolist(), times[is_later].tolist(), block["value"][is_later].tolist())
+        foreign = np.flatnonzero(~ours & ~is_later)
         verdict.fault("rows that nobody sent", len(foreign), (described(block[at]) for at in foreign[:EXAMPLES]))
         sensors, sequences, values = sensors[ours], sequences[ours], block["value"][ours]
         wrong = np.flatnonzero(values != series.values(sensors, sequences))
@@ -132,6 +140,7 @@ def check_rows(verdict, ledger, series, blocks, set_aside):
         cells = np.argwhere(bad)
         verdict.fault(kind, len(cells), (f"sensor {one}, reading {two}" for one, two in cells[:EXAMPLES]))
     verdict.stored = int(np.count_nonzero(seen))
+    return others
 
 
 def described(row):
@@ -198,9 +207,10 @@ def check_counts(verdict, ledger, counts):
         "counted as dead-lettered, against dead letters", abs(dead_lettered - letters), [f"{dead_lettered} and {letters}"]
     )
     at_least = ledger.copies[ACKNOWLEDGED]
-    at_most = at_least + ledger.copies[UNKNOWN]
+    at_most = at_least + ledger.copies[UNKNOWN] + ledger.copies[AT_RISK]
     good = stored + verdict.duplicates + verdict.refused
     verdict.fault(
-        "copies stored, duplicate or refused, against copies sent", max(at_least - good, good - at_most, 0),
+        "copies stored, duplicate or refused, against copies sent",
+        max(at_least - good, 0 if ledger.is_read_again else good - at_most, 0),
         [f"{good}, which is not between {at_least} and {at_most}"],
     )  # fmt: skip

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-# Of a reading or a poisonous one. What is unknown may be stored or not; the last two must not be.
-UNSENT, UNKNOWN, ACKNOWLEDGED, ABORTED, REFUSED = range(5)
+# Of a reading or a poisonous one. What is unknown may be stored or not, and so may what was acknowledged by one broker alone
+# that was lost on purpose; what was aborted or refused must not be.
+UNSENT, UNKNOWN, ACKNOWLEDGED, ABORTED, REFUSED, AT_RISK = range(6)
 
 
 @dataclass
@@ -30,7 +31,11 @@ class Ledger:
         self.poison_states = []
         # Copies of good readings, counted as often as they were sent.
         self.sent = 0
-        self.copies = {ACKNOWLEDGED: 0, UNKNOWN: 0, ABORTED: 0, REFUSED: 0}
+        self.copies = {ACKNOWLEDGED: 0, UNKNOWN: 0, ABORTED: 0, REFUSED: 0, AT_RISK: 0}
+        # What is acknowledged now may be lost.
+        self.is_at_risk = False
+        # The log was read from its start again at some time: there is no telling how many duplicates that makes.
+        self.is_read_again = False
         self._next = [0] * sensors
         self._lock = threading.Lock()
 
@@ -58,6 +63,7 @@ class Ledger:
     def settle(self, parcel, state):
         """What became of one sending of it. Acknowledged once is acknowledged, whatever became of other copies."""
         with self._lock:
+            state = self._at_risk(state)
             self.copies[state] += parcel.readings()
             for sensor, first, count in parcel.runs:
                 run = self.states[sensor, first : first + count]
@@ -65,6 +71,17 @@ class Ledger:
             for number in parcel.poison:
                 if self.poison_states[number] != ACKNOWLEDGED:
                     self.poison_states[number] = state
+
+    def count_copies(self, count, state):
+        """Of readings that are not in this ledger: sent, and this became of them. What they are by that."""
+        with self._lock:
+            state = self._at_risk(state)
+            self.sent += count
+            self.copies[state] += count
+            return state
+
+    def _at_risk(self, state):
+        return AT_RISK if state == ACKNOWLEDGED and self.is_at_risk else state
 
     def count(self, state):
         return int(np.count_nonzero(self.states == state))

@@ -8,8 +8,7 @@ import threading
 import time
 
 import psycopg
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka import IsolationLevel, KafkaException
 
 from places import TOPIC
 
@@ -108,12 +107,8 @@ class Observer:
 
     def ask_ends(self, isolation=IsolationLevel.READ_COMMITTED):
         """The last stable offset of each partition, or its end; nothing where Kafka does not answer."""
-        wanted = {TopicPartition(TOPIC, partition): OffsetSpec.latest() for partition in range(self.partitions)}
         try:
-            futures = self.servers.admin.list_offsets(
-                wanted, isolation_level=isolation, request_timeout=2
-            )
-            return {asked.partition: future.result(5).offset for asked, future in futures.items()}
+            return self.servers.ends(self.partitions, isolation)
         except (KafkaException, TimeoutError) as error:
             self.last_error = error
             if self.servers.kafka_is_up.is_set():

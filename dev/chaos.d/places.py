@@ -19,7 +19,7 @@ TOPIC, GROUP = "sensor-readings", "sensorpipe"
 CLIENTS = [*(f"worker-{slot}" for slot in range(WORKERS_AT_MOST)), "api"]
 
 # Below what the kernel gives to outgoing connections, so that a server finds its port free when it comes back.
-FIRST_PORT, LAST_PORT, BLOCK = 21_000, 31_000, 24
+FIRST_PORT, LAST_PORT, BLOCK = 21_000, 31_000, 26
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,10 @@ class Ports:
     def kafka_errors(self, client):
         """Where a proxy listens that overwrites answers, when one runs."""
         return self.base + 6 + 3 * len(CLIENTS) + CLIENTS.index(client)
+
+    def node(self, number):
+        """Of a cluster: 0 is the controller, the others are brokers."""
+        return self.base + 6 + 4 * len(CLIENTS) + number
 
 
 def choose_ports():

@@ -14,11 +14,11 @@ ENDS_WITHIN_S = 40
 class Sensorpipe:
     """One place for a process, which is started again and again there."""
 
-    def __init__(self, ports, client, role, found):
+    def __init__(self, servers, client, role, found):
         self.name, self.role, self.found = client, role, found
         self.arguments = []
         self.log = (LOGS / f"{client}.log").open("ab")
-        self.environment = environment(ports, client)
+        self.environment = environment(servers, client)
         self.process = None
         self.is_meant_to_run = False
         self.is_frozen = False
@@ -83,12 +83,13 @@ class Sensorpipe:
             self.terminate()
 
 
-def environment(ports, client):
-    """Nothing of the caller's own settings; paths to Kafka and Postgres through the client's proxies."""
+def environment(servers, client):
+    """Nothing of the caller's own settings; paths to Postgres, and to a single broker, through the client's proxies."""
+    ports = servers.ports
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
     return kept | {
         "DATABASE_URL": f"postgres://sensorpipe@127.0.0.1:{ports.postgres_proxy(client)}/sensorpipe",
-        "KAFKA_BROKERS": f"127.0.0.1:{ports.kafka_proxy(client)}",
+        "KAFKA_BROKERS": servers.brokers_of(client),
         "KAFKA_TOPIC": TOPIC,
         "KAFKA_GROUP": GROUP,
         "HTTP_ADDR": f"127.0.0.1:{ports.http}",

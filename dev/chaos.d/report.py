@@ -4,13 +4,14 @@ import json
 from collections import Counter
 
 from faults.schedule import ALL
-from ledger import ABORTED, ACKNOWLEDGED, REFUSED, UNKNOWN
+from ledger import ABORTED, ACKNOWLEDGED, AT_RISK, REFUSED, UNKNOWN
 
 # On a busy machine a stall says as much about the machine.
 GRACE_IN_QUICK = 3
 LEAST = {"faults": 200, "readings acknowledged": 10_000_000}
 LOST = ("lost", "dead letter missing")
 TWICE = ("stored twice", "dead-lettered twice", "counted as stored, against rows")
+MISPLACED = ("on another sensor", "an id given to another sensor", "a sensor lost")
 WRONGLY = ("wrongly dead-lettered", "wrong reason", "dead-lettered though not taken")
 
 
@@ -19,6 +20,7 @@ def summarize(arguments, seconds, records, ledger, verdict, findings, audit):
     tally = {
         "seed": arguments.seed,
         "long": arguments.long,
+        "cluster": arguments.cluster,
         "seconds": round(seconds),
         "faults": len(records),
         "readings": {
@@ -27,10 +29,13 @@ def summarize(arguments, seconds, records, ledger, verdict, findings, audit):
             "unknown": ledger.count(UNKNOWN),
             "aborted": ledger.count(ABORTED),
             "refused": ledger.count(REFUSED),
+            "at_risk": ledger.count(AT_RISK),
+            "sensors_made": verdict.sensors,
             "stored": verdict.stored,
             "duplicates": verdict.duplicates,
             "dead_lettered": dict(sorted(verdict.dead_letters.items())),
             "lost": sum(verdict.faults[kind] for kind in LOST),
+            "on_another_sensor": sum(verdict.faults[kind] for kind in MISPLACED),
             "stored_twice": sum(verdict.faults[kind] for kind in TWICE),
             "wrongly_dead_lettered": sum(verdict.faults[kind] for kind in WRONGLY),
         },
@@ -85,13 +90,13 @@ def as_text(tally):
         lines.append(f"{name.replace('_', ' '):>24} {value:>12,}")
         if name == "dead_lettered":
             lines += [f"{reason:>24} {count:>12,}" for reason, count in dead.items()]
-    lines += ["", f"{'fault':24} {'times':>5} {'missed':>6}  {'longest stall, s':>16} {'limit':>6}"]
+    lines += ["", f"{'fault':26} {'times':>5} {'missed':>6}  {'longest stall, s':>16} {'limit':>6}"]
     for kind, figures in tally["kinds"].items():
         limit = figures["limit_s"]
         mark = " exceeded" if limit and figures["longest_s"] > limit else ""
         since = " from its end" if figures["counts_from"] == "back" else ""
         lines.append(
-            f"{kind:24} {figures['times']:>5} {figures['missed']:>6}  {figures['longest_s']:>16.1f} "
+            f"{kind:26} {figures['times']:>5} {figures['missed']:>6}  {figures['longest_s']:>16.1f} "
             f"{limit or '':>6}{since}{mark}"
         )
     lines += ["", f"sensorpipe audit: {tally['audit']}"]

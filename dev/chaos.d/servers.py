@@ -7,7 +7,8 @@ import threading
 import time
 
 import psycopg
-from confluent_kafka.admin import AdminClient, NewPartitions
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, NewPartitions, OffsetSpec
 
 from places import CLIENTS, LOGS, REPO, SERVERS, TOPIC
 
@@ -18,6 +19,8 @@ SUPER_USER = "sensorpipe"
 
 class Servers:
     """`up`, `down` and `kill` are what dev/services does."""
+
+    replication = 1
 
     def __init__(self, ports):
         self.ports = ports
@@ -40,9 +43,17 @@ class Servers:
         self.postgres_is_up = threading.Event()
         self.kafka_is_up = threading.Event()
 
+    def brokers_of(self, client):
+        """What a process of sensorpipe is given."""
+        return f"127.0.0.1:{self.ports.kafka_proxy(client)}"
+
     def services(self, *arguments):
-        with (LOGS / "services.log").open("a") as log:
-            command = [REPO / "dev" / "services", *arguments]
+        self.command("services", *arguments)
+
+    def command(self, name, *arguments):
+        """One of the programs in dev/."""
+        with (LOGS / f"{name}.log").open("a") as log:
+            command = [REPO / "dev" / name, *arguments]
             subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
 
     def start(self):
@@ -71,6 +82,12 @@ class Servers:
     def renew_admin(self):
         """It asks for the ends of the log by the leaders' epochs that it has heard of, and never for new ones."""
         self.admin = AdminClient(self.client_config())
+
+    def ends(self, partitions, isolation):
+        """The last stable offset of each of so many partitions, or its end."""
+        wanted = {TopicPartition(TOPIC, partition): OffsetSpec.latest() for partition in range(partitions)}
+        futures = self.admin.list_offsets(wanted, isolation_level=isolation, request_timeout=2)
+        return {asked.partition: future.result(5).offset for asked, future in futures.items()}
 
     def stop(self, keep):
         self.services("down" if keep else "clean")

@@ -9,6 +9,7 @@ import checker
 import poison
 import refusals
 from ledger import ABORTED, ACKNOWLEDGED, REFUSED, UNKNOWN, Ledger, Parcel
+from made_sensors import MadeSensors, value_of
 from series import LATE_EVERY, Series
 
 MIDNIGHT = 1_764_547_200
@@ -24,6 +25,21 @@ class Checker(unittest.TestCase):
         self.letters = [self.letter(reason, number) for number, reason in enumerate(poison.RECORDS)]
         self.rows = self.rows_of(range(SENSORS), range(SENT))
         self.duplicates = 0
+        self.made, self.names = MadeSensors(7, MIDNIGHT), {}
+        for sensor_id in (FIRST_SENSOR + SENSORS, FIRST_SENSOR + SENSORS + 1):
+            self.make(sensor_id)
+
+    def make(self, sensor_id):
+        sensor = self.made.new()
+        sensor.sensor_id = sensor_id
+        self.names[sensor_id] = sensor.name
+        numbers = self.made.take(sensor, 3)
+        self.made.settle(sensor, numbers, self.ledger.count_copies(len(numbers), ACKNOWLEDGED))
+        rows = np.zeros(len(numbers), dtype=checker.ROW)
+        rows["sensor_id"] = sensor_id
+        rows["value"] = [value_of(sensor, number) for number in numbers]
+        rows["time"] = [self.made.time_of(number) * 1_000_000 - checker.EPOCH_2000_US for number in numbers]
+        self.rows = np.concatenate([self.rows, rows])
 
     def send(self, parcel, state):
         self.ledger.note_sent(parcel)
@@ -49,7 +65,8 @@ class Checker(unittest.TestCase):
         counts = counts or (len(rows), self.duplicates, len(letters))
         # In blocks, as they come from the database.
         blocks = np.array_split(rows, 3)
-        return dict(checker.check(self.ledger, self.series, blocks, letters, counts).faults)
+        verdict = checker.check(self.ledger, self.series, self.made, blocks, letters, counts, self.names)
+        return dict(verdict.faults)
 
     def test_what_is_right_is_right(self):
         self.assertEqual(self.faults(), {})
@@ -111,6 +128,33 @@ class Checker(unittest.TestCase):
             else:
                 self.assertEqual(found["wrongly dead-lettered"], 1)
                 self.assertEqual(found["lost"], 1)
+
+    def test_a_reading_on_another_sensor_is_found(self):
+        self.rows["sensor_id"][-1] = FIRST_SENSOR + SENSORS
+        self.assertEqual(self.faults(), {"on another sensor": 1})
+
+    def test_an_id_that_is_given_out_again_is_found(self):
+        first, second = sorted(self.names)
+        self.names[first] = self.names.pop(second)
+        found = self.faults()
+        self.assertEqual(found["an id given to another sensor"], 1)
+        self.assertEqual(found["a sensor lost"], 1)
+        self.assertEqual(found["on another sensor"], 6)
+
+    def test_a_reading_of_a_made_sensor_that_is_gone_is_lost(self):
+        self.assertEqual(self.faults(self.rows[:-1], counts=(len(self.rows), 0, len(self.letters)))["lost"], 1)
+
+    def test_what_one_broker_alone_acknowledged_may_be_stored_or_not(self):
+        self.ledger.is_at_risk = True
+        self.send(Parcel([(0, self.ledger.take(0, 2), 2)]), ACKNOWLEDGED)
+        self.assertEqual(self.faults(), {})
+        self.assertEqual(self.faults(np.concatenate([self.rows, self.rows_of([0], [SENT])])), {})
+
+    def test_a_log_that_is_read_again_makes_any_number_of_duplicates(self):
+        self.duplicates = 50
+        self.assertNotEqual(self.faults(), {})
+        self.ledger.is_read_again = True
+        self.assertEqual(self.faults(), {})
 
     def test_what_is_unknown_may_be_stored_or_not(self):
         self.send(Parcel([(0, self.ledger.take(0, 2), 2)]), UNKNOWN)

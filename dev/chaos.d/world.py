@@ -18,11 +18,14 @@ PARTITIONS, PARTITIONS_AT_MOST = 12, 24
 class World:
     """Servers, the proxies before them, the processes that are tested, and who watches them."""
 
-    def __init__(self, servers, toxiproxy, processes, observer, findings):
+    def __init__(self, servers, toxiproxy, processes, observer, ledger, findings):
         self.servers, self.toxiproxy, self.observer, self.findings = servers, toxiproxy, observer, findings
+        self.ledger = ledger
         self.api = processes["api"]
         self.workers = [processes[f"worker-{slot}"] for slot in range(WORKERS_AT_MOST)]
         self.http_clients = []
+        # The load's transactions, once it runs.
+        self.transactions = None
         self._stopping = threading.Event()
         self._guard = threading.Thread(target=self._look_after, daemon=True)
 

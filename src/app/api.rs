@@ -28,7 +28,7 @@ pub(super) async fn run(
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Operations { health, metrics, log_level, supervisor } = operations;
+    let Operations { health, metrics, log_level, supervisor, found_settings } = operations;
     let kafka_health = health.component("kafka", Need::Required);
     let producer = Producer::new(kafka, settings, http.publish_timeout, kafka_health.clone())?;
     let pool = Pool::new(database)?;
@@ -87,7 +87,7 @@ pub(super) async fn run(
     // Event streams have no end of their own: they end first, or the server would wait for them.
     let serve_stop = CancellationToken::new();
     let observer = LogObserver::new(kafka, settings);
-    let live = api.serve_live(observer, kafka_health, postgres_health, serve_stop.clone());
+    let live = api.serve_live(observer, kafka_health, postgres_health, found_settings, serve_stop.clone());
     background.tasks.spawn(supervisor.watch("the live pages", &serve_stop, live));
     background.tasks.close();
 

@@ -2,6 +2,7 @@
 
 mod diverged;
 mod given;
+mod group;
 mod listing;
 pub(super) mod plan;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
 
-use super::{SCHEMA_PATIENCE, servers::Servers};
+use super::{SCHEMA_PATIENCE, servers::Servers, unsafe_settings};
 use crate::{
     config::{ListFormat, MoveNote, OffsetsCommand},
     kafka::{TopicLog, find_topic, topic_log},
@@ -39,8 +40,16 @@ pub(super) async fn run(servers: &Servers, command: &OffsetsCommand) -> anyhow::
                 tracing::warn!(error = %error, cause = error.cause(), "what workers report as stalled is not shown");
                 Vec::new()
             });
-            let rows = listing::rows(&kept, &log, &stalled);
-            show(list.format, &rows, listing::print_offsets)
+            let (database, used) = (desk.ledger.database_id().await?, group::ask(servers).await);
+            let rows = listing::rows(&kept, &log, &stalled, &used, database);
+            show(list.format, &rows, listing::print_offsets)?;
+            if list.format == ListFormat::Table {
+                group::print(&servers.kafka.kafka_group, database, &used);
+                for found in unsafe_settings::ask(servers).await {
+                    println!("this setting is not safe: {found}");
+                }
+            }
+            Ok(())
         }
         OffsetsCommand::Moves(list) => show(list.format, &desk.ledger.moves().await?, listing::print_moves),
         OffsetsCommand::AcceptGap(config) => {

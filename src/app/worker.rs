@@ -25,7 +25,9 @@ use crate::{
     },
     health::{Component, Health, Need},
     http,
-    pipeline::{Absences, FirstTrial, Member, MemberConfig, MemberError, Outage, StalledPartitions},
+    pipeline::{
+        Absences, FirstTrial, GroupWatch, Member, MemberConfig, MemberError, Outage, StalledPartitions,
+    },
     store::{self, LostSensors, Pool, SensorSource, WriterConfig},
 };
 
@@ -137,7 +139,7 @@ async fn refuse_missing_rights(writer: &WriterConfig) -> anyhow::Result<()> {
             error.server_message()
         ),
         // What may pass is waited for by each consumer.
-        Ok(()) | Err(_) => Ok(()),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -161,6 +163,7 @@ fn member_config(
         lost_sensors,
     };
     MemberConfig {
+        group_watch: GroupWatch::new(&kafka, &settings),
         database,
         kafka,
         settings,

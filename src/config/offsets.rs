@@ -1,4 +1,4 @@
-//! The arguments of `sensorpipe offsets`, `replay` and `after-restore`.
+//! The arguments of `sensorpipe offsets` and `replay`.
 
 use std::str::FromStr;
 

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     config::{HttpConfig, RunningSettings},
+    durability::FoundSettings,
     health::{Component, Health},
     kafka::{LogObserver, SensorTopic, producer::Producer},
     log_level::LogLevel,
@@ -108,13 +109,14 @@ impl Api {
         observer: LogObserver,
         kafka: Component,
         postgres: Component,
+        found_settings: FoundSettings,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + use<> {
         let (live, query) = (Arc::clone(&self.live), Arc::clone(&self.query));
         let IngestApi { producer, current_reads, .. } = &*self.ingest;
         let (producer, pool) = (producer.clone(), current_reads.clone());
-        let sources =
-            Sources { producer, pool, reads: self.sensors.reads.clone(), observer, kafka, postgres };
+        let reads = self.sensors.reads.clone();
+        let sources = Sources { producer, pool, reads, observer, kafka, postgres, found_settings };
         async move {
             tokio::select! {
                 () = live.serve(sources, stop) => {}

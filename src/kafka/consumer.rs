@@ -4,6 +4,8 @@
 //! noted when librdkafka reports it and takes effect when the owner answers with [`Consumer::assign`] or
 //! [`Consumer::unassign`], from its own loop and in its own time.
 
+mod settings;
+
 use std::{
     collections::BTreeMap,
     thread::{self, Thread},
@@ -17,9 +19,10 @@ use rdkafka::{
     topic_partition_list::TopicPartitionListElem,
 };
 
+pub(super) use self::settings::SETTINGS;
+use self::settings::create_member;
 use super::{
     bootstrap::Bootstrap,
-    client::create_client,
     connection::{NotConnected, is_connected},
     describe::{DescribeError, TopicQuestion},
     ends::Ends,
@@ -30,7 +33,7 @@ use super::{
 };
 use crate::{
     config::{KafkaConfig, KafkaSettings},
-    log::{RecordIdentity, TopicIdentity, Watermarks},
+    log::{DatabaseId, RecordIdentity, TopicIdentity, Watermarks},
 };
 
 /// The consumer cannot go on.
@@ -70,6 +73,8 @@ pub struct Consumer {
     /// Polls that serve nothing for us before it counts as nothing there: each line of librdkafka's log is one.
     silent_polls: usize,
     leaving: Leaving,
+    /// Committed beside each offset: which database it is stored in.
+    commit_metadata: String,
 }
 
 /// What one partition's turn has brought.
@@ -86,57 +91,20 @@ pub struct TurnTaken {
 /// How often the cluster is asked whether the topic is still the same.
 const TOPIC_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Settings that differ from librdkafka's defaults, and why.
-pub(super) const SETTINGS: &[(&str, &str)] = &[
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
-    // The database knows where to start. An offset that the log does not have is for an operator to see.
-    ("auto.offset.reset", "error"),
-    ("isolation.level", "read_committed"),
-    ("allow.auto.create.topics", "false"),
-    // Says up to where a log was read, past control records and aborted transactions; nothing else does.
-    ("enable.partition.eof", "true"),
-    // Bytes that a disk or the network has changed are an error, not a reading.
-    ("check.crcs", "true"),
-    // After a full local queue the next fetch waits this long; the default, a second, caps a fast consumer.
-    ("fetch.queue.backoff.ms", "5"),
-    // Prefetched per partition: the share that a batch takes of it, and a bound on memory whatever the backlog. A
-    // small record costs librdkafka some 300 bytes besides its own, so that their number counts as well; a fetch is
-    // compressed and may hold as many again. More was not faster.
-    ("queued.min.messages", "20000"),
-    ("queued.max.messages.kbytes", "8192"),
-    ("fetch.message.max.bytes", "1048576"),
-    // New partitions and a returned broker are noticed within seconds.
-    ("topic.metadata.refresh.interval.ms", "10000"),
-    ("reconnect.backoff.max.ms", "1000"),
-    ("socket.nagle.disable", "true"),
-];
-
-/// For the classic group protocol alone; the new one (KIP-848) has the broker decide these and refuses them.
-const CLASSIC_SETTINGS: &[(&str, &str)] = &[
-    ("partition.assignment.strategy", "cooperative-sticky"),
-    ("session.timeout.ms", "10000"),
-    ("heartbeat.interval.ms", "1000"),
-];
-
 impl Consumer {
     /// Joins the group. The current thread becomes the owner: it is unparked when there is something to do.
     ///
-    /// `index` tells the consumers of a process apart where `group.instance.id` makes members static.
-    pub fn join(kafka: &KafkaConfig, settings: &KafkaSettings, index: usize) -> Result<Self, ConsumerError> {
-        let is_classic = settings.0.get("group.protocol").is_none_or(|protocol| protocol == "classic");
-        let mut ours = SETTINGS.to_vec();
-        ours.push(("group.id", &kafka.kafka_group));
-        if is_classic {
-            ours.extend(CLASSIC_SETTINGS);
-        }
+    /// `database` is where its readings go, which others can tell by its `client.id` and by what it commits. `index` tells
+    /// the consumers of a process apart where `group.instance.id` makes members static.
+    pub fn join(
+        kafka: &KafkaConfig,
+        settings: &KafkaSettings,
+        database: DatabaseId,
+        index: usize,
+    ) -> Result<Self, ConsumerError> {
+        let (mut client, leaving) =
+            create_member(kafka, settings, database, index).map_err(ConsumerError::SetUp)?;
         let owner = thread::current();
-        let mut settings = settings.clone();
-        if let Some(instance) = settings.0.get_mut("group.instance.id") {
-            *instance = format!("{instance}-{index}");
-        }
-        let mut client: BaseConsumer<Notes> =
-            create_client(kafka, &settings, &ours, Notes::default()).map_err(ConsumerError::SetUp)?;
         let waking = owner.clone();
         client.set_nonempty_callback(move || waking.unpark());
         client.subscribe(&[&kafka.kafka_topic]).map_err(ConsumerError::SetUp)?;
@@ -153,7 +121,8 @@ impl Consumer {
             is_answered: true,
             topic_asked: Instant::now(),
             silent_polls: if settings.0.contains_key("debug") { 1_000 } else { 1 },
-            leaving: Leaving::of(is_classic, settings.0.contains_key("group.instance.id")),
+            leaving,
+            commit_metadata: database.commit_metadata(),
         })
     }
 
@@ -379,7 +348,9 @@ impl Consumer {
     fn list(&self, offsets: &[(i32, i64)]) -> TopicPartitionList {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for &(partition, offset) in offsets {
-            if let Err(error) = list.add_partition_offset(&self.topic, partition, Offset::Offset(offset)) {
+            let mut element = list.add_partition(&self.topic, partition);
+            element.set_metadata(&self.commit_metadata);
+            if let Err(error) = element.set_offset(Offset::Offset(offset)) {
                 tracing::debug!(error = %error, kafka.partition = partition, "offset not committed to Kafka");
             }
         }

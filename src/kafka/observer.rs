@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::{self, Debug, Formatter},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,18 +11,23 @@ use parking_lot::Mutex;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _, DefaultConsumerContext},
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
     message::Message as _,
+    metadata::MetadataTopic,
+    topic_partition_list::TopicPartitionListElem,
 };
 use tokio::task::spawn_blocking;
 
 use super::{
     DescribeError,
     client::create_client,
-    group_members::{GroupMember, group_members},
+    describe::describe_settings,
+    group_members::{GroupMember, group_members, group_use},
 };
 use crate::{
     config::{KafkaConfig, KafkaSettings},
+    durability::TopicCopies,
+    log::{DatabaseId, GroupUse},
     reading::Timestamp,
 };
 
@@ -37,14 +43,32 @@ pub enum ObserveError {
     /// About the log.
     #[error("{0}")]
     Log(#[from] KafkaError),
-    /// About the group.
+    /// About the group, or the topic's settings.
     #[error("{0}")]
-    Group(#[from] DescribeError),
+    Described(#[from] DescribeError),
+}
+
+impl ObserveError {
+    /// Whether Kafka answers that this client may not ask.
+    pub fn is_missing_right(&self) -> bool {
+        use RDKafkaErrorCode as Code;
+        let code = match self {
+            Self::Log(error) => error.rdkafka_error_code(),
+            Self::Described(error) => Some(error.code),
+        };
+        matches!(code, Some(Code::GroupAuthorizationFailed | Code::TopicAuthorizationFailed))
+    }
 }
 
 /// Asks about one topic and one group; clones share a client, which is made for the first question.
 #[derive(Clone)]
 pub struct LogObserver(Arc<Shared>);
+
+impl Debug for LogObserver {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogObserver").field("kafka", &self.0.kafka).finish_non_exhaustive()
+    }
+}
 
 struct Shared {
     kafka: KafkaConfig,
@@ -85,6 +109,57 @@ impl LogObserver {
         self.ask(|client, shared| {
             let KafkaConfig { kafka_group, kafka_topic, .. } = &shared.kafka;
             Ok(group_members(client.client(), kafka_group, kafka_topic, TIMEOUT)?)
+        })
+        .await
+    }
+
+    /// Which databases use the group, as far as its members and its committed offsets tell.
+    pub async fn group_use(&self) -> Result<GroupUse, ObserveError> {
+        let committed = self.committers().await?;
+        Ok(group_use(&self.members().await?, committed))
+    }
+
+    /// The database whose worker has committed a partition's offset last, where one has said so.
+    pub async fn committers(&self) -> Result<BTreeMap<i32, DatabaseId>, ObserveError> {
+        self.ask(|client, shared| {
+            let topic = &shared.kafka.kafka_topic;
+            // Not an admin request: without a connection librdkafka would retry it without a pause.
+            let metadata = client.fetch_metadata(Some(topic), TIMEOUT)?;
+            let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+            let mut list = TopicPartitionList::with_capacity(partitions);
+            for partition in 0..partitions as i32 {
+                list.add_partition(topic, partition);
+            }
+            let committed = client.committed_offsets(list, TIMEOUT)?;
+            let database = |of: &TopicPartitionListElem<'_>| {
+                Some((of.partition(), DatabaseId::of_commit_metadata(of.metadata())?))
+            };
+            Ok(committed.elements().iter().filter_map(database).collect())
+        })
+        .await
+    }
+
+    /// How Kafka keeps the topic. Its settings are not known where this client may not ask for them.
+    pub async fn copies(&self) -> Result<TopicCopies, ObserveError> {
+        const ASKED: [&str; 2] = ["min.insync.replicas", "unclean.leader.election.enable"];
+        self.ask(|client, shared| {
+            let topic = &shared.kafka.kafka_topic;
+            let metadata = client.fetch_metadata(Some(topic), TIMEOUT)?;
+            let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+            let replication = partitions.map(|partition| partition.replicas().len()).min();
+            let replication =
+                replication.ok_or(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition))?;
+            let [min_insync, unclean] = match describe_settings(client.client(), topic, ASKED, TIMEOUT) {
+                Ok(settings) => settings,
+                Err(DescribeError { code: RDKafkaErrorCode::TopicAuthorizationFailed, .. }) => [None, None],
+                Err(error) => return Err(error.into()),
+            };
+            Ok(TopicCopies {
+                brokers: metadata.brokers().len(),
+                replication,
+                min_insync_replicas: min_insync.and_then(|value| value.parse().ok()),
+                unclean_leader_election: unclean.and_then(|value| value.parse().ok()),
+            })
         })
         .await
     }

@@ -1,11 +1,16 @@
-//! A partition's log and how far of it is stored: which log it is, its offsets, and what contradicts. Pure.
+//! A partition's log and how far of it is stored, and in which database: which log it is, its offsets, and what
+//! contradicts. Pure.
 
+mod database_id;
 mod fetch_fault;
 mod gap;
+mod group_use;
 mod record_identity;
 
+pub use database_id::DatabaseId;
 pub use fetch_fault::{FetchFault, Unreadable};
 pub use gap::Gap;
+pub use group_use::{GroupClaim, GroupUse};
 pub use record_identity::RecordIdentity;
 
 use crate::reading::untimed::GivenTimes;

@@ -12,10 +12,10 @@ use super::{
     PRODUCER_QUEUE_MAX_BYTES, PRODUCER_QUEUE_MAX_RECORDS, PRODUCER_QUEUE_RECORDS, PRODUCERS_RECREATED,
     PUBLISH_FAILURES, PUBLISH_SECONDS, PUBLISHED_READINGS, READINGS, READY, REBALANCES, SENSOR_DELETIONS,
     SENSOR_READINGS_DELETED, SENSOR_RECORDS, SENSORS_RESTORED, STALLED_PARTITIONS, STORED_OFFSET,
-    WRITE_RETRIES, WRITE_SECONDS,
+    UNSAFE_SETTINGS, WRITE_RETRIES, WRITE_SECONDS,
 };
 
-use crate::audit::Difference;
+use crate::{audit::Difference, durability};
 
 /// A metric as it is described.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +101,7 @@ const READINGS_OF_A_BATCH: Kind =
 const BYTES_OF_A_BATCH: Kind = Kind::Histogram(&[100.0, 1e3, 1e4, 1e5, 5e5, 1e6, 2e6, 4e6, 8e6, 16e6, 32e6]);
 
 const PARTITION: Label = Label { name: "partition", values: Values::Named("the partitions of the topic") };
-/// Why partitions are stalled, and last what stalls none.
+/// Why partitions are stalled, and last the two that stall none.
 const ALL_GAPS: &[&str] = &[
     "topic_recreated",
     "offset_past_end",
@@ -112,8 +112,9 @@ const ALL_GAPS: &[&str] = &[
     "corrupt_records",
     "fetch_failed",
     "other_cluster",
+    "other_database",
 ];
-const GAP: Label = one_of("gap", ALL_GAPS.split_at(ALL_GAPS.len() - 1).0);
+const GAP: Label = one_of("gap", ALL_GAPS.split_at(ALL_GAPS.len() - 2).0);
 const FOUND_GAP: Label = one_of("gap", ALL_GAPS);
 const REASON: Label = one_of(
     "reason",
@@ -214,7 +215,7 @@ pub const CATALOGUE: &[Metric] = &[
     of_worker(FENCES, COUNTER, "partitions", &[],
         "Partitions whose stored offset another consumer had moved when this one wrote; nothing of the batch was written."),
     of_worker(GAPS, COUNTER, "partitions", &[FOUND_GAP],
-        "Times that a partition was found stalled, by reason; `other_cluster` stalls nothing."),
+        "Times that a partition was found stalled, by reason; `other_cluster` stalls nothing, and by `other_database` a worker is out of the group."),
     of_worker(LOG_CHECKS, COUNTER, "partitions", &[one_of("outcome", &["same", "diverged", "unverifiable"])],
         "Times that a log was held against the last record that was taken of it; `unverifiable`: the record has expired."),
     // Batches.
@@ -302,6 +303,8 @@ pub const CATALOGUE: &[Metric] = &[
     of_both(COMPONENT_UP, GAUGE, "boolean",
         &[named("component", "what the process works with, as `/readyz` names it")],
         "1 where a component of /readyz is up."),
+    of_both(UNSAFE_SETTINGS, GAUGE, "boolean", &[one_of("setting", &durability::SETTINGS)],
+        "1 where a setting of Kafka or Postgres may lose what was acknowledged; 0 where it is safe, or not known."),
     of_both(BUILD_INFO, GAUGE, "1",
         &[named("version", "that of the package"), named("commit", "that of the source, or `unknown`")],
         "What was built."),

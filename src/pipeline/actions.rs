@@ -133,6 +133,7 @@ impl Session<'_> {
         let (answer, owner) = (self.link.answer.clone(), thread::current());
         self.member.runtime.spawn(async move {
             let tried = AssertUnwindSafe(try_writing(&config)).catch_unwind().await;
+            let tried = tried.map(|tried| tried.map(drop));
             let panicked = |panic: Box<dyn std::any::Any + Send>| {
                 Reply::Panicked("trying an empty write", panics::message(&*panic).to_owned())
             };

@@ -10,9 +10,10 @@ use tokio::{runtime::Handle, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Absences, FirstTrial, Outage, StalledPartitions,
+    Absences, FirstTrial, GroupWatch, Outage, StalledPartitions,
     batch_size::BatchSize,
     lag::{InFlight, Lag},
+    start_offsets::StoredStarts,
     writer::{Job, Outcome},
 };
 use crate::{
@@ -20,8 +21,9 @@ use crate::{
     config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, Start},
     health::{Component, Pulse},
     kafka::{ConsumerError, TopicError},
+    log::GroupClaim,
     panics,
-    protocol::{PartitionStart, State, Time},
+    protocol::{State, Time},
     reading::untimed::GivenTimes,
     store::{StoreError, WriterConfig},
 };
@@ -57,6 +59,8 @@ pub struct MemberConfig {
     pub stalled: StalledPartitions,
     /// Told when Kafka does not answer, and when it does again.
     pub kafka_health: Component,
+    /// Asked whether the group is another database's.
+    pub group_watch: GroupWatch,
     /// How all consumers of the process start.
     pub first_trial: FirstTrial,
     /// What all consumers of the process say together while batches cannot be written.
@@ -93,9 +97,11 @@ pub struct Member {
 pub(super) enum Reply {
     Wrote(Outcome),
     /// Where these partitions start; asked in the membership of this number.
-    Starts(u64, Vec<i32>, Result<Vec<PartitionStart<GivenTimes>>, StoreError>),
+    Starts(u64, Vec<i32>, Result<StoredStarts, StoreError>),
     /// Whether an empty write passes.
     Tried(Result<(), StoreError>),
+    /// How this database stands to the group; asked in the membership of this number.
+    Group(u64, GroupClaim),
     /// What was asked for panicked, with this message.
     Panicked(&'static str, String),
 }

@@ -47,8 +47,8 @@ impl Member {
             failed_assignments: 0,
             first_trial: Some(self.config.first_trial.clone()),
         };
-        while self.wait_until_permitted(&mut link) {
-            let Some(session) = Session::join(self, &mut link)? else { return Ok(()) };
+        while let Some(database) = self.wait_until_permitted(&mut link) {
+            let Some(session) = Session::join(self, &mut link, database)? else { return Ok(()) };
             session.run()?;
             if link.state.is_stopping() {
                 return Ok(());

@@ -16,6 +16,8 @@
 mod absences;
 mod actions;
 mod batch_size;
+mod group_claim;
+mod group_watch;
 mod housekeeping;
 mod intake;
 mod lag;
@@ -31,6 +33,7 @@ mod start_offsets;
 mod writer;
 
 pub use absences::Absences;
+pub use group_watch::GroupWatch;
 pub use member::{Member, MemberConfig, MemberError};
 pub use outage::Outage;
 pub use permission::FirstTrial;

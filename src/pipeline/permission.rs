@@ -1,5 +1,5 @@
-//! Whether the database lets this process write, by trying: before a consumer joins the group, for a member is given
-//! partitions that nobody else reads, and while a batch of its is not written.
+//! Whether a consumer may join the group, for a member is given partitions that nobody else reads: the database lets it write,
+//! by trying, and the group is not another database's. It is tried, too, while a batch is not written.
 
 use std::{
     sync::Arc,
@@ -17,6 +17,7 @@ use super::{
     session::Session,
 };
 use crate::{
+    log::{DatabaseId, GroupClaim},
     protocol::Event,
     reading::Timestamp,
     store::{StoreError, WriterConfig, try_writing},
@@ -30,7 +31,7 @@ const TURN: Duration = Duration::from_millis(500);
 /// The trial that all consumers of a process start by. They hear of its outcome at the same moment and join together:
 /// whoever came first would be given every partition, only to lose some again.
 #[derive(Clone, Debug)]
-pub struct FirstTrial(Shared<BoxFuture<'static, Result<(), Arc<StoreError>>>>);
+pub struct FirstTrial(Shared<BoxFuture<'static, Result<DatabaseId, Arc<StoreError>>>>);
 
 impl FirstTrial {
     /// It begins when the first consumer waits for it.
@@ -39,29 +40,39 @@ impl FirstTrial {
     }
 }
 
+/// Why a consumer may not join.
+enum KeptOut {
+    ByPostgres(Arc<StoreError>),
+    ByGroup { ours: DatabaseId, theirs: DatabaseId },
+}
+
 impl Member {
-    /// Waits, out of the group, until an empty write passes; false where the process stops before.
-    pub(super) fn wait_until_permitted(&self, link: &mut Link) -> bool {
+    /// Waits, out of the group, until an empty write passes and the group is no other database's. Which database it is; none
+    /// where the process stops before.
+    pub(super) fn wait_until_permitted(&self, link: &mut Link) -> Option<DatabaseId> {
         // An assignment that failed, though writing was permitted, is not asked for again at once.
         let mut attempts = link.failed_assignments;
         let mut is_out = attempts > 0;
         loop {
             if attempts > 0 && !self.wait(link, pause(attempts)) {
-                return false;
+                return None;
             }
-            let Some(tried) = self.try_writing(link.first_trial.take()) else { return false };
-            match tried {
-                Ok(()) => {
+            match self.try_to_enter(link.first_trial.take())? {
+                Ok(database) => {
                     if is_out {
-                        tracing::info!("Postgres accepts writes again; joining the group");
+                        tracing::info!("nothing keeps this consumer out any more; joining the group");
                     }
                     // Whoever was assigned nothing before is in order; another one shows it by its next assignment.
                     if link.failed_assignments == 0 {
                         self.config.absences.remove(self.index);
                     }
-                    return true;
+                    return Some(database);
                 }
-                Err(error) => {
+                Err(KeptOut::ByGroup { ours, theirs }) => {
+                    self.note_taken_group(ours, theirs);
+                    attempts += 1;
+                }
+                Err(KeptOut::ByPostgres(error)) => {
                     self.note_refusal(&error);
                     // A server that was away is asked as soon as it may be back.
                     attempts = if error.is_answer() { attempts + 1 } else { 1 };
@@ -69,6 +80,18 @@ impl Member {
             }
             is_out = true;
         }
+    }
+
+    /// None where the process stops before it is known whether the consumer may join.
+    fn try_to_enter(&self, first: Option<FirstTrial>) -> Option<Result<DatabaseId, KeptOut>> {
+        let ours = match self.try_writing(first)? {
+            Ok(ours) => ours,
+            Err(error) => return Some(Err(KeptOut::ByPostgres(error))),
+        };
+        Some(match self.look_at_group(ours)? {
+            GroupClaim::Own | GroupClaim::TakenOver(_) => Ok(ours),
+            GroupClaim::Refused(theirs) => Err(KeptOut::ByGroup { ours, theirs }),
+        })
     }
 
     fn note_refusal(&self, error: &StoreError) {
@@ -87,7 +110,7 @@ impl Member {
     }
 
     /// None where the process stops before there is an answer.
-    fn try_writing(&self, first: Option<FirstTrial>) -> Option<Result<(), Arc<StoreError>>> {
+    fn try_writing(&self, first: Option<FirstTrial>) -> Option<Result<DatabaseId, Arc<StoreError>>> {
         self.pulse.beat();
         let FirstTrial(trial) = first.unwrap_or_else(|| FirstTrial::new(self.config.writer.clone()));
         self.runtime.block_on(self.stop.run_until_cancelled(trial))

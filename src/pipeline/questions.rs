@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use super::{
     member::{MemberError, Reply, send},
     session::Session,
-    start_offsets::{self, KAFKA_TIMEOUT, PartitionLog, StartOffsetsWanted},
+    start_offsets::{self, KAFKA_TIMEOUT, PartitionLog, StartOffsetsWanted, StoredStarts},
 };
 use crate::{
     config::Start,
@@ -80,14 +80,19 @@ impl Session<'_> {
     pub(super) fn on_start_offsets(
         &mut self,
         asked: Vec<i32>,
-        starts: Result<Vec<PartitionStart<GivenTimes>>, StoreError>,
+        starts: Result<StoredStarts, StoreError>,
     ) -> Result<(), MemberError> {
         // The partitions may have been lost, or be wanted back: then how it went is nobody's concern.
         if !self.link.state.awaits_start_offsets(&asked) {
             return Ok(());
         }
         let starts = match starts {
-            Ok(starts) => starts,
+            Ok(StoredStarts { database, starts }) if database == self.database => starts,
+            // It was dropped, or restored from another one's backup: the group has to be told.
+            Ok(StoredStarts { database, .. }) => {
+                tracing::warn!(joined_for = %self.database, %database, "the database is another one; joining the group again");
+                return self.on(Event::StartOffsetsFailed { asked });
+            }
             Err(error) => {
                 tracing::warn!(error = %error, cause = error.cause(), "the stored offsets cannot be read");
                 let reason = format!("the stored offsets cannot be read: {}", error.server_message());

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    group_watch::GroupLooks,
     lag::InFlight,
     member::{Link, Member, MemberError, Reply, check_writer},
     start_offsets::KAFKA_TIMEOUT,
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     batch::Batch,
     kafka::{Consumer, FetchError, GroupEvent},
-    log::{Log, Span},
+    log::{DatabaseId, Log, Span},
     metrics::{BATCH_PHASE_SECONDS, REBALANCES},
     protocol::{Action, Answer, Event},
     reading::untimed::GivenTimes,
@@ -37,6 +38,9 @@ pub(super) struct Session<'a> {
     pub(super) link: &'a mut Link,
     pub(super) consumer: Consumer,
     pub(super) log: Arc<Log>,
+    /// Which database its batches go to; others in the group are told so.
+    pub(super) database: DatabaseId,
+    pub(super) group_looks: GroupLooks,
     pub(super) filling: Batch,
     /// Since when there is something in it.
     pub(super) filling_since: Option<Instant>,
@@ -76,9 +80,13 @@ impl Leaving {
 
 impl<'a> Session<'a> {
     /// Joins the group once Kafka says which topic it is about; none where the process stops before.
-    pub(super) fn join(member: &'a Member, link: &'a mut Link) -> Result<Option<Self>, MemberError> {
+    pub(super) fn join(
+        member: &'a Member,
+        link: &'a mut Link,
+        database: DatabaseId,
+    ) -> Result<Option<Self>, MemberError> {
         let config = &member.config;
-        let mut consumer = Consumer::join(&config.kafka, &config.settings, member.index)?;
+        let mut consumer = Consumer::join(&config.kafka, &config.settings, database, member.index)?;
         let log = loop {
             match consumer.identify(KAFKA_TIMEOUT) {
                 Ok(identity) => break Log::new(&config.kafka.kafka_topic, identity),
@@ -116,6 +124,8 @@ impl<'a> Session<'a> {
             link,
             consumer,
             log: Arc::new(log),
+            database,
+            group_looks: GroupLooks::new(),
             filling,
             filling_since: None,
             filling_took: (Duration::ZERO, Duration::ZERO),
@@ -167,6 +177,7 @@ impl<'a> Session<'a> {
             }
             let taken = self.take_records()?;
             self.housekeeping()?;
+            self.watch_group();
             self.on(Event::Turn { is_full: self.filling.is_full() })?;
             if !self.link.state.is_member() {
                 return Ok(());
@@ -198,11 +209,13 @@ impl<'a> Session<'a> {
         match event {
             GroupEvent::Assigned(partitions) => {
                 count("assigned");
+                self.group_looks.note_rebalance();
                 self.refused = None;
                 self.on(Event::Assigned(partitions))
             }
             GroupEvent::Revoked(partitions) => {
                 count("revoked");
+                self.group_looks.note_rebalance();
                 tracing::info!(kafka.partitions = ?partitions, "partitions revoked");
                 self.on(Event::Revoked(partitions))
             }
@@ -229,6 +242,8 @@ impl<'a> Session<'a> {
         match reply {
             Reply::Starts(membership, ..) if membership != self.link.membership => Ok(()),
             Reply::Starts(_, asked, starts) => self.on_start_offsets(asked, starts),
+            Reply::Group(membership, _) if membership != self.link.membership => Ok(()),
+            Reply::Group(_, claim) => self.on_group_claim(claim),
             Reply::Tried(tried) => self.on_tried(tried),
             Reply::Panicked(asked, message) => Err(MemberError::Question(asked, message)),
             Reply::Wrote(Outcome::Committed(batch)) => {

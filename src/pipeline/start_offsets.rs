@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     config::{DatabaseConfig, Start},
-    log::{Gap, Log, StoredOffset, Watermarks},
+    log::{DatabaseId, Gap, Log, StoredOffset, Watermarks},
     metrics::{GAPS, LOG_CHECKS},
     protocol::PartitionStart,
     reading::untimed::GivenTimes,
@@ -34,12 +34,21 @@ pub(super) struct StartOffsetsWanted {
     pub(super) logs: Vec<PartitionLog>,
 }
 
+/// What the database says of an assignment.
+#[derive(Debug)]
+pub(super) struct StoredStarts {
+    /// Which database it is.
+    pub(super) database: DatabaseId,
+    /// Where the partitions start.
+    pub(super) starts: Vec<PartitionStart<GivenTimes>>,
+}
+
 /// Reads the stored offsets, after adding those that are missing; tries for so long and then gives up.
 pub(super) async fn resolve(
     database: &DatabaseConfig,
     wanted: &StartOffsetsWanted,
     timeout: Duration,
-) -> Result<Vec<PartitionStart<GivenTimes>>, StoreError> {
+) -> Result<StoredStarts, StoreError> {
     let deadline = Instant::now() + timeout;
     loop {
         match resolve_once(database, wanted, deadline).await {
@@ -58,9 +67,10 @@ async fn resolve_once(
     database: &DatabaseConfig,
     wanted: &StartOffsetsWanted,
     deadline: Instant,
-) -> Result<Vec<PartitionStart<GivenTimes>>, StoreError> {
+) -> Result<StoredStarts, StoreError> {
     let resolving = async {
         let mut offsets = Offsets::connect(database, &wanted.log).await?;
+        let database = offsets.database_id().await?;
         let firsts = match wanted.start {
             Start::Latest if offsets.is_new_topic().await? => {
                 firsts(&wanted.logs, |watermarks| watermarks.high)
@@ -77,12 +87,13 @@ async fn resolve_once(
                 report_other_clusters(&wanted.log, &others);
             }
         }
-        offsets.read_with_gaps(&wanted.assigned).await
+        Ok((database, offsets.read_with_gaps(&wanted.assigned).await?))
     };
-    let stored = tokio::time::timeout_at(deadline, resolving)
+    let (database, stored) = tokio::time::timeout_at(deadline, resolving)
         .await
         .map_err(StoreError::timed_out("reading offsets"))??;
-    Ok(stored.into_iter().map(|(stored, found)| judge(stored, found, wanted)).collect())
+    let starts = stored.into_iter().map(|(stored, found)| judge(stored, found, wanted)).collect();
+    Ok(StoredStarts { database, starts })
 }
 
 fn firsts(logs: &[PartitionLog], offset: impl Fn(Watermarks) -> i64) -> Vec<(i32, i64)> {

@@ -94,6 +94,8 @@ pub enum Event<B> {
     TopicIs(String),
     /// The database does not let this process write, and others may have the right.
     NotPermitted,
+    /// The group belongs to another database, whose consumers are members of it.
+    GroupIsTaken,
     /// The process stops.
     Stop,
     /// Time has passed, or the batch that fills has come to a bound.

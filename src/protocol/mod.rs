@@ -152,6 +152,7 @@ impl<B: Clone + Default + PartialEq> State<B> {
             Event::OffsetsNotTaken => self.forget_reported(),
             Event::TopicIs(topic_id) => self.leave_if(topic_id != self.topic_id),
             Event::NotPermitted => self.leave_if(self.doubts_permission()),
+            Event::GroupIsTaken => self.leave_if(true),
             Event::Stop => self.on_stop(now, actions),
             Event::Turn { is_full } => self.on_turn(is_full, now, actions),
             Event::Broken { assigned } => self.on_broken(assigned, now, actions),

@@ -2,8 +2,10 @@
 
 pub mod audit;
 mod chunk_spans;
+mod commit_settings;
 mod compression;
 mod connection;
+mod database_identity;
 mod day;
 mod day_locks;
 mod dead_letter_part;
@@ -35,7 +37,9 @@ mod startup;
 pub mod stats;
 mod write;
 
+pub use commit_settings::commit_settings;
 pub use compression::{Compression, compress_after};
+pub use database_identity::database_id;
 pub use error::{Remedy, StoreError, Trouble};
 pub use fitness::{Unfit, wait_until_fit};
 pub use offsets::Offsets;

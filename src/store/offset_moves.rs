@@ -5,13 +5,13 @@ use serde::Serialize;
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 
 use super::{
-    ConnectError, ReportedStall, StoreError, stalled,
+    ConnectError, ReportedStall, StoreError, database_identity, stalled,
     startup::{COMMAND_PATIENCE, connect_within},
 };
 use crate::{
     batch::Tally,
     config::{DatabaseConfig, MoveNote},
-    log::{Gap, Log, RecordIdentity},
+    log::{DatabaseId, Gap, Log, RecordIdentity},
     reading::untimed::GivenTimes,
 };
 
@@ -138,6 +138,11 @@ impl OffsetLedger {
     pub async fn open(database: &DatabaseConfig, topic: &str) -> Result<Self, ConnectError> {
         let connection = connect_within(COMMAND_PATIENCE, database, "sensorpipe offsets").await?;
         Ok(Self { connection, topic: topic.to_owned() })
+    }
+
+    /// Which database this is.
+    pub async fn database_id(&mut self) -> Result<DatabaseId, StoreError> {
+        database_identity::read(&mut self.connection).await
     }
 
     /// The partitions of the topic that a worker reports as stalled.

@@ -2,11 +2,11 @@
 
 use sqlx::{FromRow, PgConnection, Row, postgres::PgRow};
 
-use super::{StoreError, connection::connect};
+use super::{StoreError, connection::connect, database_identity};
 use crate::{
     batch::Tally,
     config::DatabaseConfig,
-    log::{Gap, Log, RecordIdentity, StoredOffset},
+    log::{DatabaseId, Gap, Log, RecordIdentity, StoredOffset},
     reading::untimed::GivenTimes,
 };
 
@@ -20,6 +20,11 @@ impl<'a> Offsets<'a> {
     /// Connects. What is dropped half-way is rolled back by the server.
     pub async fn connect(database: &DatabaseConfig, log: &'a Log) -> Result<Self, StoreError> {
         Ok(Self { connection: connect(database, "sensorpipe offsets").await?, log })
+    }
+
+    /// Which database this is.
+    pub async fn database_id(&mut self) -> Result<DatabaseId, StoreError> {
+        database_identity::read(&mut self.connection).await
     }
 
     /// Whether nothing of this topic has ever been stored.

@@ -5,6 +5,7 @@ mod accepted;
 mod diverged;
 mod lost_sensors;
 mod other_cluster;
+mod other_database;
 mod recreated;
 mod replayed;
 

@@ -11,6 +11,7 @@ use rdkafka::{
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, redirect::Policy};
 use sensorpipe::{
     config::{DatabaseConfig, IngestConfig, KafkaConfig, KafkaSettings, RunningSettings},
+    durability::FoundSettings,
     health::{Health, Need},
     http::{self, Api, KeyRing, SensorCache, Sensors, ServeLimits},
     kafka::{LogObserver, SensorTopic, producer::Producer},
@@ -65,7 +66,13 @@ impl Server {
         let api = Api::new(producer, pool, reads, sensors, &http, &ingest);
         tokio::spawn(api.watch_visibility(stop.clone()));
         let observer = LogObserver::new(kafka, &KafkaSettings::default());
-        tokio::spawn(api.serve_live(observer, kafka_health, postgres_health, stop.clone()));
+        tokio::spawn(api.serve_live(
+            observer,
+            kafka_health,
+            postgres_health,
+            FoundSettings::default(),
+            stop.clone(),
+        ));
         // The process has one recorder, and no test may be the one that installs it.
         let metrics = PrometheusBuilder::new().build_recorder().handle().into();
         // Nor may one change what the others log.

@@ -11,6 +11,7 @@ mod panels;
 mod prometheus;
 mod running_system;
 mod scrape;
+mod unsafe_settings;
 
 use std::time::Duration;
 

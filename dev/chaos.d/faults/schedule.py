@@ -2,42 +2,62 @@
 
 import random
 
-from faults import access, answers, codecs, disk, kafka, network, postgres, quota, refusals, together, workers
+from faults import (
+    access, answers, cluster, codecs, disk, kafka, network, postgres, quota, refusals, together, workers,
+)  # fmt: skip
 
-ALL = {
-    fault.kind: fault
-    for module in (workers, postgres, refusals, kafka, access, codecs, quota, answers, network, together, disk)
-    for fault in module.FAULTS
-}  # fmt: skip
+# What is done to one broker and one Postgres, and what is done to three brokers. Another set of servers, such as a primary
+# with a standby, brings a module of its own.
+ON_ONE_BROKER = (workers, postgres, refusals, kafka, access, codecs, quota, answers, network, together, disk)
+ON_A_CLUSTER = (cluster, workers, postgres)
 # A quick run has time for some faults only, and for these each time.
 IN_EACH_RUN = (
     "read-denied", "compression-changed", "trigger-raises", "trigger-drops", "rights-taken", "read-only", "role-times-out",
+    "leader-killed", "unclean-election", "power-cut", "two-brokers-then-the-third",
 )  # fmt: skip
 # Nothing comes after it.
 LAST = disk.FAULTS[0]
 
 
-def schedule(seed, is_long, kinds):
-    """(fault, its own stream), one after the other; again and again where time is left."""
-    rng = random.Random(f"{seed}/schedule")
-    faults = [ALL[kind] for kind in kinds or ALL if kind != LAST.kind]
-    round_number = 0
-    while faults:
-        deck = [fault for fault in faults for _ in range(fault.times if is_long else 1)]
-        rng.shuffle(deck)
-        if not is_long and not kinds:
-            deck.sort(key=lambda fault: fault.kind not in IN_EACH_RUN)
-        for number, fault in enumerate(deck):
-            yield fault, random.Random(f"{seed}/{round_number}/{number}/{fault.kind}")
-        round_number += 1
+def of_modules(modules):
+    return {fault.kind: fault for module in modules for fault in module.FAULTS}
 
 
-def deck_size(kinds):
-    """How many faults a long run has before the last one."""
-    return sum(ALL[kind].times for kind in kinds or ALL if kind != LAST.kind)
+def faults_of(is_cluster):
+    return of_modules(ON_A_CLUSTER if is_cluster else ON_ONE_BROKER)
 
 
-def last(seed, is_long, kinds):
-    """The fault at the end, where there is to be one."""
-    if LAST.kind in kinds or (is_long and not kinds):
-        yield LAST, random.Random(f"{seed}/{LAST.kind}")
+ALL = of_modules((*ON_ONE_BROKER, *ON_A_CLUSTER))
+
+
+class Deck:
+    """The faults of a run: those of its servers, or of these only the ones that are asked for."""
+
+    def __init__(self, seed, is_long, is_cluster, kinds):
+        self.seed, self.is_long = seed, is_long
+        faults = faults_of(is_cluster)
+        self.is_chosen = bool(kinds)
+        self.faults = [faults[kind] for kind in kinds or faults]
+
+    def shuffled(self):
+        """(fault, its own stream), one after the other; again and again where time is left."""
+        rng = random.Random(f"{self.seed}/schedule")
+        faults = [fault for fault in self.faults if fault != LAST]
+        round_number = 0
+        while faults:
+            deck = [fault for fault in faults for _ in range(fault.times if self.is_long else 1)]
+            rng.shuffle(deck)
+            if not self.is_long and not self.is_chosen:
+                deck.sort(key=lambda fault: fault.kind not in IN_EACH_RUN)
+            for number, fault in enumerate(deck):
+                yield fault, random.Random(f"{self.seed}/{round_number}/{number}/{fault.kind}")
+            round_number += 1
+
+    def size(self):
+        """How many faults a long run has before the last one."""
+        return sum(fault.times for fault in self.faults if fault != LAST)
+
+    def last(self):
+        """The fault at the end, where there is to be one."""
+        if LAST in self.faults and (self.is_long or self.is_chosen):
+            yield LAST, random.Random(f"{self.seed}/{LAST.kind}")

@@ -1,17 +1,16 @@
 """Through the api, by both of its routes; what was not acknowledged is sent again, as the README tells clients to."""
 
 import gzip
-import http.client
 import json
 import threading
 
 import poison
 from ledger import ACKNOWLEDGED, REFUSED, UNKNOWN, Parcel
+from load.connection import Connection
 from load.pace import Pace
 
 ATTEMPTS = 8
 PAUSE_S = 0.4
-ANSWER_WITHIN_S = 15
 BATCH, LINES = 50, 200
 # Not taken, or not known to be.
 TRY_AGAIN = {429, 500, 502, 503, 504, 408}
@@ -22,10 +21,10 @@ class HttpLoad(threading.Thread):
 
     def __init__(self, mix, port, rng, requests_per_s, found, name):
         super().__init__(name=name, daemon=True)
-        self.mix, self.port, self.rng, self.found = mix, port, rng, found
+        self.mix, self.rng, self.found = mix, rng, found
         self.requests_per_s = requests_per_s
-        self.connection = None
-        self.statuses = {}
+        self.connection = Connection(port)
+        self.statuses = self.connection.statuses
         self.error = None
 
     def run(self):
@@ -122,20 +121,7 @@ class HttpLoad(threading.Thread):
         return self.statuses.get(200, 0) + self.statuses.get(202, 0)
 
     def post(self, path, body, headers):
-        """Status and body; no status where no answer came."""
-        status, answer = None, b""
-        try:
-            if not self.connection:
-                self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_WITHIN_S)
-            self.connection.request("POST", path, body, {"Content-Type": "application/json", **headers})
-            response = self.connection.getresponse()
-            status, answer = response.status, response.read()
-        except (OSError, http.client.HTTPException):
-            status = None
-            self.connection.close()
-            self.connection = None
-        self.statuses[status] = self.statuses.get(status, 0) + 1
-        return status, answer
+        return self.connection.post(path, body, headers)
 
 
 def data_of(record):

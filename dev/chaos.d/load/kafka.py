@@ -1,9 +1,11 @@
 """Straight into the topic: one producer that is idempotent, and one whose transactions often abort."""
 
+import contextlib
 import threading
+import time
 from collections import deque
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from ledger import ABORTED, ACKNOWLEDGED, UNKNOWN
 from load.mix import LARGE
@@ -19,6 +21,7 @@ TRANSACTIONS_PER_S = 1
 # The broker ends what a producer left open: the readers of its partitions wait for that.
 TRANSACTION_TIMEOUT_MS = 4_000
 ATTEMPTS = 30
+IDLE_WITHIN_S = 60
 
 
 class KafkaLoad(threading.Thread):
@@ -37,12 +40,24 @@ class KafkaLoad(threading.Thread):
             self.producer = Producer(self.config)
             pace = Pace(self.records_per_s)
             while pace.wait(self.mix.stopping):
-                for record in self.draw():
-                    self.send(record)
-                self.producer.poll(0)
+                try:
+                    for record in self.draw():
+                        self.send(record)
+                    self.producer.poll(0)
+                except KafkaException as failure:
+                    self.replace_producer(failure)
             self.producer.flush(FLUSH_WITHIN_S)
         except Exception as error:  # noqa: BLE001 - the run asks for it
             self.error = error
+
+    def replace_producer(self, failure):
+        """An idempotent one is of no more use once a log has lost its end."""
+        error = failure.args[0]
+        if not (error.fatal() or error.code() == KafkaError._FATAL):
+            raise failure
+        self.producer.purge()
+        self.producer.flush(FLUSH_WITHIN_S)
+        self.producer = Producer(self.config)
 
     def draw(self):
         dice = self.rng.random()
@@ -85,15 +100,33 @@ class TransactionLoad(threading.Thread):
         self.mix, self.rng = mix, rng
         self.config = config | {"transactional.id": "chaos", "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS}
         self.error = None
+        self._pausing, self._is_idle = threading.Event(), threading.Event()
 
     def run(self):
         try:
             pace = Pace(TRANSACTIONS_PER_S)
             producer = None
             while pace.wait(self.mix.stopping):
-                producer = self.one(producer or self.begin())
+                if self._pausing.is_set():
+                    self._is_idle.set()
+                else:
+                    producer = self.one(producer or self.begin())
         except Exception as error:  # noqa: BLE001 - the run asks for it
             self.error = error
+
+    @contextlib.contextmanager
+    def paused(self, observer):
+        """No transaction is open meanwhile, nor any that was given up."""
+        self._is_idle.clear()
+        self._pausing.set()
+        try:
+            deadline = time.monotonic() + IDLE_WITHIN_S
+            while not (self._is_idle.wait(0.2) and observer.has_no_open_transaction()):
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"a transaction is open for more than {IDLE_WITHIN_S} s")
+            yield
+        finally:
+            self._pausing.clear()
 
     def begin(self):
         """A new producer; what the one before left open is aborted by that."""

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::plan::{Verdict, verdict};
 use crate::{
     kafka::TopicLog,
-    log::{Unreadable, Watermarks},
+    log::{DatabaseId, GroupUse, Unreadable, Watermarks},
     store::{
         ReportedStall,
         offset_moves::{KeptOffset, RecordedMove},
@@ -33,10 +33,21 @@ pub(super) struct OffsetRow {
     verdict: String,
     /// What a worker says of a stalled partition.
     detail: Option<String>,
+    /// This database.
+    database_id: String,
+    /// The database whose worker committed the partition's offset to the consumer group last.
+    committed_by: Option<String>,
 }
 
-/// All partitions that the topic or the database has, with what workers say of those that are stalled.
-pub(super) fn rows(kept: &[KeptOffset], log: &TopicLog, stalled: &[ReportedStall]) -> Vec<OffsetRow> {
+/// All partitions that the topic or the database has, with what workers say of those that are stalled, and with the
+/// databases that use the consumer group.
+pub(super) fn rows(
+    kept: &[KeptOffset],
+    log: &TopicLog,
+    stalled: &[ReportedStall],
+    used: &GroupUse,
+    database: DatabaseId,
+) -> Vec<OffsetRow> {
     let here = |kept: &&KeptOffset| kept.cluster_id == log.identity.cluster_id;
     let has_row = |partition: i32| kept.iter().filter(here).any(|kept| kept.partition == partition);
     let not_started = log.partitions.iter().filter(|(partition, _)| !has_row(**partition));
@@ -54,6 +65,12 @@ pub(super) fn rows(kept: &[KeptOffset], log: &TopicLog, stalled: &[ReportedStall
             row.verdict.clone_from(&stall.reason);
             row.detail = Some(stall.detail.clone());
         }
+    }
+    for row in &mut rows {
+        row.database_id = database.to_string();
+        let is_here = row.cluster_id == log.identity.cluster_id;
+        let committer = used.committed.get(&row.partition).filter(|_| is_here);
+        row.committed_by = committer.map(ToString::to_string);
     }
     rows.sort_by(|one, other| (&one.cluster_id, one.partition).cmp(&(&other.cluster_id, other.partition)));
     rows
@@ -80,6 +97,7 @@ fn stored_row(kept: &KeptOffset, log: &TopicLog) -> OffsetRow {
         updated_at: Some(kept.updated_at),
         verdict: verdict.as_str().to_owned(),
         detail: None,
+        ..OffsetRow::default()
     }
 }
 
@@ -189,10 +207,18 @@ mod tests {
             since: 0,
         };
         let kept = [kept("a", 1, 3), kept("b", 0, 14), kept("b", 2, 9), kept("b", 3, 14), kept("b", 4, 9)];
+        let database = DatabaseId::parse("4f8a2c1e-93d7-4b60-8a55-0d1f6c7e2b90").unwrap();
         let rows = rows(
             &kept,
             &log,
             &[stalled(0, "records_expired"), stalled(2, "not_authorized"), stalled(3, "not_authorized")],
+            &GroupUse { members: vec![], committed: [(1, database)].into() },
+            database,
+        );
+        let committed = rows.iter().filter(|row| row.committed_by == Some(database.to_string()));
+        assert_eq!(
+            committed.map(|row| (row.cluster_id.as_str(), row.partition)).collect::<Vec<_>>(),
+            [("b", 1)]
         );
         let shown: Vec<_> = rows.iter().map(|row| (row.partition, row.verdict.as_str(), row.lag)).collect();
         assert_eq!(

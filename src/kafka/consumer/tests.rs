@@ -13,7 +13,8 @@ fn assert_fatal(poll: impl Fn(&mut Consumer) -> Result<(), ConsumerError>) {
         kafka_group: "none".to_owned(),
         kafka_sensors_topic: None,
     };
-    let mut consumer = Consumer::join(&kafka, &KafkaSettings::default(), 0).unwrap();
+    let database = DatabaseId::parse("00000000-0000-4000-8000-000000000000").unwrap();
+    let mut consumer = Consumer::join(&kafka, &KafkaSettings::default(), database, 0).unwrap();
     // SAFETY: the client is alive; librdkafka copies the text.
     unsafe {
         native::rd_kafka_test_fatal_error(

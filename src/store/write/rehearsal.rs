@@ -11,8 +11,9 @@ use tokio::time::timeout;
 use super::WriterConfig;
 use crate::{
     config::Rollups,
+    log::DatabaseId,
     reading::OnDuplicate,
-    store::{StoreError, connection::connect, fitness},
+    store::{StoreError, connection::connect, database_identity, fitness},
 };
 
 /// Longest time that the trial may take.
@@ -44,14 +45,16 @@ const DEAD_LETTERS: &str = r#"
         SELECT '', '', 0, 0, NULL, '', '', NULL, NULL, NULL, NULL, NULL, 1, NULL, NULL, NULL WHERE false
         ON CONFLICT DO NOTHING"#;
 
-/// Connects and does, with no rows, each statement that a batch may need; all of it is rolled back.
-pub async fn try_writing(config: &WriterConfig) -> Result<(), StoreError> {
+/// Connects and does, with no rows, each statement that a batch may need; all of it is rolled back. Says which database it
+/// was.
+pub async fn try_writing(config: &WriterConfig) -> Result<DatabaseId, StoreError> {
     let trying = async {
         let mut connection = connect(&config.database, "sensorpipe trial").await?;
         fitness::check(&mut connection).await?;
         try_statements(&mut connection, config).await.map_err(StoreError::new("trying an empty write"))?;
+        let id = database_identity::read(&mut connection).await?;
         connection.close().await.ok();
-        Ok(())
+        Ok(id)
     };
     timeout(TIMEOUT, trying).await.map_err(StoreError::timed_out("trying an empty write"))?
 }

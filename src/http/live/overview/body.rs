@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
+    durability::UnsafeSetting,
     health::{Component, State},
     reading::Timestamp,
     store::{ReportedStall, overview::LastAudit},
@@ -36,6 +37,13 @@ pub(super) struct OverviewBody {
     pub(super) workers: Vec<WorkerBody>,
     pub(super) kafka: DependencyBody,
     pub(super) postgres: DependencyBody,
+    /// The id of the database that readings are stored in.
+    #[schema(example = "4f8a2c1e-93d7-4b60-8a55-0d1f6c7e2b90")]
+    pub(super) database_id: Option<String>,
+    /// Other databases that use the consumer group.
+    pub(super) other_databases: Vec<OtherDatabaseBody>,
+    /// Settings of Kafka and Postgres by which what was acknowledged may be lost, as far as this api may read them.
+    pub(super) unsafe_settings: Vec<UnsafeSetting>,
     pub(super) tally: TallyBody,
     #[schema(example = "sensor-readings")]
     pub(super) topic: String,
@@ -106,6 +114,18 @@ pub(super) struct WorkerBody {
     #[schema(example = "10.0.0.7")]
     pub(super) host: String,
     /// The partitions that it has.
+    pub(super) partitions: Vec<i32>,
+}
+
+/// Another database whose workers use this one's consumer group, or did. A group is for one database: where the other's
+/// workers are members, this one's are refused, or the other's will be.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OtherDatabaseBody {
+    #[schema(example = "7d0c1b5a-2f4e-4c8d-9a36-5b1e8f7c0d24")]
+    pub(super) database_id: String,
+    /// Whether workers of it are members of the group.
+    pub(super) is_member: bool,
+    /// The partitions whose offsets it has committed last.
     pub(super) partitions: Vec<i32>,
 }
 

@@ -6,15 +6,17 @@ use tokio::time::Instant;
 
 use super::{
     body::{
-        DeadLettersBody, DependencyBody, EXPLANATION, LagBody, OverviewBody, RatesBody, TallyBody,
-        WorkerBody, millis,
+        DeadLettersBody, DependencyBody, EXPLANATION, LagBody, OtherDatabaseBody, OverviewBody, RatesBody,
+        TallyBody, WorkerBody, millis,
     },
     lag::LagHistory,
     rates::Growth,
 };
 use crate::{
+    durability::FoundSettings,
     health::Component,
-    kafka::GroupMember,
+    kafka::{GroupMember, group_use},
+    log::DatabaseId,
     reading::Timestamp,
     store::{
         ReportedStall,
@@ -33,6 +35,8 @@ pub(super) struct LastKnown {
     audit: Observed<LastAudit>,
     ends: Observed<BTreeMap<i32, i64>>,
     members: Vec<GroupMember>,
+    committers: BTreeMap<i32, DatabaseId>,
+    database: Option<DatabaseId>,
     dead_letters: Observed<BTreeMap<String, i64>>,
     not_kept: Option<i64>,
     accepted: Growth,
@@ -48,6 +52,7 @@ pub(super) struct Names<'n> {
     pub(super) group: &'n str,
     pub(super) kafka: &'n Component,
     pub(super) postgres: &'n Component,
+    pub(super) found_settings: &'n FoundSettings,
 }
 
 impl LastKnown {
@@ -75,6 +80,14 @@ impl LastKnown {
 
     pub(super) fn members(&mut self, members: Vec<GroupMember>) {
         self.members = members;
+    }
+
+    pub(super) fn committers(&mut self, committers: BTreeMap<i32, DatabaseId>) {
+        self.committers = committers;
+    }
+
+    pub(super) fn database(&mut self, database: DatabaseId) {
+        self.database = Some(database);
     }
 
     pub(super) fn dead_letters(&mut self, now: Timestamp, counted: Vec<ReasonSummary>) {
@@ -134,11 +147,25 @@ impl LastKnown {
             workers: self.members.iter().map(worker).collect(),
             kafka: DependencyBody::of(names.kafka, self.ends.as_ref().map(|(at, _)| *at)),
             postgres: DependencyBody::of(names.postgres, self.books.as_ref().map(|(at, _)| *at)),
+            database_id: self.database.map(|id| id.to_string()),
+            other_databases: self.other_databases(),
+            unsafe_settings: names.found_settings.current(),
             tally,
             topic: names.topic.to_owned(),
             group: names.group.to_owned(),
             version: crate::version::VERSION,
         }
+    }
+
+    fn other_databases(&self) -> Vec<OtherDatabaseBody> {
+        let used = group_use(&self.members, self.committers.clone());
+        let other = |id: DatabaseId| OtherDatabaseBody {
+            database_id: id.to_string(),
+            is_member: used.has_members(id),
+            partitions: used.committed_by(id),
+        };
+        let others = used.databases().into_iter().filter(|id| self.database.is_some_and(|ours| ours != *id));
+        others.map(other).collect()
     }
 
     fn lag_of_all(&self, now: Timestamp, books: &[PartitionBooks]) -> Vec<LagBody> {

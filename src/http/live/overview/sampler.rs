@@ -13,9 +13,11 @@ use super::{
     last_known::{LastKnown, Names},
 };
 use crate::{
+    durability::FoundSettings,
     health::Component,
     http::live::event_streams,
-    kafka::{LogObserver, producer::Producer},
+    kafka::{GroupMember, LogObserver, producer::Producer},
+    log::DatabaseId,
     reading::Timestamp,
     store::{
         self, Pool, ReportedStall, StoreError,
@@ -44,6 +46,7 @@ pub(in crate::http) struct Sources {
     pub(in crate::http) observer: LogObserver,
     pub(in crate::http) kafka: Component,
     pub(in crate::http) postgres: Component,
+    pub(in crate::http) found_settings: FoundSettings,
 }
 
 /// What Postgres says.
@@ -51,6 +54,13 @@ struct Told {
     books: Vec<PartitionBooks>,
     audit: Result<Option<LastAudit>, StoreError>,
     stalled: Result<Vec<ReportedStall>, StoreError>,
+    database: Result<DatabaseId, StoreError>,
+}
+
+/// What Kafka says of the group.
+struct Group {
+    members: Option<Vec<GroupMember>>,
+    committers: Option<BTreeMap<i32, DatabaseId>>,
 }
 type Counted = Result<(Vec<ReasonSummary>, Vec<OverflowRange>), StoreError>;
 
@@ -98,19 +108,28 @@ impl Sampler {
     async fn sample(&mut self) -> OverviewBody {
         self.known.accepted(self.sources.producer.acknowledged_readings());
         self.count_dead_letters().await;
-        let ((ends, members), books) = tokio::join!(self.ask_kafka(), self.ask_postgres());
+        let ((ends, group), books) = tokio::join!(self.ask_kafka(), self.ask_postgres());
         let now = Timestamp::now();
         if let Some(ends) = ends {
             self.known.ends(now, ends);
         }
-        if let Some(members) = members {
+        if let Some(Group { members, committers }) = group {
             self.members_due = Instant::now() + MEMBERS_INTERVAL;
-            self.known.members(members);
+            if let Some(members) = members {
+                self.known.members(members);
+            }
+            if let Some(committers) = committers {
+                self.known.committers(committers);
+            }
         }
-        if let Some(Told { books, audit, stalled }) = books {
+        if let Some(Told { books, audit, stalled, database }) = books {
             self.known.books(now, books);
             match stalled {
                 Ok(stalled) => self.known.stalled(stalled),
+                Err(error) => tracing::debug!("{error}: {}", error.server_message()),
+            }
+            match database {
+                Ok(database) => self.known.database(database),
                 Err(error) => tracing::debug!("{error}: {}", error.server_message()),
             }
             match audit {
@@ -120,13 +139,14 @@ impl Sampler {
             }
         }
         self.read_timestamps().await;
-        let Sources { producer, observer, kafka, postgres, .. } = &self.sources;
-        let names = Names { topic: producer.topic(), group: observer.group(), kafka, postgres };
+        let Sources { producer, observer, kafka, postgres, found_settings, .. } = &self.sources;
+        let (topic, group) = (producer.topic(), observer.group());
+        let names = Names { topic, group, kafka, postgres, found_settings };
         self.known.body(Timestamp::now(), &names)
     }
 
     /// A broker that is known to be away is not waited for, nor a topic that was never described.
-    async fn ask_kafka(&self) -> (Option<BTreeMap<i32, i64>>, Option<Vec<crate::kafka::GroupMember>>) {
+    async fn ask_kafka(&self) -> (Option<BTreeMap<i32, i64>>, Option<Group>) {
         let Sources { producer, observer, kafka, .. } = &self.sources;
         let Some(topic) = producer.known_topic().filter(|_| !kafka.is_out()) else { return (None, None) };
         let ends = observer.ends(topic.partitions).await;
@@ -136,7 +156,10 @@ impl Sampler {
         }
         let members = observer.members().await;
         let members = members.inspect_err(|error| tracing::debug!("the group is unknown: {error}")).ok();
-        (ends, members)
+        let committers = observer.committers().await;
+        let committers =
+            committers.inspect_err(|error| tracing::debug!("the group's offsets are unknown: {error}")).ok();
+        (ends, Some(Group { members, committers }))
     }
 
     async fn ask_postgres(&self) -> Option<Told> {
@@ -152,7 +175,8 @@ impl Sampler {
         let books = overview::books(pool, of.clone()).await;
         let books = books.inspect_err(|error| tracing::debug!("{error}: {}", error.server_message())).ok()?;
         let stalled = store::stalled(pool, of.clone()).await;
-        Some(Told { books, audit: overview::last_audit(pool, of).await, stalled })
+        let database = store::database_id(pool).await;
+        Some(Told { books, audit: overview::last_audit(pool, of).await, stalled, database })
     }
 
     /// Of records that were there before anybody looked.

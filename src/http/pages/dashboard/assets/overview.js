@@ -38,6 +38,7 @@ class Page {
     this.histories = { http: [], kafka: [], stored: [] };
     this.age = h("p", { class: "muted number", id: "age" }, "Waiting for the first figures…");
     this.banner = h("div", { class: "notice warn", id: "stale", hidden: true });
+    this.warnings = h("div", { class: "notice warn", role: "status", hidden: true });
     this.servers = h("div", { class: "row" });
     this.pills = { kafka: pill(), postgres: pill() };
     this.servers.append(this.pills.kafka, this.pills.postgres);
@@ -79,7 +80,7 @@ class Page {
     );
     this.elements = [
       h("div", { class: "row apart" }, pageHeading("Overview"), this.servers),
-      this.age, this.banner, this.body,
+      this.age, this.banner, this.warnings, this.body,
     ];
   }
 
@@ -141,10 +142,20 @@ class Page {
       notKept > 0 ? `pending; ${count(notKept)} more are not kept` : "pending",
     );
     this.tally.show(overview);
+    this.drawWarnings(overview);
     this.drawReasons(overview.dead_letters.by_reason);
     this.drawLag(overview.lag);
     this.drawWorkers(overview.workers);
     setText(this.about, `Topic ${overview.topic}, group ${overview.group}, sensorpipe ${overview.version}`);
+  }
+
+  /** What an operator should change: nothing of it passes by itself. */
+  drawWarnings({ database_id: ours, other_databases: others, unsafe_settings: unsafe, group }) {
+    const texts = others.filter((other) => other.is_member).map(({ database_id: id }) =>
+      `Another database (${id}) uses consumer group ${group}; this one is ${ours}. Set another KAFKA_GROUP for one of them.`);
+    texts.push(...unsafe.map(({ setting, value, loses, cure }) => `${setting} is ${value}: ${loses}; ${cure}.`));
+    this.warnings.hidden = texts.length === 0;
+    setText(this.warnings, texts.join(" "));
   }
 
   drawReasons(byReason) {
@@ -184,8 +195,8 @@ function inRuns(numbers) {
   return runs.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`)).join(", ");
 }
 
-/** The start of a member's id tells it from the others. */
-const shortened = (member) => member.replace(/([0-9a-f]{8})-[0-9a-f-]{20,}$/, "$1");
+/** The start of a member's id tells it from the others; its database is the same for all. */
+const shortened = (member) => member.replace(/-db-[0-9a-f-]{36}/, "").replace(/([0-9a-f]{8})-[0-9a-f-]{20,}$/, "$1");
 
 /** Rows that stay where they are: only texts that change are touched. */
 function fill(body, items, cellsOf, classes, empty) {

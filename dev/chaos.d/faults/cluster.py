@@ -1,0 +1,142 @@
+"""Faults of three brokers and their controller. Each ends with a cluster that is whole again."""
+
+import time
+
+from cluster import BROKERS, CONTROLLER
+from faults.fault import BACK, Fault
+
+# Killed, a broker is taken for dead once its session of 4 s is over (dev/kafka/cluster.properties).
+LEADER_LIMIT_S = 10
+CONTROLLER_AWAY_S = 6
+GROWS_WITHIN_S = 20
+# What a client needs to hear that brokers are gone, and to forget them.
+FORGOTTEN_AFTER_S = (5, 14)
+# Readings that one broker alone acknowledges and workers store, before it is gone with them.
+ALONE_S = 4
+# After an acknowledgement was sent its sender may still be reading it.
+ANSWERS_WITHIN_S = 1
+NAMED_WITHIN_S = 30
+
+
+def kill_leader(world, rng, measurement):
+    """SIGKILL of the broker that leads most partitions."""
+    leader = world.servers.leader_of_most()
+    measurement.note = f"broker {leader}"
+    world.servers.nodes("kill", leader)
+    time.sleep(rng.uniform(1, 6))
+    return_of(world, measurement, leader)
+
+
+def stop_broker(world, rng, measurement):
+    """SIGTERM of one: it hands its partitions over."""
+    broker = rng.choice(BROKERS)
+    measurement.note = f"broker {broker}"
+    world.servers.nodes("down", broker)
+    time.sleep(rng.uniform(0, 4))
+    return_of(world, measurement, broker)
+
+
+def kill_controller(world, rng, measurement):
+    """Without it no partition gets another leader."""
+    world.servers.nodes("kill", CONTROLLER)
+    time.sleep(rng.uniform(1, CONTROLLER_AWAY_S))
+    return_of(world, measurement, CONTROLLER)
+
+
+def stop_two_and_then_the_third(world, rng, measurement):
+    """Two stop, clients forget them; the last one stops, and the two come back: whoever knows the last one alone waits
+    for ever."""
+    first, second, third = rng.sample(BROKERS, 3)
+    measurement.note = f"broker {third} last"
+    world.servers.nodes("down", first, second)
+    time.sleep(rng.uniform(*FORGOTTEN_AFTER_S))
+    with world.servers.outage():
+        world.servers.nodes("down", third)
+        world.servers.nodes("up", first, second)
+    measurement.back()
+    world.observer.await_growth(GROWS_WITHIN_S)
+    world.servers.nodes("up", third)
+    world.servers.await_in_sync()
+
+
+def cut_power(world, rng, measurement):
+    """SIGKILL of all at once; sometimes Postgres goes with them."""
+    has_postgres = rng.random() < 0.5
+    measurement.note = "with Postgres" if has_postgres else ""
+    with world.servers.outage():
+        world.servers.nodes("kill", CONTROLLER, *BROKERS)
+        if has_postgres:
+            world.servers.stop_postgres("kill")
+            world.servers.start_postgres(lambda: None)
+        world.servers.nodes("up")
+    measurement.back()
+    world.observer.await_growth(GROWS_WITHIN_S)
+    world.servers.await_in_sync()
+
+
+def elect_uncleanly(world, rng, measurement):
+    """One broker alone acknowledges, and is gone when the two others come back: what it had is cut off the log."""
+    world.servers.set_topic(min_insync_replicas="1", unclean_leader_election_enable="true")
+    try:
+        cut_logs(world, rng)
+    finally:
+        world.servers.set_topic(min_insync_replicas="2", unclean_leader_election_enable="false")
+    world.servers.await_in_sync()
+    measurement.back()
+    world.observer.await_growth(GROWS_WITHIN_S)
+    gaps = await_named_gaps(world)
+    measurement.note = f"{len(gaps)} logs cut: {', '.join(sorted(set(gaps.values())))}" if gaps else "no log was cut"
+    if gaps:
+        world.ledger.is_read_again = True
+        world.servers.accept_truncation(sorted(gaps))
+
+
+def cut_logs(world, rng):
+    """The readings that are acknowledged by one broker alone may be lost, and no others."""
+    alone, *others = rng.sample(BROKERS, 3)
+    # A transaction whose end is cut off stays open for ever, in Kafka itself.
+    with world.transactions.paused(world.observer):
+        world.ledger.is_at_risk = True
+        world.servers.nodes("kill", *others)
+        world.servers.await_leaders([alone])
+        time.sleep(ALONE_S)
+        with world.servers.outage():
+            world.servers.nodes("kill", alone)
+            time.sleep(ANSWERS_WITHIN_S)
+            world.ledger.is_at_risk = False
+            world.servers.nodes("up", *others)
+            world.servers.await_leaders(others)
+        # The new leaders' logs grow, past where the old ones ended or not.
+        time.sleep(rng.uniform(0, 4))
+        world.servers.nodes("up", alone)
+
+
+def await_named_gaps(world):
+    """The partitions that are stalled, once every other one is read on: a gap is named, or there is none."""
+    deadline = time.monotonic() + NAMED_WITHIN_S
+    while True:
+        gaps = world.servers.gaps()
+        behind = world.observer.behind()
+        if isinstance(behind, dict) and set(behind) <= set(gaps) or time.monotonic() > deadline:
+            return gaps
+        time.sleep(0.5)
+
+
+def return_of(world, measurement, node):
+    """With all that it has missed."""
+    world.servers.nodes("up", node)
+    measurement.back()
+    world.servers.await_in_sync()
+
+
+FAULTS = [
+    Fault("leader-killed", "SIGKILL of the broker that leads most partitions", kill_leader, 24, limit_s=LEADER_LIMIT_S),
+    Fault("broker-stopped", "SIGTERM of one of three brokers", stop_broker, 12, limit_s=LEADER_LIMIT_S),
+    Fault("controller-killed", "SIGKILL of the controller", kill_controller, 12, limit_s=LEADER_LIMIT_S),
+    Fault(
+        "two-brokers-then-the-third", "two brokers stopped, then the third, and the first two started",
+        stop_two_and_then_the_third, 8, limit_s=LEADER_LIMIT_S, counts_from=BACK,
+    ),
+    Fault("power-cut", "SIGKILL of brokers and controller at once, with Postgres or without", cut_power, 12, limit_s=20, counts_from=BACK),
+    Fault("unclean-election", "acknowledged records cut off the log by an unclean election on purpose", elect_uncleanly, 10),
+]  # fmt: skip
