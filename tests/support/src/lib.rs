@@ -11,6 +11,7 @@ mod other_producers;
 mod process;
 mod produce;
 mod readings;
+mod replication;
 mod servers;
 mod topic;
 
@@ -32,6 +33,7 @@ pub use other_producers::{OtherProducer, PlainRecord};
 pub use process::{FrozenThread, Role, Sensorpipe, free_address};
 pub use produce::{Delivered, OpenTransaction, Record, Sink};
 pub use readings::Readings;
+pub use replication::{Node, Replication};
 pub use servers::{Service, TestServers};
 pub use topic::TestTopic;
 
