@@ -11,7 +11,7 @@ use sqlx::{
     postgres::{PgDatabaseError, PgSeverity},
 };
 
-use super::Unfit;
+use super::{Unfit, hosts::NoHost};
 
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
@@ -94,9 +94,10 @@ impl StoreError {
     /// Whether a living server said no, and the connection goes on.
     pub(super) fn is_refusal(&self) -> bool {
         let Some(error) = self.source.as_database_error() else { return false };
-        error
+        let is_alive = error
             .try_downcast_ref::<PgDatabaseError>()
-            .is_none_or(|error| !matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+            .is_none_or(|error| !matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic));
+        is_alive && error.try_downcast_ref::<NoHost>().is_none()
     }
 
     /// Whether it is a refusal that speaks of the row, and never of the server or of what surrounds the row.

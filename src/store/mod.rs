@@ -11,6 +11,7 @@ mod dead_letter_usage;
 pub mod dead_letters;
 mod error;
 mod fitness;
+mod hosts;
 pub mod keys;
 pub mod offset_moves;
 mod offsets;

@@ -1,5 +1,6 @@
 //! The api's connections to Postgres. Each query is bounded, and none is left half-done on a connection.
 
+mod route;
 mod watch;
 
 use std::{
@@ -13,19 +14,17 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use sqlx::{
-    ConnectOptions, Connection as _, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::{
     sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
+use self::route::Route;
 use super::{
-    StoreError, Trouble,
+    Remedy, StoreError, Trouble,
     chunk_spans::{ChunkSpans, KnownChunkSpans},
-    options::options as connect_options,
+    options::{Purpose, servers},
     session::Session,
 };
 use crate::{
@@ -70,6 +69,7 @@ pub struct Pool {
     /// Whether it is for more than reading.
     writes: bool,
     connections: PgPool,
+    route: Route,
     permits: Arc<Semaphore>,
     /// Needed besides, where the value may take a part of the connections only.
     share: Option<Arc<Semaphore>>,
@@ -103,61 +103,54 @@ impl Pool {
         Self::open(
             "primary",
             config,
-            &config.database_url,
+            primary(config),
             config.database_pool_size,
             "sensorpipe api",
-            queries(config),
+            &queries(config),
         )
     }
 
     /// A pool of one connection that only asks whether Postgres answers, and may be written to.
     pub fn for_probe(config: &DatabaseConfig) -> Result<Self, StoreError> {
-        let pool = Self::open("probe", config, &config.database_url, 1, "sensorpipe probe", queries(config))?;
+        let pool = Self::open("probe", config, primary(config), 1, "sensorpipe probe", &queries(config))?;
         Ok(Self { asks_for_fitness: true, ..pool })
     }
 
     /// A pool of one connection that only reads the shared settings.
     pub fn for_settings(config: &DatabaseConfig) -> Result<Self, StoreError> {
-        Self::open("settings", config, &config.database_url, 1, "sensorpipe settings", queries(config))
+        Self::open("settings", config, primary(config), 1, "sensorpipe settings", &queries(config))
     }
 
     /// A pool of its own for queries over many readings, which may lead to a replica: they cannot take the
     /// connections that ingestion and `POST /sensors` need.
     pub fn for_reads(config: &DatabaseConfig, queries: &QueryConfig) -> Result<Self, StoreError> {
-        let url = queries.read_database_url.as_ref().unwrap_or(&config.database_url);
+        let replica = queries.read_database_url.as_ref();
+        let url = replica.map_or(primary(config), |url| (url, Purpose::Reading));
         let session = Session::of_reads(config.statement_timeout);
-        Self::open(READS, config, url, config.database_pool_size, "sensorpipe api reads", session)
+        Self::open(READS, config, url, config.database_pool_size, "sensorpipe api reads", &session)
     }
 
     /// A single connection for a command that works through dead letters.
     pub fn for_dead_letters(config: &DatabaseConfig) -> Result<Self, StoreError> {
-        Self::open("commands", config, &config.database_url, 1, "sensorpipe dead-letters", queries(config))
+        Self::open("commands", config, primary(config), 1, "sensorpipe dead-letters", &queries(config))
     }
 
     fn open(
         name: &'static str,
         config: &DatabaseConfig,
-        url: &DatabaseUrl,
+        (url, purpose): (&DatabaseUrl, Purpose),
         size: u32,
         application_name: &str,
-        session: Session,
+        session: &Session,
     ) -> Result<Self, StoreError> {
         let size = size.max(1);
-        let connect = connect_options(url)?
-            .application_name(application_name)
-            // A query over many readings may well take a second.
-            .disable_statement_logging();
+        let route = Route::new(url, servers(url, purpose)?.named(application_name));
+        let options = route.pool_options(session).max_connections(size);
         Ok(Self {
             name,
             writes: name != READS,
-            connections: PgPoolOptions::new()
-                .max_connections(size)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .after_connect(move |connection, _| {
-                    let session = session.clone();
-                    Box::pin(async move { session.set(connection).await })
-                })
-                .connect_lazy_with(connect),
+            connections: options.connect_lazy_with(route.first()),
+            route,
             permits: Arc::new(Semaphore::new(size as usize)),
             share: None,
             waiting: Arc::default(),
@@ -174,12 +167,12 @@ impl Pool {
     }
 
     fn beside_with(&self, name: &'static str, options: PgPoolOptions) -> Self {
-        let connect = PgConnectOptions::clone(&self.connections.connect_options())
-            .application_name(&format!("sensorpipe api {name}"));
+        let route = self.route.named(&format!("sensorpipe api {name}"));
         Self {
             name,
             permits: Arc::new(Semaphore::new(options.get_max_connections() as usize)),
-            connections: options.connect_lazy_with(connect),
+            connections: options.connect_lazy_with(route.first()),
+            route,
             share: None,
             waiting: Arc::default(),
             ..self.clone()
@@ -314,33 +307,33 @@ impl Pool {
             metrics::counter!(POOL_TIMEOUTS, "pool" => self.name).increment(1);
             return Err(StoreError::busy(doing));
         };
-        let connections = self.connections.clone();
+        let (connections, route) = (self.connections.clone(), self.route.clone());
         let held = HELD.try_with(Arc::clone).ok();
         let task = tokio::spawn(async move {
             let _held = held;
-            // A permit was to be had, so a connection is not waited for but made.
-            let acquired = connections.acquire().await;
-            let mut connection = acquired.map_err(|error| match error {
-                sqlx::Error::PoolTimedOut => no_answer(),
-                error => error,
-            })?;
-            let answer = tokio::time::timeout(answer_timeout, work(&mut connection)).await;
+            let (mut connection, follower) =
+                route.acquire(&connections).await.map_err(StoreError::new(doing))?;
+            let answer = tokio::select! {
+                answer = tokio::time::timeout(answer_timeout, work(&mut connection)) => answer.ok(),
+                // The server that was asked may never answer: it is dead, or no longer the primary.
+                () = follower.switched() => None,
+            };
             drop(permit);
-            match answer {
-                Ok(Err(error)) if is_of_the_session(&error) => {
-                    drop(connection.detach());
-                    Err(error)
-                }
-                Ok(answer) => answer,
-                Err(_elapsed) => {
-                    // It may still answer one day, and must not answer to somebody else's query.
-                    drop(connection.detach());
-                    Err(no_answer())
-                }
+            let is_to_be_closed =
+                answer.as_ref().is_none_or(|answer| answer.as_ref().is_err_and(is_of_the_session));
+            if is_to_be_closed {
+                // It may still answer one day, and must not answer to somebody else's query.
+                drop(connection.detach());
             }
+            let answer = answer.unwrap_or_else(|| Err(no_answer())).map_err(StoreError::new(doing));
+            if answer.as_ref().is_err_and(|error| error.remedy() == Remedy::Reconnect) {
+                route.lost();
+            }
+            answer
         });
-        let answer = task.await.unwrap_or_else(|panic| Err(sqlx::Error::Io(std::io::Error::other(panic))));
-        answer.map_err(StoreError::new(doing))
+        task.await.unwrap_or_else(|panic| {
+            Err(StoreError::new(doing)(sqlx::Error::Io(std::io::Error::other(panic))))
+        })
     }
 
     /// A place for one query; with that of the share, where there is one.
@@ -368,6 +361,10 @@ impl Pool {
         let connections = self.connections.clone();
         async move { connections.close().await }
     }
+}
+
+fn primary(config: &DatabaseConfig) -> (&DatabaseUrl, Purpose) {
+    (&config.database_url, Purpose::Writing)
 }
 
 fn queries(config: &DatabaseConfig) -> Session {

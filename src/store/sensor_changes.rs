@@ -7,7 +7,12 @@ use std::{ops::RangeInclusive, time::Duration};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{StoreError, options::options, session::Session};
+use super::{
+    StoreError,
+    hosts::{Follower, Hosts},
+    options::{Purpose, servers},
+    session::Session,
+};
 use crate::config::DatabaseConfig;
 
 /// The channel of migration 5.
@@ -31,40 +36,49 @@ pub enum SensorChange {
 }
 
 /// A connection that listens.
-pub struct SensorChanges(PgListener);
+pub struct SensorChanges {
+    listener: PgListener,
+    follower: Follower,
+}
 
 impl SensorChanges {
     /// Connects and listens: what commits after this returns is told.
     pub async fn listen(database: &DatabaseConfig) -> Result<Self, StoreError> {
-        let options = options(&database.database_url)?;
+        let servers = servers(&database.database_url, Purpose::Writing)?.named("sensorpipe listener");
         let connecting = async {
+            // sqlx's listener makes its connection itself.
+            let (options, follower) = Hosts::of(&database.database_url).find(&servers).await?;
             let pool = PgPoolOptions::new()
                 .max_connections(1)
                 .max_lifetime(None)
                 .idle_timeout(None)
                 .after_connect(|connection, _| Box::pin(async { Session::unlimited().set(connection).await }))
-                .connect_with(options.application_name("sensorpipe listener"))
+                .connect_with(options)
                 .await?;
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.listen(CHANNEL).await?;
             // By itself it would connect anew, and nobody would know what was missed meanwhile.
             listener.eager_reconnect(false);
-            Ok(listener)
+            Ok(Self { listener, follower })
         };
-        let listener = timeout(ANSWER_TIMEOUT, connecting)
+        timeout(ANSWER_TIMEOUT, connecting)
             .await
             .map_err(StoreError::timed_out("listening for new sensors"))?
-            .map_err(StoreError::new("listening for new sensors"))?;
-        Ok(Self(listener))
+            .map_err(StoreError::new("listening for new sensors"))
     }
 
     /// The next message; none if there is none by `due`. After an error some may have been missed.
     pub async fn next_by(&mut self, due: Instant) -> Result<Option<SensorChange>, StoreError> {
-        match timeout_at(due, self.0.try_recv()).await {
+        let lost = || sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into());
+        let hearing = async {
+            tokio::select! {
+                heard = self.listener.try_recv() => heard,
+                () = self.follower.switched() => Err(lost()),
+            }
+        };
+        match timeout_at(due, hearing).await {
             Ok(Ok(Some(message))) => Ok(Some(parse(message.payload()))),
-            Ok(Ok(None)) => Err(StoreError::new("hearing of new sensors")(sqlx::Error::Io(
-                std::io::ErrorKind::ConnectionAborted.into(),
-            ))),
+            Ok(Ok(None)) => Err(StoreError::new("hearing of new sensors")(lost())),
             Ok(Err(error)) => Err(StoreError::new("hearing of new sensors")(error)),
             Err(_quiet) => Ok(None),
         }
@@ -75,7 +89,7 @@ impl SensorChanges {
         if let Some(change) = self.next_by(Instant::now() + QUIET_TIME).await? {
             return Ok(change);
         }
-        timeout(ANSWER_TIMEOUT, sqlx::query("SELECT 1").execute(&mut self.0))
+        timeout(ANSWER_TIMEOUT, sqlx::query("SELECT 1").execute(&mut self.listener))
             .await
             .map_err(StoreError::timed_out("asking whether Postgres is still there"))?
             .map_err(StoreError::new("asking whether Postgres is still there"))?;

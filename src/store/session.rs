@@ -23,6 +23,7 @@ const OURS: &str = "
     SET DateStyle = 'ISO, MDY';
     SET IntervalStyle = 'postgres';
     SET bytea_output = 'hex';
+    SET extra_float_digits = 3;
     SET standard_conforming_strings = on;
     SET default_transaction_isolation = 'read committed';
     SET default_transaction_deferrable = off;

@@ -65,7 +65,7 @@ pub async fn connect_within(
 }
 
 /// Whether a failed connection is what a server that is starting, or its name server, gives.
-fn may_come_up(error: &StoreError) -> bool {
+pub(super) fn may_come_up(error: &StoreError) -> bool {
     let code = error.sqlstate();
     match code.as_deref() {
         // Starting up, shutting down, out of connections for now, or so slow that the role's own `statement_timeout` had

@@ -1,0 +1,9 @@
+//! How sensorpipe connects to Postgres: several hosts of which one is the primary, and poolers in between.
+
+mod hosts;
+mod promotion;
+
+use std::time::Duration;
+
+/// Bound on anything that takes seconds on a machine that has nothing else to do.
+const PATIENCE: Duration = Duration::from_secs(120);

@@ -1,0 +1,167 @@
+//! A primary that dies without a word, and the standby that takes its place: api and worker follow, under load.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use testbed::{
+    Node, Readings, Replication, Role, Sensorpipe, Tally, TestDatabase, TestTopic, eventually, free_address,
+};
+use tokio::task::JoinHandle;
+
+use crate::PATIENCE;
+
+const READINGS: Readings = Readings { first_sensor: 1, sensors: 20, per_record: 10, step_ms: 100 };
+/// How long api and worker may take once a standby takes writes.
+const FOLLOWS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Records that keep coming.
+struct Load {
+    sent: Arc<AtomicI64>,
+    stop: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Load {
+    fn start(topic: &TestTopic) -> Self {
+        const AT_ONCE: i64 = 5;
+        let (sent, stop) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (counted, stopped, sink) = (Arc::clone(&sent), Arc::clone(&stop), topic.sink());
+        let task = tokio::spawn(async move {
+            while !stopped.load(Ordering::Relaxed) {
+                let first = counted.load(Ordering::Relaxed);
+                sink.produce(READINGS.records(first..first + AT_ONCE)).await;
+                counted.fetch_add(AT_ONCE, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        Self { sent, stop, task }
+    }
+
+    /// Readings in the topic, once the last is delivered.
+    async fn stop(self) -> i64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.expect("every record was delivered");
+        self.sent.load(Ordering::Relaxed) * READINGS.per_record
+    }
+}
+
+/// A client that makes sensors and reads them, one after the other.
+struct Client {
+    http: reqwest::Client,
+    api: SocketAddr,
+}
+
+impl Client {
+    /// Waits until the api makes a sensor and lists sensors again.
+    async fn is_served(&self, process: &mut Sensorpipe) {
+        eventually(PATIENCE, async || {
+            assert_eq!(process.exit_status(), None, "the api ended:\n{}", process.stderr());
+            let made = self.http.post(format!("http://{}/sensors", self.api));
+            let made = made.header("content-type", "application/json").body(r#"{"sensor_type":"made"}"#);
+            let listed = self.http.get(format!("http://{}/sensors?limit=1", self.api));
+            let is_made = made.send().await.is_ok_and(|answer| answer.status() == 200);
+            is_made && listed.send().await.is_ok_and(|answer| answer.status() == 200)
+        })
+        .await;
+    }
+}
+
+/// Waits until something is stored that was not when this was called.
+async fn stores_more(database: &TestDatabase, worker: &mut Sensorpipe) {
+    let before = stored(database).await;
+    eventually(PATIENCE, async || {
+        assert_eq!(worker.exit_status(), None, "the worker ended:\n{}", worker.stderr());
+        stored(database).await > before
+    })
+    .await;
+}
+
+async fn stored(database: &TestDatabase) -> i64 {
+    database.tally_if_reachable().await.map_or(0, |tally| tally.stored)
+}
+
+/// Both serve within the time after a standby has been promoted.
+async fn follow(
+    what: &str,
+    database: &TestDatabase,
+    client: &Client,
+    api: &mut Sensorpipe,
+    worker: &mut Sensorpipe,
+) {
+    let promoted = Instant::now();
+    let (api_took, worker_took) = tokio::join!(
+        async {
+            client.is_served(api).await;
+            promoted.elapsed()
+        },
+        async {
+            stores_more(database, worker).await;
+            promoted.elapsed()
+        }
+    );
+    println!("{what}: the api follows after {api_took:?}, the worker after {worker_took:?}");
+    assert!(api_took < FOLLOWS_WITHIN, "the api:\n{}", api.stderr());
+    assert!(worker_took < FOLLOWS_WITHIN, "the worker:\n{}", worker.stderr());
+}
+
+#[tokio::test]
+async fn api_and_worker_follow_the_primary_under_load() {
+    let servers = Replication::start(env!("CARGO_TARGET_TMPDIR")).await;
+    let mut database = TestDatabase::create_at(&servers.url(Node::One)).await;
+    database.add_sensors(READINGS.sensors).await;
+    let topic = TestTopic::create(3).await;
+    // The standby stands first.
+    let url = servers.url_of_both(Node::Two, database.name());
+    let address = free_address();
+    let mut api = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["api"])
+        .topic(&topic)
+        .env("DATABASE_URL", &url)
+        .env("HTTP_ADDR", &address.to_string())
+        .start();
+    let mut worker = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "2"])
+        .topic(&topic)
+        .env("DATABASE_URL", &url)
+        .start();
+    let client = Client { http: reqwest::Client::new(), api: address };
+    let load = Load::start(&topic);
+    client.is_served(&mut api).await;
+    stores_more(&database, &mut worker).await;
+    servers.caught_up(Node::Two).await;
+
+    // It ends no connection, as after a loss of power: nobody hears that it is gone.
+    servers.freeze(Node::One).await;
+    servers.promote(Node::Two).await;
+    database.move_to(&servers.url(Node::Two));
+    follow("a primary that fell silent", &database, &client, &mut api, &mut worker).await;
+
+    // The old primary comes back as a standby, and is promoted in its turn.
+    servers.kill(Node::One).await;
+    servers.rejoin(Node::One).await;
+    stores_more(&database, &mut worker).await;
+    servers.caught_up(Node::One).await;
+    servers.kill(Node::Two).await;
+    servers.promote(Node::One).await;
+    database.move_to(&servers.url(Node::One));
+    follow("a primary that was killed", &database, &client, &mut api, &mut worker).await;
+
+    // A switch that was planned: what was the primary is up again, as a standby, before anybody has asked.
+    servers.rejoin(Node::Two).await;
+    servers.caught_up(Node::Two).await;
+    servers.down(Node::One).await;
+    servers.promote(Node::Two).await;
+    servers.rejoin(Node::One).await;
+    database.move_to(&servers.url(Node::Two));
+    follow("a planned switch", &database, &client, &mut api, &mut worker).await;
+
+    let sent = load.stop().await;
+    database.stores_all_of(&topic, PATIENCE).await;
+    assert_eq!(database.tally().await, Tally { stored: sent, duplicates: 0, dead_lettered: 0 });
+    assert_eq!(database.row_count().await, sent);
+    assert_eq!(database.dead_letters().await, []);
+}
