@@ -17,10 +17,7 @@ pub(super) use self::{
 use std::{
     collections::HashMap,
     io,
-    sync::{
-        Arc, LazyLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -59,7 +56,8 @@ pub(super) struct Hosts {
     found: watch::Sender<Option<Found>>,
     /// Held by the one who searches.
     last_failure: tokio::sync::Mutex<Option<(Instant, NoHost)>>,
-    is_sought: AtomicBool,
+    /// Whether it is being looked for in the background.
+    is_sought: watch::Sender<bool>,
 }
 
 /// The server to talk to.
@@ -183,7 +181,7 @@ impl Hosts {
 
     /// Looks in the background for the server that is wanted, until it is found; by one task, however many ask.
     pub(super) fn seek(self: &Arc<Self>, servers: &Arc<Servers>) {
-        if self.is_sought.swap(true, Ordering::AcqRel) {
+        if self.is_sought.send_replace(true) {
             return;
         }
         let (hosts, servers) = (Arc::clone(self), Arc::clone(servers));
@@ -198,8 +196,13 @@ impl Hosts {
                     Err(_) => sleep(SEARCH_INTERVAL).await,
                 }
             }
-            hosts.is_sought.store(false, Ordering::Release);
+            hosts.is_sought.send_replace(false);
         });
+    }
+
+    /// Waits until nobody looks for it any more: what connects meanwhile may wait for a host that is dead.
+    pub(super) async fn is_settled(&self) {
+        self.is_sought.subscribe().wait_for(|is_sought| !is_sought).await.ok();
     }
 
     /// The server of last time, where it is still what is wanted, or else the first that is.
@@ -272,7 +275,7 @@ impl Default for Hosts {
         Self {
             found: watch::Sender::new(None),
             last_failure: tokio::sync::Mutex::default(),
-            is_sought: AtomicBool::new(false),
+            is_sought: watch::Sender::new(false),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use testbed::{
-    Node, Readings, Replication, Role, Sensorpipe, Tally, TestDatabase, TestTopic, eventually, free_address,
+    Gate, Node, Readings, Replication, Role, Sensorpipe, Tally, TestDatabase, TestTopic, eventually, free_address,
 };
 use tokio::task::JoinHandle;
 
@@ -164,4 +164,35 @@ async fn api_and_worker_follow_the_primary_under_load() {
     assert_eq!(database.tally().await, Tally { stored: sent, duplicates: 0, dead_lettered: 0 });
     assert_eq!(database.row_count().await, sent);
     assert_eq!(database.dead_letters().await, []);
+}
+
+#[tokio::test]
+async fn an_address_that_moves_is_followed_though_no_connection_ends() {
+    let servers = Replication::start(env!("CARGO_TARGET_TMPDIR")).await;
+    let mut database = TestDatabase::create_at(&servers.url(Node::One)).await;
+    database.add_sensors(READINGS.sensors).await;
+    let topic = TestTopic::create(3).await;
+    let address = Gate::to(&servers.address(Node::One));
+    let url = format!("postgres://sensorpipe@{}/{}", address.address, database.name());
+    let mut worker = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "2"])
+        .topic(&topic)
+        .env("DATABASE_URL", &url)
+        .start();
+    let load = Load::start(&topic);
+    stores_more(&database, &mut worker).await;
+    servers.caught_up(Node::Two).await;
+
+    servers.freeze(Node::One).await;
+    servers.promote(Node::Two).await;
+    address.lead_to(&servers.address(Node::Two));
+    database.move_to(&servers.url(Node::Two));
+    let moved = Instant::now();
+    stores_more(&database, &mut worker).await;
+    println!("the worker follows after {:?}", moved.elapsed());
+    assert!(moved.elapsed() < FOLLOWS_WITHIN, "{}", worker.stderr());
+
+    let sent = load.stop().await;
+    database.stores_all_of(&topic, PATIENCE).await;
+    assert_eq!(database.tally().await, Tally { stored: sent, duplicates: 0, dead_lettered: 0 });
+    assert_eq!(database.row_count().await, sent);
 }

@@ -92,6 +92,10 @@ impl Route {
         &self,
         connections: &PgPool,
     ) -> Result<(PoolConnection<Postgres>, Follower), sqlx::Error> {
+        let is_settled = timeout(ACQUIRE_TIMEOUT, self.hosts.is_settled()).await.is_ok();
+        if !is_settled {
+            return Err(no_answer());
+        }
         let mut follower = self.lead(connections).await?;
         let mut acquiring = std::pin::pin!(connections.acquire());
         let mut slow = std::pin::pin!(sleep(SLOW));
