@@ -41,5 +41,6 @@ unix_socket_dir =
 auth_type = trust
 auth_file = $1/users.txt
 pool_mode = $PGBOUNCER_POOL_MODE
+$PGBOUNCER_SETTINGS
 END
 }

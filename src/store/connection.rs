@@ -6,10 +6,11 @@ use sqlx::PgConnection;
 use tokio::time::timeout;
 
 use super::{
-    StoreError,
+    StoreError, Unfit,
     hosts::{Follower, Hosts},
     options::{Purpose, servers},
     session::Session,
+    sessions::Sessions,
 };
 use crate::config::DatabaseConfig;
 
@@ -36,7 +37,15 @@ pub(super) async fn connect_following(
 ) -> Result<(PgConnection, Follower), StoreError> {
     let servers = servers(&database.database_url, Purpose::Writing)?.named(application_name);
     let connecting = async {
-        let (mut connection, follower) = Hosts::of(&database.database_url).connect(&servers).await?;
+        let hosts = Hosts::of(&database.database_url);
+        let (mut connection, follower) = hosts.connect(&servers).await?;
+        match hosts.sessions(&mut connection, &servers, &follower).await {
+            Sessions::Kept => {}
+            Sessions::GivenAway => return Err(sqlx::Error::Configuration(Box::new(Unfit::NoSession))),
+            Sessions::GivenAwayWithStatements => {
+                return Err(sqlx::Error::Configuration(Box::new(Unfit::NoStatements)));
+            }
+        }
         Session::unlimited().set(&mut connection).await?;
         Ok((connection, follower))
     };

@@ -123,7 +123,7 @@ impl StoreError {
     }
 
     /// Why the database must not be written to, where that is the error.
-    pub(super) fn as_unfit(&self) -> Option<&Unfit> {
+    pub fn as_unfit(&self) -> Option<&Unfit> {
         match &self.source {
             sqlx::Error::Configuration(error) => error.downcast_ref(),
             _ => None,
@@ -163,14 +163,6 @@ impl StoreError {
     /// Whether it is the server's own answer, and not that there was none.
     pub fn is_answer(&self) -> bool {
         self.sqlstate().is_some() || self.as_unfit().is_some()
-    }
-
-    /// Whether a statement that was prepared over this connection is not the server's, or another client's is: a pooler in
-    /// between gives the session away after each transaction.
-    pub fn is_lost_session(&self) -> bool {
-        /// `duplicate_prepared_statement`, `invalid_sql_statement_name`
-        const CODES: [&str; 2] = ["42P05", "26000"];
-        self.sqlstate().is_some_and(|sqlstate| CODES.contains(&&*sqlstate))
     }
 
     /// Whether the role has not the right to do it.
@@ -217,6 +209,14 @@ pub(super) fn is_out_of_range(error: &sqlx::Error) -> bool {
     /// `numeric_value_out_of_range`
     const OUT_OF_RANGE: &str = "22003";
     error.as_database_error().and_then(DatabaseError::code).as_deref() == Some(OUT_OF_RANGE)
+}
+
+/// Whether a statement that was prepared over this connection is not the server's, or another client's is: a pooler in
+/// between gives the session away after each transaction.
+pub(super) fn is_of_a_statement(error: &sqlx::Error) -> bool {
+    /// `duplicate_prepared_statement`, `invalid_sql_statement_name`
+    const CODES: [&str; 2] = ["42P05", "26000"];
+    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| CODES.contains(&&*code))
 }
 
 /// Data exceptions, violated constraints and checks of views, and what PL/pgSQL raises by itself.

@@ -17,7 +17,7 @@ pub(super) use self::{
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, OnceLock},
     time::Duration,
 };
 
@@ -29,6 +29,7 @@ use tokio::{
 };
 
 use self::no_host::Reason;
+use super::sessions::{self, Sessions};
 use crate::config::DatabaseUrl;
 
 /// How long a host may take to connect before the next one is tried; less where there are many.
@@ -58,6 +59,8 @@ pub(super) struct Hosts {
     last_failure: tokio::sync::Mutex<Option<(Instant, NoHost)>>,
     /// Whether it is being looked for in the background.
     is_sought: watch::Sender<bool>,
+    /// Whether what lies between keeps sessions, once that was asked.
+    sessions: OnceLock<Sessions>,
 }
 
 /// The server to talk to.
@@ -150,23 +153,31 @@ impl Hosts {
         Ok((connection, self.follower(Some(found))))
     }
 
-    /// How to connect to the server that is wanted, for who cannot take a connection that is made already.
-    pub(super) async fn find(
-        self: &Arc<Self>,
-        servers: &Servers,
-    ) -> Result<(PgConnectOptions, Follower), sqlx::Error> {
-        if servers.is_any_of_one() {
-            return Ok((servers.each[0].clone(), self.follower(None)));
-        }
-        let (connection, follower) = self.connect(servers).await?;
-        connection.close().await.ok();
-        let index = follower.own.map_or(0, |found| found.index);
-        Ok((servers.each[index].clone(), follower))
-    }
-
     /// The server that was found last; none before the first.
     pub(super) fn found(&self) -> Option<Found> {
         *self.found.borrow()
+    }
+
+    /// Whether what lies between keeps sessions; asked once a process, over a connection on which nothing was set yet.
+    pub(super) async fn sessions(
+        &self,
+        connection: &mut PgConnection,
+        servers: &Servers,
+        follower: &Follower,
+    ) -> Sessions {
+        if let Some(sessions) = self.known_sessions() {
+            return sessions;
+        }
+        match sessions::ask(connection, follower.server_of(servers)).await {
+            Ok(sessions) => *self.sessions.get_or_init(|| sessions),
+            // Another connection is not to be had, or this one is gone: the next one asks.
+            Err(_) => Sessions::Kept,
+        }
+    }
+
+    /// The same, where it was asked.
+    pub(super) fn known_sessions(&self) -> Option<Sessions> {
+        self.sessions.get().copied()
     }
 
     /// Whether a connection of this age was made before the last switch.
@@ -276,6 +287,7 @@ impl Default for Hosts {
             found: watch::Sender::new(None),
             last_failure: tokio::sync::Mutex::default(),
             is_sought: watch::Sender::new(false),
+            sessions: OnceLock::new(),
         }
     }
 }
@@ -284,6 +296,11 @@ impl Follower {
     /// The server that the connection leads to; none where there is only one.
     pub(super) fn own(&self) -> Option<Found> {
         self.own
+    }
+
+    /// How to connect to that server once more.
+    pub(super) fn server_of<'s>(&self, servers: &'s Servers) -> &'s PgConnectOptions {
+        &servers.each[self.own.map_or(0, |found| found.index)]
     }
 
     /// Whether the server to talk to is another one by now.

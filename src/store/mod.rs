@@ -30,6 +30,7 @@ mod schema;
 mod sensor_changes;
 pub mod sensors;
 mod session;
+mod sessions;
 pub mod settings;
 mod stalled;
 mod startup;

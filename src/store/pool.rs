@@ -70,6 +70,9 @@ pub struct Pool {
     writes: bool,
     connections: PgPool,
     route: Route,
+    session: Session,
+    /// What runs begins its transactions itself.
+    has_own_transactions: bool,
     permits: Arc<Semaphore>,
     /// Needed besides, where the value may take a part of the connections only.
     share: Option<Arc<Semaphore>>,
@@ -151,6 +154,8 @@ impl Pool {
             writes: name != READS,
             connections: options.connect_lazy_with(route.first()),
             route,
+            session: session.clone(),
+            has_own_transactions: false,
             permits: Arc::new(Semaphore::new(size as usize)),
             share: None,
             waiting: Arc::default(),
@@ -185,6 +190,18 @@ impl Pool {
     pub fn half(&self) -> Self {
         let half = self.connections.options().get_max_connections() / 2;
         Self { share: Some(Arc::new(Semaphore::new(half.max(1) as usize))), ..self.clone() }
+    }
+
+    /// The same connections for work that begins transactions of its own, or goes on after an error: where sessions are given
+    /// away it has no transaction around it, and only the settings that it makes.
+    #[must_use]
+    pub(super) fn with_own_transactions(&self) -> Self {
+        Self { has_own_transactions: true, ..self.clone() }
+    }
+
+    /// Whether a pooler in between gives a session to others after each transaction; known where `work` runs.
+    pub(super) fn gives_sessions_away(&self) -> bool {
+        self.route.gives_sessions_away()
     }
 
     /// Runs `work`, which may take as long as a statement may.
@@ -278,14 +295,16 @@ impl Pool {
         W: for<'c> Fn(&'c mut PgConnection, Q, ChunkSpans) -> Answer<'c, T> + Clone + Send + Sync + 'static,
     {
         let known_spans = Arc::clone(&self.chunk_spans);
-        self.read(doing, move |connection| {
-            let (known_spans, question, work) = (Arc::clone(&known_spans), question.clone(), work.clone());
-            Box::pin(async move {
-                let spans = known_spans.get(connection).await?;
-                work(connection, question, spans).await
+        self.with_own_transactions()
+            .read(doing, move |connection| {
+                let (known_spans, question, work) =
+                    (Arc::clone(&known_spans), question.clone(), work.clone());
+                Box::pin(async move {
+                    let spans = known_spans.get(connection).await?;
+                    work(connection, question, spans).await
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Runs `work` on a connection to its end, even where the caller does not wait for it; what the caller is
@@ -308,13 +327,16 @@ impl Pool {
             return Err(StoreError::busy(doing));
         };
         let (connections, route) = (self.connections.clone(), self.route.clone());
+        let session = (!self.has_own_transactions).then(|| self.session.clone());
         let held = HELD.try_with(Arc::clone).ok();
         let task = tokio::spawn(async move {
             let _held = held;
             let (mut connection, follower) =
                 route.acquire(&connections).await.map_err(StoreError::new(doing))?;
+            let session = session.filter(|_| route.gives_sessions_away());
+            let working = with_settings(session, &mut connection, work);
             let answer = tokio::select! {
-                answer = tokio::time::timeout(answer_timeout, work(&mut connection)) => answer.ok(),
+                answer = tokio::time::timeout(answer_timeout, working) => answer.ok(),
                 // The server that was asked may never answer: it is dead, or no longer the primary.
                 () = follower.switched() => None,
             };
@@ -361,6 +383,22 @@ impl Pool {
         let connections = self.connections.clone();
         async move { connections.close().await }
     }
+}
+
+/// Runs `work`, in a transaction that makes these settings, where there is no session that has them.
+async fn with_settings<T, W>(
+    session: Option<Session>,
+    connection: &mut PgConnection,
+    work: W,
+) -> Result<T, sqlx::Error>
+where
+    W: for<'c> FnOnce(&'c mut PgConnection) -> Answer<'c, T>,
+{
+    let Some(session) = session else { return work(connection).await };
+    let mut transaction = session.begin(connection).await?;
+    let answer = work(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(answer)
 }
 
 fn primary(config: &DatabaseConfig) -> (&DatabaseUrl, Purpose) {

@@ -5,7 +5,7 @@ use std::{error::Error as _, time::Duration};
 use sqlx::PgConnection;
 use tokio::time::{Instant, sleep};
 
-use super::{StoreError, connection::connect};
+use super::{StoreError, Unfit, connection::connect};
 use crate::config::DatabaseConfig;
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -29,6 +29,9 @@ pub enum ConnectError {
         #[source]
         source: StoreError,
     },
+    /// What is connected to cannot serve.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// Postgres said no, or the URL is not usable.
     #[error(transparent)]
     Refused(#[from] StoreError),
@@ -46,7 +49,9 @@ pub async fn connect_within(
         let source = match connect(database, application_name).await {
             Ok(connection) => return Ok(connection),
             Err(error) if may_come_up(&error) => error,
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                return Err(error.as_unfit().cloned().map_or_else(|| error.into(), ConnectError::from));
+            }
         };
         if Instant::now() + RETRY_INTERVAL > deadline {
             let database = database.database_url.to_string();

@@ -28,10 +28,12 @@ async fn port(url: &str) -> String {
 /// Everything that the error of connecting says.
 async fn refusal(url: &str) -> String {
     let error = connect_within(ONE_ATTEMPT, &database(url), "test").await.expect_err("no host will do");
-    let source = match &error {
-        ConnectError::Unreachable { source, .. } | ConnectError::Refused(source) => source.cause(),
-    };
-    format!("{error}: {source}")
+    match &error {
+        ConnectError::Unreachable { source, .. } | ConnectError::Refused(source) => {
+            format!("{error}: {}", source.cause())
+        }
+        ConnectError::Unfit(unfit) => unfit.to_string(),
+    }
 }
 
 #[tokio::test]

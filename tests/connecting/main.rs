@@ -1,6 +1,8 @@
 //! How sensorpipe connects to Postgres: several hosts of which one is the primary, and poolers in between.
 
+mod api;
 mod hosts;
+mod pgbouncer;
 mod promotion;
 
 use std::time::Duration;

@@ -1,7 +1,6 @@
 //! A primary that dies without a word, and the standby that takes its place: api and worker follow, under load.
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -10,11 +9,11 @@ use std::{
 };
 
 use testbed::{
-    Gate, Node, Readings, Replication, Role, Sensorpipe, Tally, TestDatabase, TestTopic, eventually, free_address,
+    Gate, Node, Readings, Replication, Role, Sensorpipe, Tally, TestDatabase, TestTopic, eventually,
 };
 use tokio::task::JoinHandle;
 
-use crate::PATIENCE;
+use crate::{PATIENCE, api::Api};
 
 const READINGS: Readings = Readings { first_sensor: 1, sensors: 20, per_record: 10, step_ms: 100 };
 /// How long api and worker may take once a standby takes writes.
@@ -51,25 +50,15 @@ impl Load {
     }
 }
 
-/// A client that makes sensors and reads them, one after the other.
-struct Client {
-    http: reqwest::Client,
-    api: SocketAddr,
-}
-
-impl Client {
-    /// Waits until the api makes a sensor and lists sensors again.
-    async fn is_served(&self, process: &mut Sensorpipe) {
-        eventually(PATIENCE, async || {
-            assert_eq!(process.exit_status(), None, "the api ended:\n{}", process.stderr());
-            let made = self.http.post(format!("http://{}/sensors", self.api));
-            let made = made.header("content-type", "application/json").body(r#"{"sensor_type":"made"}"#);
-            let listed = self.http.get(format!("http://{}/sensors?limit=1", self.api));
-            let is_made = made.send().await.is_ok_and(|answer| answer.status() == 200);
-            is_made && listed.send().await.is_ok_and(|answer| answer.status() == 200)
-        })
-        .await;
-    }
+/// Waits until the api makes a sensor and lists sensors again.
+async fn is_served(api: &mut Api) {
+    eventually(PATIENCE, async || {
+        assert_eq!(api.process.exit_status(), None, "the api ended:\n{}", api.process.stderr());
+        let made = api.ask("POST", "/sensors", r#"{"sensor_type":"made"}"#).await;
+        let listed = api.ask("GET", "/sensors?limit=1", "").await;
+        [made, listed].iter().all(|answer| matches!(answer, Some((200, _))))
+    })
+    .await;
 }
 
 /// Waits until something is stored that was not when this was called.
@@ -87,17 +76,11 @@ async fn stored(database: &TestDatabase) -> i64 {
 }
 
 /// Both serve within the time after a standby has been promoted.
-async fn follow(
-    what: &str,
-    database: &TestDatabase,
-    client: &Client,
-    api: &mut Sensorpipe,
-    worker: &mut Sensorpipe,
-) {
+async fn follow(what: &str, database: &TestDatabase, api: &mut Api, worker: &mut Sensorpipe) {
     let promoted = Instant::now();
     let (api_took, worker_took) = tokio::join!(
         async {
-            client.is_served(api).await;
+            is_served(api).await;
             promoted.elapsed()
         },
         async {
@@ -106,7 +89,7 @@ async fn follow(
         }
     );
     println!("{what}: the api follows after {api_took:?}, the worker after {worker_took:?}");
-    assert!(api_took < FOLLOWS_WITHIN, "the api:\n{}", api.stderr());
+    assert!(api_took < FOLLOWS_WITHIN, "the api:\n{}", api.process.stderr());
     assert!(worker_took < FOLLOWS_WITHIN, "the worker:\n{}", worker.stderr());
 }
 
@@ -118,19 +101,13 @@ async fn api_and_worker_follow_the_primary_under_load() {
     let topic = TestTopic::create(3).await;
     // The standby stands first.
     let url = servers.url_of_both(Node::Two, database.name());
-    let address = free_address();
-    let mut api = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["api"])
-        .topic(&topic)
-        .env("DATABASE_URL", &url)
-        .env("HTTP_ADDR", &address.to_string())
-        .start();
+    let mut api = Api::start(&url, &topic);
     let mut worker = Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker", "--consumers", "2"])
         .topic(&topic)
         .env("DATABASE_URL", &url)
         .start();
-    let client = Client { http: reqwest::Client::new(), api: address };
     let load = Load::start(&topic);
-    client.is_served(&mut api).await;
+    is_served(&mut api).await;
     stores_more(&database, &mut worker).await;
     servers.caught_up(Node::Two).await;
 
@@ -138,7 +115,7 @@ async fn api_and_worker_follow_the_primary_under_load() {
     servers.freeze(Node::One).await;
     servers.promote(Node::Two).await;
     database.move_to(&servers.url(Node::Two));
-    follow("a primary that fell silent", &database, &client, &mut api, &mut worker).await;
+    follow("a primary that fell silent", &database, &mut api, &mut worker).await;
 
     // The old primary comes back as a standby, and is promoted in its turn.
     servers.kill(Node::One).await;
@@ -148,7 +125,7 @@ async fn api_and_worker_follow_the_primary_under_load() {
     servers.kill(Node::Two).await;
     servers.promote(Node::One).await;
     database.move_to(&servers.url(Node::One));
-    follow("a primary that was killed", &database, &client, &mut api, &mut worker).await;
+    follow("a primary that was killed", &database, &mut api, &mut worker).await;
 
     // A switch that was planned: what was the primary is up again, as a standby, before anybody has asked.
     servers.rejoin(Node::Two).await;
@@ -157,7 +134,7 @@ async fn api_and_worker_follow_the_primary_under_load() {
     servers.promote(Node::Two).await;
     servers.rejoin(Node::One).await;
     database.move_to(&servers.url(Node::Two));
-    follow("a planned switch", &database, &client, &mut api, &mut worker).await;
+    follow("a planned switch", &database, &mut api, &mut worker).await;
 
     let sent = load.stop().await;
     database.stores_all_of(&topic, PATIENCE).await;

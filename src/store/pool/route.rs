@@ -14,8 +14,10 @@ use super::{ACQUIRE_TIMEOUT, no_answer};
 use crate::{
     config::DatabaseUrl,
     store::{
+        Unfit,
         hosts::{Follower, Found, Hosts, Servers},
         session::Session,
+        sessions::Sessions,
     },
 };
 
@@ -53,12 +55,14 @@ impl Route {
 
     /// The rules of a pool: a connection is used again where it answers in time and leads to the server to talk to.
     pub(super) fn pool_options(&self, session: &Session) -> PgPoolOptions {
-        let (session, route) = (session.clone(), self.clone());
+        let (session, after_connect, route) = (session.clone(), self.clone(), self.clone());
         PgPoolOptions::new()
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(move |connection, _| {
                 let session = session.clone();
-                Box::pin(async move { session.set(connection).await })
+                // What was set on a session that is given away would be set for others.
+                let keeps_session = after_connect.hosts.known_sessions() != Some(Sessions::GivenAway);
+                Box::pin(async move { if keeps_session { session.set(connection).await } else { Ok(()) } })
             })
             // Its own test waits for as long as the whole pool may take.
             .test_before_acquire(false)
@@ -96,6 +100,7 @@ impl Route {
         if !is_settled {
             return Err(no_answer());
         }
+        self.ask_for_sessions().await?;
         let mut follower = self.lead(connections).await?;
         let mut acquiring = std::pin::pin!(connections.acquire());
         let mut slow = std::pin::pin!(sleep(SLOW));
@@ -121,6 +126,33 @@ impl Route {
         }
     }
 
+    /// Whether sessions are given away; known once a connection was acquired.
+    pub(super) fn gives_sessions_away(&self) -> bool {
+        self.hosts.known_sessions() == Some(Sessions::GivenAway)
+    }
+
+    /// Asks, before the first connection is made, whether what lies between keeps sessions.
+    async fn ask_for_sessions(&self) -> Result<(), sqlx::Error> {
+        if self.hosts.known_sessions().is_none() {
+            let asking = async {
+                let (mut connection, follower) = self.hosts.connect(&self.servers).await?;
+                self.hosts.sessions(&mut connection, &self.servers, &follower).await;
+                connection.close().await
+            };
+            timeout(ACQUIRE_TIMEOUT, asking).await.unwrap_or_else(|_| Err(no_answer()))?;
+            if self.gives_sessions_away() {
+                tracing::info!(
+                    "a pooler in front of Postgres gives sessions away after each transaction: settings are made in each \
+                     transaction, and new and deleted sensors are looked for each few seconds"
+                );
+            }
+        }
+        if self.hosts.known_sessions() == Some(Sessions::GivenAwayWithStatements) {
+            return Err(sqlx::Error::Configuration(Box::new(Unfit::NoStatements)));
+        }
+        Ok(())
+    }
+
     /// Makes new connections lead to the server to talk to, which is searched for where none was found yet.
     async fn lead(&self, connections: &PgPool) -> Result<Follower, sqlx::Error> {
         if self.is_any_of_one() {
@@ -128,7 +160,7 @@ impl Route {
         }
         let follower = match self.hosts.found() {
             Some(found) => self.hosts.follower(Some(found)),
-            None => self.hosts.find(&self.servers).await?.1,
+            None => self.hosts.connect(&self.servers).await?.1,
         };
         let mut led_to = self.led_to.lock();
         if *led_to != follower.own() {

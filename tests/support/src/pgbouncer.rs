@@ -14,6 +14,8 @@ pub enum PoolMode {
     Session,
     /// A transaction.
     Transaction,
+    /// The same, of a PgBouncer that knows nothing of prepared statements, as all did before 1.21.
+    TransactionWithoutStatements,
 }
 
 /// A PgBouncer with its own defaults in front of a Postgres; removed with the value.
@@ -26,14 +28,19 @@ impl PgBouncer {
     /// Starts one in front of the server of a database's URL; its settings lie in `folder`, which is
     /// `env!("CARGO_TARGET_TMPDIR")`.
     pub async fn start(folder: &str, database_url: &str, mode: PoolMode) -> Self {
-        let pgbouncer = Self { state: Path::new(folder).join(unique_name("pgbouncer")), port: port_for_a_server() };
+        let pgbouncer =
+            Self { state: Path::new(folder).join(unique_name("pgbouncer")), port: port_for_a_server() };
         let (_, port) = address_in(database_url).rsplit_once(':').expect("the URL names a port");
-        let mode = match mode {
-            PoolMode::Session => "session",
-            PoolMode::Transaction => "transaction",
+        let (mode, settings) = match mode {
+            PoolMode::Session => ("session", ""),
+            PoolMode::Transaction => ("transaction", ""),
+            PoolMode::TransactionWithoutStatements => ("transaction", "max_prepared_statements = 0"),
         };
         let mut command = pgbouncer.command("up");
-        command.env("POSTGRES_PORT", port).env("PGBOUNCER_POOL_MODE", mode);
+        command
+            .env("POSTGRES_PORT", port)
+            .env("PGBOUNCER_POOL_MODE", mode)
+            .env("PGBOUNCER_SETTINGS", settings);
         let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it does not panic");
         let output = output.expect("dev/pgbouncer can be run");
         assert!(output.status.success(), "dev/pgbouncer up:\n{}", String::from_utf8_lossy(&output.stderr));
