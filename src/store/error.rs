@@ -11,7 +11,7 @@ use sqlx::{
     postgres::{PgDatabaseError, PgSeverity},
 };
 
-use super::{Unfit, hosts::NoHost};
+use super::Unfit;
 
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
@@ -94,10 +94,11 @@ impl StoreError {
     /// Whether a living server said no, and the connection goes on.
     pub(super) fn is_refusal(&self) -> bool {
         let Some(error) = self.source.as_database_error() else { return false };
-        let is_alive = error
-            .try_downcast_ref::<PgDatabaseError>()
-            .is_none_or(|error| !matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic));
-        is_alive && error.try_downcast_ref::<NoHost>().is_none()
+        match error.try_downcast_ref::<PgDatabaseError>() {
+            Some(error) => !matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic),
+            // What is neither comes from servers that would not be connected to.
+            None => error.try_downcast_ref::<Refusal>().is_some(),
+        }
     }
 
     /// Whether it is a refusal that speaks of the row, and never of the server or of what surrounds the row.
@@ -163,6 +164,17 @@ impl StoreError {
     /// Whether it is the server's own answer, and not that there was none.
     pub fn is_answer(&self) -> bool {
         self.sqlstate().is_some() || self.as_unfit().is_some()
+    }
+
+    /// Whether a failed connection is what a server that is starting, or its name server, gives.
+    pub(super) fn may_come_up(&self) -> bool {
+        match self.sqlstate().as_deref() {
+            // Starting up, shutting down, out of connections for now, or so slow that the role's own `statement_timeout` had
+            // passed before it was lifted.
+            Some(code) => code.starts_with("57") || code.starts_with("53"),
+            // A proxy before a server that is down takes a connection and ends it: no answer where one was due.
+            None => matches!(self.source, sqlx::Error::Io(_) | sqlx::Error::Protocol(_)),
+        }
     }
 
     /// Whether the role has not the right to do it.

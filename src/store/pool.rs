@@ -1,5 +1,6 @@
 //! The api's connections to Postgres. Each query is bounded, and none is left half-done on a connection.
 
+mod answer;
 mod route;
 mod watch;
 
@@ -13,14 +14,16 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
 use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::{
     sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
-use self::route::Route;
+use self::{
+    answer::{Answer, is_of_the_session, no_answer, with_settings},
+    route::Route,
+};
 use super::{
     Remedy, StoreError, Trouble,
     chunk_spans::{ChunkSpans, KnownChunkSpans},
@@ -45,9 +48,6 @@ pub(super) const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Pause before a query that gave way is run again; twice as long each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
-
-/// What comes of a query.
-type Answer<'c, T> = BoxFuture<'c, Result<T, sqlx::Error>>;
 
 tokio::task_local! {
     static HELD: Arc<dyn Any + Send + Sync>;
@@ -385,39 +385,10 @@ impl Pool {
     }
 }
 
-/// Runs `work`, in a transaction that makes these settings, where there is no session that has them.
-async fn with_settings<T, W>(
-    session: Option<Session>,
-    connection: &mut PgConnection,
-    work: W,
-) -> Result<T, sqlx::Error>
-where
-    W: for<'c> FnOnce(&'c mut PgConnection) -> Answer<'c, T>,
-{
-    let Some(session) = session else { return work(connection).await };
-    let mut transaction = session.begin(connection).await?;
-    let answer = work(&mut transaction).await?;
-    transaction.commit().await?;
-    Ok(answer)
-}
-
 fn primary(config: &DatabaseConfig) -> (&DatabaseUrl, Purpose) {
     (&config.database_url, Purpose::Writing)
 }
 
 fn queries(config: &DatabaseConfig) -> Session {
     Session::of_queries(config.statement_timeout)
-}
-
-/// Whether a new session may fare better, for settings are those of the moment of connecting: read-only, a search path
-/// that leads nowhere.
-fn is_of_the_session(error: &sqlx::Error) -> bool {
-    /// `read_only_sql_transaction`, `undefined_table`, `undefined_function`, `invalid_schema_name`
-    const CODES: [&str; 4] = ["25006", "42P01", "42883", "3F000"];
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| CODES.contains(&&*code))
-}
-
-fn no_answer() -> sqlx::Error {
-    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "Postgres does not answer"))
 }

@@ -47,6 +47,8 @@ const OF_QUERIES: &str = "SET jit = off;";
 /// A plan for any range holds every chunk; one for the range asked for holds its chunks.
 const OF_READS: &str = "SET default_transaction_read_only = on; SET plan_cache_mode = force_custom_plan;";
 
+const OF_READS_LOCALLY: &str = "SET TRANSACTION READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan;";
+
 /// The settings of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
@@ -60,7 +62,7 @@ impl Session {
     /// own. A transaction that has gone silent is ended after a minute, which frees its locks. (A writer frozen inside
     /// COPY is not silent to the server; the owner of its partitions ends it.)
     pub(super) fn unlimited() -> Self {
-        Self { sql: OURS.to_owned(), begin: begin("READ WRITE", Duration::ZERO) }
+        Self { sql: OURS.to_owned(), begin: begin(Duration::ZERO) }
     }
 
     /// Of the api's queries, each of which is bounded.
@@ -68,7 +70,7 @@ impl Session {
         let millis = statement_timeout.as_millis();
         Self {
             sql: format!("{OURS} {OF_QUERIES} SET statement_timeout = {millis};"),
-            begin: begin("READ WRITE", statement_timeout),
+            begin: begin(statement_timeout),
         }
     }
 
@@ -76,7 +78,7 @@ impl Session {
     pub(super) fn of_reads(statement_timeout: Duration) -> Self {
         Self {
             sql: Self::of_queries(statement_timeout).sql + OF_READS,
-            begin: begin("READ ONLY", statement_timeout) + "SET LOCAL plan_cache_mode = force_custom_plan;",
+            begin: begin(statement_timeout) + OF_READS_LOCALLY,
         }
     }
 
@@ -94,9 +96,7 @@ impl Session {
     }
 }
 
-fn begin(access: &str, statement_timeout: Duration) -> String {
+fn begin(statement_timeout: Duration) -> String {
     let millis = statement_timeout.as_millis();
-    format!(
-        "BEGIN ISOLATION LEVEL READ COMMITTED {access}; SET LOCAL statement_timeout = {millis}; {OURS_LOCALLY}"
-    )
+    format!("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {millis}; {OURS_LOCALLY}")
 }

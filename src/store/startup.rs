@@ -1,6 +1,6 @@
 //! Connecting while the server may still be starting.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use sqlx::PgConnection;
 use tokio::time::{Instant, sleep};
@@ -48,7 +48,7 @@ pub async fn connect_within(
     loop {
         let source = match connect(database, application_name).await {
             Ok(connection) => return Ok(connection),
-            Err(error) if may_come_up(&error) => error,
+            Err(error) if error.may_come_up() => error,
             Err(error) => {
                 return Err(error.as_unfit().cloned().map_or_else(|| error.into(), ConnectError::from));
             }
@@ -66,20 +66,5 @@ pub async fn connect_within(
             );
         }
         sleep(RETRY_INTERVAL).await;
-    }
-}
-
-/// Whether a failed connection is what a server that is starting, or its name server, gives.
-pub(super) fn may_come_up(error: &StoreError) -> bool {
-    let code = error.sqlstate();
-    match code.as_deref() {
-        // Starting up, shutting down, out of connections for now, or so slow that the role's own `statement_timeout` had
-        // passed before it was lifted.
-        Some(code) => code.starts_with("57") || code.starts_with("53"),
-        // A proxy before a server that is down takes a connection and ends it: no answer where one was due.
-        None => matches!(
-            error.source().and_then(|source| source.downcast_ref()),
-            Some(sqlx::Error::Io(_) | sqlx::Error::Protocol(_))
-        ),
     }
 }

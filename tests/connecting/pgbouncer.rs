@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
+use sqlx::{ConnectOptions as _, Executor as _, Row as _, postgres::PgConnectOptions};
 use testbed::{PgBouncer, PoolMode, Readings, Role, TestDatabase, TestTopic, eventually};
 
 use crate::{PATIENCE, api::Api};
@@ -113,7 +113,9 @@ async fn without_sessions_the_api_serves_everything() {
     assert_eq!(api.ask("GET", "/readyz", "").await.map(|(status, _)| status), Some(200));
 
     // Nothing of ours stays behind on sessions that are others' too.
-    let mut others = PgConnection::connect(&url).await.expect("PgBouncer takes more clients");
+    let options: PgConnectOptions = url.parse().expect("a URL");
+    let others = options.extra_float_digits(None).connect().await;
+    let mut others = others.expect("PgBouncer takes more clients");
     for _ in 0..20 {
         let settings = others
             .fetch_one("SELECT current_setting('statement_timeout'), current_setting('default_transaction_read_only'), current_setting('jit')")

@@ -4,7 +4,7 @@ use std::{borrow::Cow, io};
 
 use sqlx::error::{DatabaseError, ErrorKind};
 
-use crate::store::{StoreError, startup::may_come_up};
+use crate::store::StoreError;
 
 /// Why one server will not do.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ impl Reason {
         if let Some(code) = &code {
             words = format!("{words} ({code})");
         }
-        Self { host, words, may_pass: may_come_up(&error), code }
+        Self { host, words, may_pass: error.may_come_up(), code }
     }
 
     /// It is not the one that is wanted, or it does not answer.
@@ -129,7 +129,7 @@ mod tests {
             (Remedy::Reconnect, Trouble::NoAnswer),
             "one may come up"
         );
-        assert!(may_come_up(&error) && !error.is_refusal());
+        assert!(error.may_come_up() && !error.is_refusal());
     }
 
     #[test]
@@ -138,9 +138,9 @@ mod tests {
         let no_role = answer("two:2", "28000", "no such role");
         let error = error_of(&[no_role.clone(), starting]);
         assert_eq!((error.sqlstate().as_deref(), error.remedy()), (Some("57P03"), Remedy::Reconnect));
-        assert!(may_come_up(&error) && !error.is_refusal());
+        assert!(error.may_come_up() && !error.is_refusal());
         let error = error_of(&[no_role.clone(), no_role]);
         assert_eq!((error.sqlstate().as_deref(), error.remedy()), (Some("28000"), Remedy::Operator));
-        assert!(!may_come_up(&error) && error.server_message().contains("no such role"));
+        assert!(!error.may_come_up() && error.server_message().contains("no such role"));
     }
 }

@@ -10,7 +10,7 @@ use sqlx::{
 };
 use tokio::time::{sleep, timeout};
 
-use super::{ACQUIRE_TIMEOUT, no_answer};
+use super::{ACQUIRE_TIMEOUT, answer::no_answer};
 use crate::{
     config::DatabaseUrl,
     store::{
