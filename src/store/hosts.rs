@@ -16,15 +16,15 @@ pub(super) use self::{
 
 use std::{
     collections::HashMap,
-    io,
-    sync::{Arc, LazyLock, OnceLock},
+    fmt, io,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
 use parking_lot::Mutex;
 use sqlx::{ConnectOptions, Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::{
-    sync::watch,
+    sync::{OnceCell, watch},
     time::{Instant, sleep, timeout},
 };
 
@@ -42,7 +42,7 @@ const SEARCH_INTERVAL: Duration = Duration::from_millis(500);
 const SEEK_TIME: Duration = Duration::from_secs(30);
 
 /// The servers of a URL, in its order.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Servers {
     /// How to connect to each.
     pub(super) each: Vec<PgConnectOptions>,
@@ -60,7 +60,7 @@ pub(super) struct Hosts {
     /// Whether it is being looked for in the background.
     is_sought: watch::Sender<bool>,
     /// Whether what lies between keeps sessions, once that was asked.
-    sessions: OnceLock<Sessions>,
+    sessions: OnceCell<Sessions>,
 }
 
 /// The server to talk to.
@@ -130,6 +130,13 @@ impl Servers {
     }
 }
 
+impl fmt::Debug for Servers {
+    /// Without what else is in the options, such as a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries((0..self.each.len()).map(|index| self.host(index))).finish()
+    }
+}
+
 impl Hosts {
     /// What this process knows of a URL's servers: the same for all who ask.
     pub(super) fn of(url: &DatabaseUrl) -> Arc<Self> {
@@ -165,14 +172,19 @@ impl Hosts {
         servers: &Servers,
         follower: &Follower,
     ) -> Sessions {
-        if let Some(sessions) = self.known_sessions() {
-            return sessions;
-        }
-        match sessions::ask(connection, follower.server_of(servers)).await {
-            Ok(sessions) => *self.sessions.get_or_init(|| sessions),
-            // Another connection is not to be had, or this one is gone: the next one asks.
-            Err(_) => Sessions::Kept,
-        }
+        let options = follower.server_of(servers);
+        let asking = async move {
+            let sessions = sessions::ask(connection, options).await?;
+            if sessions != Sessions::Kept {
+                tracing::info!(
+                    "a pooler in front of Postgres gives sessions away after each transaction (pool_mode = transaction); \
+                     the api makes its settings in each transaction, and reads the sensors every few seconds"
+                );
+            }
+            Ok::<_, sqlx::Error>(sessions)
+        };
+        // Where another connection is not to be had, the next one asks.
+        self.sessions.get_or_try_init(|| asking).await.copied().unwrap_or(Sessions::Kept)
     }
 
     /// The same, where it was asked.
@@ -287,7 +299,7 @@ impl Default for Hosts {
             found: watch::Sender::new(None),
             last_failure: tokio::sync::Mutex::default(),
             is_sought: watch::Sender::new(false),
-            sessions: OnceLock::new(),
+            sessions: OnceCell::new(),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::error::is_of_a_statement;
 /// How often both are asked: another client's transaction may be in between.
 const ROUNDS: u32 = 3;
 /// Longest that the questions may take. A pooler that keeps sessions may have none left for a second connection.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What lies between us and Postgres.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

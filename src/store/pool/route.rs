@@ -23,6 +23,8 @@ use crate::{
 
 /// How long an idle connection has to answer before it is closed and another one made.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long the first query waits until it is known what lies between.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// When a connection is not to be had after so long, it is asked whether another host is the one by now.
 const SLOW: Duration = Duration::from_millis(200);
 
@@ -139,13 +141,7 @@ impl Route {
                 self.hosts.sessions(&mut connection, &self.servers, &follower).await;
                 connection.close().await
             };
-            timeout(ACQUIRE_TIMEOUT, asking).await.unwrap_or_else(|_| Err(no_answer()))?;
-            if self.gives_sessions_away() {
-                tracing::info!(
-                    "a pooler in front of Postgres gives sessions away after each transaction: settings are made in each \
-                     transaction, and new and deleted sensors are looked for each few seconds"
-                );
-            }
+            timeout(ASK_TIMEOUT, asking).await.unwrap_or_else(|_| Err(no_answer()))?;
         }
         if self.hosts.known_sessions() == Some(Sessions::GivenAwayWithStatements) {
             return Err(sqlx::Error::Configuration(Box::new(Unfit::NoStatements)));
