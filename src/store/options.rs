@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn each_host_of_a_list_has_everything_else_of_the_url() {
-        let read = |url| read_all(url, Purpose::Writing).unwrap();
+        let read = |url: &str| read_all(url, Purpose::Writing).unwrap();
         let names = |servers: &Servers| -> Vec<(String, u16)> {
             servers.each.iter().map(|server| (server.get_host().to_owned(), server.get_port())).collect()
         };
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_wanted_server_is_named_as_in_libpq() {
-        let target = |url, purpose| read_all(url, purpose).map(|servers| servers.target);
+        let target = |url: &str, purpose| read_all(url, purpose).map(|servers| servers.target);
         let (one, both) = ("postgres://me@one/app?target_session_attrs=", "postgres://me@one,two/app");
         assert_eq!(target(&format!("{one}primary"), Purpose::Writing), Ok(TargetSession::Primary));
         assert_eq!(target(&format!("{one}any"), Purpose::Writing), Ok(TargetSession::Any));
