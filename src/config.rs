@@ -69,7 +69,7 @@ pub use self::{
 /// Where the database is.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseConfig {
-    /// Postgres URL; `?sslmode=require` for managed Postgres
+    /// Postgres URL; `?sslmode=require` for managed Postgres; several hosts, separated by commas, of which the primary is taken
     #[arg(
         long,
         env = "DATABASE_URL",

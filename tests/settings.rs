@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Every command that creates Kafka clients.
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 8] = [
     &["migrate"],
     &["api"],
     &["worker"],

@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::PgConnection;
 use tokio::time::timeout;
 
-use super::{StoreError, options::options, session::Session};
+use super::{
+    StoreError, Unfit,
+    hosts::{Follower, Hosts},
+    options::{Purpose, servers},
+    session::Session,
+    sessions::Sessions,
+};
 use crate::config::DatabaseConfig;
 
 /// How the connections of this process's writers are known to others: the owner of a partition looks for it among
@@ -20,12 +26,28 @@ pub(super) async fn connect(
     database: &DatabaseConfig,
     application_name: &str,
 ) -> Result<PgConnection, StoreError> {
-    let options =
-        options(&database.database_url)?.application_name(application_name).disable_statement_logging();
+    connect_following(database, application_name).await.map(|(connection, _)| connection)
+}
+
+/// The same, with what tells that the server is another one by now: the connection may stand for long after its host is
+/// dead or a standby.
+pub(super) async fn connect_following(
+    database: &DatabaseConfig,
+    application_name: &str,
+) -> Result<(PgConnection, Follower), StoreError> {
+    let servers = servers(&database.database_url, Purpose::Writing)?.named(application_name);
     let connecting = async {
-        let mut connection = options.connect().await?;
+        let hosts = Hosts::of(&database.database_url);
+        let (mut connection, follower) = hosts.connect(&servers).await?;
+        match hosts.sessions(&mut connection, &servers, &follower).await {
+            Sessions::Kept => {}
+            Sessions::GivenAway => return Err(sqlx::Error::Configuration(Box::new(Unfit::NoSession))),
+            Sessions::GivenAwayWithStatements => {
+                return Err(sqlx::Error::Configuration(Box::new(Unfit::NoStatements)));
+            }
+        }
         Session::unlimited().set(&mut connection).await?;
-        Ok(connection)
+        Ok((connection, follower))
     };
     timeout(CONNECT_TIMEOUT, connecting)
         .await

@@ -102,9 +102,11 @@ impl StoreError {
     /// Whether a living server said no, and the connection goes on.
     pub(super) fn is_refusal(&self) -> bool {
         let Some(error) = self.source.as_database_error() else { return false };
-        error
-            .try_downcast_ref::<PgDatabaseError>()
-            .is_none_or(|error| !matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
+        match error.try_downcast_ref::<PgDatabaseError>() {
+            Some(error) => !matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic),
+            // What is neither comes from servers that would not be connected to.
+            None => error.try_downcast_ref::<Refusal>().is_some(),
+        }
     }
 
     /// Whether it is a refusal that speaks of the row, and never of the server or of what surrounds the row.
@@ -130,7 +132,7 @@ impl StoreError {
     }
 
     /// Why the database must not be written to, where that is the error.
-    pub(super) fn as_unfit(&self) -> Option<&Unfit> {
+    pub fn as_unfit(&self) -> Option<&Unfit> {
         match &self.source {
             sqlx::Error::Configuration(error) => error.downcast_ref(),
             _ => None,
@@ -172,12 +174,15 @@ impl StoreError {
         self.sqlstate().is_some() || self.as_unfit().is_some()
     }
 
-    /// Whether a statement that was prepared over this connection is not the server's, or another client's is: a pooler in
-    /// between gives the session away after each transaction.
-    pub fn is_lost_session(&self) -> bool {
-        /// `duplicate_prepared_statement`, `invalid_sql_statement_name`
-        const CODES: [&str; 2] = ["42P05", "26000"];
-        self.sqlstate().is_some_and(|sqlstate| CODES.contains(&&*sqlstate))
+    /// Whether a failed connection is what a server that is starting, or its name server, gives.
+    pub(super) fn may_come_up(&self) -> bool {
+        match self.sqlstate().as_deref() {
+            // Starting up, shutting down, out of connections for now, or so slow that the role's own `statement_timeout` had
+            // passed before it was lifted.
+            Some(code) => code.starts_with("57") || code.starts_with("53"),
+            // A proxy before a server that is down takes a connection and ends it: no answer where one was due.
+            None => matches!(self.source, sqlx::Error::Io(_) | sqlx::Error::Protocol(_)),
+        }
     }
 
     /// Whether somebody held a lock for too long.
@@ -231,6 +236,14 @@ pub(super) fn is_out_of_range(error: &sqlx::Error) -> bool {
     /// `numeric_value_out_of_range`
     const OUT_OF_RANGE: &str = "22003";
     error.as_database_error().and_then(DatabaseError::code).as_deref() == Some(OUT_OF_RANGE)
+}
+
+/// Whether a statement that was prepared over this connection is not the server's, or another client's is: a pooler in
+/// between gives the session away after each transaction.
+pub(super) fn is_of_a_statement(error: &sqlx::Error) -> bool {
+    /// `duplicate_prepared_statement`, `invalid_sql_statement_name`
+    const CODES: [&str; 2] = ["42P05", "26000"];
+    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| CODES.contains(&&*code))
 }
 
 /// Data exceptions, violated constraints and checks of views, and what PL/pgSQL raises by itself.

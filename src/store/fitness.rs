@@ -45,6 +45,19 @@ pub enum Unfit {
         /// As `migrate` made it.
         expected: String,
     },
+    /// A pooler keeps a session for a transaction only, and what is done here needs one.
+    #[error(
+        "a pooler in front of Postgres gives the session away after each transaction (pool_mode = transaction), and only \
+         `api` can do without one: give DATABASE_URL the direct address of Postgres (of Neon: the host without `-pooler`), \
+         or set pool_mode = session"
+    )]
+    NoSession,
+    /// The same, where not even prepared statements are kept.
+    #[error(
+        "a pooler in front of Postgres keeps neither sessions nor prepared statements: give DATABASE_URL the direct address \
+         of Postgres, or set pool_mode = session, or, for `api`, max_prepared_statements (PgBouncer 1.21 or later)"
+    )]
+    NoStatements,
     /// Nothing tells a reading that is there already from a new one.
     #[error(
         "sensor_data has no primary key or unique index on (sensor_id, time) alone that is checked at once: run \
@@ -66,7 +79,11 @@ impl Unfit {
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Restoring | Self::Standby | Self::ReadOnly => true,
-            Self::LosesRows(_) | Self::ColumnType { .. } | Self::NoKey => false,
+            Self::LosesRows(_)
+            | Self::ColumnType { .. }
+            | Self::NoSession
+            | Self::NoStatements
+            | Self::NoKey => false,
         }
     }
 }

@@ -4,7 +4,11 @@ use std::{fs::File, sync::Once};
 
 use sqlx::postgres::PgConnectOptions;
 
-use super::{StoreError, passfile};
+use super::{
+    StoreError,
+    hosts::{self, Place, Servers, TargetSession},
+    passfile,
+};
 use crate::config::{DatabaseUrl, UrlParts};
 
 /// The parameters of a URL that sqlx knows.
@@ -32,65 +36,96 @@ const KNOWN: [&str; 18] = [
 const FILES: [&str; 7] =
     ["ssl-ca", "ssl-cert", "ssl-key", "ssl-root-cert", "sslcert", "sslkey", "sslrootcert"];
 
-/// Reads a URL.
+/// What is done over a URL's connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Also writing: `DATABASE_URL`.
+    Writing,
+    /// Nothing but reading: `READ_DATABASE_URL`.
+    Reading,
+}
+
+/// Reads a URL: its servers, in their order, and which one is wanted.
 ///
 /// What sqlx does not know it would log with its value, which may be a misspelt password: here its name is logged. A
 /// file that cannot be read is an error that names it, now and not when a connection is made.
-pub(super) fn options(url: &DatabaseUrl) -> Result<PgConnectOptions, StoreError> {
-    let Some(UrlParts { scheme, user, place, path, parameters }) = url.parts() else {
+pub(super) fn servers(url: &DatabaseUrl, purpose: Purpose) -> Result<Servers, StoreError> {
+    let Some(parts) = url.parts() else {
         // Nothing of it is looked up, for a host's name may be a part of the password.
         return Err(unusable(NOT_ENCODED.to_owned()));
     };
-    let known = known_parameters(parameters);
-    let mut has_password =
-        user.is_some_and(|user| user.contains(':')) || std::env::var_os("PGPASSWORD").is_some();
-    let (mut has_host, mut hosts) = (false, place.to_owned());
+    let known = known_parameters(parts.parameters);
     for (name, value) in form_urlencoded::parse(known.as_bytes()) {
-        match &*name {
-            "password" => has_password = true,
-            "host" | "hostaddr" => {
-                has_host = true;
-                // A socket's folder may have a comma in its name.
-                if !value.starts_with('/') {
-                    hosts += &value;
-                }
-            }
-            "port" => hosts += &value,
-            _ => {}
-        }
         if FILES.contains(&&*name) && !value.trim_start().starts_with("-----BEGIN") {
             // What stands where a key's file should may be the key.
             let told = if name.ends_with("key") { "" } else { &*value };
             File::open(&*value).map_err(|error| unusable(format!("{name}={told}: {error}")))?;
         }
     }
-    if hosts.contains(',') {
-        return Err(unusable(HOST_LIST.to_owned()));
-    }
+    let places = hosts::split(parts.place, &known).map_err(unusable)?;
+    let target = target_session(parts.parameters, purpose, places.len()).map_err(unusable)?;
+    let each = places.iter().map(|place| options(parts, place)).collect::<Result<_, _>>()?;
+    Ok(Servers { each, target })
+}
+
+/// How to connect to one server.
+fn options(
+    UrlParts { scheme, user, path, .. }: UrlParts<'_>,
+    Place { authority, parameters }: &Place,
+) -> Result<PgConnectOptions, StoreError> {
+    let has = |wanted: &[&str]| {
+        form_urlencoded::parse(parameters.as_bytes()).any(|(name, _)| wanted.contains(&&*name))
+    };
+    let has_password = user.is_some_and(|user| user.contains(':'))
+        || has(&["password"])
+        || std::env::var_os("PGPASSWORD").is_some();
     let authority = match user {
         // A URL with a user and no host is none to sqlx; libpq takes the host of a parameter.
-        Some(user) if place.is_empty() || place.starts_with(':') => {
-            if !has_host {
+        Some(user) if authority.is_empty() || authority.starts_with(':') => {
+            if !has(&["host", "hostaddr"]) {
                 return Err(unusable("the URL has a user and no host, nor a parameter host=".to_owned()));
             }
-            format!("{user}@localhost{place}")
+            format!("{user}@localhost{authority}")
         }
-        Some(user) => format!("{user}@{place}"),
-        None => place.to_owned(),
+        Some(user) => format!("{user}@{authority}"),
+        None => authority.clone(),
     };
-    let options: PgConnectOptions = format!("{scheme}://{authority}{path}?{known}")
+    let options: PgConnectOptions = format!("{scheme}://{authority}{path}?{parameters}")
         .parse()
         .map_err(StoreError::new("reading the database URL"))?;
+    // Set by SQL once the connection stands: PgBouncer refuses a startup message that has it.
+    let options = options.extra_float_digits(None);
     Ok(match (has_password, passfile::password(&options)) {
         (false, Some(password)) => options.password(&password),
         _ => options,
     })
 }
 
+/// Which of the servers is wanted. Of several, where nothing is said, the one that takes writes: a standby would answer, too.
+fn target_session(parameters: &str, purpose: Purpose, servers: usize) -> Result<TargetSession, String> {
+    let named = form_urlencoded::parse(parameters.as_bytes()).filter(|(name, _)| name == TARGET_SESSION);
+    let target = match (named.last(), purpose) {
+        (Some((_, name)), _) => TargetSession::named(&name).ok_or_else(|| {
+            format!(
+                "{TARGET_SESSION} is one of any, read-write, read-only, primary, standby and prefer-standby"
+            )
+        })?,
+        (None, Purpose::Writing) if servers > 1 => TargetSession::ReadWrite,
+        (None, Purpose::Writing | Purpose::Reading) => TargetSession::Any,
+    };
+    match purpose {
+        Purpose::Writing if target.may_be_read_only() => Err(format!(
+            "{TARGET_SESSION} of DATABASE_URL is read-write, primary or any, for everything writes; only READ_DATABASE_URL \
+             may lead to a standby"
+        )),
+        Purpose::Writing | Purpose::Reading => Ok(target),
+    }
+}
+
 const NOT_ENCODED: &str = "where its parts end is not clear: percent-encode @ : / ? and # in a password (%40 %3A %2F %3F \
                            %23), and give the port as a number";
-const HOST_LIST: &str = "a list of hosts is not supported: name one host, such as a proxy or a DNS name that leads to the \
-                         primary";
+/// libpq's parameter, which is not sqlx's.
+const TARGET_SESSION: &str = "target_session_attrs";
 
 /// Those of a URL's parameters that sqlx is to see.
 fn known_parameters(parameters: &str) -> String {
@@ -104,6 +139,8 @@ fn known_parameters(parameters: &str) -> String {
             ignored.push("statement-cache-capacity=0");
         } else if KNOWN.contains(&name) || name.starts_with("options[") {
             known.push(parameter);
+        } else if name == TARGET_SESSION {
+            // It is for those who choose a server.
         } else {
             // A password with a question mark in it ends up here, too.
             let is_name =
@@ -127,8 +164,12 @@ fn unusable(what: String) -> StoreError {
 mod tests {
     use super::*;
 
+    fn read_all(url: &str, purpose: Purpose) -> Result<Servers, String> {
+        servers(&url.parse().unwrap(), purpose).map_err(|error| format!("{error}: {}", error.cause()))
+    }
+
     fn read(url: &str) -> Result<PgConnectOptions, String> {
-        options(&url.parse().unwrap()).map_err(|error| format!("{error}: {}", error.cause()))
+        read_all(url, Purpose::Writing).map(|servers| servers.each[0].clone())
     }
 
     #[test]
@@ -164,13 +205,51 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_done_is_said_by_name() {
-        for url in
-            ["postgres://me@one:1,two:2/app", "postgres:///app?host=one,two", "postgres://h/app?port=1,2"]
-        {
-            let error = read(url).unwrap_err();
-            assert!(error.contains("a list of hosts"), "{url}: {error}");
+    fn each_host_of_a_list_has_everything_else_of_the_url() {
+        let read = |url: &str| read_all(url, Purpose::Writing).unwrap();
+        let names = |servers: &Servers| -> Vec<(String, u16)> {
+            servers.each.iter().map(|server| (server.get_host().to_owned(), server.get_port())).collect()
+        };
+        for url in [
+            "postgres://me:hush@one:1,two:2/app?sslmode=require",
+            "postgres://me:hush@/app?sslmode=require&host=one,two&port=1,2",
+            "postgres:///app?host=one,two&port=1,2&user=me&password=hush&sslmode=require",
+        ] {
+            let servers = read(url);
+            assert_eq!(names(&servers), [("one".to_owned(), 1), ("two".to_owned(), 2)], "{url}");
+            assert_eq!(servers.target, TargetSession::ReadWrite, "everything writes");
+            for server in &servers.each {
+                assert_eq!((server.get_username(), server.get_database()), ("me", Some("app")), "{url}");
+                assert!(matches!(server.get_ssl_mode(), sqlx::postgres::PgSslMode::Require), "{url}");
+            }
         }
+        let sockets = read("postgres://me@/app?host=/run/a,/run/b&port=7");
+        let sockets: Vec<_> = sockets.each.iter().map(|server| server.get_socket().cloned()).collect();
+        assert_eq!(sockets, [Some("/run/a".into()), Some("/run/b".into())]);
+    }
+
+    #[test]
+    fn the_wanted_server_is_named_as_in_libpq() {
+        let target = |url: &str, purpose| read_all(url, purpose).map(|servers| servers.target);
+        let (one, both) = ("postgres://me@one/app?target_session_attrs=", "postgres://me@one,two/app");
+        assert_eq!(target(&format!("{one}primary"), Purpose::Writing), Ok(TargetSession::Primary));
+        assert_eq!(target(&format!("{one}any"), Purpose::Writing), Ok(TargetSession::Any));
+        assert_eq!(target(&format!("{one}standby"), Purpose::Reading), Ok(TargetSession::Standby));
+        assert_eq!(target("postgres://me@one/app", Purpose::Writing), Ok(TargetSession::Any));
+        assert_eq!(target(both, Purpose::Writing), Ok(TargetSession::ReadWrite));
+        assert_eq!(target(both, Purpose::Reading), Ok(TargetSession::Any));
+        for (url, purpose, words) in [
+            (format!("{one}standby"), Purpose::Writing, "only READ_DATABASE_URL"),
+            (format!("{one}master"), Purpose::Writing, "is one of any, read-write"),
+        ] {
+            let refused = target(&url, purpose).unwrap_err();
+            assert!(refused.contains(words), "{url}: {refused}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_said_by_name() {
+        assert!(read("postgres://h/app?port=1,2").unwrap_err().contains("2 ports for 1 hosts"));
         assert!(read("postgres:///app?host=/run/a,b").is_ok());
         assert_eq!(known_parameters("statement-cache-capacity=0&port=1"), "port=1");
         assert_eq!(known_parameters("statement-cache-capacity=50"), "statement-cache-capacity=50");

@@ -1,5 +1,7 @@
 //! The api's connections to Postgres. Each query is bounded, and none is left half-done on a connection.
 
+mod answer;
+mod route;
 mod watch;
 
 use std::{
@@ -12,20 +14,20 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
-use sqlx::{
-    ConnectOptions, Connection as _, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::{
     sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
+use self::{
+    answer::{Answer, is_of_the_session, no_answer, with_settings},
+    route::Route,
+};
 use super::{
-    StoreError, Trouble,
+    Remedy, StoreError, Trouble,
     chunk_spans::{ChunkSpans, KnownChunkSpans},
-    options::options as connect_options,
+    options::{Purpose, servers},
     session::Session,
 };
 use crate::{
@@ -47,9 +49,6 @@ pub(super) const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause before a query that gave way is run again; twice as long each time.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
-/// What comes of a query.
-type Answer<'c, T> = BoxFuture<'c, Result<T, sqlx::Error>>;
-
 tokio::task_local! {
     static HELD: Arc<dyn Any + Send + Sync>;
 }
@@ -70,6 +69,10 @@ pub struct Pool {
     /// Whether it is for more than reading.
     writes: bool,
     connections: PgPool,
+    route: Route,
+    session: Session,
+    /// What runs begins its transactions itself.
+    has_own_transactions: bool,
     permits: Arc<Semaphore>,
     /// Needed besides, where the value may take a part of the connections only.
     share: Option<Arc<Semaphore>>,
@@ -103,61 +106,56 @@ impl Pool {
         Self::open(
             "primary",
             config,
-            &config.database_url,
+            primary(config),
             config.database_pool_size,
             "sensorpipe api",
-            queries(config),
+            &queries(config),
         )
     }
 
     /// A pool of one connection that only asks whether Postgres answers, and may be written to.
     pub fn for_probe(config: &DatabaseConfig) -> Result<Self, StoreError> {
-        let pool = Self::open("probe", config, &config.database_url, 1, "sensorpipe probe", queries(config))?;
+        let pool = Self::open("probe", config, primary(config), 1, "sensorpipe probe", &queries(config))?;
         Ok(Self { asks_for_fitness: true, ..pool })
     }
 
     /// A pool of one connection that only reads the shared settings.
     pub fn for_settings(config: &DatabaseConfig) -> Result<Self, StoreError> {
-        Self::open("settings", config, &config.database_url, 1, "sensorpipe settings", queries(config))
+        Self::open("settings", config, primary(config), 1, "sensorpipe settings", &queries(config))
     }
 
     /// A pool of its own for queries over many readings, which may lead to a replica: they cannot take the
     /// connections that ingestion and `POST /sensors` need.
     pub fn for_reads(config: &DatabaseConfig, queries: &QueryConfig) -> Result<Self, StoreError> {
-        let url = queries.read_database_url.as_ref().unwrap_or(&config.database_url);
+        let replica = queries.read_database_url.as_ref();
+        let url = replica.map_or(primary(config), |url| (url, Purpose::Reading));
         let session = Session::of_reads(config.statement_timeout);
-        Self::open(READS, config, url, config.database_pool_size, "sensorpipe api reads", session)
+        Self::open(READS, config, url, config.database_pool_size, "sensorpipe api reads", &session)
     }
 
     /// A single connection for a command that works through dead letters.
     pub fn for_dead_letters(config: &DatabaseConfig) -> Result<Self, StoreError> {
-        Self::open("commands", config, &config.database_url, 1, "sensorpipe dead-letters", queries(config))
+        Self::open("commands", config, primary(config), 1, "sensorpipe dead-letters", &queries(config))
     }
 
     fn open(
         name: &'static str,
         config: &DatabaseConfig,
-        url: &DatabaseUrl,
+        (url, purpose): (&DatabaseUrl, Purpose),
         size: u32,
         application_name: &str,
-        session: Session,
+        session: &Session,
     ) -> Result<Self, StoreError> {
         let size = size.max(1);
-        let connect = connect_options(url)?
-            .application_name(application_name)
-            // A query over many readings may well take a second.
-            .disable_statement_logging();
+        let route = Route::new(url, servers(url, purpose)?.named(application_name));
+        let options = route.pool_options(session).max_connections(size);
         Ok(Self {
             name,
             writes: name != READS,
-            connections: PgPoolOptions::new()
-                .max_connections(size)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .after_connect(move |connection, _| {
-                    let session = session.clone();
-                    Box::pin(async move { session.set(connection).await })
-                })
-                .connect_lazy_with(connect),
+            connections: options.connect_lazy_with(route.first()),
+            route,
+            session: session.clone(),
+            has_own_transactions: false,
             permits: Arc::new(Semaphore::new(size as usize)),
             share: None,
             waiting: Arc::default(),
@@ -174,12 +172,12 @@ impl Pool {
     }
 
     fn beside_with(&self, name: &'static str, options: PgPoolOptions) -> Self {
-        let connect = PgConnectOptions::clone(&self.connections.connect_options())
-            .application_name(&format!("sensorpipe api {name}"));
+        let route = self.route.named(&format!("sensorpipe api {name}"));
         Self {
             name,
             permits: Arc::new(Semaphore::new(options.get_max_connections() as usize)),
-            connections: options.connect_lazy_with(connect),
+            connections: options.connect_lazy_with(route.first()),
+            route,
             share: None,
             waiting: Arc::default(),
             ..self.clone()
@@ -192,6 +190,18 @@ impl Pool {
     pub fn half(&self) -> Self {
         let half = self.connections.options().get_max_connections() / 2;
         Self { share: Some(Arc::new(Semaphore::new(half.max(1) as usize))), ..self.clone() }
+    }
+
+    /// The same connections for work that begins transactions of its own, or goes on after an error: where sessions are given
+    /// away it has no transaction around it, and only the settings that it makes.
+    #[must_use]
+    pub(super) fn with_own_transactions(&self) -> Self {
+        Self { has_own_transactions: true, ..self.clone() }
+    }
+
+    /// Whether a pooler in between gives a session to others after each transaction; known where `work` runs.
+    pub(super) fn gives_sessions_away(&self) -> bool {
+        self.route.gives_sessions_away()
     }
 
     /// Runs `work`, which may take as long as a statement may.
@@ -285,14 +295,16 @@ impl Pool {
         W: for<'c> Fn(&'c mut PgConnection, Q, ChunkSpans) -> Answer<'c, T> + Clone + Send + Sync + 'static,
     {
         let known_spans = Arc::clone(&self.chunk_spans);
-        self.read(doing, move |connection| {
-            let (known_spans, question, work) = (Arc::clone(&known_spans), question.clone(), work.clone());
-            Box::pin(async move {
-                let spans = known_spans.get(connection).await?;
-                work(connection, question, spans).await
+        self.with_own_transactions()
+            .read(doing, move |connection| {
+                let (known_spans, question, work) =
+                    (Arc::clone(&known_spans), question.clone(), work.clone());
+                Box::pin(async move {
+                    let spans = known_spans.get(connection).await?;
+                    work(connection, question, spans).await
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Runs `work` on a connection to its end, even where the caller does not wait for it; what the caller is
@@ -314,33 +326,36 @@ impl Pool {
             metrics::counter!(POOL_TIMEOUTS, "pool" => self.name).increment(1);
             return Err(StoreError::busy(doing));
         };
-        let connections = self.connections.clone();
+        let (connections, route) = (self.connections.clone(), self.route.clone());
+        let session = (!self.has_own_transactions).then(|| self.session.clone());
         let held = HELD.try_with(Arc::clone).ok();
         let task = tokio::spawn(async move {
             let _held = held;
-            // A permit was to be had, so a connection is not waited for but made.
-            let acquired = connections.acquire().await;
-            let mut connection = acquired.map_err(|error| match error {
-                sqlx::Error::PoolTimedOut => no_answer(),
-                error => error,
-            })?;
-            let answer = tokio::time::timeout(answer_timeout, work(&mut connection)).await;
+            let (mut connection, follower) =
+                route.acquire(&connections).await.map_err(StoreError::new(doing))?;
+            let session = session.filter(|_| route.gives_sessions_away());
+            let working = with_settings(session, &mut connection, work);
+            let answer = tokio::select! {
+                answer = tokio::time::timeout(answer_timeout, working) => answer.ok(),
+                // The server that was asked may never answer: it is dead, or no longer the primary.
+                () = follower.switched() => None,
+            };
             drop(permit);
-            match answer {
-                Ok(Err(error)) if is_of_the_session(&error) => {
-                    drop(connection.detach());
-                    Err(error)
-                }
-                Ok(answer) => answer,
-                Err(_elapsed) => {
-                    // It may still answer one day, and must not answer to somebody else's query.
-                    drop(connection.detach());
-                    Err(no_answer())
-                }
+            let is_to_be_closed =
+                answer.as_ref().is_none_or(|answer| answer.as_ref().is_err_and(is_of_the_session));
+            if is_to_be_closed {
+                // It may still answer one day, and must not answer to somebody else's query.
+                drop(connection.detach());
             }
+            let answer = answer.unwrap_or_else(|| Err(no_answer())).map_err(StoreError::new(doing));
+            if answer.as_ref().is_err_and(|error| error.remedy() == Remedy::Reconnect) {
+                route.lost();
+            }
+            answer
         });
-        let answer = task.await.unwrap_or_else(|panic| Err(sqlx::Error::Io(std::io::Error::other(panic))));
-        answer.map_err(StoreError::new(doing))
+        task.await.unwrap_or_else(|panic| {
+            Err(StoreError::new(doing)(sqlx::Error::Io(std::io::Error::other(panic))))
+        })
     }
 
     /// A place for one query; with that of the share, where there is one.
@@ -370,19 +385,10 @@ impl Pool {
     }
 }
 
+fn primary(config: &DatabaseConfig) -> (&DatabaseUrl, Purpose) {
+    (&config.database_url, Purpose::Writing)
+}
+
 fn queries(config: &DatabaseConfig) -> Session {
     Session::of_queries(config.statement_timeout)
-}
-
-/// Whether a new session may fare better, for settings are those of the moment of connecting: read-only, a search path
-/// that leads nowhere.
-fn is_of_the_session(error: &sqlx::Error) -> bool {
-    /// `read_only_sql_transaction`, `undefined_table`, `undefined_function`, `invalid_schema_name`
-    const CODES: [&str; 4] = ["25006", "42P01", "42883", "3F000"];
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| CODES.contains(&&*code))
-}
-
-fn no_answer() -> sqlx::Error {
-    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "Postgres does not answer"))
 }

@@ -10,6 +10,7 @@ use sqlx::{Executor, PgConnection};
 pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
     SET LOCAL idle_in_transaction_session_timeout = '10s';
     SET LOCAL plan_cache_mode = force_custom_plan;
+    SET LOCAL jit = off;
     SAVEPOINT portion";
 
 /// Gives back the locks of the statements so far.

@@ -4,10 +4,19 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use sqlx::postgres::{PgListener, PgPoolOptions};
-use tokio::time::{Instant, timeout, timeout_at};
+use sqlx::{
+    Connection as _,
+    postgres::{PgListener, PgPoolOptions},
+};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use super::{StoreError, options::options, session::Session};
+use super::{
+    StoreError, Unfit,
+    hosts::{Follower, Hosts},
+    options::{Purpose, servers},
+    session::Session,
+    sessions::Sessions,
+};
 use crate::config::DatabaseConfig;
 
 /// The channel of migration 5.
@@ -16,6 +25,8 @@ const CHANNEL: &str = "sensorpipe_sensors";
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// After so long a silence Postgres is asked whether it is still there: a connection can die without a word.
 const QUIET_TIME: Duration = Duration::from_secs(2);
+/// How often it is said that there may be changes, where nothing can be listened to.
+const ASK_INTERVAL: Duration = Duration::from_secs(2);
 /// With more ids than that, reading the table anew costs less than following.
 pub const IDS_MAX: usize = 10_000;
 
@@ -30,52 +41,103 @@ pub enum SensorChange {
     Nothing,
 }
 
+/// What hears of changes.
+pub enum SensorChanges {
+    /// A connection that listens.
+    Listening(Box<Listening>),
+    /// Nothing: a pooler in between gives the session away, and with it what is listened to. That there may be changes is said
+    /// now and then.
+    Asking,
+}
+
 /// A connection that listens.
-pub struct SensorChanges(PgListener);
+pub struct Listening {
+    listener: PgListener,
+    follower: Follower,
+}
 
 impl SensorChanges {
     /// Connects and listens: what commits after this returns is told.
     pub async fn listen(database: &DatabaseConfig) -> Result<Self, StoreError> {
-        let options = options(&database.database_url)?;
+        const DOING: &str = "listening for new sensors";
+        let servers = servers(&database.database_url, Purpose::Writing)?.named("sensorpipe listener");
+        let hosts = Hosts::of(&database.database_url);
         let connecting = async {
+            // sqlx's listener makes its connection itself: this one shows where to, and what lies between.
+            let (mut connection, follower) = hosts.connect(&servers).await?;
+            let sessions = hosts.sessions(&mut connection, &servers, &follower).await;
+            connection.close().await.ok();
+            match sessions {
+                Sessions::Kept => {}
+                Sessions::GivenAway => return Ok(Self::Asking),
+                Sessions::GivenAwayWithStatements => {
+                    return Err(sqlx::Error::Configuration(Box::new(Unfit::NoStatements)));
+                }
+            }
             let pool = PgPoolOptions::new()
                 .max_connections(1)
                 .max_lifetime(None)
                 .idle_timeout(None)
                 .after_connect(|connection, _| Box::pin(async { Session::unlimited().set(connection).await }))
-                .connect_with(options.application_name("sensorpipe listener"))
+                .connect_with(follower.server_of(&servers).clone())
                 .await?;
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.listen(CHANNEL).await?;
             // By itself it would connect anew, and nobody would know what was missed meanwhile.
             listener.eager_reconnect(false);
-            Ok(listener)
+            Ok(Self::Listening(Box::new(Listening { listener, follower })))
         };
-        let listener = timeout(ANSWER_TIMEOUT, connecting)
+        timeout(ANSWER_TIMEOUT, connecting)
             .await
-            .map_err(StoreError::timed_out("listening for new sensors"))?
-            .map_err(StoreError::new("listening for new sensors"))?;
-        Ok(Self(listener))
+            .map_err(StoreError::timed_out(DOING))?
+            .map_err(StoreError::new(DOING))
     }
 
     /// The next message; none if there is none by `due`. After an error some may have been missed.
     pub async fn next_by(&mut self, due: Instant) -> Result<Option<SensorChange>, StoreError> {
-        match timeout_at(due, self.0.try_recv()).await {
-            Ok(Ok(Some(message))) => Ok(Some(parse(message.payload()))),
-            Ok(Ok(None)) => Err(StoreError::new("hearing of new sensors")(sqlx::Error::Io(
-                std::io::ErrorKind::ConnectionAborted.into(),
-            ))),
-            Ok(Err(error)) => Err(StoreError::new("hearing of new sensors")(error)),
-            Err(_quiet) => Ok(None),
+        match self {
+            Self::Listening(listening) => listening.next_by(due).await,
+            Self::Asking => {
+                sleep_until(due).await;
+                Ok(None)
+            }
         }
     }
 
     /// The next message, or that Postgres is still there; after an error some may have been missed.
     pub async fn next(&mut self) -> Result<SensorChange, StoreError> {
+        match self {
+            Self::Listening(listening) => listening.next().await,
+            Self::Asking => {
+                sleep(ASK_INTERVAL).await;
+                Ok(SensorChange::Unknown)
+            }
+        }
+    }
+}
+
+impl Listening {
+    async fn next_by(&mut self, due: Instant) -> Result<Option<SensorChange>, StoreError> {
+        let lost = || sqlx::Error::Io(std::io::ErrorKind::ConnectionAborted.into());
+        let hearing = async {
+            tokio::select! {
+                heard = self.listener.try_recv() => heard,
+                () = self.follower.switched() => Err(lost()),
+            }
+        };
+        match timeout_at(due, hearing).await {
+            Ok(Ok(Some(message))) => Ok(Some(parse(message.payload()))),
+            Ok(Ok(None)) => Err(StoreError::new("hearing of new sensors")(lost())),
+            Ok(Err(error)) => Err(StoreError::new("hearing of new sensors")(error)),
+            Err(_quiet) => Ok(None),
+        }
+    }
+
+    async fn next(&mut self) -> Result<SensorChange, StoreError> {
         if let Some(change) = self.next_by(Instant::now() + QUIET_TIME).await? {
             return Ok(change);
         }
-        timeout(ANSWER_TIMEOUT, sqlx::query("SELECT 1").execute(&mut self.0))
+        timeout(ANSWER_TIMEOUT, sqlx::query("SELECT 1").execute(&mut self.listener))
             .await
             .map_err(StoreError::timed_out("asking whether Postgres is still there"))?
             .map_err(StoreError::new("asking whether Postgres is still there"))?;

@@ -1,11 +1,11 @@
 //! Connecting while the server may still be starting.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use sqlx::PgConnection;
 use tokio::time::{Instant, sleep};
 
-use super::{StoreError, connection::connect};
+use super::{StoreError, Unfit, connection::connect};
 use crate::config::DatabaseConfig;
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -29,6 +29,9 @@ pub enum ConnectError {
         #[source]
         source: StoreError,
     },
+    /// What is connected to cannot serve.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// Postgres said no, or the URL is not usable.
     #[error(transparent)]
     Refused(#[from] StoreError),
@@ -45,8 +48,10 @@ pub async fn connect_within(
     loop {
         let source = match connect(database, application_name).await {
             Ok(connection) => return Ok(connection),
-            Err(error) if may_come_up(&error) => error,
-            Err(error) => return Err(error.into()),
+            Err(error) if error.may_come_up() => error,
+            Err(error) => {
+                return Err(error.as_unfit().cloned().map_or_else(|| error.into(), ConnectError::from));
+            }
         };
         if Instant::now() + RETRY_INTERVAL > deadline {
             let database = database.database_url.to_string();
@@ -61,20 +66,5 @@ pub async fn connect_within(
             );
         }
         sleep(RETRY_INTERVAL).await;
-    }
-}
-
-/// Whether a failed connection is what a server that is starting, or its name server, gives.
-fn may_come_up(error: &StoreError) -> bool {
-    let code = error.sqlstate();
-    match code.as_deref() {
-        // Starting up, shutting down, out of connections for now, or so slow that the role's own `statement_timeout` had
-        // passed before it was lifted.
-        Some(code) => code.starts_with("57") || code.starts_with("53"),
-        // A proxy before a server that is down takes a connection and ends it: no answer where one was due.
-        None => matches!(
-            error.source().and_then(|source| source.downcast_ref()),
-            Some(sqlx::Error::Io(_) | sqlx::Error::Protocol(_))
-        ),
     }
 }

@@ -22,7 +22,7 @@ use super::change_hints::SensorHints;
 use crate::{
     config::DatabaseConfig,
     health::Component,
-    store::{Pool, SensorChanges, StoreError, sensors},
+    store::{Pool, SensorChanges, StoreError, Unfit, sensors},
 };
 
 /// Pause between attempts to listen while Postgres does not answer.
@@ -209,11 +209,8 @@ impl SensorCache {
         let following = async {
             loop {
                 let Err(error) = self.follow_until_lost(&database, &session).await;
-                if error.is_lost_session() {
-                    session.down(format!(
-                        "a pooler in front of Postgres does not keep sessions (set pool_mode = session): {}",
-                        error.server_message()
-                    ));
+                if let Some(unfit @ Unfit::NoStatements) = error.as_unfit() {
+                    session.down(unfit.to_string());
                 }
                 tracing::debug!("{error}: {}", error.server_message());
                 tokio::time::sleep(RETRY_INTERVAL).await;

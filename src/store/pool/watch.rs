@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{ConnectOptions as _, PgConnection};
+use sqlx::PgConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::{LOOK_UP_TIMEOUT, Pool};
@@ -42,6 +42,7 @@ impl Pool {
                 }
                 Ok(Some(reason)) => {
                     postgres.down(reason);
+                    self.route.lost();
                     // What a database says of new sessions, old ones do not hear. The one that was asked is on its way
                     // back: it is waited for.
                     let asked = tokio::time::timeout(LOOK_UP_TIMEOUT, probing.connections.acquire()).await;
@@ -80,10 +81,9 @@ impl Pool {
         if error.trouble() != Trouble::NoAnswer {
             return error;
         }
-        let options = self.connections.connect_options();
-        match tokio::time::timeout(LOOK_UP_TIMEOUT, options.connect()).await {
+        match tokio::time::timeout(LOOK_UP_TIMEOUT, self.route.try_connecting()).await {
             Ok(Err(refused)) => StoreError::new("connecting to Postgres")(refused),
-            Ok(Ok(_)) | Err(_) => error,
+            Ok(Ok(())) | Err(_) => error,
         }
     }
 }

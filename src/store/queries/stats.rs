@@ -57,9 +57,11 @@ const LOOK_UPS_MAX: usize = 400;
 
 /// By sensor and bucket; buckets without readings are left out.
 pub async fn stats(pool: &Pool, query: StatsQuery) -> Result<Vec<BucketStats>, StoreError> {
-    pool.read_by_spans("reading statistics", query, |connection, query, spans| {
+    pool.read_by_spans("reading statistics", (query, pool.clone()), |connection, (query, pool), spans| {
         Box::pin(async move {
-            if spans.fits(&(query.start..query.end))
+            // Its statement has no name, and such a one is gone with the session: it needs a transaction.
+            if !pool.gives_sessions_away()
+                && spans.fits(&(query.start..query.end))
                 && let Some(stats) = query.run_plain(connection).await?
             {
                 return Ok(stats);

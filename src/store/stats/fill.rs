@@ -23,7 +23,7 @@ const DOING: &str = "keeping daily statistics";
 
 /// Keeps these days of a sensor, as far as nobody is changing them. The request goes on in any case.
 pub(super) async fn roll_up_days(pool: &Pool, sensor_id: i32, days: Vec<NaiveDate>) {
-    let mut failed = FailedDays::default();
+    let (mut failed, pool) = (FailedDays::default(), pool.with_own_transactions());
     for day in days {
         let keeping = pool.run(DOING, move |connection| Box::pin(roll_up_day(connection, sensor_id, day)));
         if let Err(error) = failed.take(sensor_id, day, keeping.await) {

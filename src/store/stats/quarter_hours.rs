@@ -21,10 +21,11 @@ use crate::store::{
 
 /// Keeps a day of a sensor, its statistics and its quarter-hours, if it has readings and nobody is changing them.
 pub async fn roll_up_quarter_hours(pool: &Pool, sensor_id: i32, day: NaiveDate) -> Result<(), StoreError> {
-    pool.run("keeping quarter-hours", move |connection| {
-        Box::pin(roll_up_whole_day(connection, sensor_id, day))
-    })
-    .await
+    pool.with_own_transactions()
+        .run("keeping quarter-hours", move |connection| {
+            Box::pin(roll_up_whole_day(connection, sensor_id, day))
+        })
+        .await
 }
 
 /// The same over a connection of the caller's own.

@@ -16,10 +16,11 @@ pub(super) async fn week(
     let days = pool
         .read_by_spans(
             "reading kept statistics",
-            (sensor_id, today),
-            |connection, (sensor_id, today), spans| {
+            (sensor_id, today, pool.clone()),
+            |connection, (sensor_id, today, pool), spans| {
                 Box::pin(async move {
-                    if !spans.fits(&(start_of(today)..windows::END)) {
+                    // The plan is kept in a session: it would be there for others, and not for us.
+                    if pool.gives_sessions_away() || !spans.fits(&(start_of(today)..windows::END)) {
                         return Ok(vec![]);
                     }
                     match read(connection, sensor_id, today).await {

@@ -160,11 +160,8 @@ impl BatchWriter {
     }
 
     async fn attempt(&mut self, log: &Log, batch: &Batch) -> Result<Attempt, StoreError> {
-        let mut open = match self.open.take() {
-            Some(open) => open,
-            None => Open::connect(&self.config).await?,
-        };
-        let (config, backend_pid) = (self.config.clone(), open.backend_pid);
+        let mut open = self.connected().await?;
+        let (config, backend, follower) = (self.config.clone(), open.backend.clone(), open.follower.clone());
         let limit = self.failed.limit(config.write_timeout);
         let started = Instant::now();
         let writing = async {
@@ -172,7 +169,7 @@ impl BatchWriter {
                 .await
                 .map_err(StoreError::timed_out("writing a batch"))?
         };
-        match frozen::watched(writing, &config, backend_pid).await {
+        match frozen::watched(writing, &config, &backend, &follower).await {
             Ok(attempt) => {
                 // Only here is the connection known to be in order: any error drops it, and the server rolls back.
                 self.open = Some(open);
@@ -182,10 +179,18 @@ impl BatchWriter {
             Err(error) => {
                 if self.failed.note(&error, started.elapsed(), limit) == Failure::TimedOut {
                     drop(open);
-                    frozen::end_given_up(&config, backend_pid).await;
+                    frozen::end_given_up(&config, &backend).await;
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// The connection, or a new one where there is none that leads to the server to write to.
+    async fn connected(&mut self) -> Result<Open, StoreError> {
+        match self.open.take().filter(|open| !open.follower.is_behind()) {
+            Some(open) => Ok(open),
+            None => Open::connect(&self.config).await,
         }
     }
 
@@ -196,10 +201,7 @@ impl BatchWriter {
         partitions: &[i32],
     ) -> Result<Vec<StoredOffset>, StoreError> {
         let looking = async {
-            let mut open = match self.open.take() {
-                Some(open) => open,
-                None => Open::connect(&self.config).await?,
-            };
+            let mut open = self.connected().await?;
             fitness::check(&mut open.connection).await?;
             let stored = super::offsets::read(&mut open.connection, log, partitions).await?;
             self.open = Some(open);

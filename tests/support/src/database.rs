@@ -49,8 +49,15 @@ impl TestDatabase {
             .await
             .expect("the role of DATABASE_URL may create databases");
         let url = with_database(server_url, &name);
-        let pool = PgPoolOptions::new().max_connections(4).connect_lazy(&url).expect("the URL is valid");
+        let pool = lazy_pool(&url);
         Self { url, pool, server_url: server_url.to_owned(), name }
+    }
+
+    /// Looks for the database on another server from now on, which has become the primary.
+    pub fn move_to(&mut self, server_url: &str) {
+        server_url.clone_into(&mut self.server_url);
+        self.url = with_database(server_url, &self.name);
+        self.pool = lazy_pool(&self.url);
     }
 
     /// The configuration that leads here.
@@ -203,6 +210,10 @@ impl Drop for TestDatabase {
             eprintln!("database {name} stays behind: {dropped:?}");
         }
     }
+}
+
+fn lazy_pool(url: &str) -> PgPool {
+    PgPoolOptions::new().max_connections(4).connect_lazy(url).expect("the URL is valid")
 }
 
 /// The URL with another database in it.

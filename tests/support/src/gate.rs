@@ -23,6 +23,7 @@ pub struct Gate {
     /// Where it listens.
     pub address: SocketAddr,
     is_open: watch::Sender<bool>,
+    server: Arc<Mutex<String>>,
     cut: Arc<Mutex<Cut>>,
 }
 
@@ -47,9 +48,11 @@ impl Gate {
         let gate = Self {
             address: listener.local_addr().expect("it is bound"),
             is_open: watch::Sender::new(true),
+            server: Arc::new(Mutex::new(address.to_owned())),
             cut: Arc::default(),
         };
-        let (server, is_open, cut) = (address.to_owned(), gate.is_open.subscribe(), Arc::clone(&gate.cut));
+        let (server, is_open, cut) =
+            (Arc::clone(&gate.server), gate.is_open.subscribe(), Arc::clone(&gate.cut));
         thread::spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime can be made").block_on(serve(listener, server, way, is_open, cut));
@@ -67,6 +70,11 @@ impl Gate {
         self.is_open.send_replace(true);
     }
 
+    /// Leads new connections to another server, as an address does that moves; those that are there stay where they are.
+    pub fn lead_to(&self, address: &str) {
+        address.clone_into(&mut self.server.lock().expect("no thread panicked"));
+    }
+
     /// Passes the client's next messages that hold these bytes on, and then cuts its connection before the answer,
     /// so many times.
     pub fn cut_after(&self, words: &[u8], times: u32) {
@@ -82,7 +90,7 @@ impl Gate {
 
 async fn serve(
     listener: std::net::TcpListener,
-    server: String,
+    server: Arc<Mutex<String>>,
     way: Duration,
     mut is_open: watch::Receiver<bool>,
     cut: Arc<Mutex<Cut>>,
@@ -97,7 +105,8 @@ async fn serve(
             },
         };
         if *is_open.borrow() {
-            tokio::spawn(forward(client, server.clone(), way, is_open.clone(), Arc::clone(&cut)));
+            let server = server.lock().expect("no thread panicked").clone();
+            tokio::spawn(forward(client, server, way, is_open.clone(), Arc::clone(&cut)));
         }
     }
 }

@@ -8,9 +8,11 @@ mod ingested;
 mod log_batches;
 mod mock_kafka;
 mod other_producers;
+mod pgbouncer;
 mod process;
 mod produce;
 mod readings;
+mod replication;
 mod servers;
 mod topic;
 
@@ -29,9 +31,11 @@ pub use ingested::{DeadLetter, Tally};
 pub use log_batches::LogBatch;
 pub use mock_kafka::{MockKafka, Request};
 pub use other_producers::{OtherProducer, PlainRecord};
+pub use pgbouncer::{PgBouncer, PoolMode};
 pub use process::{FrozenThread, Role, Sensorpipe, free_address};
 pub use produce::{Delivered, OpenTransaction, Record, Sink};
 pub use readings::Readings;
+pub use replication::{Node, Replication};
 pub use servers::{Service, TestServers};
 pub use topic::TestTopic;
 
