@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use testbed::{Record, Role, Sensorpipe, TestDatabase, TestTopic, eventually, free_address};
+use testbed::{
+    Node, Record, Replication, Role, Sensorpipe, TestDatabase, TestTopic, eventually, free_address,
+};
 
 /// Longer than a broker lets a fetch wait for records, by librdkafka's default (`fetch.wait.max.ms`).
 const LONGEST_FETCH: Duration = Duration::from_millis(700);
@@ -234,8 +236,41 @@ async fn the_page_does_what_it_says() {
     assert!(listed.contains("gateway-7b"), "{listed}");
     ended(running).await;
 
+    // Those of a failover have a test, and servers, of their own.
+    site.blocks.remove("Failover");
     let left: Vec<_> = site.blocks.iter().filter(|(_, blocks)| !blocks.is_empty()).collect();
     assert!(left.is_empty(), "blocks that are said to be tested and are not: {left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_goes_as_the_page_says() {
+    let servers = Replication::start(env!("CARGO_TARGET_TMPDIR")).await;
+    let mut database = TestDatabase::create_at(&servers.url(Node::One)).await;
+    let mut site = Installation::new(TestTopic::create(2).await, &database);
+    site.set("DATABASE_URL", &servers.url_of_both(Node::One, database.name()));
+    let standby = format!("postgres://postgres@{}/{}", servers.address(Node::Two), database.name());
+    site.set("STANDBY", &standby);
+    let running = site.start_both().await;
+    servers.caught_up(Node::Two).await;
+    servers.detach(Node::Two).await;
+    // What the standby does not have: a sensor, and its readings.
+    database.add_sensors(1).await;
+    let is_told = "SELECT count(*) FROM sensor_changes";
+    eventually(PATIENCE, async || database.number(is_told).await == 0).await;
+    site.topic.produce(readings(1, 0)).await;
+    database.stores_all_of(&site.topic, PATIENCE).await;
+
+    servers.kill(Node::One).await;
+    site.run("Failover");
+    database.move_to(&servers.url(Node::Two));
+    eventually(PATIENCE, async || {
+        database.tally_if_reachable().await.is_some_and(|tally| tally.stored == 40)
+    })
+    .await;
+    let said = site.run("Failover");
+    assert!(said.contains("CLEAN"), "{said}");
+    assert!(site.blocks["Failover"].is_empty());
+    ended(running).await;
 }
 
 /// Anchors as GitHub makes them of headings.

@@ -2,6 +2,7 @@
 
 mod api;
 mod hosts;
+mod lost_tail;
 mod pgbouncer;
 mod promotion;
 

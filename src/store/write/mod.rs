@@ -146,7 +146,7 @@ impl BatchWriter {
     pub async fn write(&mut self, log: &Log, batch: &Batch) -> Result<Written, StoreError> {
         self.unknown_sensors.begin();
         loop {
-            match (self.attempt(log, batch).await?, &self.config.lost_sensors.0) {
+            match (Box::pin(self.attempt(log, batch)).await?, &self.config.lost_sensors.0) {
                 (Attempt::Written(written), _) => {
                     self.unknown_sensors.end();
                     return Ok(written);

@@ -45,8 +45,13 @@ impl TestTopic {
     /// Makes the topic where it is not there, as `sensorpipe migrate` does.
     pub async fn ensure(&self) {
         let (kafka, settings) = (self.config(), KafkaSettings::default());
-        ensure_topic(&kafka, &settings, &self.settings()).await.expect("a topic can be made");
-        ensure_sensors_topic(&kafka, &settings, &self.settings()).await.expect("a second topic can be made");
+        let topic = self.settings();
+        let (readings, sensors) = tokio::join!(
+            ensure_topic(&kafka, &settings, &topic),
+            ensure_sensors_topic(&kafka, &settings, &topic)
+        );
+        readings.expect("a topic can be made");
+        sensors.expect("one for sensors can be made");
     }
 
     /// How it is made. Records with timestamps of long ago stay: Kafka looks for what to delete each five minutes.
