@@ -49,7 +49,8 @@ pub(super) async fn connect_following(
         Session::unlimited().set(&mut connection).await?;
         Ok((connection, follower))
     };
-    timeout(CONNECT_TIMEOUT, connecting)
+    // Boxed, for it is rare and large: a writer holds it beside each batch.
+    timeout(CONNECT_TIMEOUT, Box::pin(connecting))
         .await
         .map_err(StoreError::timed_out("connecting to Postgres"))?
         .map_err(StoreError::new("connecting to Postgres"))

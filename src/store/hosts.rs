@@ -325,7 +325,7 @@ impl Follower {
         let mut found = self.found.clone();
         if self.own.is_none() || found.wait_for(|found| *found != self.own).await.is_err() {
             // One server is never another one.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -91,9 +91,9 @@ async fn without_sessions_the_api_serves_everything() {
     let export = api.gets("GET", "/sensors/1/readings?format=csv", "").await;
     assert!(export.contains("2024-01-01"), "{export}");
 
-    let made = api.gets("POST", "/sensors", r#"{"sensor_type":"made"}"#).await;
-    let made: serde_json::Value = serde_json::from_str(&made).expect("JSON");
-    let id = &made["sensor_id"];
+    let sensor = api.gets("POST", "/sensors", r#"{"sensor_type":"made"}"#).await;
+    let sensor: serde_json::Value = serde_json::from_str(&sensor).expect("JSON");
+    let id = &sensor["sensor_id"];
     let reading = r#"{"value":1,"timestamp":"2024-05-01T00:00:00Z"}"#;
     api.gets("POST", &format!("/sensor_data/{id}"), reading).await;
     api.gets("PATCH", &format!("/sensors/{id}"), r#"{"location":"South"}"#).await;
