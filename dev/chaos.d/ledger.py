@@ -37,7 +37,8 @@ class Ledger:
         # The log was read from its start again at some time: there is no telling how many duplicates that makes.
         self.is_read_again = False
         self._next = [0] * sensors
-        self._lock = threading.Lock()
+        # A client that is given up may call back while a thread of ours is here.
+        self._lock = threading.RLock()
 
     def take(self, sensor, count):
         """The first of `count` readings that have never been sent; they count as sent from now on."""

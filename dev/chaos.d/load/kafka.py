@@ -31,7 +31,7 @@ class KafkaLoad(threading.Thread):
         super().__init__(name="kafka-load", daemon=True)
         self.mix, self.rng, self.records_per_s = mix, rng, records_per_s
         self.config = config | {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "compression.type": "lz4"}
-        self.producer = None
+        self.producer, self.given_up = None, []
         self.acknowledged = deque(maxlen=KEPT)
         self.error = None
 
@@ -57,6 +57,8 @@ class KafkaLoad(threading.Thread):
             raise failure
         self.producer.purge()
         self.producer.flush(FLUSH_WITHIN_S)
+        # Kept: its end would wait for callbacks, in whatever thread it comes.
+        self.given_up.append(self.producer)
         self.producer = Producer(self.config)
 
     def draw(self):
