@@ -37,8 +37,7 @@ class Ledger:
         # The log was read from its start again at some time: there is no telling how many duplicates that makes.
         self.is_read_again = False
         self._next = [0] * sensors
-        # A client that is given up may call back while a thread of ours is here.
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
 
     def take(self, sensor, count):
         """The first of `count` readings that have never been sent; they count as sent from now on."""
@@ -80,6 +79,11 @@ class Ledger:
             self.sent += count
             self.copies[state] += count
             return state
+
+    def give_up(self, count):
+        """Of copies that were sent nobody will ever tell what became; their readings are unknown since they were taken."""
+        with self._lock:
+            self.copies[UNKNOWN] += count
 
     def _at_risk(self, state):
         return AT_RISK if state == ACKNOWLEDGED and self.is_at_risk else state
