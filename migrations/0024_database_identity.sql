@@ -1,6 +1,5 @@
--- Which database this is. Workers commit it with their offsets to Kafka, and name it in their `client.id`: a second database
--- whose workers join the same consumer group finds out by it. It lives with the data: a standby and a restored backup
--- have the same.
+-- Which database this is. Workers commit it with their offsets to Kafka: a second database whose workers join the same
+-- consumer group finds out by it. It lives with the data: a standby and a restored backup have the same.
 CREATE TABLE database_identity (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     id       uuid NOT NULL DEFAULT gen_random_uuid()

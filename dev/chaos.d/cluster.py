@@ -2,11 +2,15 @@
 
 import contextlib
 import json
+import struct
 import subprocess
 import time
 from collections import Counter, deque
+from types import SimpleNamespace
 
-from confluent_kafka import OFFSET_END, Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_END, Consumer, ConsumerGroupState, IsolationLevel, KafkaException, TopicPartition,
+)  # fmt: skip
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from places import SENSORPIPE, TOPIC
@@ -93,6 +97,19 @@ class Cluster(Servers):
                 raise KafkaException(end.error)
         return {end.partition: end.offset for end in found}
 
+    def group(self, name):
+        """By the older question: librdkafka ends the process where a coordinator goes away that the admin's was sent to
+        (confluentinc/librdkafka#4605)."""
+        groups = self.admin.list_groups(name, ASK_WITHIN_S)
+        is_stable = any(group.state == "Stable" for group in groups)
+        members = [
+            SimpleNamespace(assignment=SimpleNamespace(topic_partitions=partitions_of(member.assignment)))
+            for group in groups
+            for member in group.members
+        ]
+        state = ConsumerGroupState.STABLE if is_stable else ConsumerGroupState.UNKNOWN
+        return SimpleNamespace(state=state, members=members)
+
     def leader_of_most(self):
         leaders = Counter(partition.leader for partition in self._partitions() if partition.leader in BROKERS)
         return leaders.most_common(1)[0][0] if leaders else BROKERS[0]
@@ -147,3 +164,21 @@ class Cluster(Servers):
     def _past_the_proxies(self):
         url = f"postgres://sensorpipe@127.0.0.1:{self.ports.postgres}/sensorpipe"
         return environment(self, "api") | {"DATABASE_URL": url}
+
+
+def partitions_of(assignment):
+    """The partitions of the topic in a member's assignment: a version, then topics, each with its partitions."""
+    partitions, position = [], 2
+    if not assignment:
+        return partitions
+    (topics,) = struct.unpack_from(">i", assignment, position)
+    position += 4
+    for _ in range(topics):
+        (length,) = struct.unpack_from(">h", assignment, position)
+        topic = assignment[position + 2 : position + 2 + length].decode()
+        position += 2 + length
+        (count,) = struct.unpack_from(">i", assignment, position)
+        found = struct.unpack_from(f">{count}i", assignment, position + 4)
+        position += 4 + 4 * count
+        partitions += found if topic == TOPIC else ()
+    return partitions

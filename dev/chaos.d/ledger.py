@@ -80,6 +80,11 @@ class Ledger:
             self.copies[state] += count
             return state
 
+    def give_up(self, count):
+        """Of copies that were sent nobody will ever tell what became; their readings are unknown since they were taken."""
+        with self._lock:
+            self.copies[UNKNOWN] += count
+
     def _at_risk(self, state):
         return AT_RISK if state == ACKNOWLEDGED and self.is_at_risk else state
 

@@ -155,6 +155,8 @@ class Checker(unittest.TestCase):
         self.assertNotEqual(self.faults(), {})
         self.ledger.is_read_again = True
         self.assertEqual(self.faults(), {})
+        counts = (len(self.rows), self.duplicates, len(self.letters) + 3)
+        self.assertEqual(self.faults(counts=counts), {}, "its letters are there already")
 
     def test_what_is_unknown_may_be_stored_or_not(self):
         self.send(Parcel([(0, self.ledger.take(0, 2), 2)]), UNKNOWN)

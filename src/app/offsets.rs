@@ -40,7 +40,8 @@ pub(super) async fn run(servers: &Servers, command: &OffsetsCommand) -> anyhow::
                 tracing::warn!(error = %error, cause = error.cause(), "what workers report as stalled is not shown");
                 Vec::new()
             });
-            let (database, used) = (desk.ledger.database_id().await?, group::ask(servers).await);
+            let database = desk.ledger.database_id().await?;
+            let used = group::ask(servers, database).await;
             let rows = listing::rows(&kept, &log, &stalled, &used, database);
             show(list.format, &rows, listing::print_offsets)?;
             if list.format == ListFormat::Table {

@@ -12,11 +12,6 @@ use crate::{
     reminder::Reminder,
 };
 
-/// The setting by which brokers name a client.
-pub(super) const CLIENT_ID: &str = "client.id";
-/// How they name ours, unless the operator says otherwise.
-pub(super) const CLIENT_NAME: &str = "sensorpipe";
-
 /// A producer's client cannot be made from its settings.
 #[derive(Debug, thiserror::Error)]
 #[error("the Kafka producer's settings are refused")]
@@ -42,7 +37,7 @@ where
 fn merged(kafka: &KafkaConfig, settings: &KafkaSettings, ours: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
     for (name, value) in
-        [("bootstrap.servers", kafka.kafka_brokers.as_str()), (CLIENT_ID, CLIENT_NAME)].iter().chain(ours)
+        [("bootstrap.servers", kafka.kafka_brokers.as_str()), ("client.id", "sensorpipe")].iter().chain(ours)
     {
         config.set(property(name), *value);
     }

@@ -33,7 +33,8 @@ use super::{
 };
 use crate::{
     config::{KafkaConfig, KafkaSettings},
-    log::{DatabaseId, RecordIdentity, TopicIdentity, Watermarks},
+    log::{Committer, DatabaseId, RecordIdentity, TopicIdentity, Watermarks},
+    reading::Timestamp,
 };
 
 /// The consumer cannot go on.
@@ -73,8 +74,8 @@ pub struct Consumer {
     /// Polls that serve nothing for us before it counts as nothing there: each line of librdkafka's log is one.
     silent_polls: usize,
     leaving: Leaving,
-    /// Committed beside each offset: which database it is stored in.
-    commit_metadata: String,
+    /// Committed beside each offset: where it is stored.
+    database: DatabaseId,
 }
 
 /// What one partition's turn has brought.
@@ -94,16 +95,15 @@ const TOPIC_INTERVAL: Duration = Duration::from_secs(5);
 impl Consumer {
     /// Joins the group. The current thread becomes the owner: it is unparked when there is something to do.
     ///
-    /// `database` is where its readings go, which others can tell by its `client.id` and by what it commits. `index` tells
-    /// the consumers of a process apart where `group.instance.id` makes members static.
+    /// `database` is where its readings go, which others can tell by what it commits. `index` tells the consumers of a
+    /// process apart where `group.instance.id` makes members static.
     pub fn join(
         kafka: &KafkaConfig,
         settings: &KafkaSettings,
         database: DatabaseId,
         index: usize,
     ) -> Result<Self, ConsumerError> {
-        let (mut client, leaving) =
-            create_member(kafka, settings, database, index).map_err(ConsumerError::SetUp)?;
+        let (mut client, leaving) = create_member(kafka, settings, index).map_err(ConsumerError::SetUp)?;
         let owner = thread::current();
         let waking = owner.clone();
         client.set_nonempty_callback(move || waking.unpark());
@@ -122,7 +122,7 @@ impl Consumer {
             topic_asked: Instant::now(),
             silent_polls: if settings.0.contains_key("debug") { 1_000 } else { 1 },
             leaving,
-            commit_metadata: database.commit_metadata(),
+            database,
         })
     }
 
@@ -347,9 +347,11 @@ impl Consumer {
 
     fn list(&self, offsets: &[(i32, i64)]) -> TopicPartitionList {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
+        let beat = Timestamp::now().micros();
+        let metadata = Committer { database: self.database, beat }.metadata();
         for &(partition, offset) in offsets {
             let mut element = list.add_partition(&self.topic, partition);
-            element.set_metadata(&self.commit_metadata);
+            element.set_metadata(&metadata);
             if let Err(error) = element.set_offset(Offset::Offset(offset)) {
                 tracing::debug!(error = %error, kafka.partition = partition, "offset not committed to Kafka");
             }

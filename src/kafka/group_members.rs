@@ -1,7 +1,7 @@
 //! Who is in a consumer group and what each has, as the brokers tell it; of classic groups and of KIP-848's.
 #![expect(unsafe_code, reason = "rdkafka has no safe call for DescribeConsumerGroups")]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use rdkafka::{
     bindings as native,
@@ -9,7 +9,6 @@ use rdkafka::{
 };
 
 use super::describe::{DescribeError, Question, array, c_name, check, no_answer, text};
-use crate::log::{DatabaseId, GroupUse};
 
 /// A member of a consumer group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,14 +21,6 @@ pub struct GroupMember {
     pub host: String,
     /// Its partitions of the topic, in order.
     pub partitions: Vec<i32>,
-}
-
-/// What these members say of the databases they store in, beside what was committed.
-pub fn group_use(members: &[GroupMember], committed: BTreeMap<i32, DatabaseId>) -> GroupUse {
-    let database = |member: &GroupMember| {
-        Some((DatabaseId::of_client_id(&member.client_id)?, !member.partitions.is_empty()))
-    };
-    GroupUse { members: members.iter().filter_map(database).collect(), committed }
 }
 
 /// Asks the group's coordinator; blocks for `timeout` at most. A group that nobody ever joined has no members.

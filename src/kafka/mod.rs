@@ -37,7 +37,7 @@ pub use dead_letter_producer::{DeadLetterProducer, DeadLetterRecord};
 pub use describe::DescribeError;
 pub use fetch_error::FetchError;
 pub use group::GroupEvent;
-pub use group_members::{GroupMember, group_use};
+pub use group_members::GroupMember;
 pub use live_topic::LiveTopic;
 pub use log_error::LogError;
 pub use log_range::Range;

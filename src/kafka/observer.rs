@@ -22,12 +22,12 @@ use super::{
     DescribeError,
     client::create_client,
     describe::describe_settings,
-    group_members::{GroupMember, group_members, group_use},
+    group_members::{GroupMember, group_members},
 };
 use crate::{
     config::{KafkaConfig, KafkaSettings},
     durability::TopicCopies,
-    log::{DatabaseId, GroupUse},
+    log::Committer,
     reading::Timestamp,
 };
 
@@ -113,14 +113,8 @@ impl LogObserver {
         .await
     }
 
-    /// Which databases use the group, as far as its members and its committed offsets tell.
-    pub async fn group_use(&self) -> Result<GroupUse, ObserveError> {
-        let committed = self.committers().await?;
-        Ok(group_use(&self.members().await?, committed))
-    }
-
-    /// The database whose worker has committed a partition's offset last, where one has said so.
-    pub async fn committers(&self) -> Result<BTreeMap<i32, DatabaseId>, ObserveError> {
+    /// What a worker has committed last beside each partition's offset, where it was one.
+    pub async fn committers(&self) -> Result<BTreeMap<i32, Committer>, ObserveError> {
         self.ask(|client, shared| {
             let topic = &shared.kafka.kafka_topic;
             // Not an admin request: without a connection librdkafka would retry it without a pause.
@@ -130,11 +124,11 @@ impl LogObserver {
             for partition in 0..partitions as i32 {
                 list.add_partition(topic, partition);
             }
-            let committed = client.committed_offsets(list, TIMEOUT)?;
-            let database = |of: &TopicPartitionListElem<'_>| {
-                Some((of.partition(), DatabaseId::of_commit_metadata(of.metadata())?))
+            let offsets = client.committed_offsets(list, TIMEOUT)?;
+            let committer = |of: &TopicPartitionListElem<'_>| {
+                Some((of.partition(), Committer::of_metadata(of.metadata())?))
             };
-            Ok(committed.elements().iter().filter_map(database).collect())
+            Ok(offsets.elements().iter().filter_map(committer).collect())
         })
         .await
     }

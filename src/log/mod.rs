@@ -10,7 +10,7 @@ mod record_identity;
 pub use database_id::DatabaseId;
 pub use fetch_fault::{FetchFault, Unreadable};
 pub use gap::Gap;
-pub use group_use::{GroupClaim, GroupUse};
+pub use group_use::{BEAT_INTERVAL, Committer, GroupClaim, GroupUse};
 pub use record_identity::RecordIdentity;
 
 use crate::reading::untimed::GivenTimes;

@@ -32,7 +32,18 @@ impl Member {
         self.runtime.block_on(self.stop.run_until_cancelled(look))
     }
 
-    /// Says that the group belongs to another database, whose workers are members.
+    /// Says that it has to be found out whether another database's workers run.
+    pub(super) fn note_doubt(&self, theirs: DatabaseId) {
+        let group = &self.config.kafka.kafka_group;
+        let reason = format!(
+            "looking whether workers of another database ({theirs}) run, which committed to consumer group {group}"
+        );
+        if self.config.absences.add(self.index, reason.clone()) {
+            tracing::info!(kafka.group = group, %theirs, "out of the group for some seconds: {reason}");
+        }
+    }
+
+    /// Says that the group belongs to another database, whose workers run.
     pub(super) fn note_taken_group(&self, ours: DatabaseId, theirs: DatabaseId) {
         let group = &self.config.kafka.kafka_group;
         let reason = format!(
@@ -70,9 +81,9 @@ impl Session<'_> {
 
     /// Two databases' workers that join in the same moment find out here.
     pub(super) fn on_group_claim(&mut self, claim: GroupClaim) -> Result<(), MemberError> {
-        self.group_looks.note_end();
+        self.group_looks.note_end(claim);
         match claim {
-            GroupClaim::Own | GroupClaim::TakenOver(_) => Ok(()),
+            GroupClaim::Own | GroupClaim::TakenOver(_) | GroupClaim::Unknown(_) => Ok(()),
             GroupClaim::Refused(theirs) => {
                 self.member.note_taken_group(self.database, theirs);
                 self.on(Event::GroupIsTaken)

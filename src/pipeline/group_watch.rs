@@ -12,12 +12,14 @@ use std::{
 
 use crate::{
     config::{KafkaConfig, KafkaSettings},
-    kafka::LogObserver,
-    log::{DatabaseId, GroupClaim},
+    kafka::{LogObserver, ObserveError},
+    log::{DatabaseId, GroupClaim, GroupUse},
 };
 
 /// How often a member looks where nothing has changed: another database's may have joined in the same moment.
-const INTERVAL: Duration = Duration::from_secs(30);
+const INTERVAL: Duration = Duration::from_secs(10);
+/// The same while it is not known whether another database's workers run.
+const SHORT_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Looks at the group on behalf of all consumers of the process; clones share it.
 #[derive(Clone, Debug)]
@@ -26,19 +28,22 @@ pub struct GroupWatch(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     observer: LogObserver,
+    started: Instant,
     /// Held while a look is under way.
-    last: tokio::sync::Mutex<Option<Look>>,
+    seen: tokio::sync::Mutex<Seen>,
     /// Databases of which it was said that their group is taken over.
     said: parking_lot::Mutex<BTreeSet<DatabaseId>>,
     /// It was said that Kafka does not let us look.
     has_said_denied: AtomicBool,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Look {
-    began: Instant,
-    of: DatabaseId,
-    claim: GroupClaim,
+#[derive(Debug, Default)]
+struct Seen {
+    used: GroupUse,
+    /// When the last look began.
+    looked: Option<Instant>,
+    /// What the last look that was answered came to.
+    claim: Option<(DatabaseId, GroupClaim)>,
 }
 
 /// When a member looks.
@@ -48,12 +53,13 @@ pub(super) struct GroupLooks {
     changed: Option<Instant>,
     is_under_way: bool,
     last: Instant,
+    interval: Duration,
 }
 
 impl GroupLooks {
     /// Of a consumer that looked before it joined.
     pub(super) fn new() -> Self {
-        Self { changed: None, is_under_way: false, last: Instant::now() }
+        Self { changed: None, is_under_way: false, last: Instant::now(), interval: INTERVAL }
     }
 
     /// The group is shared out anew.
@@ -63,17 +69,22 @@ impl GroupLooks {
 
     /// From when on a look counts, where one is due; it is under way then.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Instant> {
-        let is_due = self.changed.is_some() || now - self.last >= INTERVAL;
+        let is_due = self.changed.is_some() || now - self.last >= self.interval;
         if self.is_under_way || !is_due {
             return None;
         }
         (self.is_under_way, self.last) = (true, now);
-        Some(self.changed.take().unwrap_or(now))
+        // One of another consumer's will do, unless the group has changed since.
+        Some(self.changed.take().or(now.checked_sub(SHORT_INTERVAL)).unwrap_or(now))
     }
 
-    /// The look that was under way has come to an end.
-    pub(super) fn note_end(&mut self) {
+    /// The look that was under way has come to this.
+    pub(super) fn note_end(&mut self, claim: GroupClaim) {
         self.is_under_way = false;
+        self.interval = match claim {
+            GroupClaim::Unknown(_) => SHORT_INTERVAL,
+            GroupClaim::Own | GroupClaim::TakenOver(_) | GroupClaim::Refused(_) => INTERVAL,
+        };
     }
 }
 
@@ -82,41 +93,51 @@ impl GroupWatch {
     pub fn new(kafka: &KafkaConfig, settings: &KafkaSettings) -> Self {
         Self(Arc::new(Shared {
             observer: LogObserver::new(kafka, settings),
-            last: tokio::sync::Mutex::default(),
+            started: Instant::now(),
+            seen: tokio::sync::Mutex::default(),
             said: parking_lot::Mutex::default(),
             has_said_denied: AtomicBool::new(false),
         }))
     }
 
     /// How this database stands to the group, by a look that began at `since` or later. What Kafka does not tell speaks
-    /// against nobody.
+    /// against nobody, and for nobody who was refused.
+    ///
+    /// Only what is committed is asked for: librdkafka (up to 2.16) ends the process where a coordinator goes away while it is
+    /// asked for the group's members (confluentinc/librdkafka#4605), which is when most looks are.
     pub(super) async fn claim(&self, ours: DatabaseId, since: Instant) -> GroupClaim {
-        let Shared { observer, last, .. } = &*self.0;
-        let mut last = last.lock().await;
-        if let Some(look) = last.filter(|look| look.of == ours && look.began >= since) {
-            return look.claim;
-        }
-        let began = Instant::now();
-        let claim = match observer.group_use().await {
-            Ok(group) => group.claim(ours),
-            Err(error) => {
-                if error.is_missing_right() && !self.0.has_said_denied.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(
-                        error = %error,
-                        "whether another database uses the consumer group cannot be told: grant Describe on the group"
-                    );
+        let mut seen = self.0.seen.lock().await;
+        if seen.looked.is_none_or(|looked| looked < since) {
+            seen.looked = Some(Instant::now());
+            match self.0.observer.committers().await {
+                Ok(committed) => seen.used.see(self.0.started.elapsed(), committed),
+                Err(error) => {
+                    self.note_unanswered(&error);
+                    // Whoever runs could commit as little as this one could ask.
+                    seen.used = GroupUse::default();
+                    let before = seen.claim.filter(|(of, _)| *of == ours);
+                    return before.map_or(GroupClaim::Own, |(_, claim)| claim);
                 }
-                tracing::debug!(error = %error, "whether another database uses the group is not known");
-                GroupClaim::Own
             }
-        };
-        // Looks are rare: no connection is kept for them.
-        observer.rest().await;
-        *last = Some(Look { began, of: ours, claim });
+        }
+        let claim = seen.used.claim(ours, self.0.started.elapsed());
+        seen.claim = Some((ours, claim));
+        drop(seen);
         if let GroupClaim::TakenOver(other) = claim {
             self.note_taken_over(ours, other);
         }
         claim
+    }
+
+    fn note_unanswered(&self, error: &ObserveError) {
+        if error.is_missing_right() && !self.0.has_said_denied.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                error = %error,
+                "whether another database uses the consumer group cannot be told: grant Describe on the group"
+            );
+        } else {
+            tracing::debug!(error = %error, "whether another database uses the group is not known");
+        }
     }
 
     fn note_taken_over(&self, ours: DatabaseId, other: DatabaseId) {
@@ -125,7 +146,7 @@ impl GroupWatch {
                 kafka.group = self.0.observer.group(),
                 %ours,
                 %other,
-                "the consumer group has offsets that another database committed, and none of its workers is a member: \
+                "the consumer group has offsets that another database committed, and none of its workers runs: \
                  this database goes on with the group, from its own stored offsets"
             );
         }
@@ -146,9 +167,13 @@ mod tests {
         assert_eq!(looks.take_due(start), changed);
         looks.note_rebalance();
         assert_eq!(looks.take_due(start + INTERVAL), None, "one is under way");
-        looks.note_end();
+        looks.note_end(GroupClaim::Own);
         assert!(looks.take_due(start).is_some(), "that came after the last look began");
-        looks.note_end();
-        assert_eq!(looks.take_due(start + INTERVAL), Some(start + INTERVAL));
+        looks.note_end(GroupClaim::Own);
+        assert_eq!(looks.take_due(start + SHORT_INTERVAL), None);
+        assert!(looks.take_due(start + INTERVAL).is_some());
+        let other = DatabaseId::parse("00000000-0000-4000-8000-000000000000").unwrap();
+        looks.note_end(GroupClaim::Unknown(other));
+        assert!(looks.take_due(start + INTERVAL + SHORT_INTERVAL).is_some());
     }
 }

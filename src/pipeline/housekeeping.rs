@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{lag::Standing, member::MemberError, session::Session};
 use crate::{
+    log::BEAT_INTERVAL,
     metrics::ASSIGNED_PARTITIONS,
     protocol::{self, Event},
     reading::Timestamp,
@@ -22,7 +23,20 @@ impl Session<'_> {
         self.consumer.watch_connection();
         self.check_topic()?;
         self.report_lag();
+        self.beat();
         Ok(())
+    }
+
+    /// Commits again what is stored, so that others can tell that a worker of this database runs.
+    fn beat(&mut self) {
+        if self.last_beat.elapsed() < BEAT_INTERVAL {
+            return;
+        }
+        self.last_beat = Instant::now();
+        let offsets = self.link.state.stored_offsets();
+        if !offsets.is_empty() {
+            self.consumer.commit(&offsets);
+        }
     }
 
     /// Whether Kafka answers, and with the topic that it was.

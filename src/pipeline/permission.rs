@@ -25,6 +25,8 @@ use crate::{
 
 /// First and longest pause before a consumer that was kept out tries again.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+/// As many attempts as make a pause of two seconds.
+const IN_DOUBT: u32 = 2;
 /// The loop of the consumer turns at least this often.
 const TURN: Duration = Duration::from_millis(500);
 
@@ -44,6 +46,7 @@ impl FirstTrial {
 enum KeptOut {
     ByPostgres(Arc<StoreError>),
     ByGroup { ours: DatabaseId, theirs: DatabaseId },
+    InDoubt { theirs: DatabaseId },
 }
 
 impl Member {
@@ -72,6 +75,10 @@ impl Member {
                     self.note_taken_group(ours, theirs);
                     attempts += 1;
                 }
+                Err(KeptOut::InDoubt { theirs }) => {
+                    self.note_doubt(theirs);
+                    attempts = IN_DOUBT;
+                }
                 Err(KeptOut::ByPostgres(error)) => {
                     self.note_refusal(&error);
                     // A server that was away is asked as soon as it may be back.
@@ -90,6 +97,7 @@ impl Member {
         };
         Some(match self.look_at_group(ours)? {
             GroupClaim::Own | GroupClaim::TakenOver(_) => Ok(ours),
+            GroupClaim::Unknown(theirs) => Err(KeptOut::InDoubt { theirs }),
             GroupClaim::Refused(theirs) => Err(KeptOut::ByGroup { ours, theirs }),
         })
     }

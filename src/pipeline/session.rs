@@ -53,6 +53,8 @@ pub(super) struct Session<'a> {
     /// Why Kafka does not have this member in its group, until it has it again.
     pub(super) refused: Option<String>,
     pub(super) last_housekeeping: Instant,
+    /// When stored offsets were last committed again.
+    pub(super) last_beat: Instant,
     /// How many partitions the metrics were told of.
     pub(super) assigned: usize,
     /// Memory for what is to be done.
@@ -133,6 +135,7 @@ impl<'a> Session<'a> {
             fetch_errors: BTreeMap::new(),
             refused: None,
             last_housekeeping: Instant::now(),
+            last_beat: Instant::now(),
             assigned: 0,
             actions: Vec::new(),
             leaving: None,

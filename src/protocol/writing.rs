@@ -145,7 +145,8 @@ impl<B: Clone + Default + PartialEq> State<B> {
         }
     }
 
-    pub(super) fn stored_offsets(&self) -> Vec<(i32, i64)> {
+    /// The stored offsets that Kafka may be told.
+    pub fn stored_offsets(&self) -> Vec<(i32, i64)> {
         let told = self.partitions.iter().filter(|(_, held)| held.is_committed_to_kafka(&self.topic_id));
         told.map(|(&partition, held)| (partition, held.stored)).collect()
     }

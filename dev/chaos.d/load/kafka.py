@@ -31,7 +31,9 @@ class KafkaLoad(threading.Thread):
         super().__init__(name="kafka-load", daemon=True)
         self.mix, self.rng, self.records_per_s = mix, rng, records_per_s
         self.config = config | {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "compression.type": "lz4"}
-        self.producer = None
+        self.producer, self.given_up = None, []
+        # Readings that the producer was given and has not said anything of.
+        self.in_flight = 0
         self.acknowledged = deque(maxlen=KEPT)
         self.error = None
 
@@ -55,8 +57,10 @@ class KafkaLoad(threading.Thread):
         error = failure.args[0]
         if not (error.fatal() or error.code() == KafkaError._FATAL):
             raise failure
-        self.producer.purge()
-        self.producer.flush(FLUSH_WITHIN_S)
+        # Kept, and not asked any more: its callbacks would come with its error still set, and its end would wait for them.
+        self.given_up.append(self.producer)
+        self.mix.ledger.give_up(self.in_flight)
+        self.in_flight = 0
         self.producer = Producer(self.config)
 
     def draw(self):
@@ -82,10 +86,12 @@ class KafkaLoad(threading.Thread):
                 if self.mix.stopping.is_set():
                     return
                 continue
+            self.in_flight += record.parcel.readings()
             return self.mix.ledger.note_sent(record.parcel)
 
     def delivered(self, record):
         def settle(error, _):
+            self.in_flight -= record.parcel.readings()
             self.mix.ledger.settle(record.parcel, UNKNOWN if error else ACKNOWLEDGED)
             if not error and record.parcel.runs and not record.parcel.poison:
                 self.acknowledged.append(record)

@@ -69,8 +69,8 @@ pub(super) fn rows(
     for row in &mut rows {
         row.database_id = database.to_string();
         let is_here = row.cluster_id == log.identity.cluster_id;
-        let committer = used.committed.get(&row.partition).filter(|_| is_here);
-        row.committed_by = committer.map(ToString::to_string);
+        let committer = used.committer(row.partition).filter(|_| is_here);
+        row.committed_by = committer.map(|id| id.to_string());
     }
     rows.sort_by(|one, other| (&one.cluster_id, one.partition).cmp(&(&other.cluster_id, other.partition)));
     rows
@@ -180,8 +180,13 @@ fn number(number: Option<i64>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::{batch::Tally, log::TopicIdentity};
+    use crate::{
+        batch::Tally,
+        log::{Committer, TopicIdentity},
+    };
 
     #[test]
     fn every_partition_of_the_topic_and_of_the_database_is_shown() {
@@ -208,11 +213,13 @@ mod tests {
         };
         let kept = [kept("a", 1, 3), kept("b", 0, 14), kept("b", 2, 9), kept("b", 3, 14), kept("b", 4, 9)];
         let database = DatabaseId::parse("4f8a2c1e-93d7-4b60-8a55-0d1f6c7e2b90").unwrap();
+        let mut used = GroupUse::default();
+        used.see(Duration::ZERO, [(1, Committer { database, beat: 1 })].into());
         let rows = rows(
             &kept,
             &log,
             &[stalled(0, "records_expired"), stalled(2, "not_authorized"), stalled(3, "not_authorized")],
-            &GroupUse { members: vec![], committed: [(1, database)].into() },
+            &used,
             database,
         );
         let committed = rows.iter().filter(|row| row.committed_by == Some(database.to_string()));

@@ -4,12 +4,7 @@ use rdkafka::{consumer::BaseConsumer, error::KafkaError};
 
 use crate::{
     config::{KafkaConfig, KafkaSettings},
-    kafka::{
-        client::{CLIENT_ID, CLIENT_NAME, create_client},
-        group::Notes,
-        leaving::Leaving,
-    },
-    log::DatabaseId,
+    kafka::{client::create_client, group::Notes, leaving::Leaving},
 };
 
 /// Settings that differ from librdkafka's defaults, and why.
@@ -45,12 +40,10 @@ const CLASSIC_SETTINGS: &[(&str, &str)] = &[
     ("heartbeat.interval.ms", "1000"),
 ];
 
-/// The client of the member of this number in the process, and how it leaves the group. Its `client.id` says which
-/// database it stores in.
+/// The client of the member of this number in the process, and how it leaves the group.
 pub(super) fn create_member(
     kafka: &KafkaConfig,
     settings: &KafkaSettings,
-    database: DatabaseId,
     index: usize,
 ) -> Result<(BaseConsumer<Notes>, Leaving), KafkaError> {
     let is_classic = settings.0.get("group.protocol").is_none_or(|protocol| protocol == "classic");
@@ -67,9 +60,6 @@ pub(super) fn create_member(
         }
         None => false,
     };
-    let name = settings.0.get(CLIENT_ID).map_or(CLIENT_NAME, String::as_str);
-    let client_id = database.client_id(name);
-    settings.0.insert(CLIENT_ID.to_owned(), client_id);
     let client = create_client(kafka, &settings, &ours, Notes::default())?;
     Ok((client, Leaving::of(is_classic, is_static)))
 }

@@ -118,13 +118,13 @@ pub(super) struct WorkerBody {
 }
 
 /// Another database whose workers use this one's consumer group, or did. A group is for one database: where the other's
-/// workers are members, this one's are refused, or the other's will be.
+/// workers run, this one's are refused, or the other's will be.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OtherDatabaseBody {
     #[schema(example = "7d0c1b5a-2f4e-4c8d-9a36-5b1e8f7c0d24")]
     pub(super) database_id: String,
-    /// Whether workers of it are members of the group.
-    pub(super) is_member: bool,
+    /// Whether its workers run, by what they commit; null for the first seconds of looking.
+    pub(super) is_active: Option<bool>,
     /// The partitions whose offsets it has committed last.
     pub(super) partitions: Vec<i32>,
 }

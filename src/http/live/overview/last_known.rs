@@ -1,6 +1,9 @@
 //! What is known now, from whoever answered last.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -15,8 +18,8 @@ use super::{
 use crate::{
     durability::FoundSettings,
     health::Component,
-    kafka::{GroupMember, group_use},
-    log::DatabaseId,
+    kafka::GroupMember,
+    log::{Committer, DatabaseId, GroupUse},
     reading::Timestamp,
     store::{
         ReportedStall,
@@ -35,7 +38,9 @@ pub(super) struct LastKnown {
     audit: Observed<LastAudit>,
     ends: Observed<BTreeMap<i32, i64>>,
     members: Vec<GroupMember>,
-    committers: BTreeMap<i32, DatabaseId>,
+    /// Since the first look at what is committed.
+    looking_since: Option<Instant>,
+    used: GroupUse,
     database: Option<DatabaseId>,
     dead_letters: Observed<BTreeMap<String, i64>>,
     not_kept: Option<i64>,
@@ -82,8 +87,13 @@ impl LastKnown {
         self.members = members;
     }
 
-    pub(super) fn committers(&mut self, committers: BTreeMap<i32, DatabaseId>) {
-        self.committers = committers;
+    pub(super) fn committers(&mut self, committers: BTreeMap<i32, Committer>) {
+        self.looking_since.get_or_insert_with(Instant::now);
+        self.used.see(self.looked_for(), committers);
+    }
+
+    fn looked_for(&self) -> Duration {
+        self.looking_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     pub(super) fn database(&mut self, database: DatabaseId) {
@@ -158,13 +168,13 @@ impl LastKnown {
     }
 
     fn other_databases(&self) -> Vec<OtherDatabaseBody> {
-        let used = group_use(&self.members, self.committers.clone());
         let other = |id: DatabaseId| OtherDatabaseBody {
             database_id: id.to_string(),
-            is_member: used.has_members(id),
-            partitions: used.committed_by(id),
+            is_active: self.used.is_active(id, self.looked_for()),
+            partitions: self.used.committed_by(id),
         };
-        let others = used.databases().into_iter().filter(|id| self.database.is_some_and(|ours| ours != *id));
+        let others =
+            self.used.databases().into_iter().filter(|id| self.database.is_some_and(|ours| ours != *id));
         others.map(other).collect()
     }
 

@@ -17,7 +17,7 @@ use crate::{
     health::Component,
     http::live::event_streams,
     kafka::{GroupMember, LogObserver, producer::Producer},
-    log::DatabaseId,
+    log::{Committer, DatabaseId},
     reading::Timestamp,
     store::{
         self, Pool, ReportedStall, StoreError,
@@ -60,7 +60,7 @@ struct Told {
 /// What Kafka says of the group.
 struct Group {
     members: Option<Vec<GroupMember>>,
-    committers: Option<BTreeMap<i32, DatabaseId>>,
+    committers: Option<BTreeMap<i32, Committer>>,
 }
 type Counted = Result<(Vec<ReasonSummary>, Vec<OverflowRange>), StoreError>;
 

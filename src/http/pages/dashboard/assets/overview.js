@@ -151,7 +151,7 @@ class Page {
 
   /** What an operator should change: nothing of it passes by itself. */
   drawWarnings({ database_id: ours, other_databases: others, unsafe_settings: unsafe, group }) {
-    const texts = others.filter((other) => other.is_member).map(({ database_id: id }) =>
+    const texts = others.filter((other) => other.is_active).map(({ database_id: id }) =>
       `Another database (${id}) uses consumer group ${group}; this one is ${ours}. Set another KAFKA_GROUP for one of them.`);
     texts.push(...unsafe.map(({ setting, value, loses, cure }) => `${setting} is ${value}: ${loses}; ${cure}.`));
     this.warnings.hidden = texts.length === 0;
@@ -195,8 +195,8 @@ function inRuns(numbers) {
   return runs.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`)).join(", ");
 }
 
-/** The start of a member's id tells it from the others; its database is the same for all. */
-const shortened = (member) => member.replace(/-db-[0-9a-f-]{36}/, "").replace(/([0-9a-f]{8})-[0-9a-f-]{20,}$/, "$1");
+/** The start of a member's id tells it from the others. */
+const shortened = (member) => member.replace(/([0-9a-f]{8})-[0-9a-f-]{20,}$/, "$1");
 
 /** Rows that stay where they are: only texts that change are touched. */
 function fill(body, items, cellsOf, classes, empty) {
