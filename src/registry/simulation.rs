@@ -194,14 +194,14 @@ impl World {
                 read(&self.topic, &mut self.apis[api].registry, offset + 1);
                 let is_first = self.apis[api].registry.end_claim(id);
                 if is_first || matches!(self.bug, Bug::NotReadBack | Bug::LaterClaimCounts) {
-                    self.commit(server, id, what)?;
+                    self.commit(server, id, &what)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn commit(&mut self, server: usize, id: i32, what: Description) -> Result<(), String> {
+    fn commit(&mut self, server: usize, id: i32, what: &Description) -> Result<(), String> {
         let database = &mut self.servers[server];
         if !self.alive[server] || database.rows.contains_key(&id) {
             return Ok(());
