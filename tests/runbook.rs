@@ -170,6 +170,9 @@ async fn the_page_does_what_it_says() {
     database.stores_all_of(&site.topic, PATIENCE).await;
     let (rows, content) = (database.row_count().await, database.number(CONTENT).await);
     assert_eq!(rows, 160);
+    // Sensors that were made by SQL are told within a second.
+    let untold = "SELECT count(*) FROM sensor_changes";
+    eventually(PATIENCE, async || database.number(untold).await == 0).await;
     ended(running).await;
 
     let restored = TestDatabase::create_empty().await;

@@ -130,8 +130,8 @@ mod tests {
 
     /// `committed`: the database of each partition.
     fn commits(committed: &[u8], beat: i64) -> BTreeMap<i32, Committer> {
-        let by = |&last: &u8| Committer { database: id(last), beat };
-        (0..).zip(committed.iter().map(by)).collect()
+        let of = |&last: &u8| Committer { database: id(last), beat };
+        (0..).zip(committed.iter().map(of)).collect()
     }
 
     /// Four looks; the databases of `active` commit between them. What each of `asked` is told after each look.
