@@ -31,6 +31,10 @@ DECLARE
 CREATE FUNCTION {schema}.sensorpipe_note_sensors_changed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = {path} AS $$
 BEGIN
+    -- What the topic itself says is made again.
+    IF current_setting('sensorpipe.restoring', true) = 'on' THEN
+        RETURN NULL;
+    END IF;
     IF TG_OP = 'TRUNCATE' THEN
         INSERT INTO {sensor_changes} (sensor_id) SELECT sensor_id FROM {sensors};
         RETURN NULL;

@@ -238,6 +238,10 @@ async fn the_page_does_what_it_says() {
     let listed = site.run("Rotate keys and passwords");
     assert!(listed.contains("gateway-7b"), "{listed}");
     ended(running).await;
+    let id = "SELECT hashtext(id::text)::bigint FROM database_identity";
+    let before = database.number(id).await;
+    site.run("other_database");
+    assert_ne!(database.number(id).await, before, "it has an id of its own");
 
     // Those of a failover have a test, and servers, of their own.
     site.blocks.remove("Failover");

@@ -107,7 +107,7 @@ impl SensorRecords {
             Some(topic_id) => topic_id,
             None => self.topic.id().await?,
         };
-        let keeper = match keeper {
+        let keeper = match keeper.filter(|keeper| !keeper.is_behind()) {
             Some(keeper) => keeper,
             None => RecordKeeper::open(&self.database).await?,
         };
@@ -179,8 +179,8 @@ impl SensorRecords {
                 sensors = named(&restored),
                 changed = named(&changed),
                 deletions_lost = named(&lost.deletions),
-                "the database had lost sensors, as by a failover to a standby that was behind: they are there again, with \
-                 their ids; a sensor whose deletion was lost is there as before it"
+                "the database had lost sensors, as by a failover to a standby that was behind, or their making was not \
+                 answered: they are there again, with their ids; a sensor whose deletion was lost is there as before it"
             );
         }
         Ok(())

@@ -120,6 +120,9 @@ impl LogObserver {
             // Not an admin request: without a connection librdkafka would retry it without a pause.
             let metadata = client.fetch_metadata(Some(topic), TIMEOUT)?;
             let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+            if partitions == 0 {
+                return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition).into());
+            }
             let mut list = TopicPartitionList::with_capacity(partitions);
             for partition in 0..partitions as i32 {
                 list.add_partition(topic, partition);

@@ -2,7 +2,7 @@
 
 mod reader;
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{mem, sync::Arc, thread, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use rdkafka::{
@@ -227,7 +227,10 @@ impl SensorTopic {
         let is_beyond_help = self.producer().client().fatal_error().is_some();
         if is_beyond_help || published == Err(PublishError::TimedOut) {
             match create_producer(&self.0.kafka, &self.0.settings) {
-                Ok(client) => *self.0.producer.write() = Arc::new(client),
+                Ok(client) => {
+                    let former = mem::replace(&mut *self.0.producer.write(), Arc::new(client));
+                    spawn_blocking(move || drop(former));
+                }
                 Err(error) => tracing::warn!(error = %error, "no Kafka client can be made for sensors"),
             }
         }

@@ -63,7 +63,7 @@ impl GroupUse {
             let sighting = self.seen.entry(id).or_insert(Sighting { first: now, changed: None });
             let of_id = self.committed.iter().filter(|(_, committer)| committer.database == id);
             let has_changed =
-                of_id.into_iter().any(|(partition, committer)| before.get(partition) != Some(committer));
+                of_id.into_iter().any(|(partition, by)| before.get(partition).is_some_and(|of| of != by));
             if has_changed && !is_first_look {
                 sighting.changed = Some(now);
             }

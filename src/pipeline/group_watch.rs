@@ -40,8 +40,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Seen {
     used: GroupUse,
-    /// When the last look began.
+    /// When the last look began, and whether it was answered.
     looked: Option<Instant>,
+    is_answered: bool,
     /// What the last look that was answered came to.
     claim: Option<(DatabaseId, GroupClaim)>,
 }
@@ -109,16 +110,20 @@ impl GroupWatch {
         let mut seen = self.0.seen.lock().await;
         if seen.looked.is_none_or(|looked| looked < since) {
             seen.looked = Some(Instant::now());
-            match self.0.observer.committers().await {
+            let committed = self.0.observer.committers().await;
+            seen.is_answered = committed.is_ok();
+            match committed {
                 Ok(committed) => seen.used.see(self.0.started.elapsed(), committed),
                 Err(error) => {
                     self.note_unanswered(&error);
                     // Whoever runs could commit as little as this one could ask.
                     seen.used = GroupUse::default();
-                    let before = seen.claim.filter(|(of, _)| *of == ours);
-                    return before.map_or(GroupClaim::Own, |(_, claim)| claim);
                 }
             }
+        }
+        if !seen.is_answered {
+            let before = seen.claim.filter(|(of, _)| *of == ours);
+            return before.map_or(GroupClaim::Own, |(_, claim)| claim);
         }
         let claim = seen.used.claim(ours, self.0.started.elapsed());
         seen.claim = Some((ours, claim));

@@ -37,7 +37,7 @@ pub(super) async fn connect_following(
 ) -> Result<(PgConnection, Follower), StoreError> {
     let servers = servers(&database.database_url, Purpose::Writing)?.named(application_name);
     let connecting = async {
-        let hosts = Hosts::of(&database.database_url);
+        let hosts = Hosts::of(&database.database_url, servers.target);
         let (mut connection, follower) = hosts.connect(&servers).await?;
         match hosts.sessions(&mut connection, &servers, &follower).await {
             Sessions::Kept => {}

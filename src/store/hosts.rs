@@ -138,10 +138,11 @@ impl fmt::Debug for Servers {
 }
 
 impl Hosts {
-    /// What this process knows of a URL's servers: the same for all who ask.
-    pub(super) fn of(url: &DatabaseUrl) -> Arc<Self> {
-        static KNOWN: LazyLock<Mutex<HashMap<String, Arc<Hosts>>>> = LazyLock::new(Mutex::default);
-        Arc::clone(KNOWN.lock().entry(url.expose().to_owned()).or_default())
+    /// What this process knows of a URL's servers: the same for all who want the same of them.
+    pub(super) fn of(url: &DatabaseUrl, target: TargetSession) -> Arc<Self> {
+        type Known = HashMap<(String, TargetSession), Arc<Hosts>>;
+        static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+        Arc::clone(KNOWN.lock().entry((url.expose().to_owned(), target)).or_default())
     }
 
     /// Connects to the server that is wanted.

@@ -61,7 +61,7 @@ impl SensorChanges {
     pub async fn listen(database: &DatabaseConfig) -> Result<Self, StoreError> {
         const DOING: &str = "listening for new sensors";
         let servers = servers(&database.database_url, Purpose::Writing)?.named("sensorpipe listener");
-        let hosts = Hosts::of(&database.database_url);
+        let hosts = Hosts::of(&database.database_url, servers.target);
         let connecting = async {
             // sqlx's listener makes its connection itself: this one shows where to, and what lies between.
             let (mut connection, follower) = hosts.connect(&servers).await?;

@@ -80,6 +80,8 @@ where
     pool.run("creating sensors", move |connection| {
         Box::pin(async move {
             let mut transaction = connection.begin().await?;
+            // What is refused is refused before the ids are claimed.
+            sqlx::query("SET CONSTRAINTS ALL IMMEDIATE").execute(&mut *transaction).await?;
             let made: Vec<Sensor> = sqlx::query_as(SQL)
                 .bind(types)
                 .bind(descriptions)

@@ -34,6 +34,23 @@ async fn a_worker_without_a_right_ends_and_names_it() {
 }
 
 #[tokio::test]
+async fn a_login_that_acts_as_another_role_writes() {
+    let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(1));
+    database.add_sensors(1).await;
+    let login = format!("login_of_{}", database.name());
+    let make_login = format!(
+        "CREATE ROLE {login} LOGIN NOINHERIT IN ROLE sensorpipe; ALTER ROLE {login} SET role = sensorpipe"
+    );
+    database.execute_as_superuser(&make_login).await;
+    let worker = worker(&database, &topic).env("DATABASE_URL", &database.url_as(&login)).start();
+    topic.produce(readings(0..10)).await;
+    database.stores_all_of(&topic, PATIENCE).await;
+    assert_eq!(database.row_count().await, 10, "{}", worker.stderr());
+    drop(worker);
+    database.execute_as_superuser(&format!("DROP ROLE {login}")).await;
+}
+
+#[tokio::test]
 async fn a_worker_that_loses_its_rights_leaves_its_partitions_to_others() {
     let (database, topic) = tokio::join!(TestDatabase::create(), TestTopic::create(4));
     database.add_sensors(1).await;

@@ -123,6 +123,11 @@ async fn they_come_back_with_their_ids_and_readings() {
         "{}",
         site.get("/metrics").await
     );
+    assert_eq!(
+        site.database.number("SELECT count(*) FROM sensor_changes WHERE is_new AND sensor_id < 14").await,
+        0,
+        "what came from the topic is not told to it"
+    );
     let by_hand = "INSERT INTO sensors (sensor_type) VALUES ('by hand') RETURNING sensor_id::bigint";
     assert!(site.database.number(by_hand).await > id, "the sequence is past them");
     drop(api.process);

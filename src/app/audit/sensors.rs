@@ -12,8 +12,8 @@ use crate::{
     store::audit::SnapshotStore,
 };
 
-/// How often is looked, and the pause between.
-const TRIES: u32 = 3;
+/// How often is looked, and the pause between: what differs each time counts.
+const LOOKS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Most ids that are named.
 const NAMED_AT_MOST: usize = 10;
@@ -50,18 +50,26 @@ pub(super) async fn compare(servers: &Servers, store: &mut SnapshotStore) -> Fou
 async fn try_comparing(servers: &Servers, store: &mut SnapshotStore) -> anyhow::Result<(Vec<i32>, Vec<i32>)> {
     let topic = SensorTopic::open(&servers.kafka, &servers.settings)?;
     topic.id().await?;
-    let mut tries = 0;
-    loop {
+    let mut found: Option<(Vec<i32>, Vec<i32>)> = None;
+    for look in 0..LOOKS {
+        if look > 0 {
+            sleep(PAUSE).await;
+        }
         topic.read_to_end().await?;
         let exists = |(_, latest): &(i32, Latest)| latest.fingerprint.is_some();
         let told: Vec<i32> = topic.registry().ids().filter(exists).map(|(id, _)| id).collect();
-        let (lost, untold) = store.sensors_beside(&told).await?;
-        tries += 1;
-        if tries == TRIES || (lost.is_empty() && untold.is_empty()) {
-            return Ok((lost, untold));
+        let (mut lost, mut untold) = store.sensors_beside(&told).await?;
+        if let Some((lost_before, untold_before)) = &found {
+            lost.retain(|id| lost_before.contains(id));
+            untold.retain(|id| untold_before.contains(id));
         }
-        sleep(PAUSE).await;
+        let is_clean = lost.is_empty() && untold.is_empty();
+        found = Some((lost, untold));
+        if is_clean {
+            break;
+        }
     }
+    Ok(found.unwrap_or_default())
 }
 
 fn named(ids: &[i32]) -> String {

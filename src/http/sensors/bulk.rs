@@ -61,7 +61,7 @@ pub(super) struct CreatedAllBody {
         (status = 413, description = "The body is too large.", body = ErrorBody, example = json!({"detail": "The body is larger than 4194304 bytes."})),
         (status = 415, description = "The body is not called JSON.", body = ErrorBody, example = json!({"detail": "The body should be application/json."})),
         (status = 422, description = "The body does not validate; no sensor was made.", body = InvalidBody, example = json!({"detail": [{"loc": ["body", "sensors", 1, "sensor_type"], "msg": "Field required", "type": "missing"}]})),
-        (status = 503, description = "The database does not answer; try again after `Retry-After` seconds. The sensors may exist or not.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
+        (status = 503, description = "The database or Kafka does not answer; try again after `Retry-After` seconds. The sensors may exist or not.", body = ErrorBody, headers(("Retry-After" = u32, description = "Seconds")), example = json!({"detail": "The database does not answer now."})),
     ),
 )]
 pub(super) async fn create_all(

@@ -76,7 +76,7 @@ fn unclaimed(error: &ClaimError) -> ApiError {
                 .into()
         }
         ClaimError::Publish(_) | ClaimError::Taken(_) => {
-            "Kafka, which keeps the ids of sensors, took none. The sensors may exist or not.".into()
+            "Kafka, which keeps the ids of sensors, refused them. The sensors may exist or not.".into()
         }
     })
 }

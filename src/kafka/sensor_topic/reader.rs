@@ -25,7 +25,7 @@ use crate::{
         group::Notes,
         partition_queue::{Fetched, PartitionQueue},
     },
-    log::FetchFault,
+    log::{FetchFault, Unreadable},
     registry::SensorRecord,
     reminder::Reminder,
 };
@@ -51,7 +51,9 @@ enum Lost {
 pub(super) fn run(kafka: &KafkaConfig, settings: &KafkaSettings, read: &Read) {
     while !read.stop.is_cancelled() {
         let followed = follow(kafka, settings, read);
-        *read.client.write() = None;
+        // Closed outside of the lock: that takes its time.
+        let closed = read.client.write().take();
+        drop(closed);
         if let Err(lost) = followed {
             note_lost(read, &kafka.kafka_topic, lost);
         }
@@ -72,7 +74,7 @@ fn note_lost(read: &Read, topic: &str, lost: Lost) {
                 read.registry.lock().forget();
                 read.next_offset.send_replace(0);
             }
-            (error.detail, matches!(error.fault, FetchFault::Lasting(_)))
+            (error.detail, error.fault == FetchFault::Lasting(Unreadable::NotAuthorized))
         }
     };
     if is_lasting && SAID.is_due() {

@@ -3,7 +3,7 @@
 use sqlx::{Executor as _, PgConnection, Row as _};
 
 /// Which server is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::store) enum TargetSession {
     /// The first that answers.
     Any,

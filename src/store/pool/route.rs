@@ -38,7 +38,7 @@ pub(super) struct Route {
 
 impl Route {
     pub(super) fn new(url: &DatabaseUrl, servers: Servers) -> Self {
-        Self { hosts: Hosts::of(url), servers: Arc::new(servers), led_to: Arc::default() }
+        Self { hosts: Hosts::of(url, servers.target), servers: Arc::new(servers), led_to: Arc::default() }
     }
 
     /// The same for another pool, whose connections have another name.
@@ -98,8 +98,8 @@ impl Route {
         &self,
         connections: &PgPool,
     ) -> Result<(PoolConnection<Postgres>, Follower), sqlx::Error> {
-        let is_settled = timeout(ACQUIRE_TIMEOUT, self.hosts.is_settled()).await.is_ok();
-        if !is_settled {
+        // A connection that is there is tried first, whatever is searched for: a server may serve it and take no further one.
+        if connections.num_idle() == 0 && timeout(ACQUIRE_TIMEOUT, self.hosts.is_settled()).await.is_err() {
             return Err(no_answer());
         }
         self.ask_for_sessions().await?;

@@ -9,7 +9,7 @@ use super::{Sensor, sequence};
 use crate::{
     config::DatabaseConfig,
     registry::{Description, Row, SensorRecord},
-    store::{StoreError, connection::connect},
+    store::{StoreError, connection::connect_following, hosts::Follower},
 };
 
 /// Most changes that the topic is told of at a time, and most sensors that are compared.
@@ -17,12 +17,15 @@ const CHANGES_MAX: i64 = 1_000;
 const COMPARED_MAX: usize = 10_000;
 /// Longest wait for another process that is at it.
 const LOCK_TIMEOUT: &str = "SET LOCAL lock_timeout = '5s'";
+/// What is refused is refused by a statement, never by COMMIT.
+const IMMEDIATE: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 /// Longest time that a question may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A connection for one process to keep the records with.
 pub struct RecordKeeper {
     connection: PgConnection,
+    follower: Follower,
 }
 
 /// How far the table and the topic know of each other.
@@ -46,7 +49,13 @@ pub struct Changes {
 impl RecordKeeper {
     /// Connects.
     pub async fn open(database: &DatabaseConfig) -> Result<Self, StoreError> {
-        Ok(Self { connection: connect(database, "sensorpipe sensors").await? })
+        let (connection, follower) = connect_following(database, "sensorpipe sensors").await?;
+        Ok(Self { connection, follower })
+    }
+
+    /// Whether another server is the one to write to by now.
+    pub fn is_behind(&self) -> bool {
+        self.follower.is_behind()
     }
 
     /// Looks whether there is anything to do.
@@ -66,6 +75,7 @@ impl RecordKeeper {
         let beginning = async {
             let mut transaction = connection.begin().await?;
             sqlx::query(LOCK_TIMEOUT).execute(&mut *transaction).await?;
+            sqlx::query(IMMEDIATE).execute(&mut *transaction).await?;
             sqlx::query(NEW).bind(topic).execute(&mut *transaction).await?;
             let (topic_id, next_offset): (String, i64) =
                 sqlx::query_as(LOCK).bind(topic).fetch_one(&mut *transaction).await?;
@@ -94,7 +104,9 @@ impl KeepingTurn<'_> {
     pub async fn changes(&mut self) -> Result<Changes, StoreError> {
         type Changed = (Vec<i64>, i32, bool, Option<String>, Option<String>, Option<String>);
         const SQL: &str = "SELECT changes, sensor_id, is_new, sensor_type, description, location
-            FROM (SELECT sensor_id, array_agg(change) AS changes, bool_and(is_new) AS is_new
+            FROM (SELECT sensor_id, array_agg(change) AS changes,
+                         NOT EXISTS (SELECT FROM sensor_changes AS other
+                                     WHERE other.sensor_id = first.sensor_id AND NOT other.is_new) AS is_new
                   FROM (SELECT * FROM sensor_changes ORDER BY change LIMIT $1) AS first GROUP BY sensor_id) AS changed
             LEFT JOIN sensors USING (sensor_id)";
         let reading = sqlx::query_as(SQL).bind(CHANGES_MAX).fetch_all(&mut *self.transaction);

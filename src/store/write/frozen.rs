@@ -110,7 +110,8 @@ pub(super) async fn end_given_up(config: &WriterConfig, backend: &Backend) {
     let ending = async {
         let mut connection = connect(&config.database, "sensorpipe lock watch").await?;
         sqlx::query(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2::timestamptz",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+             WHERE pid = $1 AND backend_start IS NOT DISTINCT FROM $2::timestamptz AND usename = session_user",
         )
             .bind(backend.pid)
             .bind(&backend.started)
@@ -135,7 +136,8 @@ async fn end_silent_blockers(
     let mut connection = connect(&config.database, "sensorpipe lock watch").await?;
     let is_there: bool = sqlx::query_scalar(
         "SELECT pg_is_in_recovery()
-            OR EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND backend_start = $2::timestamptz)",
+            OR EXISTS (SELECT FROM pg_stat_activity
+                       WHERE pid = $1 AND backend_start IS NOT DISTINCT FROM $2::timestamptz)",
     )
     .bind(backend.pid)
     .bind(&backend.started)

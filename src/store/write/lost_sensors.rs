@@ -30,6 +30,8 @@ impl fmt::Debug for SensorSource {
 
 /// How long readings wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// A silence of so long ago is not this one.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3_600);
 /// How long an answer holds that an id is no sensor's: it may have been made and lost since.
 const VALID_FOR: Duration = Duration::from_secs(2);
 /// Most ids of which that is remembered.
@@ -51,11 +53,6 @@ impl UnknownSensors {
         self.asked_now.clear();
     }
 
-    /// It is written.
-    pub(super) fn end(&mut self) {
-        self.silent_since = None;
-    }
-
     /// Whether these are known not to be sensors.
     pub(super) fn are_none(&self, ids: &[i32]) -> bool {
         let is_valid = self.asked_at.is_some_and(|at| at.elapsed() < VALID_FOR);
@@ -64,14 +61,22 @@ impl UnknownSensors {
 
     /// Asks for them. An error is to be met by another try, until it has lasted for too long.
     pub(super) async fn ask(&mut self, source: &dyn LostSensors, ids: Vec<i32>) -> Result<(), StoreError> {
-        if let Err(error) = source.bring_back(&ids).await {
-            if self.silent_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
-                return Err(error);
+        match source.bring_back(&ids).await {
+            Ok(_) => self.silent_since = None,
+            // An outage is waited for once, or each batch would wait.
+            Err(error) => {
+                let silent_since = *self.silent_since.get_or_insert_with(Instant::now);
+                if silent_since.elapsed() < PATIENCE {
+                    return Err(error);
+                }
+                if silent_since.elapsed() > FORGOTTEN_AFTER {
+                    self.silent_since = None;
+                }
+                tracing::warn!(
+                    error = error.cause(),
+                    "whether sensors were lost cannot be told: readings of unknown ones become dead letters"
+                );
             }
-            tracing::warn!(
-                error = error.cause(),
-                "whether sensors were lost cannot be told: readings of unknown ones become dead letters"
-            );
         }
         if self.asked_at.is_none_or(|at| at.elapsed() >= VALID_FOR) || self.asked.len() > UNKNOWN_MAX {
             self.asked.clear();

@@ -147,10 +147,7 @@ impl BatchWriter {
         self.unknown_sensors.begin();
         loop {
             match (Box::pin(self.attempt(log, batch)).await?, &self.config.lost_sensors.0) {
-                (Attempt::Written(written), _) => {
-                    self.unknown_sensors.end();
-                    return Ok(written);
-                }
+                (Attempt::Written(written), _) => return Ok(written),
                 (Attempt::UnknownSensors(ids), Some(source)) => {
                     self.unknown_sensors.ask(&**source, ids).await?;
                 }
@@ -173,7 +170,9 @@ impl BatchWriter {
             Ok(attempt) => {
                 // Only here is the connection known to be in order: any error drops it, and the server rolls back.
                 self.open = Some(open);
-                self.failed = Failed::default();
+                if matches!(attempt, Attempt::Written(_)) {
+                    self.failed = Failed::default();
+                }
                 Ok(attempt)
             }
             Err(error) => {

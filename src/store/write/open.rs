@@ -29,15 +29,15 @@ pub(super) struct Open {
 #[derive(Clone, Debug)]
 pub(super) struct Backend {
     pub(super) pid: i32,
-    /// `backend_start`, as text.
-    pub(super) started: String,
+    /// `backend_start`, as text; none where the role is another one than the login's, which may not see it.
+    pub(super) started: Option<String>,
 }
 
 impl Open {
     pub(super) async fn connect(config: &WriterConfig) -> Result<Self, StoreError> {
         let (mut connection, follower) = connect_following(&config.database, WRITER_APPLICATION_NAME).await?;
         fitness::check(&mut connection).await?;
-        let (pid, started, chunk_micros, has_privilege): (i32, String, i64, bool) = sqlx::query_as(
+        let (pid, started, chunk_micros, has_privilege): (i32, Option<String>, i64, bool) = sqlx::query_as(
             "SELECT pid, backend_start::text, (extract(epoch FROM time_interval) * 1e6)::bigint,
                     has_parameter_privilege('session_replication_role', 'SET')
              FROM timescaledb_information.dimensions JOIN pg_stat_activity ON pid = pg_backend_pid()
