@@ -142,7 +142,7 @@ async fn adopted_sensors_get_triggers_and_readings_none() {
              WHERE tgrelid = '{table}'::regclass AND NOT tgisinternal AND tgname <> 'ts_insert_blocker'"
         )
     };
-    assert_eq!(database.number(&triggers("sensors")).await, 7);
+    assert_eq!(database.number(&triggers("sensors")).await, 11);
     // One there would cost each row its own check of the foreign key.
     assert_eq!(database.number(&triggers("sensor_data")).await, 0);
     database

@@ -135,6 +135,12 @@ impl SensorTopic {
 
     /// Waits until all has been read that is there now.
     pub async fn read_to_end(&self) -> Result<(), UnreadError> {
+        // Over its own connection, on which no fetch waits for records; but it may know no broker any more.
+        let (producer, topic) = (self.producer(), self.name().to_owned());
+        let ask = move || producer.client().fetch_watermarks(&topic, PARTITION, ASK_TIMEOUT);
+        if let Ok(Ok((_, end))) = spawn_blocking(ask).await {
+            return self.read_up_to(end).await;
+        }
         let Some(client) = self.reading_client().await else { return Err(self.unread(None).await) };
         let topic = self.name().to_owned();
         let asked = spawn_blocking(move || client.fetch_watermarks(&topic, PARTITION, ASK_TIMEOUT)).await;
