@@ -104,7 +104,7 @@ pub struct KafkaConfig {
 
     /// Compacted topic that has each sensor as it was made; `KAFKA_TOPIC`, `KAFKA_GROUP` and `sensors`, joined by hyphens,
     /// where not set
-    #[arg(long, env = "KAFKA_SENSORS_TOPIC")]
+    #[arg(long = "test-kafka-sensors-topic", env = "SENSORPIPE_TEST_KAFKA_SENSORS_TOPIC", hide = true)]
     pub kafka_sensors_topic: Option<String>,
 }
 

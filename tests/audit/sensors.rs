@@ -8,7 +8,7 @@ impl Site {
     /// Has a worker keep the table and the topic alike, and stops it.
     async fn keep_sensors(&self) {
         let topic = self.topic.config().of_sensors().kafka_topic;
-        let mut worker = self.worker().env("KAFKA_SENSORS_TOPIC", &topic).start();
+        let mut worker = self.worker().env("SENSORPIPE_TEST_KAFKA_SENSORS_TOPIC", &topic).start();
         comes_to("sensors that differ", PATIENCE, Vec::<String>::new(), async || {
             self.audit(&[]).await.differences()
         })
@@ -48,7 +48,8 @@ async fn what_only_one_of_them_has_is_named_until_a_worker_runs() {
 #[tokio::test]
 async fn without_their_topic_they_are_not_compared() {
     let site = Site::new(1, 1).await;
-    let role = site.role(&["audit", "--format", "json"]).env("KAFKA_SENSORS_TOPIC", "there-is-none");
+    let role =
+        site.role(&["audit", "--format", "json"]).env("SENSORPIPE_TEST_KAFKA_SENSORS_TOPIC", "there-is-none");
     let mut audit = role.start();
     assert!(audit.ended(PATIENCE).await.success(), "{}", audit.stderr());
     assert!(audit.stdout().contains("sensors_not_compared"), "{}", audit.stdout());
