@@ -17,10 +17,10 @@ use crate::{
     config::DatabaseConfig,
     kafka::{InvalidSettings, LogError, PublishError, SensorTopic, TopicError, UnreadError},
     metrics::{SENSOR_RECORDS, SENSORS_RESTORED},
-    registry::{Description, Latest, Lost, SensorRecord},
+    registry::{Description, Latest, Lost, Row, SensorRecord},
     store::{
         LostSensors, StoreError,
-        sensors::{KeepingTurn, RecordKeeper, Sensor},
+        sensors::{KeepingTurn, RecordKeeper},
     },
 };
 
@@ -33,13 +33,13 @@ const BRING_BACK_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct SensorRecords {
     topic: SensorTopic,
     database: DatabaseConfig,
-    kept: Mutex<Kept>,
+    /// From one time to the next; none before the first, and after an error.
+    kept: Mutex<Option<Kept>>,
 }
 
-#[derive(Default)]
 struct Kept {
-    keeper: Option<RecordKeeper>,
-    topic_id: Option<String>,
+    keeper: RecordKeeper,
+    topic_id: String,
 }
 
 /// They cannot be kept alike now.
@@ -74,57 +74,55 @@ impl SensorRecords {
 
     /// Makes again what the table has lost, and tells the topic of what has changed.
     pub(super) async fn keep(&self) -> Result<Keeping, RecordsError> {
-        let mut kept = self.kept.lock().await;
-        let (mut keeper, topic_id, is_first) = self.begin(&mut kept).await?;
-        let standing = keeper.standing(self.topic.name(), &topic_id).await?;
+        let mut place = self.kept.lock().await;
+        let (mut kept, is_first) = self.begin(place.take()).await?;
+        let standing = kept.keeper.standing(self.topic.name(), &kept.topic_id).await?;
         // In this order: what came back is not taken for what is new.
         let is_behind = standing.next_offset != Some(self.topic.registry().next_offset());
         let mut keeping = Keeping::Done;
         if is_first || is_behind {
-            keeping = self.restore(&mut keeper, &topic_id, is_first).await?;
+            keeping = self.restore(&mut kept, is_first).await?;
         }
         if standing.has_changes && keeping == Keeping::Done {
-            keeping = self.tell(&mut keeper).await?;
+            keeping = self.tell(&mut kept.keeper).await?;
         }
-        *kept = Kept { keeper: Some(keeper), topic_id: Some(topic_id) };
+        *place = Some(kept);
         Ok(keeping)
     }
 
     /// Only the first of the two.
     async fn restore_now(&self) -> Result<Keeping, RecordsError> {
-        let mut kept = self.kept.lock().await;
-        let (mut keeper, topic_id, is_first) = self.begin(&mut kept).await?;
-        let keeping = self.restore(&mut keeper, &topic_id, is_first).await?;
-        *kept = Kept { keeper: Some(keeper), topic_id: Some(topic_id) };
+        let mut place = self.kept.lock().await;
+        let (mut kept, is_first) = self.begin(place.take()).await?;
+        let keeping = self.restore(&mut kept, is_first).await?;
+        *place = Some(kept);
         Ok(keeping)
     }
 
-    /// What is kept is taken: after an error all of it is made anew.
-    async fn begin(&self, kept: &mut Kept) -> Result<(RecordKeeper, String, bool), RecordsError> {
-        let Kept { keeper, topic_id } = std::mem::take(kept);
-        let is_first = topic_id.is_none();
-        let topic_id = match topic_id {
-            Some(topic_id) => topic_id,
-            None => self.topic.id().await?,
-        };
-        let keeper = match keeper.filter(|keeper| !keeper.is_behind()) {
-            Some(keeper) => keeper,
-            None => RecordKeeper::open(&self.database).await?,
-        };
-        Ok((keeper, topic_id, is_first))
+    /// What to go on with, and whether it is for the first time.
+    async fn begin(&self, former: Option<Kept>) -> Result<(Kept, bool), RecordsError> {
+        match former {
+            Some(kept) if !kept.keeper.is_behind() => Ok((kept, false)),
+            Some(Kept { topic_id, .. }) => {
+                Ok((Kept { keeper: RecordKeeper::open(&self.database).await?, topic_id }, false))
+            }
+            None => {
+                let topic_id = self.topic.id().await?;
+                Ok((Kept { keeper: RecordKeeper::open(&self.database).await?, topic_id }, true))
+            }
+        }
     }
 
     /// Looks at what the topic says since what the table is known to hold; of a topic that is met for the first time, at all
     /// that it says and does not say.
     async fn restore(
         &self,
-        keeper: &mut RecordKeeper,
-        topic_id: &str,
+        Kept { keeper, topic_id }: &mut Kept,
         is_first: bool,
     ) -> Result<Keeping, RecordsError> {
         let Some(mut turn) = keeper.begin(self.topic.name()).await? else { return Ok(Keeping::Elsewhere) };
-        let is_other = turn.topic_id != topic_id;
-        if is_other && !turn.topic_id.is_empty() && self.topic.id().await? != topic_id {
+        let is_other = turn.topic_id != *topic_id;
+        if is_other && !turn.topic_id.is_empty() && self.topic.id().await? != *topic_id {
             return Err(RecordsError::Recreated);
         }
         // Read while nobody else tells it anything, so that what is missing here is known there.
@@ -136,8 +134,7 @@ impl SensorRecords {
         let ids: Vec<i32> = latest.keys().copied().collect();
         let rows = turn.compare(&ids).await?;
         if compares_all {
-            let exists = |(_, latest): &(i32, Latest)| latest.fingerprint.is_some();
-            let told: Vec<i32> = self.topic.registry().ids().filter(exists).map(|(id, _)| id).collect();
+            let told: Vec<i32> = self.topic.registry().sensors().collect();
             turn.tell_all_but(&told).await?;
         }
         let lost = Lost::of(&latest, rows);
@@ -152,22 +149,21 @@ impl SensorRecords {
         let offsets: Vec<i64> = lost.sensors.iter().map(|(latest, _)| latest.offset).collect();
         let records = self.topic.records_at(&offsets).await?.into_iter();
         let described = |SensorRecord { sensor_id, sensor, .. }| Some((sensor_id, sensor?));
-        let records: HashMap<i32, Description> = records.filter_map(described).collect();
+        let mut records: HashMap<i32, Description> = records.filter_map(described).collect();
         let (mut missing, mut changed) = (Vec::new(), Vec::new());
-        for (_, row) in lost.sensors {
-            let Some(said) = records.get(&row.sensor_id) else { continue };
-            let said = sensor(row.sensor_id, said.clone());
-            match row.sensor {
-                None => missing.push(said),
+        for (_, Row { sensor_id, sensor, .. }) in lost.sensors {
+            let Some(said) = records.remove(&sensor_id) else { continue };
+            match sensor {
+                None => missing.push((sensor_id, said)),
                 Some(found) => {
-                    let found = sensor(row.sensor_id, found);
-                    changed.extend(unless_refused(turn.change_again(&found, &said).await, row.sensor_id)?);
+                    let outcome = turn.change_again(sensor_id, &found, &said).await;
+                    changed.extend(unless_refused(outcome, sensor_id)?);
                 }
             }
         }
-        missing.sort_unstable_by_key(|sensor| sensor.sensor_id);
-        if let Some(largest) = missing.last() {
-            turn.skip_ids(largest.sensor_id).await?;
+        missing.sort_unstable_by_key(|(sensor_id, _)| *sensor_id);
+        if let Some(&(largest, _)) = missing.last() {
+            turn.skip_ids(largest).await?;
         }
         let restored = restore_all(turn, &missing).await?;
         turn.tell_again(&lost.deletions).await?;
@@ -230,7 +226,10 @@ impl SensorRecords {
 }
 
 /// All at once, or, where the database has something against one of them, one by one; the ids of those that were made.
-async fn restore_all(turn: &mut KeepingTurn<'_>, missing: &[Sensor]) -> Result<Vec<i32>, RecordsError> {
+async fn restore_all(
+    turn: &mut KeepingTurn<'_>,
+    missing: &[(i32, Description)],
+) -> Result<Vec<i32>, RecordsError> {
     /// At a time.
     const SENSORS_MAX: usize = 1_000;
     let mut restored = Vec::with_capacity(missing.len());
@@ -241,7 +240,7 @@ async fn restore_all(turn: &mut KeepingTurn<'_>, missing: &[Sensor]) -> Result<V
             Err(_) => {
                 for one in sensors {
                     let outcome = turn.restore(std::slice::from_ref(one)).await;
-                    restored.extend(unless_refused(outcome, one.sensor_id)?);
+                    restored.extend(unless_refused(outcome, one.0)?);
                 }
             }
         }
@@ -266,10 +265,6 @@ fn unless_refused(outcome: Result<Vec<i32>, StoreError>, sensor_id: i32) -> Resu
     }
 }
 
-fn sensor(sensor_id: i32, Description { sensor_type, description, location }: Description) -> Sensor {
-    Sensor { sensor_id, sensor_type, description, location }
-}
-
 fn named(ids: &[i32]) -> String {
     const NAMED_AT_MOST: usize = 20;
     let mut some: Vec<String> = ids.iter().take(NAMED_AT_MOST).map(i32::to_string).collect();
@@ -280,22 +275,22 @@ fn named(ids: &[i32]) -> String {
 }
 
 impl LostSensors for SensorRecords {
-    fn bring_back<'s>(&'s self, unknown: &'s [i32]) -> BoxFuture<'s, Result<bool, StoreError>> {
+    fn bring_back<'s>(&'s self, unknown: &'s [i32]) -> BoxFuture<'s, Result<(), StoreError>> {
         const DOING: &str = "looking whether sensors were lost";
         let bringing = async {
             match self.topic.read_to_end().await {
                 Ok(()) => {}
                 // What was never there, or may not be read, is not waited for.
-                Err(UnreadError::Unreadable { .. }) => return Ok(false),
+                Err(UnreadError::Unreadable { .. }) => return Ok(()),
                 Err(error) => return Err(StoreError::of_another(DOING, error)),
             }
             if !unknown.iter().any(|&id| self.topic.registry().has(id)) {
-                return Ok(false);
+                return Ok(());
             }
             match self.restore_now().await {
-                Ok(Keeping::Done) => Ok(true),
+                Ok(Keeping::Done) => Ok(()),
                 Ok(Keeping::Elsewhere) => Err(StoreError::of_another(DOING, Elsewhere)),
-                Err(RecordsError::Store(error)) if error.is_missing_right() => Ok(false),
+                Err(RecordsError::Store(error)) if error.is_missing_right() => Ok(()),
                 Err(RecordsError::Store(error)) => Err(error),
                 Err(error) => Err(StoreError::of_another(DOING, error)),
             }

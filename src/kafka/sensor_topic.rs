@@ -2,12 +2,12 @@
 
 mod reader;
 
-use std::{mem, sync::Arc, thread, time::Duration};
+use std::{collections::HashSet, mem, sync::Arc, thread, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
-    error::{KafkaError, RDKafkaErrorCode},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     producer::{FutureProducer, FutureRecord, Producer as _},
 };
 use tokio::{
@@ -28,6 +28,7 @@ use super::{
     topic::{TopicError, find_sensors_topic},
 };
 use crate::{
+    batch::Record,
     config::{KafkaConfig, KafkaSettings},
     registry::{Description, Registry, SensorRecord, Taken},
 };
@@ -136,18 +137,29 @@ impl SensorTopic {
     /// Waits until all has been read that is there now.
     pub async fn read_to_end(&self) -> Result<(), UnreadError> {
         // Over its own connection, on which no fetch waits for records; but it may know no broker any more.
-        let (producer, topic) = (self.producer(), self.name().to_owned());
-        let ask = move || producer.client().fetch_watermarks(&topic, PARTITION, ASK_TIMEOUT);
-        if let Ok(Ok((_, end))) = spawn_blocking(ask).await {
+        let producer = self.producer();
+        let by_producer =
+            self.end(move |topic| producer.client().fetch_watermarks(topic, PARTITION, ASK_TIMEOUT));
+        if let Ok(end) = by_producer.await {
             return self.read_up_to(end).await;
         }
         let Some(client) = self.reading_client().await else { return Err(self.unread(None).await) };
+        match self.end(move |topic| client.fetch_watermarks(topic, PARTITION, ASK_TIMEOUT)).await {
+            Ok(end) => self.read_up_to(end).await,
+            Err(code) => Err(self.unread(code).await),
+        }
+    }
+
+    /// Where the log ends, by a client that blocks.
+    async fn end(
+        &self,
+        fetch_watermarks: impl FnOnce(&str) -> KafkaResult<(i64, i64)> + Send + 'static,
+    ) -> Result<i64, Option<RDKafkaErrorCode>> {
         let topic = self.name().to_owned();
-        let asked = spawn_blocking(move || client.fetch_watermarks(&topic, PARTITION, ASK_TIMEOUT)).await;
-        match asked {
-            Ok(Ok((_, end))) => self.read_up_to(end).await,
-            Ok(Err(error)) => Err(self.unread(error.rdkafka_error_code()).await),
-            Err(_panic) => Err(self.unread(None).await),
+        match spawn_blocking(move || fetch_watermarks(&topic)).await {
+            Ok(Ok((_, end))) => Ok(end),
+            Ok(Err(error)) => Err(error.rdkafka_error_code()),
+            Err(_panic) => Err(None),
         }
     }
 
@@ -268,8 +280,8 @@ impl SensorTopic {
             return Ok(Vec::new());
         };
         let range = Range { partition: PARTITION, start: first, end: last + 1 };
-        let wanted: std::collections::HashSet<i64> = offsets.iter().copied().collect();
-        let note = move |found: &mut Vec<SensorRecord>, record: &crate::batch::Record<'_>| {
+        let wanted: HashSet<i64> = offsets.iter().copied().collect();
+        let note = move |found: &mut Vec<SensorRecord>, record: &Record<'_>| {
             if wanted.contains(&record.offset) {
                 found.extend(record.payload.and_then(SensorRecord::decode));
             }

@@ -66,14 +66,15 @@ impl Registry {
         self.latest(sensor_id).is_some_and(|latest| latest.fingerprint.is_some())
     }
 
-    /// The ids of sensors, and those of deleted ones.
-    pub fn ids(&self) -> impl Iterator<Item = (i32, Latest)> + '_ {
-        self.latest.iter().map(|(&sensor_id, &latest)| (sensor_id, latest))
+    /// The ids of all sensors that there are.
+    pub fn sensors(&self) -> impl Iterator<Item = i32> + '_ {
+        self.latest.iter().filter(|(_, latest)| latest.fingerprint.is_some()).map(|(&sensor_id, _)| sensor_id)
     }
 
     /// The ids whose last record is at an offset or after it.
     pub fn since(&self, offset: i64) -> Vec<(i32, Latest)> {
-        let mut found: Vec<_> = self.ids().filter(|(_, latest)| latest.offset >= offset).collect();
+        let pairs = self.latest.iter().map(|(&sensor_id, &latest)| (sensor_id, latest));
+        let mut found: Vec<_> = pairs.filter(|(_, latest)| latest.offset >= offset).collect();
         found.sort_unstable_by_key(|&(sensor_id, _)| sensor_id);
         found
     }

@@ -301,8 +301,7 @@ impl World {
                 row => return Err(format!("{id} was answered as {}, and is {row:?}", what.sensor_type)),
             }
         }
-        let told: BTreeSet<i32> =
-            self.worker.ids().filter(|(_, latest)| latest.fingerprint.is_some()).map(|(id, _)| id).collect();
+        let told: BTreeSet<i32> = self.worker.sensors().collect();
         let there: BTreeSet<i32> = database.rows.keys().copied().collect();
         if told == there { Ok(()) } else { Err(format!("the topic has {told:?}, the table {there:?}")) }
     }

@@ -121,7 +121,7 @@ async fn queries_that_take_too_long_end_and_take_nothing_from_others() {
     let others = async {
         // Two connections are held by queries now; the rest of the queries wait for one.
         while database.waiting_for_locks().await < 2 {}
-        for _ in 0..5 {
+        for _ in 0..20 {
             server.post("/sensors", r#"{"sensor_type":"t"}"#).await.expect(200);
         }
         assert_eq!(database.waiting_for_locks().await, 2);

@@ -8,7 +8,6 @@ use crate::{
     app::servers::Servers,
     audit::{Difference, Note},
     kafka::SensorTopic,
-    registry::Latest,
     store::audit::SnapshotStore,
 };
 
@@ -56,8 +55,7 @@ async fn try_comparing(servers: &Servers, store: &mut SnapshotStore) -> anyhow::
             sleep(PAUSE).await;
         }
         topic.read_to_end().await?;
-        let exists = |(_, latest): &(i32, Latest)| latest.fingerprint.is_some();
-        let told: Vec<i32> = topic.registry().ids().filter(exists).map(|(id, _)| id).collect();
+        let told: Vec<i32> = topic.registry().sensors().collect();
         let (mut lost, mut untold) = store.sensors_beside(&told).await?;
         if let Some((lost_before, untold_before)) = &found {
             lost.retain(|id| lost_before.contains(id));

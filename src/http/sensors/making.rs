@@ -1,10 +1,13 @@
 //! Sensors are made: their ids are taken in the topic of the sensors before the table has them for good.
 
+use futures_util::future::BoxFuture;
+
 use super::SensorsApi;
 use crate::{
     http::server::ApiError,
     kafka::{ClaimError, PublishError, UnreadError},
     registry::Description,
+    reminder::Reminder,
     store::{
         Remedy,
         sensors::{self, NewSensor, Sensor},
@@ -31,7 +34,7 @@ impl SensorsApi {
         for _ in 0..TRIES {
             let now = self.sensors.now();
             let topic = self.sensor_topic.clone();
-            let claim = move |made: Vec<Sensor>| -> futures_util::future::BoxFuture<'static, _> {
+            let claim = move |made: Vec<Sensor>| -> BoxFuture<'static, _> {
                 Box::pin(async move { topic.claim(made.into_iter().map(described).collect()).await })
             };
             let made = match sensors::create_all(&self.pool, new.clone(), claim).await {
@@ -63,7 +66,7 @@ fn described(Sensor { sensor_id, sensor_type, description, location }: Sensor) -
 }
 
 fn unclaimed(error: &ClaimError) -> ApiError {
-    static SAID: crate::reminder::Reminder = crate::reminder::Reminder::new();
+    static SAID: Reminder = Reminder::new();
     if SAID.is_due() {
         tracing::warn!(error = %error, "no sensor can be made: clients get 503");
     }

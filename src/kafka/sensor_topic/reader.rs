@@ -70,7 +70,7 @@ fn note_lost(read: &Read, topic: &str, lost: Lost) {
         Lost::Astray => ("a record came another way than its queue".to_owned(), false),
         Lost::Fetch(error) => {
             if error.fault == FetchFault::OffsetOutOfRange {
-                // It was made anew, or its end was cut off: what it holds now is what counts.
+                // It was recreated, or its end was cut off: what it holds now is what counts.
                 read.registry.lock().forget();
                 read.next_offset.send_replace(0);
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{Connection as _, PgConnection, Postgres, Row as _, Transaction};
 use tokio::time::timeout;
 
-use super::{Sensor, sequence};
+use super::sequence;
 use crate::{
     config::DatabaseConfig,
     registry::{Description, Row, SensorRecord},
@@ -114,7 +114,7 @@ impl KeepingTurn<'_> {
         let mut changes = Changes::default();
         for (ids, sensor_id, is_new, sensor_type, description, location) in rows {
             changes.ids.extend(ids);
-            let sensor = sensor_type.map(|sensor_type| Description { sensor_type, description, location });
+            let sensor = described(sensor_type, description, location);
             changes.states.push((SensorRecord::state(sensor_id, sensor), is_new));
         }
         Ok(changes)
@@ -139,8 +139,7 @@ impl KeepingTurn<'_> {
             let rows: Vec<Found> = bounded("comparing sensors", reading).await?;
             compared.extend(rows.into_iter().map(
                 |(sensor_id, sensor_type, description, location, has_changed)| {
-                    let sensor =
-                        sensor_type.map(|sensor_type| Description { sensor_type, description, location });
+                    let sensor = described(sensor_type, description, location);
                     Row { sensor_id, sensor, has_changed }
                 },
             ));
@@ -150,33 +149,38 @@ impl KeepingTurn<'_> {
 
     /// Makes sensors of these ids again, but for those that are there or have changed since; the ids of those that were
     /// made. An error says what the database has against one of them, and nothing is changed.
-    pub async fn restore(&mut self, sensors: &[Sensor]) -> Result<Vec<i32>, StoreError> {
+    pub async fn restore(&mut self, sensors: &[(i32, Description)]) -> Result<Vec<i32>, StoreError> {
         const SQL: &str = "INSERT INTO sensors (sensor_id, sensor_type, description, location)
             OVERRIDING SYSTEM VALUE
             SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) AS lost (id)
             WHERE NOT EXISTS (SELECT FROM sensor_changes WHERE sensor_changes.sensor_id = id)
             ON CONFLICT (sensor_id) DO NOTHING RETURNING sensor_id";
-        let ids: Vec<i32> = sensors.iter().map(|sensor| sensor.sensor_id).collect();
-        let types: Vec<&str> = sensors.iter().map(|sensor| sensor.sensor_type.as_str()).collect();
-        let descriptions: Vec<Option<&str>> =
-            sensors.iter().map(|sensor| sensor.description.as_deref()).collect();
-        let locations: Vec<Option<&str>> = sensors.iter().map(|sensor| sensor.location.as_deref()).collect();
+        let ids: Vec<i32> = sensors.iter().map(|(sensor_id, _)| *sensor_id).collect();
+        let said = || sensors.iter().map(|(_, said)| said);
+        let types: Vec<&str> = said().map(|said| said.sensor_type.as_str()).collect();
+        let descriptions: Vec<Option<&str>> = said().map(|said| said.description.as_deref()).collect();
+        let locations: Vec<Option<&str>> = said().map(|said| said.location.as_deref()).collect();
         let statement = sqlx::query(SQL).bind(ids).bind(types).bind(descriptions).bind(locations);
         self.try_statement("making lost sensors again", statement).await
     }
 
     /// Changes a row to what a lost change had made of it, unless it was changed meanwhile; else as [`Self::restore`].
-    pub async fn change_again(&mut self, found: &Sensor, sensor: &Sensor) -> Result<Vec<i32>, StoreError> {
+    pub async fn change_again(
+        &mut self,
+        sensor_id: i32,
+        found: &Description,
+        said: &Description,
+    ) -> Result<Vec<i32>, StoreError> {
         const SQL: &str = "UPDATE sensors SET sensor_type = $2, description = $3, location = $4
             WHERE sensor_id = $1 AND (sensor_type, description, location) IS NOT DISTINCT FROM ($5, $6, $7)
             RETURNING sensor_id";
         self.try_statement(
             "making a lost change of a sensor again",
             sqlx::query(SQL)
-                .bind(sensor.sensor_id)
-                .bind(&sensor.sensor_type)
-                .bind(&sensor.description)
-                .bind(&sensor.location)
+                .bind(sensor_id)
+                .bind(&said.sensor_type)
+                .bind(&said.description)
+                .bind(&said.location)
                 .bind(&found.sensor_type)
                 .bind(&found.description)
                 .bind(&found.location),
@@ -217,13 +221,12 @@ impl KeepingTurn<'_> {
         bounded("having the topic told of sensors again", inserting).await.map(drop)
     }
 
-    /// Has the topic told of the sensors that are not among those that it knows, nor about to be; how many these are.
-    pub async fn tell_all_but(&mut self, told: &[i32]) -> Result<u64, StoreError> {
+    /// Has the topic told of the sensors that are not among those that it knows, nor about to be.
+    pub async fn tell_all_but(&mut self, told: &[i32]) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO sensor_changes (sensor_id)
             SELECT sensor_id FROM sensors EXCEPT SELECT unnest($1::int[]) EXCEPT SELECT sensor_id FROM sensor_changes";
         let inserting = sqlx::query(SQL).bind(told).execute(&mut *self.transaction);
-        let told = bounded("having the topic told of sensors that it lacks", inserting).await?;
-        Ok(told.rows_affected())
+        bounded("having the topic told of sensors that it lacks", inserting).await.map(drop)
     }
 
     /// Has ids that are given out next be larger than this one.
@@ -255,4 +258,13 @@ async fn bounded<T>(
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, StoreError> {
     timeout(ANSWER_TIMEOUT, work).await.map_err(StoreError::timed_out(doing))?.map_err(StoreError::new(doing))
+}
+
+/// What a row says; none where there is no row, whose columns are all null.
+fn described(
+    sensor_type: Option<String>,
+    description: Option<String>,
+    location: Option<String>,
+) -> Option<Description> {
+    Some(Description { sensor_type: sensor_type?, description, location })
 }

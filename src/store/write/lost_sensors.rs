@@ -14,8 +14,8 @@ use crate::store::StoreError;
 
 /// Who knows which sensors were made, whatever became of the database.
 pub trait LostSensors: Send + Sync {
-    /// Makes those of these ids again that are lost; whether there were any. After an error nothing is known of them.
-    fn bring_back<'s>(&'s self, unknown: &'s [i32]) -> BoxFuture<'s, Result<bool, StoreError>>;
+    /// Makes those of these ids again that are lost. After an error nothing is known of them.
+    fn bring_back<'s>(&'s self, unknown: &'s [i32]) -> BoxFuture<'s, Result<(), StoreError>>;
 }
 
 /// Who is asked for lost sensors; nobody where nothing is said.
@@ -26,6 +26,12 @@ impl fmt::Debug for SensorSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SensorSource").field(&self.0.is_some()).finish()
     }
+}
+
+/// Sensors that the table lacks, and who is to be asked for them.
+pub(super) struct Unknown {
+    pub(super) ids: Vec<i32>,
+    pub(super) source: Arc<dyn LostSensors>,
 }
 
 /// How long readings wait for an answer.
@@ -60,9 +66,9 @@ impl UnknownSensors {
     }
 
     /// Asks for them. An error is to be met by another try, until it has lasted for too long.
-    pub(super) async fn ask(&mut self, source: &dyn LostSensors, ids: Vec<i32>) -> Result<(), StoreError> {
+    pub(super) async fn ask(&mut self, Unknown { ids, source }: Unknown) -> Result<(), StoreError> {
         match source.bring_back(&ids).await {
-            Ok(_) => self.silent_since = None,
+            Ok(()) => self.silent_since = None,
             // An outage is waited for once, or each batch would wait.
             Err(error) => {
                 let silent_since = *self.silent_since.get_or_insert_with(Instant::now);
@@ -95,7 +101,7 @@ mod tests {
     struct Silent;
 
     impl LostSensors for Silent {
-        fn bring_back<'s>(&'s self, _: &'s [i32]) -> BoxFuture<'s, Result<bool, StoreError>> {
+        fn bring_back<'s>(&'s self, _: &'s [i32]) -> BoxFuture<'s, Result<(), StoreError>> {
             Box::pin(async { Err(StoreError::of_another("asking", std::fmt::Error)) })
         }
     }
@@ -103,10 +109,11 @@ mod tests {
     #[tokio::test]
     async fn readings_wait_for_an_answer_and_not_for_ever() {
         let mut unknown = UnknownSensors::default();
-        assert!(unknown.ask(&Silent, vec![7]).await.is_err());
+        let seven = || Unknown { ids: vec![7], source: Arc::new(Silent) };
+        assert!(unknown.ask(seven()).await.is_err());
         assert!(!unknown.are_none(&[7]));
         unknown.silent_since = Instant::now().checked_sub(PATIENCE);
-        assert!(unknown.ask(&Silent, vec![7]).await.is_ok());
+        assert!(unknown.ask(seven()).await.is_ok());
         assert!(unknown.are_none(&[7]) && !unknown.are_none(&[7, 8]));
         unknown.asked_at = Instant::now().checked_sub(VALID_FOR);
         assert!(unknown.are_none(&[7]), "of one batch it is asked once");

@@ -36,7 +36,7 @@ mod trial;
 mod way;
 mod written;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 pub use copy::encode_rows;
 pub use lost_sensors::{LostSensors, SensorSource};
@@ -52,7 +52,7 @@ use tokio::time::{Instant, timeout};
 use self::{
     attempts::{Failed, Failure},
     chunks::{Chunks, Spanned},
-    lost_sensors::UnknownSensors,
+    lost_sensors::{Unknown, UnknownSensors},
     open::Open,
     way::Met,
 };
@@ -85,21 +85,6 @@ pub struct WriterConfig {
     pub dead_letter_bounds: DeadLetterBounds,
     /// Who is asked before readings of unknown sensors become dead letters.
     pub lost_sensors: SensorSource,
-}
-
-/// What an attempt came to that did not fail.
-enum Attempt {
-    Written(Written),
-    /// Nothing was written: the table lacks these sensors, which may be lost.
-    UnknownSensors(Vec<i32>),
-}
-
-/// What of a batch is to be stored.
-enum Checked {
-    /// The readings, one for each key, and the duplicates that gave way to them.
-    Rows { rows: Vec<Row>, duplicates: Vec<Row> },
-    /// The table lacks these sensors, which may be lost.
-    UnknownSensors(Vec<i32>),
 }
 
 /// Longest time that a look at the stored offsets may take, so that a batch that comes meanwhile waits no longer.
@@ -146,17 +131,15 @@ impl BatchWriter {
     pub async fn write(&mut self, log: &Log, batch: &Batch) -> Result<Written, StoreError> {
         self.unknown_sensors.begin();
         loop {
-            match (Box::pin(self.attempt(log, batch)).await?, &self.config.lost_sensors.0) {
-                (Attempt::Written(written), _) => return Ok(written),
-                (Attempt::UnknownSensors(ids), Some(source)) => {
-                    self.unknown_sensors.ask(&**source, ids).await?;
-                }
-                (Attempt::UnknownSensors(_), None) => {}
+            match Box::pin(self.attempt(log, batch)).await? {
+                Ok(written) => return Ok(written),
+                Err(unknown) => self.unknown_sensors.ask(unknown).await?,
             }
         }
     }
 
-    async fn attempt(&mut self, log: &Log, batch: &Batch) -> Result<Attempt, StoreError> {
+    /// The inner error is that the table lacks sensors: nothing was written.
+    async fn attempt(&mut self, log: &Log, batch: &Batch) -> Result<Result<Written, Unknown>, StoreError> {
         let mut open = self.connected().await?;
         let (config, backend, follower) = (self.config.clone(), open.backend.clone(), open.follower.clone());
         let limit = self.failed.limit(config.write_timeout);
@@ -170,7 +153,7 @@ impl BatchWriter {
             Ok(attempt) => {
                 // Only here is the connection known to be in order: any error drops it, and the server rolls back.
                 self.open = Some(open);
-                if matches!(attempt, Attempt::Written(_)) {
+                if attempt.is_ok() {
                     self.failed = Failed::default();
                 }
                 Ok(attempt)
@@ -237,11 +220,11 @@ impl BatchWriter {
         open: &mut Open,
         log: &Log,
         batch: &Batch,
-    ) -> Result<Attempt, StoreError> {
+    ) -> Result<Result<Written, Unknown>, StoreError> {
         let started = Instant::now();
         let spanned = chunks::spanned(batch.rows(), open.chunk_micros);
         if let Some(fits) = self.fits(batch, spanned.len()) {
-            return fenced::too_much(open, log, batch, fits).await.map(Attempt::Written);
+            return fenced::too_much(open, log, batch, fits).await.map(Ok);
         }
         if open.may_skip_row_checks {
             self.chunks.make_missing(&mut open.connection, &spanned, open.chunk_micros).await?;
@@ -250,7 +233,7 @@ impl BatchWriter {
         let moved = offsets::compare_and_set(&mut open.connection, log, batch).await?;
         if moved.len() < batch.spans().len() {
             open.execute("ROLLBACK", "rolling back").await?;
-            return fenced::fenced(open, log, batch, &moved).await.map(Attempt::Written);
+            return fenced::fenced(open, log, batch, &moved).await.map(Ok);
         }
         let may_update = open.may_change_dead_letters;
         let known = if may_update {
@@ -259,10 +242,9 @@ impl BatchWriter {
             ExistingDeadLetters::default()
         };
         let mut rejected = batch.rejected().to_vec();
-        let checked = self.checked_rows(open, batch, &mut rejected).await?;
-        let (mut rows, mut duplicates) = match checked {
-            Checked::Rows { rows, duplicates } => (rows, duplicates),
-            Checked::UnknownSensors(ids) => return Ok(Attempt::UnknownSensors(ids)),
+        let (mut rows, mut duplicates) = match self.checked_rows(open, batch, &mut rejected).await? {
+            Ok(checked) => checked,
+            Err(unknown) => return Ok(Err(unknown)),
         };
         let prepared = Instant::now();
         let mut stored =
@@ -275,7 +257,7 @@ impl BatchWriter {
             Inserted::TooSlow(share) => {
                 open.execute("ROLLBACK", "rolling back").await?;
                 let fits = (batch.reading_count() as f64 * share / 2.0) as usize;
-                return fenced::too_much(open, log, batch, fits).await.map(Attempt::Written);
+                return fenced::too_much(open, log, batch, fits).await.map(Ok);
             }
         };
         let tallies = tallies::tally(batch, &rows, &duplicates, &rejected, &stored);
@@ -288,7 +270,7 @@ impl BatchWriter {
         let mut report = tallies::report(batch, &tallies, &rejected);
         report.phases =
             Phases { prepare: prepared - started, copy: copied - prepared, commit: copied.elapsed() };
-        Ok(Attempt::Written(Written::Committed(report)))
+        Ok(Ok(Written::Committed(report)))
     }
 
     /// How many readings are to be tried instead, where a batch is too much: for the server's locks, or as it has shown.
@@ -306,27 +288,29 @@ impl BatchWriter {
         self.meets_refusals || self.failed.go_on_refusing()
     }
 
-    /// The readings of known sensors, sorted; where others are to be asked for, the transaction is rolled back.
+    /// The readings of known sensors, sorted, one for each key, and the duplicates that gave way to them; where unknown ones
+    /// are to be asked for, the transaction is rolled back.
     async fn checked_rows(
         &mut self,
         open: &mut Open,
         batch: &Batch,
         rejected: &mut Vec<Rejected>,
-    ) -> Result<Checked, StoreError> {
+    ) -> Result<Result<(Vec<Row>, Vec<Row>), Unknown>, StoreError> {
         let mut rows = batch.rows().to_vec();
         sort_for_chunks(&mut rows, open.chunk_micros);
         chunks::set_aside_what_is_too_far(batch, &mut rows, rejected, open.chunk_micros);
         let unknown = sensors::lock_known(&mut open.connection, &rows).await?;
-        if self.config.lost_sensors.0.is_some() && !self.unknown_sensors.are_none(&unknown) {
+        if let Some(source) = &self.config.lost_sensors.0
+            && !self.unknown_sensors.are_none(&unknown)
+        {
             let ids = sensors::not_being_deleted(&mut open.connection, &unknown).await?;
             if !self.unknown_sensors.are_none(&ids) {
                 open.execute("ROLLBACK", "rolling back").await?;
-                return Ok(Checked::UnknownSensors(ids));
+                return Ok(Err(Unknown { ids, source: Arc::clone(source) }));
             }
         }
         sensors::set_unknown_aside(&unknown, batch, &mut rows, rejected);
-        let (rows, duplicates) = distinct(batch, &rows, self.config.on_duplicate);
-        Ok(Checked::Rows { rows, duplicates })
+        Ok(Ok(distinct(batch, &rows, self.config.on_duplicate)))
     }
 
     /// Logged when it begins and when it ends: a batch without dead letters says nothing of it.
