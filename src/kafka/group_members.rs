@@ -1,14 +1,29 @@
-//! Who is in a consumer group and what each has, as the brokers tell it; of classic groups and of KIP-848's.
-#![expect(unsafe_code, reason = "rdkafka has no safe call for DescribeConsumerGroups")]
+//! Who is in a consumer group and what each has, as the brokers tell it.
+//!
+//! By `ListGroups` and `DescribeGroups`, which librdkafka sends to every broker, and not by `DescribeConsumerGroups`: there
+//! librdkafka (2.12.1) ends the process where the coordinator goes away meanwhile (confluentinc/librdkafka#4605). The
+//! assertion is in the admin API's search for the coordinator, which these two do without.
+#![expect(
+    unsafe_code,
+    reason = "rdkafka's fetch_group_list drops, and leaks, what came while a broker is away"
+)]
 
-use std::time::Duration;
+use std::{
+    ffi::{CStr, c_int},
+    ptr, slice,
+    time::Duration,
+};
 
 use rdkafka::{
     bindings as native,
     client::{Client, ClientContext},
+    types::RDKafkaErrorCode,
 };
 
-use super::describe::{DescribeError, Question, array, c_name, check, no_answer, text};
+use super::{
+    describe::{DescribeError, c_name, check, error_code, text},
+    member_assignment::partitions_of,
+};
 
 /// A member of a consumer group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,75 +38,121 @@ pub struct GroupMember {
     pub partitions: Vec<i32>,
 }
 
-/// Asks the group's coordinator; blocks for `timeout` at most. A group that nobody ever joined has no members.
+/// Who is in a group, as far as brokers tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupMembers {
+    /// All of them.
+    Known(Vec<GroupMember>),
+    /// It is a group of the new protocol (KIP-848), of which they do not tell.
+    NotTold,
+}
+
+/// What the brokers that answered say of a group.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// The group's coordinator has said who is in it.
+    Members(Vec<GroupMember>),
+    /// It is a group of the new protocol (KIP-848), whose members `DescribeGroups` does not tell.
+    OtherProtocol,
+    /// None of them has such a group. Another broker may have it, which gave no answer.
+    NotListed,
+}
+
+/// What a group of the new protocol is to `DescribeGroups`. A classic one that is dead is not listed any more.
+const DEAD: &CStr = c"Dead";
+
+/// How long brokers are waited for: each time for all of them. One that is away uses up the first wait, which is
+/// enough for the others where connections are open.
+const WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+
+/// Asks every broker; blocks for the sum of [`WAITS`] at most.
 pub(super) fn group_members<C: ClientContext>(
     client: &Client<C>,
     group: &str,
     topic: &str,
-    timeout: Duration,
-) -> Result<Vec<GroupMember>, DescribeError> {
-    let name = c_name(group)?;
-    let mut names = [name.as_ptr()];
-    let operation = native::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS;
-    let question = Question::new(client, operation, timeout)?;
-    // SAFETY: client, name, options and queue are alive; librdkafka copies what it keeps.
-    unsafe {
-        native::rd_kafka_DescribeConsumerGroups(
-            client.native_ptr(),
-            names.as_mut_ptr(),
-            names.len(),
-            question.options.as_ptr(),
-            question.queue.as_ptr(),
-        );
+) -> Result<Told, DescribeError> {
+    let mut told = Ok(Told::NotListed);
+    for wait in WAITS {
+        told = ask(client, group, topic, wait);
+        if let Ok(Told::Members(_) | Told::OtherProtocol) = told {
+            break;
+        }
     }
-    let answer = question.answer(native::RD_KAFKA_EVENT_DESCRIBECONSUMERGROUPS_RESULT)?;
-    // SAFETY: the event is of this type, and everything read from it is copied before `answer` is dropped.
+    told
+}
+
+fn ask<C: ClientContext>(
+    client: &Client<C>,
+    group: &str,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Told, DescribeError> {
+    let name = c_name(group)?;
+    let mut list = ptr::null();
+    // SAFETY: client and name are alive; the list is ours where there is one, and freed once all is copied.
     unsafe {
-        let result = native::rd_kafka_event_DescribeConsumerGroups_result(answer.as_ptr());
-        let groups = array(|count| native::rd_kafka_DescribeConsumerGroups_result_groups(result, count));
-        let group = *groups.first().ok_or_else(no_answer)?;
-        let error = native::rd_kafka_ConsumerGroupDescription_error(group);
-        check(native::rd_kafka_error_code(error), native::rd_kafka_error_string(error))?;
-        let count = native::rd_kafka_ConsumerGroupDescription_member_count(group);
-        Ok((0..count)
-            .map(|index| member(native::rd_kafka_ConsumerGroupDescription_member(group, index), topic))
-            .collect())
+        let code = native::rd_kafka_list_groups(
+            client.native_ptr(),
+            name.as_ptr(),
+            &raw mut list,
+            timeout.as_millis() as c_int,
+        );
+        if list.is_null() {
+            check(code, ptr::null())?;
+            return Ok(Told::NotListed);
+        }
+        let told = read(&*list, &name, topic);
+        native::rd_kafka_group_list_destroy(list);
+        // Some brokers gave no answer; where the coordinator did, nothing is missing.
+        if told == Ok(Told::NotListed) && error_code(code) == RDKafkaErrorCode::Partial {
+            check(code, ptr::null())?;
+        }
+        told
     }
 }
 
 /// # Safety
-/// `member` is a member's description that is alive.
-unsafe fn member(member: *const native::rd_kafka_MemberDescription_t, topic: &str) -> GroupMember {
-    // SAFETY: as the caller promised; what the getters return belongs to the description.
+/// The list is librdkafka's.
+unsafe fn read(list: &native::rd_kafka_group_list, name: &CStr, topic: &str) -> Result<Told, DescribeError> {
+    // SAFETY: arrays have as many elements as it says; strings are null or end with a NUL.
     unsafe {
-        let host = text(native::rd_kafka_MemberDescription_host(member)).unwrap_or_default();
-        let assignment = native::rd_kafka_MemberDescription_assignment(member);
+        let found = elements(list.groups, list.group_cnt)
+            .iter()
+            .find(|group| !group.group.is_null() && CStr::from_ptr(group.group) == name);
+        let Some(group) = found else { return Ok(Told::NotListed) };
+        check(group.err, ptr::null())?;
+        if !group.state.is_null() && CStr::from_ptr(group.state) == DEAD {
+            return Ok(Told::OtherProtocol);
+        }
+        let members = elements(group.members, group.member_cnt).iter();
+        Ok(Told::Members(members.map(|info| member(info, topic)).collect()))
+    }
+}
+
+/// # Safety
+/// As [`read`].
+unsafe fn member(info: &native::rd_kafka_group_member_info, topic: &str) -> GroupMember {
+    // SAFETY: as the caller promised.
+    unsafe {
+        let host = text(info.client_host).unwrap_or_default();
+        let assignment = elements(info.member_assignment.cast::<u8>(), info.member_assignment_size);
         GroupMember {
-            member_id: text(native::rd_kafka_MemberDescription_consumer_id(member)).unwrap_or_default(),
-            client_id: text(native::rd_kafka_MemberDescription_client_id(member)).unwrap_or_default(),
+            member_id: text(info.member_id).unwrap_or_default(),
+            client_id: text(info.client_id).unwrap_or_default(),
             // Brokers write an address without a name as `/10.0.0.1`.
             host: host.trim_start_matches('/').to_owned(),
-            partitions: partitions(assignment, topic),
+            // A member whose assignment nobody can read is a member all the same.
+            partitions: partitions_of(assignment, topic).unwrap_or_default(),
         }
     }
 }
 
 /// # Safety
-/// `assignment` is null or alive.
-unsafe fn partitions(assignment: *const native::rd_kafka_MemberAssignment_t, topic: &str) -> Vec<i32> {
-    if assignment.is_null() {
-        return vec![];
-    }
-    // SAFETY: as the caller promised; the list says how many elements it has, and each of them has a topic.
-    unsafe {
-        let list = native::rd_kafka_MemberAssignment_partitions(assignment);
-        if list.is_null() || (*list).cnt <= 0 {
-            return vec![];
-        }
-        let elements = std::slice::from_raw_parts((*list).elems, (*list).cnt as usize);
-        let ours = elements.iter().filter(|element| text(element.topic).as_deref() == Some(topic));
-        let mut partitions: Vec<i32> = ours.map(|element| element.partition).collect();
-        partitions.sort_unstable();
-        partitions
+/// `first` is null or an array of as many elements as `count` says, which outlives `'a`.
+unsafe fn elements<'a, T>(first: *const T, count: c_int) -> &'a [T] {
+    match usize::try_from(count) {
+        // SAFETY: as the caller promised.
+        Ok(count) if !first.is_null() => unsafe { slice::from_raw_parts(first, count) },
+        _ => &[],
     }
 }

@@ -22,7 +22,7 @@ use super::{
     DescribeError,
     client::create_client,
     describe::describe_settings,
-    group_members::{GroupMember, group_members},
+    group_members::{GroupMembers, Told, group_members},
 };
 use crate::{
     config::{KafkaConfig, KafkaSettings},
@@ -105,10 +105,23 @@ impl LogObserver {
     }
 
     /// Who is in the group.
-    pub async fn members(&self) -> Result<Vec<GroupMember>, ObserveError> {
+    pub async fn members(&self) -> Result<GroupMembers, ObserveError> {
         self.ask(|client, shared| {
             let KafkaConfig { kafka_group, kafka_topic, .. } = &shared.kafka;
-            Ok(group_members(client.client(), kafka_group, kafka_topic, TIMEOUT)?)
+            let ask = || group_members(client.client(), kafka_group, kafka_topic);
+            let mut told = ask()?;
+            if told == Told::NotListed {
+                // A coordinator that has just gone lists nothing either. Where one answers, the next list has the group.
+                let mut offset = TopicPartitionList::with_capacity(1);
+                offset.add_partition(kafka_topic, 0);
+                client.committed_offsets(offset, TIMEOUT)?;
+                told = ask()?;
+            }
+            Ok(match told {
+                Told::Members(members) => GroupMembers::Known(members),
+                Told::NotListed => GroupMembers::Known(Vec::new()),
+                Told::OtherProtocol => GroupMembers::NotTold,
+            })
         })
         .await
     }

@@ -1,8 +1,12 @@
 //! A cluster of three brokers of which some go away: the api acknowledges and the worker stores with those that are there.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+use serde_json::Value;
 use testbed::{Role, Sensorpipe, TestCluster, TestDatabase, TestTopic, eventually, free_address};
 
 use crate::{PATIENCE, worker};
@@ -142,4 +146,83 @@ async fn an_api_whose_log_was_cut_goes_on_with_another_producer() {
     let (status, said) = readiness(&site).await;
     assert_eq!(status, 200, "{said}");
     assert_eq!(api.exit_status(), None);
+}
+
+/// How often the coordinator goes away.
+const COORDINATORS_LOST: usize = 2;
+/// How many partitions `dev/cluster` gives the topic of the groups' offsets.
+const OFFSETS_PARTITIONS: i32 = 4;
+
+/// The broker that leads the part of the offsets' topic that a group is kept in, as brokers find it.
+fn coordinator_of(topic: &TestTopic) -> Option<u8> {
+    let hash = topic.name.bytes().fold(0_i32, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+    let partition = (hash & i32::MAX) % OFFSETS_PARTITIONS;
+    let admin = topic.admin();
+    let metadata = admin.inner().fetch_metadata(Some("__consumer_offsets"), Duration::from_secs(2)).ok()?;
+    let found = metadata.topics().first()?.partitions().iter().find(|found| found.id() == partition)?;
+    u8::try_from(found.leader()).ok()
+}
+
+/// The members that the overview shows, once they have all partitions; none where it has not come to that.
+async fn members(site: &Site) -> Option<BTreeSet<String>> {
+    let answer = reqwest::get(format!("{}/overview", site.url)).await.ok()?;
+    let told: Value = answer.json().await.ok()?;
+    let workers = told["workers"].as_array()?;
+    let partitions = |worker: &Value| worker["partitions"].as_array().map_or(0, Vec::len);
+    let owned: usize = workers.iter().map(partitions).sum();
+    let id = |worker: &Value| worker["member_id"].as_str().map(str::to_owned);
+    (owned == site.topic.partitions as usize).then(|| workers.iter().filter_map(id).collect())
+}
+
+/// librdkafka ends a process that asks the admin API for a group whose coordinator goes away meanwhile
+/// (confluentinc/librdkafka#4605).
+#[tokio::test]
+async fn an_overview_that_is_watched_outlives_coordinators_and_shows_the_group_again() {
+    let cluster = TestCluster::start(env!("CARGO_TARGET_TMPDIR")).await;
+    let mut site = Site::create(topic_name(&cluster, 3)).await;
+    let mut api = site.api();
+    let mut working = worker(&site.database, &site.topic).start();
+    site.goes_on("with three brokers", PATIENCE).await;
+    let url = format!("{}/overview", site.url);
+    let watching = tokio::spawn(async move {
+        loop {
+            let _ = reqwest::get(&url).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let mut before = BTreeSet::new();
+    eventually(PATIENCE, async || {
+        before = members(&site).await.unwrap_or_default();
+        before.len() == 2
+    })
+    .await;
+    for _ in 0..COORDINATORS_LOST {
+        let mut lost = None;
+        eventually(PATIENCE, async || {
+            lost = coordinator_of(&site.topic);
+            lost.is_some()
+        })
+        .await;
+        let lost = lost.expect("it was found");
+        let started = Instant::now();
+        cluster.kill(&[lost]).await;
+        // Other members, so that those that were told before are not taken for these.
+        working.kill();
+        working = worker(&site.database, &site.topic).start();
+        eventually(PATIENCE, async || {
+            let now = members(&site).await.unwrap_or_default();
+            let is_new = now.len() == 2 && now.is_disjoint(&before);
+            if is_new {
+                before = now;
+            }
+            is_new
+        })
+        .await;
+        println!("without coordinator {lost} the overview has the new members after {:?}", started.elapsed());
+        assert_eq!(api.exit_status(), None, "{}", api.stderr());
+        cluster.up(&[lost]).await;
+    }
+    site.goes_on("with three brokers again", PATIENCE).await;
+    watching.abort();
+    assert_eq!(api.exit_status(), None, "{}", api.stderr());
 }

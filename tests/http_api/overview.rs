@@ -68,6 +68,23 @@ async fn it_tells_what_became_of_readings_and_who_works() {
 }
 
 #[tokio::test]
+async fn who_is_in_a_group_of_the_brokers_own_protocol_is_not_known() {
+    let site = Site::start().await;
+    site.database.add_sensors(1).await;
+    let workers = async || overview(&site.server).await["workers"].clone();
+    comes_to("no workers", PATIENCE, json!([]), workers).await;
+    let role =
+        Role::new(env!("CARGO_BIN_EXE_sensorpipe"), &["worker"]).database(&site.database).topic(&site.topic);
+    let _worker = role.env("KAFKA_CONFIG_group_protocol", "consumer").start();
+    post_readings(&site, 1).await;
+    site.database.stores_all_of(&site.topic, PATIENCE).await;
+    comes_to("workers", PATIENCE, Value::Null, workers).await;
+    let told = overview(&site.server).await;
+    assert!(told["lag"].as_array().unwrap().iter().all(|lag| lag["owner"].is_null()), "{told}");
+    assert_eq!(told["tally"]["stored"], 1);
+}
+
+#[tokio::test]
 async fn a_stalled_partition_is_shown_with_its_reason_while_a_worker_confirms_it() {
     let site = Site::start().await;
     site.database.add_sensors(2).await;

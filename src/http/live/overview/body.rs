@@ -33,8 +33,8 @@ pub(super) struct OverviewBody {
     /// Readings that were there already.
     #[schema(example = 12)]
     pub(super) duplicates: Option<i64>,
-    /// The members of the consumer group.
-    pub(super) workers: Vec<WorkerBody>,
+    /// The members of the consumer group; null where Kafka has not told, as of a group with `group.protocol=consumer`.
+    pub(super) workers: Option<Vec<WorkerBody>>,
     pub(super) kafka: DependencyBody,
     pub(super) postgres: DependencyBody,
     /// The id of the database that readings are stored in.
@@ -81,7 +81,7 @@ pub(super) struct LagBody {
     /// When a batch of it was last stored.
     #[schema(example = 1_728_743_339_600_i64)]
     pub(super) stored_at: Option<i64>,
-    /// The member that has it.
+    /// The member that has it; null where nobody does, or `workers` is null.
     #[schema(example = "sensorpipe-6f1b")]
     pub(super) owner: Option<String>,
     /// Why no record of it is taken; null where records are.

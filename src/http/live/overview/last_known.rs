@@ -18,7 +18,7 @@ use super::{
 use crate::{
     durability::FoundSettings,
     health::Component,
-    kafka::GroupMember,
+    kafka::{GroupMember, GroupMembers},
     log::{Committer, DatabaseId, GroupUse},
     reading::Timestamp,
     store::{
@@ -37,7 +37,8 @@ pub(super) struct LastKnown {
     books: Observed<Vec<PartitionBooks>>,
     audit: Observed<LastAudit>,
     ends: Observed<BTreeMap<i32, i64>>,
-    members: Vec<GroupMember>,
+    /// None where Kafka has not told, or does not of a group of this protocol.
+    members: Option<Vec<GroupMember>>,
     /// Since the first look at what is committed.
     looking_since: Option<Instant>,
     used: GroupUse,
@@ -83,8 +84,11 @@ impl LastKnown {
         self.audit = audit.map(|audit| (now, audit));
     }
 
-    pub(super) fn members(&mut self, members: Vec<GroupMember>) {
-        self.members = members;
+    pub(super) fn members(&mut self, members: GroupMembers) {
+        self.members = match members {
+            GroupMembers::Known(members) => Some(members),
+            GroupMembers::NotTold => None,
+        };
     }
 
     pub(super) fn committers(&mut self, committers: BTreeMap<i32, Committer>) {
@@ -154,7 +158,7 @@ impl LastKnown {
             freshness_seconds: self.freshness_seconds(now, books),
             dead_letters: self.dead_letters_body(),
             duplicates: tally.duplicates,
-            workers: self.members.iter().map(worker).collect(),
+            workers: self.members.as_ref().map(|members| members.iter().map(worker).collect()),
             kafka: DependencyBody::of(names.kafka, self.ends.as_ref().map(|(at, _)| *at)),
             postgres: DependencyBody::of(names.postgres, self.books.as_ref().map(|(at, _)| *at)),
             database_id: self.database.map(|id| id.to_string()),
@@ -182,6 +186,7 @@ impl LastKnown {
         let owners: BTreeMap<i32, &str> = self
             .members
             .iter()
+            .flatten()
             .flat_map(|member| {
                 member.partitions.iter().map(|&partition| (partition, member.member_id.as_str()))
             })

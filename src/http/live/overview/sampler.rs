@@ -16,7 +16,7 @@ use crate::{
     durability::FoundSettings,
     health::Component,
     http::live::event_streams,
-    kafka::{GroupMember, LogObserver, producer::Producer},
+    kafka::{GroupMembers, LogObserver, producer::Producer},
     log::{Committer, DatabaseId},
     reading::Timestamp,
     store::{
@@ -29,7 +29,7 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How long the connections to Kafka stay when nobody watches: a page that is loaded anew is back sooner.
 const CLIENT_KEPT_FOR: Duration = Duration::from_secs(60);
-/// How often the group's coordinator is asked: members come and go less often than records.
+/// How often the brokers are asked for the group: members come and go less often than records.
 const MEMBERS_INTERVAL: Duration = Duration::from_secs(3);
 /// How often records are read for their timestamps.
 const TIMESTAMPS_INTERVAL: Duration = Duration::from_secs(3);
@@ -59,7 +59,7 @@ struct Told {
 
 /// What Kafka says of the group.
 struct Group {
-    members: Option<Vec<GroupMember>>,
+    members: Option<GroupMembers>,
     committers: Option<BTreeMap<i32, Committer>>,
 }
 type Counted = Result<(Vec<ReasonSummary>, Vec<OverflowRange>), StoreError>;

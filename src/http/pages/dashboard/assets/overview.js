@@ -144,7 +144,7 @@ class Page {
     this.tally.show(overview);
     this.drawWarnings(overview);
     this.drawReasons(overview.dead_letters.by_reason);
-    this.drawLag(overview.lag);
+    this.drawLag(overview.lag, overview.workers !== null);
     this.drawWorkers(overview.workers);
     setText(this.about, `Topic ${overview.topic}, group ${overview.group}, sensorpipe ${overview.version}`);
   }
@@ -166,22 +166,25 @@ class Page {
     this.reasons.replaceChildren(...(lines.length > 0 ? lines : ["None pending."]).map((line) => h("li", {}, line)));
   }
 
-  drawLag(lag) {
+  drawLag(lag, areKnown) {
     fill(this.lag, lag, ({ partition, seconds, records, stored_at: storedAt, owner, stalled }) => [
       ["number", String(partition)],
       ["number", span(seconds)],
       ["number", count(records)],
       ["nowrap optional", time(storedAt)],
-      ["theirs", stalled ? `stalled: ${stalled.reason}` : owner ? shortened(owner) : "nobody"],
+      ["theirs", stalled ? `stalled: ${stalled.reason}` : owner ? shortened(owner) : areKnown ? "nobody" : "not known"],
     ], ["number", "number", "number", "", ""], "The topic has no partitions that are known yet.");
   }
 
   drawWorkers(workers) {
-    fill(this.workers, workers, ({ member_id: member, host, partitions }) => [
+    const none = workers
+      ? "No worker is in the group: what comes in waits in Kafka until one is."
+      : "Not known: Kafka has not said who is in the group. It never says that of a group with group.protocol=consumer.";
+    fill(this.workers, workers ?? [], ({ member_id: member, host, partitions }) => [
       ["theirs", shortened(member)],
       ["theirs optional", host],
       ["", partitions.length > 0 ? inRuns(partitions) : "none"],
-    ], ["", "", ""], "No worker is in the group: what comes in waits in Kafka until one is.");
+    ], ["", "", ""], none);
   }
 }
 
