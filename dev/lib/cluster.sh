@@ -123,6 +123,15 @@ node_down() {
   stop_within 30 TERM "$pid"
 }
 
+# node_freeze NODE: its connections stay, and nothing is answered.
+node_freeze() {
+  local pid
+  pid=$(node_pid "$1")
+  [[ -n $pid ]] || fail "$(node_name "$1"): not running"
+  say "$(node_name "$1"): freezing process $pid"
+  kill -s STOP -- "$pid"
+}
+
 # node_kill NODE: fails where there was nothing to kill, since then the fault test tests nothing.
 node_kill() {
   local pid

@@ -39,6 +39,11 @@ impl TestCluster {
         self.run("down", brokers).await;
     }
 
+    /// SIGSTOP: their connections stay, and nothing is answered, until they are killed.
+    pub async fn freeze(&self, brokers: &[u8]) {
+        self.run("freeze", brokers).await;
+    }
+
     /// SIGKILL.
     pub async fn kill(&self, brokers: &[u8]) {
         self.run("kill", brokers).await;
