@@ -218,9 +218,6 @@ class Run:
         audit = "this binary has none"
         if self.sensorpipe("audit", "--help", log="audit-help.log"):
             audit = "content" if self.sensorpipe("audit", log="audit.log") else "failed"
-            if audit == "failed" and self.ledger.is_read_again:
-                # It holds letters and counts of records that were cut off against the log that has others in their place.
-                audit = "differs where logs were cut"
         self.findings += processes.panics()
         seconds = time.monotonic() - STARTED
         return report.summarize(self.arguments, seconds, self.records, self.ledger, verdict, self.findings, audit)

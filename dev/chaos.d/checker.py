@@ -85,8 +85,8 @@ def whole_rows(held):
 
 
 def read_dead_letters(session):
-    """(reason, key, payload, where it stood)"""
-    query = 'SELECT reason, key, payload, "partition", "offset", item FROM dead_letters ORDER BY id'
+    """(reason, key, payload, where it stood: before a log was cut, its topic's id is another one)"""
+    query = 'SELECT reason, key, payload, topic_id, "partition", "offset", item FROM dead_letters ORDER BY id'
     with session.transaction(), session.cursor(name="letters") as cursor:
         cursor.itersize = 5_000
         for reason, key, payload, *place in cursor.execute(query):

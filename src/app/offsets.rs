@@ -1,12 +1,13 @@
 //! The `offsets` commands: where each partition stands, and how to go on where it cannot.
 
+mod cut;
 mod diverged;
 mod given;
 mod group;
 mod listing;
 pub(super) mod plan;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use serde::Serialize;
@@ -16,11 +17,13 @@ use crate::{
     config::{ListFormat, MoveNote, OffsetsCommand},
     kafka::{TopicLog, find_topic, topic_log},
     log::{Gap, Log, Watermarks},
+    reading::untimed::GivenTimes,
     store::{
         self,
         offset_moves::{KeptOffset, Move, MoveKind, OffsetLedger},
     },
 };
+use cut::Cut;
 use plan::accept;
 
 /// What a log that was cut has against a stored offset: it ends before it, or has grown past it since.
@@ -127,7 +130,13 @@ impl<'s> Desk<'s> {
         plan: impl FnOnce(&[KeptOffset], &TopicLog) -> Result<Vec<Move>, E>,
     ) -> anyhow::Result<()> {
         // Records are read before anybody has to wait.
-        let (seen, _) = self.read().await?;
+        let (seen, log) = self.read().await?;
+        let cuts = match kind {
+            MoveKind::Start => cut::find(self.servers, &seen, &log)
+                .await
+                .context("Kafka does not tell where the log was cut; nothing was moved")?,
+            MoveKind::Gap | MoveKind::Recreated | MoveKind::Replay => BTreeMap::new(),
+        };
         let mut locked = self
             .ledger
             .lock(&self.log)
@@ -161,17 +170,17 @@ impl<'s> Desk<'s> {
             .await
             .context("Kafka does not give the records before the new offsets; nothing was moved")??;
         let moves: Vec<_> = moves.into_iter().zip(given).collect();
+        let set_aside = match kind {
+            MoveKind::Start => locked.set_letters_aside(&set_aside_from(&moves, &cuts)).await?,
+            MoveKind::Gap | MoveKind::Recreated | MoveKind::Replay => BTreeMap::new(),
+        };
         if !dry_run {
             locked.move_all(kind, &moves, note).await?;
         }
-        for (Move { from, to_offset }, _) in &moves {
-            let distance = to_offset - from.next_offset;
-            let meaning = match kind {
-                MoveKind::Gap => format!("{distance} offsets given up"),
-                MoveKind::Recreated => format!("at the start of the new topic, {} before", from.topic_id),
-                MoveKind::Start => truncation(*to_offset, log.partitions.get(&from.partition)),
-                MoveKind::Replay => format!("{} offsets read again", -distance),
-            };
+        for (moved @ Move { from, to_offset }, _) in &moves {
+            let (watermarks, letters) =
+                (log.partitions.get(&from.partition), set_aside.get(&from.partition).copied().unwrap_or(0));
+            let meaning = meaning(kind, moved, watermarks, cut_of(&cuts, moved), letters);
             println!("partition {}: {} -> {to_offset}, {meaning}", from.partition, from.next_offset);
         }
         if dry_run {
@@ -183,11 +192,47 @@ impl<'s> Desk<'s> {
     }
 }
 
+/// Where the log was cut, before the offset that is moved: nobody has moved it since that was found out.
+fn cut_of(cuts: &BTreeMap<(i32, i64), Cut>, moved: &Move) -> Cut {
+    cuts.get(&(moved.from.partition, moved.from.next_offset)).copied().unwrap_or(Cut::Unknown)
+}
+
+/// The offset of each partition from which on dead letters are set aside.
+fn set_aside_from(moves: &[(Move, GivenTimes)], cuts: &BTreeMap<(i32, i64), Cut>) -> Vec<(i32, i64)> {
+    let from = |moved: &Move| match cut_of(cuts, moved) {
+        Cut::At(offset) => offset,
+        // A dead letter that is there twice is better than one that is not there.
+        Cut::Unknown => moved.to_offset,
+    };
+    moves.iter().map(|(moved, _)| (moved.from.partition, from(moved))).collect()
+}
+
+/// What comes of a move.
+fn meaning(kind: MoveKind, moved: &Move, log: Option<&Watermarks>, cut: Cut, letters: i64) -> String {
+    let distance = moved.to_offset - moved.from.next_offset;
+    match kind {
+        MoveKind::Gap => format!("{distance} offsets given up"),
+        MoveKind::Recreated => format!("at the start of the new topic, {} before", moved.from.topic_id),
+        MoveKind::Start => truncation(moved.to_offset, log, cut, letters),
+        MoveKind::Replay => format!("{} offsets read again", -distance),
+    }
+}
+
 /// What is read again where a log was cut, and what nobody has any more.
-fn truncation(to_offset: i64, log: Option<&Watermarks>) -> String {
+fn truncation(to_offset: i64, log: Option<&Watermarks>, cut: Cut, letters: i64) -> String {
     let again = log.map_or(0, |log| log.high - to_offset);
+    let letters = match cut {
+        Cut::At(offset) => format!(
+            "the log was cut at offset {offset}: {letters} dead letters are of records that are gone; they stay, and \
+             audits do not compare them"
+        ),
+        Cut::Unknown => format!(
+            "where the log was cut is not known: {letters} dead letters may be of records that are gone; they stay, \
+             audits do not compare them, and a record that is still there gets another one"
+        ),
+    };
     format!(
         "at the start of the log: {again} offsets are read again, and readings that are stored already count as duplicates; \
-         what was cut off the log is stored as far as it was read, and lost where it was not"
+         what was cut off the log is stored as far as it was read, and lost where it was not; {letters}"
     )
 }

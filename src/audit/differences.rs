@@ -170,6 +170,17 @@ pub enum Note {
         /// That offset.
         offset: i64,
     },
+    /// The log was cut, and an operator has it read again from its start.
+    #[error(
+        "the log was cut, which was accepted at {accepted_at}: what was counted before is not compared, nor are {letters} \
+         dead letters of records that are gone, for the log has others in their place"
+    )]
+    LogCut {
+        /// When.
+        accepted_at: String,
+        /// Dead letters that are still there.
+        letters: i64,
+    },
     /// Nothing of the partition is stored.
     #[error("nothing of it is stored yet, its log spans {offsets} offsets")]
     NotBegun {
@@ -218,6 +229,7 @@ impl Note {
             Self::KafkaAhead { .. } => "kafka_ahead",
             Self::CountsUnknown => "counts_unknown",
             Self::CountsFrom { .. } => "counts_from",
+            Self::LogCut { .. } => "log_cut",
             Self::NotBegun { .. } => "not_begun",
             Self::DeadLettersRemoved { .. } => "letters_removed",
             Self::DeadLettersNotKept { .. } => "letters_not_kept",

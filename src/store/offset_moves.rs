@@ -1,5 +1,7 @@
 //! Stored offsets that a person moves, and the record of it: `offset_moves`.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
@@ -184,6 +186,31 @@ impl OffsetLedger {
 }
 
 impl LockedOffsets<'_> {
+    /// Takes the dead letters from these offsets on for those of a log that is gone: each partition with the offset at
+    /// which it was cut. Returns how many there are of each. The log has other records at their offsets, whose dead letters
+    /// have to find room there, and an audit does not take one for the other.
+    pub async fn set_letters_aside(&mut self, cuts: &[(i32, i64)]) -> Result<BTreeMap<i32, i64>, StoreError> {
+        const SQL: &str = r#"WITH set_aside AS (
+                UPDATE dead_letters AS letter
+                SET topic_id = $2 || '/cut/' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD"T"HH24MISS.US"Z"')
+                FROM unnest($3::int[], $4::bigint[]) AS cut (partition, "offset")
+                WHERE letter.topic = $1 AND letter.topic_id = $2 AND letter.partition = cut.partition
+                  AND letter."offset" >= cut."offset"
+                RETURNING letter.partition
+            )
+            SELECT partition, count(*) FROM set_aside GROUP BY partition"#;
+        let (partitions, offsets): (Vec<i32>, Vec<i64>) = cuts.iter().copied().unzip();
+        let set_aside: Vec<(i32, i64)> = sqlx::query_as(SQL)
+            .bind(&self.log.topic)
+            .bind(&self.log.topic_id)
+            .bind(partitions)
+            .bind(offsets)
+            .fetch_all(&mut *self.transaction)
+            .await
+            .map_err(StoreError::new("setting dead letters aside"))?;
+        Ok(set_aside.into_iter().collect())
+    }
+
     /// Moves the offsets, all or none, and keeps a record of it. Workers find out by the compare-and-set, or by
     /// looking.
     ///

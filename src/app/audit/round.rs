@@ -24,7 +24,7 @@ use crate::{
     kafka::{committed_offsets, find_topic, topic_log},
     log::{Log, Watermarks},
     reading::OnDuplicate,
-    store::audit::{Snapshot, SnapshotStore, Wanted},
+    store::audit::{AcceptedCut, Snapshot, SnapshotStore, Wanted},
 };
 
 /// What a round leaves to others besides its report.
@@ -54,6 +54,7 @@ struct Topic {
     committed: BTreeMap<i32, i64>,
     snapshot: Snapshot,
     ranges: BTreeMap<i32, Watermarks>,
+    cuts: BTreeMap<i32, AcceptedCut>,
 }
 
 /// A partition of which something is stored.
@@ -159,8 +160,9 @@ impl<'a> Round<'a> {
         let log = Log::new(&kafka.kafka_topic, found.identity);
         let committed = committed_offsets(kafka, settings, found.partitions).await?.into_iter().collect();
         let snapshot = self.store.take(Wanted { log: &log, counts_rows }).await?;
+        let cuts = self.store.accepted_cuts(&log).await?;
         let ranges = topic_log(kafka, settings).await?.partitions;
-        Ok(Topic { log, committed, snapshot, ranges })
+        Ok(Topic { log, committed, snapshot, ranges, cuts })
     }
 
     /// Reads several partitions at a time.
@@ -209,6 +211,11 @@ impl<'a> Round<'a> {
             report.kafka_offset.map(|kafka| kafka - books.next_offset).filter(|ahead| *ahead > 0)
         {
             report.notes.push(Note::KafkaAhead { offsets: ahead });
+        }
+        // A round that goes on from an earlier one looks at nothing from before.
+        if let Some(cut) = topic.cuts.get(&books.partition).filter(|_| !plan.is_resumed) {
+            let accepted_at = cut.accepted_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+            report.notes.push(Note::LogCut { accepted_at, letters: cut.letters });
         }
         report.audited = Some(Audited {
             from: plan.from,

@@ -7,4 +7,4 @@ pub mod results;
 mod snapshot;
 
 pub use look_up::LookUp;
-pub use snapshot::{Snapshot, SnapshotStore, Wanted};
+pub use snapshot::{AcceptedCut, Snapshot, SnapshotStore, Wanted};

@@ -51,6 +51,15 @@ pub struct Snapshot {
     pub table: Option<TableBooks>,
 }
 
+/// A log that was cut, as an operator has accepted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptedCut {
+    /// When, the last time.
+    pub accepted_at: DateTime<Utc>,
+    /// Dead letters of records that are gone.
+    pub letters: i64,
+}
+
 /// A connection that takes snapshots.
 pub struct SnapshotStore {
     connection: PgConnection,
@@ -75,12 +84,13 @@ impl SnapshotStore {
         Ok(snapshot)
     }
 
-    /// Dead letters that have been removed or were not kept by now, and of these those that were not kept, by partition.
+    /// Dead letters of records in the log that have been removed or were not kept by now, and of these those that were not kept, by partition.
     pub async fn letters_removed(&mut self, log: &Log) -> Result<BTreeMap<i32, (i64, i64)>, StoreError> {
         let removed: Vec<(i32, i64, i64)> = sqlx::query_as(
             "SELECT partition, sum(letters)::bigint,
                     coalesce(sum(letters) FILTER (WHERE is_overflow), 0)::bigint
-             FROM (SELECT partition, letters, false AS is_overflow FROM dead_letter_removals WHERE topic = $1
+             FROM (SELECT partition, letters, false AS is_overflow FROM dead_letter_removals
+                   WHERE topic = $1 AND topic_id NOT LIKE '%/cut/%'
                    UNION ALL
                    SELECT partition, letters, true FROM dead_letter_overflow_totals WHERE topic = $1) AS gone
              GROUP BY partition",
@@ -90,6 +100,28 @@ impl SnapshotStore {
         .await
         .map_err(StoreError::new("counting removed dead letters"))?;
         Ok(removed.into_iter().map(|(partition, all, not_kept)| (partition, (all, not_kept))).collect())
+    }
+
+    /// The log's partitions whose cuts were accepted. None where the role may not read `offset_moves`, which an audit does
+    /// not need for anything else.
+    pub async fn accepted_cuts(&mut self, log: &Log) -> Result<BTreeMap<i32, AcceptedCut>, StoreError> {
+        const SQL: &str = "SELECT partition, max(moved_at),
+                   (SELECT count(*) FROM dead_letters AS letter
+                    WHERE letter.topic = $2 AND letter.partition = moved.partition
+                      AND starts_with(letter.topic_id, $3 || '/cut/'))
+            FROM offset_moves AS moved
+            WHERE cluster_id = $1 AND topic = $2 AND topic_id = $3 AND kind = 'start' GROUP BY partition";
+        let query = sqlx::query_as(SQL).bind(&log.cluster_id).bind(&log.topic).bind(&log.topic_id);
+        let cuts: Result<Vec<(i32, DateTime<Utc>, i64)>, _> = query.fetch_all(&mut self.connection).await;
+        match cuts.map_err(StoreError::new("reading which cuts were accepted")) {
+            Ok(cuts) => {
+                let cut =
+                    |(partition, accepted_at, letters)| (partition, AcceptedCut { accepted_at, letters });
+                Ok(cuts.into_iter().map(cut).collect())
+            }
+            Err(error) if error.sqlstate().is_some_and(|state| state == "42501") => Ok(BTreeMap::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Of the sensors that their topic has, those that the table lacks; and those of the table that the topic lacks.
@@ -165,7 +197,8 @@ async fn read(
 /// Dead letters bear the topic's name alone, so those of all clusters are one account.
 ///
 /// Where an offset was moved, records may have been counted again, whose dead letters are there once: no more are due then
-/// than are known of.
+/// than are known of. Those of records that were cut off are left out: that they are removed explains nothing that the log
+/// lacks, and the offset was moved then.
 async fn letters(
     connection: &mut PgConnection,
     topic: &str,
@@ -181,9 +214,11 @@ async fn letters(
                      ELSE counted END::bigint AS counted
          FROM (SELECT partition, sum(dead_lettered) AS counted FROM ingest_offsets WHERE topic = $1
                GROUP BY partition) AS books
-         LEFT JOIN (SELECT partition, sum(readings) AS kept FROM dead_letters WHERE topic = $1
+         LEFT JOIN (SELECT partition, sum(readings) AS kept FROM dead_letters
+                    WHERE topic = $1 AND coalesce(topic_id, '') NOT LIKE '%/cut/%'
                     GROUP BY partition) AS there USING (partition)
-         LEFT JOIN (SELECT partition, sum(letters) AS removed FROM dead_letter_removals WHERE topic = $1
+         LEFT JOIN (SELECT partition, sum(letters) AS removed FROM dead_letter_removals
+                    WHERE topic = $1 AND topic_id NOT LIKE '%/cut/%'
                     GROUP BY partition) AS gone USING (partition)
          LEFT JOIN (SELECT partition, sum(letters) AS not_kept FROM dead_letter_overflow_totals WHERE topic = $1
                     GROUP BY partition) AS overflow USING (partition)",

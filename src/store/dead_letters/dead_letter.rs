@@ -24,7 +24,8 @@ pub struct Letter {
     pub id: i64,
     /// Topic of the record.
     pub topic: String,
-    /// Kafka's id of that topic; null in dead letters of earlier versions.
+    /// Kafka's id of that topic, followed by `/cut/` and when that was accepted where the record was cut off the log; null in
+    /// dead letters of earlier versions.
     pub topic_id: Option<String>,
     /// Partition of the record.
     pub partition: i32,
