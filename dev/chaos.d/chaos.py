@@ -38,7 +38,7 @@ RECORDS_PER_S_ON_A_CLUSTER = {False: 15, True: 60}
 REQUESTS_PER_S = {False: 5, True: 10}
 SENSORS_MADE_PER_S = 3
 # A quick run is over, servers' start and reckoning and all, in three minutes.
-QUICK_FAULTS_S, LONG_MINUTES = 115, 30
+QUICK_FAULTS_S, LONG_MINUTES, LONG_MINUTES_ON_A_CLUSTER = 115, 30, 100
 STORED_WITHIN_S, DRAINED_WITHIN_S = 60, 180
 STARTED = time.monotonic()
 
@@ -59,7 +59,7 @@ def parse_arguments():
     size.add_argument("--quick", action="store_true", help="three minutes, the debug binary (default)")
     size.add_argument("--long", action="store_true", help="200 faults and 10 million readings, the release binary")
     size.add_argument("--selftest", action="store_true", help="only: does the checker find what is wrong?")
-    parser.add_argument("--cluster", action="store_true", help="three brokers and their controller; faults of these")
+    parser.add_argument("--cluster", action="store_true", help="three brokers, a primary and a standby; faults of these")
     parser.add_argument("--seed", type=int, help="of an earlier run, to repeat it")
     parser.add_argument("--minutes", type=float, help="how long faults are injected")
     parser.add_argument("--faults", metavar="KIND,…", type=lambda text: text.split(","), default=[])
@@ -82,7 +82,8 @@ class Run:
         self.findings = []
         self.records = []
         self.ports = choose_ports()
-        self.servers = (Cluster if arguments.cluster else Servers)(self.ports)
+        rng = random.Random(f"{arguments.seed}/servers")
+        self.servers = Cluster(self.ports, rng) if arguments.cluster else Servers(self.ports)
         self.toxiproxy = self.world = None
 
     def found(self, what):
@@ -92,7 +93,7 @@ class Run:
     def sensorpipe(self, *command, log):
         """Runs a command past the proxies; whether it succeeds."""
         environment = processes.environment(self.servers, "api") | {
-            "DATABASE_URL": f"postgres://sensorpipe@127.0.0.1:{self.ports.postgres}/sensorpipe",
+            "DATABASE_URL": self.servers.direct_url(),
             "KAFKA_BROKERS": self.servers.brokers,
             "KAFKA_PARTITIONS": str(PARTITIONS),
             "KAFKA_REPLICATION": str(self.servers.replication),
@@ -104,7 +105,7 @@ class Run:
     def prepare(self):
         say(f"seed {self.arguments.seed}, ports from {self.ports.base}, {SENSORPIPE}")
         self.servers.start()
-        self.toxiproxy = Toxiproxy(self.ports)
+        self.toxiproxy = Toxiproxy(self.ports, self.servers.postgres_proxies())
         if not self.sensorpipe("migrate", log="migrate.log"):
             raise SystemExit(f"migrate fails; see {LOGS}/migrate.log")
         with self.servers.reader() as session:
@@ -151,7 +152,8 @@ class Run:
 
     def inject_faults(self):
         arguments = self.arguments
-        minutes = arguments.minutes or (LONG_MINUTES if arguments.long else None)
+        long_minutes = LONG_MINUTES_ON_A_CLUSTER if arguments.cluster else LONG_MINUTES
+        minutes = arguments.minutes or (long_minutes if arguments.long else None)
         until = time.monotonic() + minutes * 60 if minutes else STARTED + QUICK_FAULTS_S
         deck = Deck(arguments.seed, arguments.long, arguments.cluster, arguments.faults)
         count = deck.size() if arguments.long else None

@@ -1,4 +1,4 @@
-"""Three brokers and their controller by dev/cluster, in place of the one broker of dev/services."""
+"""Three brokers and their controller by dev/cluster, and a primary with a standby, in place of the servers of dev/services."""
 
 import contextlib
 import json
@@ -15,6 +15,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 
 from places import SENSORPIPE, TOPIC
 from processes import environment
+from replicas import Replicas
 from servers import Servers
 
 CONTROLLER, BROKERS = 0, (1, 2, 3)
@@ -28,9 +29,11 @@ class Cluster(Servers):
 
     replication = 3
 
-    def __init__(self, ports):
+    def __init__(self, ports, rng):
         super().__init__(ports)
         self.environment["CLUSTER_PORTS"] = " ".join(str(ports.node(number)) for number in (CONTROLLER, *BROKERS))
+        self.environment["REPLICATION_PORTS"] = f"{ports.replica(1)} {ports.replica(2)}"
+        self.replicas = Replicas(ports, self.command, rng)
         self._readers, self._retired = {}, deque(maxlen=RETIRED_AT_MOST)
         self.brokers = ",".join(f"127.0.0.1:{ports.node(number)}" for number in BROKERS)
 
@@ -39,8 +42,7 @@ class Cluster(Servers):
 
     def start(self):
         self.nodes("clean")
-        self.services("clean")
-        self.services("up", "postgres")
+        self.replicas.start()
         self.nodes("up")
         self.renew_admin()
         self.postgres_is_up.set()
@@ -48,11 +50,33 @@ class Cluster(Servers):
 
     def stop(self, keep):
         self.nodes("down" if keep else "clean")
-        super().stop(keep)
+        self.replicas.stop(keep)
 
     def nodes(self, action, *numbers):
         """`up` returns once each of these nodes, or all of them, answers."""
         self.command("cluster", action, *(str(number) for number in numbers))
+
+    def database_url(self, client):
+        return self.replicas.url(client)
+
+    def postgres_proxies(self):
+        return self.replicas.proxies()
+
+    def way_to_postgres(self, client):
+        return self.replicas.way(client)
+
+    def postgres_port(self):
+        return self.replicas.port()
+
+    def postgres(self, how):
+        self.replicas.command(how, self.replicas.primary)
+
+    @contextlib.contextmanager
+    def without_postgres(self):
+        """Until there is a primary again."""
+        self.postgres_is_up.clear()
+        yield
+        self.postgres_is_up.set()
 
     @contextlib.contextmanager
     def outage(self):
@@ -154,16 +178,14 @@ class Cluster(Servers):
         return {row["partition"]: row["verdict"] for row in rows if row["verdict"] not in ("ok", "not_started")}
 
     def accept_truncation(self, partitions):
-        """As an operator does it."""
+        """As an operator does it; what it says where it refuses."""
         given = ",".join(map(str, partitions))
         command = [SENSORPIPE, "offsets", "accept-truncation", "--partition", given, "--note", "chaos"]
         done = subprocess.run(command, env=self._past_the_proxies(), capture_output=True, check=False, timeout=120)
-        if done.returncode != 0:
-            raise RuntimeError(f"accept-truncation of {given}: {done.stderr.decode(errors='replace')[-500:]}")
+        return done.stderr.decode(errors="replace") if done.returncode else None
 
     def _past_the_proxies(self):
-        url = f"postgres://sensorpipe@127.0.0.1:{self.ports.postgres}/sensorpipe"
-        return environment(self, "api") | {"DATABASE_URL": url}
+        return environment(self, "api") | {"DATABASE_URL": self.direct_url()}
 
 
 def partitions_of(assignment):

@@ -4,6 +4,8 @@ A partition waits while the log has records behind its stored offset that a read
 open transactions do not count). Its stall is the time since it last moved, or began to wait.
 """
 
+import os
+import socket
 import threading
 import time
 
@@ -43,6 +45,7 @@ class Observer:
         self.watches = []
         self.errors = []
         self.last_error = None
+        self._session = None
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads = [
@@ -58,6 +61,13 @@ class Observer:
         self._stopping.set()
         for thread in self._threads:
             thread.join()
+
+    def drop_session(self):
+        """One whose server has fallen silent would wait for its answer."""
+        session = self._session
+        if session and not session.closed:
+            with socket.socket(fileno=os.dup(session.fileno())) as connection:
+                connection.shutdown(socket.SHUT_RDWR)
 
     def watch(self):
         watch = Watch()
@@ -128,19 +138,23 @@ class Observer:
                     self.ends |= ends
 
     def _follow_stored(self):
-        session = None
         while not self._stopping.wait(LOOK_EVERY_S):
-            try:
-                session = session or self.servers.reader()
-                rows = session.execute(
-                    "SELECT partition, next_offset FROM ingest_offsets WHERE topic = %s", [TOPIC]
-                ).fetchall()
-            except psycopg.Error:
-                session = None
-                rows = []
-            self._see(dict(rows), time.monotonic())
-        if session:
-            session.close()
+            self._see(dict(self._ask_stored()), time.monotonic())
+        if self._session:
+            self._session.close()
+
+    def _ask_stored(self):
+        """Nothing where the database does not answer."""
+        try:
+            if not self.servers.postgres_is_up.is_set():
+                raise psycopg.OperationalError("it is down")
+            self._session = self._session or self.servers.reader()
+            return self._session.execute(
+                "SELECT partition, next_offset FROM ingest_offsets WHERE topic = %s", [TOPIC]
+            ).fetchall()
+        except psycopg.Error:
+            self._session = None
+            return []
 
     def _see(self, stored, now):
         """Also where the database does not answer: then nothing moves."""

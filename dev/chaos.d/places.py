@@ -19,7 +19,7 @@ TOPIC, GROUP = "sensor-readings", "sensorpipe"
 CLIENTS = [*(f"worker-{slot}" for slot in range(WORKERS_AT_MOST)), "api"]
 
 # Below what the kernel gives to outgoing connections, so that a server finds its port free when it comes back.
-FIRST_PORT, LAST_PORT, BLOCK = 21_000, 31_000, 26
+FIRST_PORT, LAST_PORT, BLOCK = 21_000, 31_000, 35
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,17 @@ class Ports:
     def node(self, number):
         """Of a cluster: 0 is the controller, the others are brokers."""
         return self.base + 6 + 4 * len(CLIENTS) + number
+
+    def replica(self, number):
+        """Of a primary and its standby, 1 and 2."""
+        return self.postgres if number == 1 else self.node(4)
+
+    def replica_proxy(self, client, number):
+        return self.postgres_proxy(client) if number == 1 else self.node(5) + CLIENTS.index(client)
+
+    def pooler(self, number):
+        """Of up to four."""
+        return self.node(5) + len(CLIENTS) + number
 
 
 def choose_ports():

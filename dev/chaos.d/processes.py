@@ -88,7 +88,7 @@ def environment(servers, client):
     ports = servers.ports
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
     return kept | {
-        "DATABASE_URL": f"postgres://sensorpipe@127.0.0.1:{ports.postgres_proxy(client)}/sensorpipe",
+        "DATABASE_URL": servers.database_url(client),
         "KAFKA_BROKERS": servers.brokers_of(client),
         "KAFKA_TOPIC": TOPIC,
         "KAFKA_GROUP": GROUP,

@@ -47,14 +47,35 @@ class Servers:
         """What a process of sensorpipe is given."""
         return f"127.0.0.1:{self.ports.kafka_proxy(client)}"
 
+    def database_url(self, client):
+        return f"postgres://sensorpipe@127.0.0.1:{self.ports.postgres_proxy(client)}/sensorpipe"
+
+    def postgres_proxies(self):
+        """(name, where it listens, where it leads)."""
+        return [(f"postgres-{client}", self.ports.postgres_proxy(client), self.ports.postgres) for client in CLIENTS]
+
+    def way_to_postgres(self, client):
+        """The proxy through which this client writes."""
+        return f"postgres-{client}"
+
+    def direct_url(self):
+        return f"postgres://sensorpipe@127.0.0.1:{self.postgres_port()}/sensorpipe"
+
+    def postgres_port(self):
+        """Of the server that takes writes."""
+        return self.ports.postgres
+
     def services(self, *arguments):
         self.command("services", *arguments)
 
-    def command(self, name, *arguments):
+    def command(self, name, *arguments, **environment):
         """One of the programs in dev/."""
         with (LOGS / f"{name}.log").open("a") as log:
             command = [REPO / "dev" / name, *arguments]
-            subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
+            subprocess.run(
+                command, check=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=self.environment | environment,
+            )  # fmt: skip
 
     def start(self):
         self.services("clean")
@@ -94,11 +115,14 @@ class Servers:
 
     def stop_postgres(self, how):
         self.postgres_is_up.clear()
+        self.postgres(how)
+
+    def postgres(self, how):
         self.services(how, "postgres")
 
     def start_postgres(self, on_answer):
         """Calls `on_answer` at the moment when it answers a query again, which dev/services sees later."""
-        starting = threading.Thread(target=self.services, args=("up", "postgres"))
+        starting = threading.Thread(target=self.postgres, args=("up",))
         starting.start()
         self._await_answer()
         self.postgres_is_up.set()
@@ -131,7 +155,7 @@ class Servers:
 
     def _session(self, user):
         return psycopg.connect(
-            host="127.0.0.1", port=self.ports.postgres, user=user, dbname="sensorpipe", connect_timeout=3,
+            host="127.0.0.1", port=self.postgres_port(), user=user, dbname="sensorpipe", connect_timeout=3,
             application_name="chaos", sslmode="disable", autocommit=True,
         )  # fmt: skip
 

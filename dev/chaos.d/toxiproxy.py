@@ -17,9 +17,9 @@ BOTH_WAYS = ("upstream", "downstream")
 
 
 class Toxiproxy:
-    """The process and its proxies, called `kafka-worker-0`, `postgres-api` and so on."""
+    """The process and its proxies: of each client `kafka-worker-0` and so on, and those that the servers want besides."""
 
-    def __init__(self, ports):
+    def __init__(self, ports, others):
         self.url = f"http://127.0.0.1:{ports.toxiproxy}"
         self.log = (LOGS / "toxiproxy.log").open("w")
         command = [TOXIPROXY, "-host", "127.0.0.1", "-port", str(ports.toxiproxy)]
@@ -27,7 +27,8 @@ class Toxiproxy:
         self._await()
         for client in CLIENTS:
             self._add(f"kafka-{client}", ports.kafka_proxy(client), ports.kafka_listener(client))
-            self._add(f"postgres-{client}", ports.postgres_proxy(client), ports.postgres)
+        for name, listen, upstream in others:
+            self._add(name, listen, upstream)
 
     def _await(self):
         deadline = time.monotonic() + READY_WITHIN_S

@@ -134,7 +134,7 @@ class Slowed:
     WITHIN_S = 25
 
     def __init__(self, world, worker):
-        self.world, self.proxy = world, f"postgres-{worker.name}"
+        self.world, self.proxy = world, world.servers.way_to_postgres(worker.name)
 
     def __enter__(self):
         # A writer that has just connected looks for chunks before anything else, statement by statement.

@@ -2,6 +2,7 @@
 
 import time
 
+import tails
 from cluster import BROKERS, CONTROLLER
 from faults.fault import BACK, Fault
 
@@ -13,9 +14,12 @@ GROWS_WITHIN_S = 20
 FORGOTTEN_AFTER_S = (5, 14)
 # Readings that one broker alone acknowledges and workers store, before it is gone with them.
 ALONE_S = 4
+# Readings that no broker has flushed.
+UNFLUSHED_S = (1, 4)
 # After an acknowledgement was sent its sender may still be reading it.
 ANSWERS_WITHIN_S = 1
 NAMED_WITHIN_S = 30
+ACCEPTED_AT_MOST = 3
 
 
 def kill_leader(world, rng, measurement):
@@ -83,12 +87,42 @@ def elect_uncleanly(world, rng, measurement):
         world.servers.set_topic(min_insync_replicas="2", unclean_leader_election_enable="false")
     world.servers.await_in_sync()
     measurement.back()
+    go_on_past_gaps(world, measurement)
+
+
+def cut_power_and_tails(world, rng, measurement):
+    """All at once, and of what was written just before no broker has all."""
+    with world.transactions.paused(world.observer):
+        world.servers.await_in_sync()
+        world.ledger.is_at_risk = True
+        safe = tails.sizes(BROKERS)
+        time.sleep(rng.uniform(*UNFLUSHED_S))
+        with world.servers.outage():
+            world.servers.nodes("kill", CONTROLLER, *BROKERS)
+            time.sleep(ANSWERS_WITHIN_S)
+            world.ledger.is_at_risk = False
+            taken = tails.cut(BROKERS, safe, rng)
+            world.servers.nodes("up")
+        world.servers.await_in_sync()
+    measurement.back()
+    go_on_past_gaps(world, measurement)
+    measurement.note = f"{taken:,} bytes, {measurement.note}"
+
+
+def go_on_past_gaps(world, measurement):
+    """As an operator does it, who is told of each log that was cut."""
     world.observer.await_growth(GROWS_WITHIN_S)
-    gaps = await_named_gaps(world)
-    measurement.note = f"{len(gaps)} logs cut: {', '.join(sorted(set(gaps.values())))}" if gaps else "no log was cut"
-    if gaps:
+    for _ in range(ACCEPTED_AT_MOST):
+        gaps = await_named_gaps(world)
+        if not gaps:
+            break
         world.ledger.is_read_again = True
-        world.servers.accept_truncation(sorted(gaps))
+        # A broker that has just begun to lead does not know yet that others have its last records; then it does.
+        if not (refusal := world.servers.accept_truncation(sorted(gaps))):
+            break
+    else:
+        raise RuntimeError(f"accept-truncation of {sorted(gaps)}: {refusal[:500]}")
+    measurement.note = f"{len(gaps)} logs cut: {', '.join(sorted(set(gaps.values())))}" if gaps else "no log was cut"
 
 
 def cut_logs(world, rng):
@@ -131,12 +165,13 @@ def return_of(world, measurement, node):
 
 FAULTS = [
     Fault("leader-killed", "SIGKILL of the broker that leads most partitions", kill_leader, 24, limit_s=LEADER_LIMIT_S),
-    Fault("broker-stopped", "SIGTERM of one of three brokers", stop_broker, 12, limit_s=LEADER_LIMIT_S),
-    Fault("controller-killed", "SIGKILL of the controller", kill_controller, 12, limit_s=LEADER_LIMIT_S),
+    Fault("broker-stopped", "SIGTERM of one of three brokers", stop_broker, 10, limit_s=LEADER_LIMIT_S),
+    Fault("controller-killed", "SIGKILL of the controller", kill_controller, 10, limit_s=LEADER_LIMIT_S),
     Fault(
         "two-brokers-then-the-third", "two brokers stopped, then the third, and the first two started",
         stop_two_and_then_the_third, 8, limit_s=LEADER_LIMIT_S, counts_from=BACK,
     ),
-    Fault("power-cut", "SIGKILL of brokers and controller at once, with Postgres or without", cut_power, 12, limit_s=20, counts_from=BACK),
+    Fault("power-cut", "SIGKILL of brokers and controller at once, with Postgres or without", cut_power, 8, limit_s=20, counts_from=BACK),
+    Fault("tails-cut", "the same, and the ends of the newest segments cut off on every broker", cut_power_and_tails, 12),
     Fault("unclean-election", "acknowledged records cut off the log by an unclean election on purpose", elect_uncleanly, 10),
 ]  # fmt: skip

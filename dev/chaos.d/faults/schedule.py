@@ -1,19 +1,22 @@
 """Which faults, in which order: a function of the seed."""
 
+import math
 import random
+from dataclasses import replace
 
 from faults import (
-    access, answers, cluster, codecs, disk, kafka, network, postgres, quota, refusals, together, workers,
+    access, answers, cluster, codecs, disk, failover, kafka, network, postgres, quota, refusals, together, workers,
 )  # fmt: skip
 
-# What is done to one broker and one Postgres, and what is done to three brokers. Another set of servers, such as a primary
-# with a standby, brings a module of its own.
+# What is done to one broker and one Postgres, and what is done to three brokers and a primary with a standby. The faults that
+# both have are done on one broker so many times more.
 ON_ONE_BROKER = (workers, postgres, refusals, kafka, access, codecs, quota, answers, network, together, disk)
-ON_A_CLUSTER = (cluster, workers, postgres)
+ON_A_CLUSTER = (cluster, failover)
+ON_BOTH, TIMES_MORE = (workers, postgres), 3
 # A quick run has time for some faults only, and for these each time.
 IN_EACH_RUN = (
     "read-denied", "compression-changed", "trigger-raises", "trigger-drops", "rights-taken", "read-only", "role-times-out",
-    "leader-killed", "unclean-election", "power-cut", "two-brokers-then-the-third",
+    "promoted-behind", "leader-killed", "unclean-election", "power-cut", "two-brokers-then-the-third",
 )  # fmt: skip
 # Nothing comes after it.
 LAST = disk.FAULTS[0]
@@ -24,7 +27,11 @@ def of_modules(modules):
 
 
 def faults_of(is_cluster):
-    return of_modules(ON_A_CLUSTER if is_cluster else ON_ONE_BROKER)
+    if not is_cluster:
+        return of_modules(ON_ONE_BROKER)
+    both = of_modules(ON_BOTH)
+    fewer = {kind: replace(fault, times=math.ceil(fault.times / TIMES_MORE)) for kind, fault in both.items()}
+    return of_modules(ON_A_CLUSTER) | fewer
 
 
 ALL = of_modules((*ON_ONE_BROKER, *ON_A_CLUSTER))
