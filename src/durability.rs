@@ -45,6 +45,14 @@ impl UnsafeSetting {
     }
 }
 
+impl UnsafeSetting {
+    /// Says of which topic it is.
+    #[must_use]
+    pub fn of_topic(self, topic: &str) -> Self {
+        Self { cure: format!("{} (topic {topic})", self.cure), ..self }
+    }
+}
+
 impl Display for UnsafeSetting {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { setting, value, loses, cure, .. } = self;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::ParseError};
 
 /// Puts a filter in force; whether it is.
 pub type SetFilter = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
@@ -64,7 +64,7 @@ impl LogLevel {
     }
 
     fn put(&self, text: &str) -> Result<(), InvalidLogLevel> {
-        let filter = EnvFilter::try_new(text).map_err(|_| InvalidLogLevel)?;
+        let filter = filter_of(text).map_err(|_| InvalidLogLevel)?;
         let mut current = self.0.current.lock();
         if !(self.0.set)(filter) {
             return Err(InvalidLogLevel);
@@ -74,6 +74,14 @@ impl LogLevel {
         tracing::warn!(filter = text, "log level changed");
         Ok(())
     }
+}
+
+/// The filter that a text stands for. A pool's own lines are left out where it does not ask for them: it logs an error for
+/// each connection that it does not get, and what is wrong is said once by who wanted it.
+pub fn filter_of(text: &str) -> Result<EnvFilter, ParseError> {
+    const POOL: &str = "sqlx_core::pool";
+    let filter = EnvFilter::try_new(text)?;
+    Ok(if text.contains(POOL) { filter } else { filter.add_directive(format!("{POOL}=off").parse()?) })
 }
 
 /// What the filter's own parser takes is more than anybody means: it takes any word for a module.

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     claims::Taken,
-    comparison::{Lost, Row},
+    comparison::{Known, Lost, Row},
     index::{Latest, Registry},
 };
 

@@ -7,7 +7,6 @@ use std::{fmt, io::IsTerminal};
 
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
-    EnvFilter,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     registry::LookupSpan,
 };
@@ -16,7 +15,7 @@ use super::command_line::refuse;
 use crate::{
     config::{LogConfig, LogFormat},
     http,
-    log_level::{LogLevel, SetFilter},
+    log_level::{LogLevel, SetFilter, filter_of},
     traces::{self, Ids},
 };
 
@@ -25,7 +24,7 @@ use crate::{
 ///
 /// The handle changes the level while the process runs.
 pub fn start_logging(config: &LogConfig) -> LogLevel {
-    let filter = EnvFilter::try_new(&config.log_level)
+    let filter = filter_of(&config.log_level)
         .unwrap_or_else(|error| refuse(&format!("LOG_LEVEL: {:#}", anyhow::Error::from(error))));
     let is_terminal = std::io::stderr().is_terminal();
     let subscriber =

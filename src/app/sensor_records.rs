@@ -4,7 +4,7 @@
 //! comes back from the topic. How far the table is known to hold what the topic says is stored beside it, so that it goes
 //! back where the table does, and what follows is looked at again.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, mem, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::{
@@ -16,8 +16,10 @@ use super::servers::Servers;
 use crate::{
     config::DatabaseConfig,
     kafka::{InvalidSettings, LogError, PublishError, SensorTopic, TopicError, UnreadError},
+    log::{DatabaseId, GroupClaim},
     metrics::{SENSOR_RECORDS, SENSORS_RESTORED},
-    registry::{Description, Latest, Lost, Row, SensorRecord},
+    pipeline::GroupWatch,
+    registry::{Description, Known, Latest, Lost, Row, SensorRecord},
     store::{
         LostSensors, StoreError,
         sensors::{KeepingTurn, RecordKeeper},
@@ -26,6 +28,12 @@ use crate::{
 
 /// After so long what was read is not told any more: somebody else may have told newer things meanwhile.
 const STALE_AFTER: Duration = Duration::from_secs(10);
+/// How old the answer may be to whether the group is this database's.
+const LOOK_INTERVAL: Duration = Duration::from_secs(4);
+/// How often is asked whether the topic is still the same one.
+const ASK_INTERVAL: Duration = Duration::from_secs(30);
+/// Most sensors that a line names.
+const NAMED_AT_MOST: usize = 20;
 /// How long a batch waits for sensors before it is tried again.
 const BRING_BACK_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -33,13 +41,17 @@ const BRING_BACK_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct SensorRecords {
     topic: SensorTopic,
     database: DatabaseConfig,
+    group: GroupWatch,
     /// From one time to the next; none before the first, and after an error.
     kept: Mutex<Option<Kept>>,
 }
 
 struct Kept {
     keeper: RecordKeeper,
+    database: DatabaseId,
     topic_id: String,
+    /// When the topic was asked last for its id.
+    asked: Instant,
 }
 
 /// They cannot be kept alike now.
@@ -59,7 +71,7 @@ pub(super) enum RecordsError {
     Store(#[from] StoreError),
 }
 
-/// Whether they were kept alike, or another process is at it.
+/// Whether they were kept alike, or that is another process's to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keeping {
     Done,
@@ -67,24 +79,28 @@ pub(super) enum Keeping {
 }
 
 impl SensorRecords {
-    pub(super) fn open(servers: &Servers) -> Result<Self, InvalidSettings> {
+    pub(super) fn open(servers: &Servers, group: GroupWatch) -> Result<Self, InvalidSettings> {
         let topic = SensorTopic::open(&servers.kafka, &servers.settings)?;
-        Ok(Self { topic, database: servers.database.clone(), kept: Mutex::default() })
+        Ok(Self { topic, database: servers.database.clone(), group, kept: Mutex::default() })
     }
 
     /// Makes again what the table has lost, and tells the topic of what has changed.
     pub(super) async fn keep(&self) -> Result<Keeping, RecordsError> {
         let mut place = self.kept.lock().await;
         let (mut kept, is_first) = self.begin(place.take()).await?;
+        if !self.is_ours(kept.database).await {
+            *place = Some(kept);
+            return Ok(Keeping::Elsewhere);
+        }
         let standing = kept.keeper.standing(self.topic.name(), &kept.topic_id).await?;
         // In this order: what came back is not taken for what is new.
         let is_behind = standing.next_offset != Some(self.topic.registry().next_offset());
         let mut keeping = Keeping::Done;
-        if is_first || is_behind {
+        if is_first || is_behind || standing.lacks_changes {
             keeping = self.restore(&mut kept, is_first).await?;
         }
         if standing.has_changes && keeping == Keeping::Done {
-            keeping = self.tell(&mut kept.keeper).await?;
+            keeping = self.tell(&mut kept).await?;
         }
         *place = Some(kept);
         Ok(keeping)
@@ -99,25 +115,45 @@ impl SensorRecords {
         Ok(keeping)
     }
 
-    /// What to go on with, and whether it is for the first time.
-    async fn begin(&self, former: Option<Kept>) -> Result<(Kept, bool), RecordsError> {
-        match former {
-            Some(kept) if !kept.keeper.is_behind() => Ok((kept, false)),
-            Some(Kept { topic_id, .. }) => {
-                Ok((Kept { keeper: RecordKeeper::open(&self.database).await?, topic_id }, false))
-            }
-            None => {
-                let topic_id = self.topic.id().await?;
-                Ok((Kept { keeper: RecordKeeper::open(&self.database).await?, topic_id }, true))
-            }
-        }
+    /// The topic is its group's: of two databases with one group, the one that the group is refused to would write over the
+    /// other one's sensors.
+    async fn is_ours(&self, database: DatabaseId) -> bool {
+        let since = Instant::now().checked_sub(LOOK_INTERVAL).unwrap_or_else(Instant::now);
+        let claim = self.group.claim(database, since.into_std()).await;
+        matches!(claim, GroupClaim::Own | GroupClaim::TakenOver(_))
     }
 
-    /// Looks at what the topic says since what the table is known to hold; of a topic that is met for the first time, at all
-    /// that it says and does not say.
+    /// What to go on with, and whether it is for the first time.
+    async fn begin(&self, former: Option<Kept>) -> Result<(Kept, bool), RecordsError> {
+        let mut is_first = true;
+        let (topic_id, asked) = match former {
+            Some(kept) if kept.asked.elapsed() < ASK_INTERVAL => {
+                is_first = false;
+                if !kept.keeper.is_behind() {
+                    return Ok((kept, is_first));
+                }
+                (kept.topic_id, kept.asked)
+            }
+            former => {
+                let topic_id = self.topic.id().await?;
+                match former {
+                    Some(kept) if kept.topic_id == topic_id => is_first = false,
+                    Some(_) => self.topic.read_anew(),
+                    None => {}
+                }
+                (topic_id, Instant::now())
+            }
+        };
+        let mut keeper = RecordKeeper::open(&self.database).await?;
+        let database = keeper.database_id().await?;
+        Ok((Kept { keeper, database, topic_id, asked }, is_first))
+    }
+
+    /// Looks at what the topic says since what the table is known to hold; of a topic that is met for the first time, or lacks
+    /// something that the table has, at all that it says and does not say.
     async fn restore(
         &self,
-        Kept { keeper, topic_id }: &mut Kept,
+        Kept { keeper, topic_id, .. }: &mut Kept,
         is_first: bool,
     ) -> Result<Keeping, RecordsError> {
         let Some(mut turn) = keeper.begin(self.topic.name()).await? else { return Ok(Keeping::Elsewhere) };
@@ -128,7 +164,12 @@ impl SensorRecords {
         // Read while nobody else tells it anything, so that what is missing here is known there.
         self.topic.read_to_end().await?;
         let end = self.topic.registry().next_offset();
-        let compares_all = is_first || is_other || turn.next_offset > end;
+        let is_cut = !is_other && turn.next_offset > end;
+        let known = Known {
+            up_to: if is_other { 0 } else { turn.next_offset },
+            topic_lacks_changes: !is_other && (is_cut || turn.lacks_changes),
+        };
+        let compares_all = is_first || is_other || known.topic_lacks_changes;
         let since = if compares_all { 0 } else { turn.next_offset };
         let latest: HashMap<i32, Latest> = self.topic.registry().since(since).into_iter().collect();
         let ids: Vec<i32> = latest.keys().copied().collect();
@@ -137,7 +178,17 @@ impl SensorRecords {
             let told: Vec<i32> = self.topic.registry().sensors().collect();
             turn.tell_all_but(&told).await?;
         }
-        let lost = Lost::of(&latest, rows);
+        let mut lost = Lost::of(&latest, rows, known);
+        if is_cut {
+            tracing::warn!(
+                kafka.topic = self.topic.name(),
+                offset = turn.next_offset,
+                end,
+                sensors = lost.untold.len(),
+                "the topic of the sensors was cut, as by an unclean election: it is told again what the table has"
+            );
+        }
+        self.tell_rows(mem::take(&mut lost.untold)).await?;
         if !lost.is_empty() {
             self.make_again(&mut turn, lost).await?;
         }
@@ -157,7 +208,11 @@ impl SensorRecords {
                 None => missing.push((sensor_id, said)),
                 Some(found) => {
                     let outcome = turn.change_again(sensor_id, &found, &said).await;
-                    changed.extend(unless_refused(outcome, sensor_id)?);
+                    let again = unless_refused(outcome, sensor_id)?;
+                    if !again.is_empty() && changed.len() < NAMED_AT_MOST {
+                        tracing::warn!(sensor_id, was = ?found, is = ?said, "a lost change of a sensor was made again");
+                    }
+                    changed.extend(again);
                 }
             }
         }
@@ -182,8 +237,21 @@ impl SensorRecords {
         Ok(())
     }
 
+    /// Tells the topic what the table says.
+    async fn tell_rows(&self, rows: Vec<Row>) -> Result<(), RecordsError> {
+        /// At a time.
+        const SENSORS_MAX: usize = 1_000;
+        let states: Vec<SensorRecord> =
+            rows.into_iter().map(|row| SensorRecord::state(row.sensor_id, row.sensor)).collect();
+        for some in states.chunks(SENSORS_MAX) {
+            self.topic.publish(some).await?;
+            metrics::counter!(SENSOR_RECORDS).increment(some.len() as u64);
+        }
+        Ok(())
+    }
+
     /// Tells the topic of all changes.
-    async fn tell(&self, keeper: &mut RecordKeeper) -> Result<Keeping, RecordsError> {
+    async fn tell(&self, Kept { keeper, topic_id, .. }: &mut Kept) -> Result<Keeping, RecordsError> {
         loop {
             let Some(mut turn) = keeper.begin(self.topic.name()).await? else {
                 return Ok(Keeping::Elsewhere);
@@ -194,10 +262,15 @@ impl SensorRecords {
                 return Ok(Keeping::Done);
             }
             self.topic.read_to_end().await?;
+            let end = self.topic.registry().next_offset();
             let states = self.news(changes.states);
             if read_at.elapsed() < STALE_AFTER {
-                self.topic.publish(&states).await?;
+                let offsets = self.topic.publish(&states).await?;
                 turn.forget_changes(&changes.ids).await?;
+                // The table holds what it has told itself, where nobody has said anything in between.
+                if turn.next_offset == end && (end..).zip(&offsets).all(|(next, &offset)| next == offset) {
+                    turn.hold_up_to(topic_id, end + offsets.len() as i64).await?;
+                }
                 metrics::counter!(SENSOR_RECORDS).increment(states.len() as u64);
             }
             turn.commit().await?;
@@ -212,6 +285,13 @@ impl SensorRecords {
             let latest = registry.latest(state.sensor_id);
             let of_another =
                 latest.is_some_and(|latest| latest.fingerprint.is_some_and(|is| Some(is) != fingerprint));
+            let of_deleted = latest.is_some_and(|latest| latest.fingerprint.is_none());
+            if is_new && of_deleted {
+                tracing::warn!(
+                    sensor_id = state.sensor_id,
+                    "SQL made a sensor with the id of one that was deleted: what still comes for that one is under the new one"
+                );
+            }
             if is_new && of_another {
                 tracing::error!(
                     sensor_id = state.sensor_id,
@@ -266,7 +346,6 @@ fn unless_refused(outcome: Result<Vec<i32>, StoreError>, sensor_id: i32) -> Resu
 }
 
 fn named(ids: &[i32]) -> String {
-    const NAMED_AT_MOST: usize = 20;
     let mut some: Vec<String> = ids.iter().take(NAMED_AT_MOST).map(i32::to_string).collect();
     if ids.len() > NAMED_AT_MOST {
         some.push(format!("… ({} in all)", ids.len()));

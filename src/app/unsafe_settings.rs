@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::servers::Servers;
 use crate::{
+    config::{KafkaConfig, KafkaSettings},
     durability::{FoundSettings, SETTINGS, UnsafeSetting},
-    kafka::LogObserver,
+    kafka::{LogObserver, ObserveError},
     metrics::UNSAFE_SETTINGS,
     store,
 };
@@ -26,12 +27,10 @@ pub(super) async fn watch(servers: Servers, found: FoundSettings) {
 /// Whether both servers have answered.
 async fn look(servers: &Servers, found: &FoundSettings) -> bool {
     let Servers { database, kafka, settings } = servers;
-    let observer = LogObserver::new(kafka, settings);
-    let (copies, commit) = tokio::join!(observer.copies(), store::commit_settings(database));
-    observer.rest().await;
+    let (of_topics, commit) = tokio::join!(unsafe_topics(kafka, settings), store::commit_settings(database));
     let (mut news, mut is_known) = (vec![], true);
-    match copies {
-        Ok(copies) => news.extend(found.note_kafka(copies.unsafe_settings())),
+    match of_topics {
+        Ok(of_topics) => news.extend(found.note_kafka(of_topics)),
         Err(error) => {
             tracing::debug!(error = %error, "how Kafka keeps the topic is not known");
             is_known = false;
@@ -67,16 +66,33 @@ fn report(found: &UnsafeSetting) {
 /// Asks both servers once; where one does not tell, it is said.
 pub(super) async fn ask(servers: &Servers) -> Vec<UnsafeSetting> {
     let Servers { database, kafka, settings } = servers;
-    let observer = LogObserver::new(kafka, settings);
     let mut found = vec![];
-    match observer.copies().await {
-        Ok(copies) => found.extend(copies.unsafe_settings()),
+    match unsafe_topics(kafka, settings).await {
+        Ok(of_topics) => found.extend(of_topics),
         Err(error) => tracing::warn!(error = %error, "how Kafka keeps the topic is not shown"),
     }
     match store::commit_settings(database).await {
         Ok(commit) => found.extend(commit.unsafe_settings()),
         Err(error) => tracing::warn!(error = %error, "how Postgres commits is not shown"),
     }
-    observer.rest().await;
     found
+}
+
+/// Of the topic of the readings, and of that of the sensors what the other has not.
+async fn unsafe_topics(
+    kafka: &KafkaConfig,
+    settings: &KafkaSettings,
+) -> Result<Vec<UnsafeSetting>, ObserveError> {
+    let mut found: Vec<UnsafeSetting> = vec![];
+    for kafka in [kafka.clone(), kafka.of_sensors()] {
+        let observer = LogObserver::new(&kafka, settings);
+        let copies = observer.copies().await;
+        observer.rest().await;
+        for unsafe_setting in copies?.unsafe_settings() {
+            if found.iter().all(|other| other.setting != unsafe_setting.setting) {
+                found.push(unsafe_setting.of_topic(&kafka.kafka_topic));
+            }
+        }
+    }
+    Ok(found)
 }

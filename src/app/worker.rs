@@ -60,9 +60,11 @@ pub(super) async fn run(
         Some(known) => known?,
         None => return Ok(()),
     };
-    let sensor_records = Arc::new(SensorRecords::open(servers)?);
+    let group_watch = GroupWatch::new(kafka, settings);
+    let sensor_records = Arc::new(SensorRecords::open(servers, group_watch.clone())?);
     let lost_sensors = SensorSource(Some(Arc::clone(&sensor_records) as Arc<dyn LostSensors>));
-    let config = member_config(servers, &ingest, worker, lost_sensors, component.clone(), &health);
+    let config =
+        member_config(servers, &ingest, worker, lost_sensors, group_watch, component.clone(), &health);
     match stop.run_until_cancelled(refuse_missing_rights(&config.writer)).await {
         Some(tried) => tried?,
         None => return Ok(()),
@@ -148,6 +150,7 @@ fn member_config(
     ingest: &IngestConfig,
     worker: &WorkerConfig,
     lost_sensors: SensorSource,
+    group_watch: GroupWatch,
     component: Component,
     health: &Health,
 ) -> MemberConfig {
@@ -163,7 +166,7 @@ fn member_config(
         lost_sensors,
     };
     MemberConfig {
-        group_watch: GroupWatch::new(&kafka, &settings),
+        group_watch,
         database,
         kafka,
         settings,

@@ -17,7 +17,7 @@ pub enum OffsetsCommand {
     AcceptGap(AcceptConfig),
     /// Take a topic that was deleted and recreated for the one it was: read it from its start
     AcceptTopic(AcceptTopic),
-    /// Take a log that ends before the stored offset as it is: read it again from its start
+    /// Take a log that was cut (`offset_past_end`, `log_diverged`) as it is: read it again from its start
     AcceptTruncation(AcceptConfig),
 }
 

@@ -53,6 +53,7 @@ impl Api {
         http: &HttpConfig,
         ingest: &RunningSettings,
     ) -> Self {
+        let sensors = sensors.and_of(sensor_topic.clone());
         let body_limits = body_limits(http);
         let admission = Admission::new(&http.admission, body_limits.max_bytes, body_limits.held_bytes_max());
         // What has to be true now takes half of the connections of the pool that writes.

@@ -2,7 +2,16 @@
 
 mod reader;
 
-use std::{collections::HashSet, mem, sync::Arc, thread, time::Duration};
+use std::{
+    collections::HashSet,
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use rdkafka::{
@@ -62,6 +71,8 @@ struct Read {
     client: RwLock<Option<Arc<BaseConsumer<Notes>>>>,
     /// Why nothing can be read, where that does not pass by itself.
     unreadable: Mutex<Option<String>>,
+    /// The topic is another one than that which was read.
+    is_another: AtomicBool,
     stop: CancellationToken,
 }
 
@@ -108,6 +119,7 @@ impl SensorTopic {
             next_offset: watch::Sender::new(0),
             client: RwLock::default(),
             unreadable: Mutex::default(),
+            is_another: AtomicBool::new(false),
             stop: CancellationToken::new(),
         });
         let (of_thread, of_kafka, of_settings) = (Arc::clone(&read), kafka.clone(), settings.clone());
@@ -127,6 +139,11 @@ impl SensorTopic {
     /// Its id; asks Kafka, and refuses a topic that could lose sensors.
     pub async fn id(&self) -> Result<String, TopicError> {
         Ok(find_sensors_topic(&self.0.kafka, &self.0.settings).await?.identity.topic_id)
+    }
+
+    /// Forgets what was read, and reads from the beginning: the topic was recreated.
+    pub fn read_anew(&self) {
+        self.0.read.is_another.store(true, Ordering::Release);
     }
 
     /// What has been read so far.
@@ -196,7 +213,6 @@ impl SensorTopic {
             reason = Some(code.to_string());
         }
         if reason.is_none()
-            && self.registry().next_offset() == 0
             && let Ok(Err(error @ (TopicError::Missing(_) | TopicError::NotCompacted(_)))) =
                 timeout(ASK_TIMEOUT, self.id()).await
         {

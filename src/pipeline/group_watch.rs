@@ -106,7 +106,7 @@ impl GroupWatch {
     ///
     /// Only what is committed is asked for: librdkafka (up to 2.16) ends the process where a coordinator goes away while it is
     /// asked for the group's members (confluentinc/librdkafka#4605), which is when most looks are.
-    pub(super) async fn claim(&self, ours: DatabaseId, since: Instant) -> GroupClaim {
+    pub async fn claim(&self, ours: DatabaseId, since: Instant) -> GroupClaim {
         let mut seen = self.0.seen.lock().await;
         if seen.looked.is_none_or(|looked| looked < since) {
             seen.looked = Some(Instant::now());

@@ -15,25 +15,46 @@ pub struct Row {
     pub has_changed: bool,
 }
 
-/// What the table has lost.
+/// How far the table is known to hold what the topic says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Of what was said before this offset the table knows better, for it held it once.
+    pub up_to: i64,
+    /// Whether the topic lacks changes of the table, as one whose end was cut off: then a row that is gone was deleted.
+    pub topic_lacks_changes: bool,
+}
+
+/// What the table has lost, and what the topic does not know.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Lost {
     /// Sensors that the table has no row of, or another one: with their last records.
     pub sensors: Vec<(Latest, Row)>,
     /// Sensors that were deleted and are there again.
     pub deletions: Vec<i32>,
+    /// Rows of which the topic says what was true before.
+    pub untold: Vec<Row>,
 }
 
 impl Lost {
     /// What the topic says and the table does not, apart from what the topic is still to be told.
-    pub fn of(latest: &HashMap<i32, Latest>, rows: Vec<Row>) -> Self {
+    pub fn of(latest: &HashMap<i32, Latest>, rows: Vec<Row>, known: Known) -> Self {
         let mut lost = Self::default();
         for row in rows.into_iter().filter(|row| !row.has_changed) {
             let Some(&said) = latest.get(&row.sensor_id) else { continue };
-            match (said.fingerprint, row.sensor.as_ref().map(Description::fingerprint)) {
-                (Some(said_to_be), is) if is != Some(said_to_be) => lost.sensors.push((said, row)),
-                (None, Some(_)) => lost.deletions.push(row.sensor_id),
-                (Some(_), _) | (None, None) => {}
+            let is = row.sensor.as_ref().map(Description::fingerprint);
+            if said.fingerprint == is {
+                continue;
+            }
+            let is_lost = if said.offset < known.up_to {
+                // Rows go without a word only where somebody switches the triggers off.
+                is.is_none() && !known.topic_lacks_changes
+            } else {
+                true
+            };
+            match (is_lost, said.fingerprint) {
+                (true, Some(_)) => lost.sensors.push((said, row)),
+                (true, None) => lost.deletions.push(row.sensor_id),
+                (false, _) => lost.untold.push(row),
             }
         }
         lost
@@ -41,7 +62,7 @@ impl Lost {
 
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.sensors.is_empty() && self.deletions.is_empty()
+        self.sensors.is_empty() && self.deletions.is_empty() && self.untold.is_empty()
     }
 }
 
@@ -82,8 +103,17 @@ mod tests {
             row(6, None, true),
             row(7, Some("newest"), true),
         ];
-        let lost = Lost::of(&latest, rows);
-        let ids: Vec<i32> = lost.sensors.iter().map(|(_, row)| row.sensor_id).collect();
-        assert_eq!((ids, lost.deletions), (vec![2, 3], vec![5]));
+        let of = |up_to, topic_lacks_changes| {
+            let lost = Lost::of(&latest, rows.clone(), Known { up_to, topic_lacks_changes });
+            let ids = |rows: Vec<Row>| rows.into_iter().map(|row| row.sensor_id).collect::<Vec<_>>();
+            (ids(lost.sensors.into_iter().map(|(_, row)| row).collect()), lost.deletions, ids(lost.untold))
+        };
+        assert_eq!(of(0, false), (vec![2, 3], vec![5], vec![]), "the table may not have heard of any of it");
+        assert_eq!(of(1, false), (vec![2], vec![], vec![3, 5]), "it knew all of it, and was changed since");
+        assert_eq!(
+            of(1, true),
+            (vec![], vec![], vec![2, 3, 5]),
+            "the topic has not heard of deletions either"
+        );
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 
-use super::{Description, Latest, Lost, Registry, Row, SensorRecord};
+use super::{Description, Known, Latest, Lost, Registry, Row, SensorRecord};
 
 /// A step that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,7 +257,8 @@ impl World {
             sensor: database.rows.get(&sensor_id).cloned(),
             has_changed: self.bug != Bug::ChangesNotSeen && database.changes.contains(&sensor_id),
         });
-        let lost = Lost::of(&latest, rows.collect());
+        let known = Known { up_to: database.next_offset, topic_lacks_changes: false };
+        let lost = Lost::of(&latest, rows.collect(), known);
         self.keeping = Keeping::Compared { server, lost, end };
     }
 

@@ -146,6 +146,17 @@ pub async fn existing(pool: &Pool, sensor_ids: Vec<i32>) -> Result<Vec<i32>, Sto
     .await
 }
 
+/// Which of these ids are not about to change, as by a deletion.
+pub async fn unchanged(pool: &Pool, sensor_ids: Vec<i32>) -> Result<Vec<i32>, StoreError> {
+    const SQL: &str = "SELECT sensor_id FROM unnest($1::int[]) AS asked (sensor_id)
+        WHERE sensor_id <> ALL (ARRAY (SELECT sensor_id FROM sensor_deletions))
+          AND NOT EXISTS (SELECT FROM sensor_changes WHERE sensor_changes.sensor_id = asked.sensor_id)";
+    pool.read_within(LOOK_UP_TIMEOUT, "looking up changes of sensors", move |connection| {
+        Box::pin(sqlx::query_scalar(SQL).bind(sensor_ids.clone()).fetch_all(connection))
+    })
+    .await
+}
+
 /// Hands the ids of the newest sensors, at most `limit`, to `each` as they arrive.
 pub async fn for_each_id(
     pool: &Pool,

@@ -134,6 +134,43 @@ async fn they_come_back_with_their_ids_and_readings() {
 }
 
 #[tokio::test]
+async fn until_they_are_back_nobody_is_told_that_there_are_none() {
+    let site = Site::new(1).await;
+    let (api, worker) = (Api::start(&site.database, &site.topic).await, site.worker());
+    let (kept, lost, gone) = (api.make("kept").await, api.make("lost").await, api.make("gone").await);
+    let untold = "SELECT count(*) FROM sensor_changes";
+    site.database.execute(&format!("DELETE FROM sensors WHERE sensor_id = {gone}")).await;
+    comes_to("changes that the topic is not told of", PATIENCE, 0, async || {
+        site.database.number(untold).await
+    })
+    .await;
+    drop((api, worker));
+    lose_above(&site.database, kept).await;
+
+    // One that has just started has heard of none of them.
+    let api = Api::start(&site.database, &site.topic).await;
+    let send = async |sensor_id: i64| {
+        let reading = json!({"value": 1, "timestamp": 1_704_067_200});
+        api.post(&format!("/sensor_data/{sensor_id}"), &reading).await.0
+    };
+    assert_eq!(send(lost).await, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(send(gone).await, StatusCode::NOT_FOUND, "it was deleted");
+    let many = json!([1, lost, gone].map(|id| json!({"sensor_id": id, "value": 1})));
+    let (_, told) = api.post("/readings", &many).await;
+    let codes: Vec<&Value> =
+        told["errors"].as_array().into_iter().flatten().map(|error| &error["code"]).collect();
+    assert_eq!(codes, ["database_unavailable", "unknown_sensor"], "{told}");
+    // One whose deletion the topic has not heard of is no lost one.
+    site.database.execute(&format!("DELETE FROM sensors WHERE sensor_id = {kept}")).await;
+    let told_of_none = async || send(kept).await == StatusCode::NOT_FOUND;
+    eventually(PATIENCE, told_of_none).await;
+
+    let _worker = site.worker();
+    eventually(PATIENCE, async || send(lost).await == StatusCode::OK).await;
+    assert_eq!(send(gone).await, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn an_empty_database_gets_its_sensors_from_their_topic() {
     let site = Site::new(1).await;
     let (api, worker) = (Api::start(&site.database, &site.topic).await, site.worker());

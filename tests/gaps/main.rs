@@ -8,6 +8,7 @@ mod other_cluster;
 mod other_database;
 mod recreated;
 mod replayed;
+mod sensors_topic;
 
 use std::{net::SocketAddr, time::Duration};
 

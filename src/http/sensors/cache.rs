@@ -22,6 +22,7 @@ use super::change_hints::SensorHints;
 use crate::{
     config::DatabaseConfig,
     health::Component,
+    kafka::SensorTopic,
     store::{Pool, SensorChanges, StoreError, Unfit, sensors},
 };
 
@@ -47,13 +48,15 @@ const LOOK_UP_WAIT: Duration = Duration::from_secs(2);
 ///
 /// It is filled when it begins to listen to what the database says of new and deleted sensors, and again after
 /// each time that it could not listen. What is said is not believed but looked for: anybody who may connect can say it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SensorCache {
     /// Each with the round in which it was heard of.
     ids: Cache<i32, u32>,
     unknown: Cache<i32, ()>,
     shared: Arc<Shared>,
-    pool: Pool,
+    pub(super) pool: Pool,
+    /// What the database may have lost.
+    pub(super) topic: Option<SensorTopic>,
     max: u64,
 }
 
@@ -86,8 +89,14 @@ impl SensorCache {
             unknown,
             shared: Arc::new(shared),
             pool: pool.beside("look-ups", CONNECTIONS),
+            topic: None,
             max,
         }
+    }
+
+    /// Knows by this topic which sensors the database has lost.
+    pub(in crate::http) fn and_of(self, topic: SensorTopic) -> Self {
+        Self { topic: Some(topic), ..self }
     }
 
     /// Whether there is such a sensor; asks Postgres where the cache does not know. Who asks in turns with others waits

@@ -1,9 +1,12 @@
-//! Refuses requests about sensors that do not exist.
+//! Refuses requests about sensors that do not exist; one that the database has lost does.
 
 use tokio::sync::Semaphore;
 
 use super::SensorCache;
-use crate::http::server::ApiError;
+use crate::{
+    http::server::ApiError,
+    store::{StoreError, sensors},
+};
 
 impl SensorCache {
     /// Refuses what is about a sensor that there is not. The primary knows; it hears of a new sensor first.
@@ -17,16 +20,43 @@ impl SensorCache {
         sensor_id: i32,
         turns: Option<&Semaphore>,
     ) -> Result<(), ApiError> {
-        let is_there = self.contains(sensor_id, turns).await?;
-        if is_there { Ok(()) } else { Err(ApiError::NO_SUCH_SENSOR) }
+        if self.contains(sensor_id, turns).await? {
+            Ok(())
+        } else if self.lost(&[sensor_id]).await?.is_empty() {
+            Err(ApiError::NO_SUCH_SENSOR)
+        } else {
+            Err(ApiError::Unavailable(
+                "The database has lost this sensor, which comes back in a moment.".into(),
+            ))
+        }
     }
 
     /// Refuses what is about a sensor that is known to be gone: some of its readings may be there still. A question that
     /// the primary does not answer is none.
     pub(in crate::http) async fn refuse_deleted(&self, sensor_id: i32) -> Result<(), ApiError> {
         match self.contains(sensor_id, None).await {
-            Ok(false) => Err(ApiError::NO_SUCH_SENSOR),
+            Ok(false) => self.require(sensor_id).await,
             Ok(true) | Err(_) => Ok(()),
         }
+    }
+
+    /// Which of these, which the database does not have, it has lost, as by a failover to a standby that was behind. A
+    /// client that is told that there is no such sensor throws its readings away, and a worker makes the sensor again.
+    pub(in crate::http) async fn lost(&self, absent: &[i32]) -> Result<Vec<i32>, StoreError> {
+        let Some(topic) = &self.topic else { return Ok(vec![]) };
+        let in_topic = |ids: &[i32]| -> Vec<i32> {
+            let registry = topic.registry();
+            ids.iter().copied().filter(|&id| registry.has(id)).collect()
+        };
+        let known = in_topic(absent);
+        if known.is_empty() {
+            return Ok(known);
+        }
+        // The topic hears later of what was deleted, and this process later of what the topic has heard.
+        let unchanged = sensors::unchanged(&self.pool, known).await?;
+        if unchanged.is_empty() || topic.read_to_end().await.is_err() {
+            return Ok(unchanged);
+        }
+        Ok(in_topic(&unchanged))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     mem,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -71,8 +71,7 @@ fn note_lost(read: &Read, topic: &str, lost: Lost) {
         Lost::Fetch(error) => {
             if error.fault == FetchFault::OffsetOutOfRange {
                 // It was recreated, or its end was cut off: what it holds now is what counts.
-                read.registry.lock().forget();
-                read.next_offset.send_replace(0);
+                forget(read);
             }
             (error.detail, error.fault == FetchFault::Lasting(Unreadable::NotAuthorized))
         }
@@ -86,6 +85,11 @@ fn note_lost(read: &Read, topic: &str, lost: Lost) {
     }
     tracing::debug!(kafka.topic = topic, error = reason, "reading the topic of the sensors anew");
     *read.unreadable.lock() = is_lasting.then_some(reason);
+}
+
+fn forget(read: &Read) {
+    read.registry.lock().forget();
+    read.next_offset.send_replace(0);
 }
 
 fn follow(kafka: &KafkaConfig, settings: &KafkaSettings, read: &Read) -> Result<(), Lost> {
@@ -107,6 +111,10 @@ fn follow(kafka: &KafkaConfig, settings: &KafkaSettings, read: &Read) -> Result<
     *read.client.write() = Some(Arc::clone(&client));
     let mut look_due = Instant::now();
     while !read.stop.is_cancelled() {
+        if read.is_another.swap(false, Ordering::AcqRel) {
+            forget(read);
+            return Ok(());
+        }
         match client.poll(Duration::ZERO) {
             Some(Ok(_)) => return Err(Lost::Astray),
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
@@ -137,10 +145,14 @@ fn take<'a>(read: &Read, items: impl Iterator<Item = Fetched<'a>>) -> Result<(),
     for item in items {
         is_readable |= !matches!(item, Fetched::Failed(_));
         match item {
-            Fetched::Record(record) => match record.payload.and_then(SensorRecord::decode) {
-                Some(sensor) => registry.note(record.offset, &sensor),
-                None => registry.note_end(record.offset + 1),
-            },
+            Fetched::Record(record) => {
+                let sensor = record.payload.and_then(SensorRecord::decode);
+                // Under another key it is nobody's of ours.
+                match sensor.filter(|sensor| record.key == Some(sensor.key().as_bytes())) {
+                    Some(sensor) => registry.note(record.offset, &sensor),
+                    None => registry.note_end(record.offset + 1),
+                }
+            }
             Fetched::End(offset) => registry.note_end(offset),
             // What follows says nothing about what lies between.
             Fetched::Failed(error) => {

@@ -8,8 +8,9 @@ use tokio::time::timeout;
 use super::sequence;
 use crate::{
     config::DatabaseConfig,
+    log::DatabaseId,
     registry::{Description, Row, SensorRecord},
-    store::{StoreError, connection::connect_following, hosts::Follower},
+    store::{StoreError, connection::connect_following, database_identity, hosts::Follower},
 };
 
 /// Most changes that the topic is told of at a time, and most sensors that are compared.
@@ -35,6 +36,8 @@ pub struct Standing {
     pub next_offset: Option<i64>,
     /// Whether the topic has to be told of something.
     pub has_changes: bool,
+    /// Whether another topic was told of something that this one has not heard of.
+    pub lacks_changes: bool,
 }
 
 /// Changes of the table, each with the sensor as it is now.
@@ -53,6 +56,11 @@ impl RecordKeeper {
         Ok(Self { connection, follower })
     }
 
+    /// The id of the database.
+    pub async fn database_id(&mut self) -> Result<DatabaseId, StoreError> {
+        database_identity::read(&mut self.connection).await
+    }
+
     /// Whether another server is the one to write to by now.
     pub fn is_behind(&self) -> bool {
         self.follower.is_behind()
@@ -61,7 +69,8 @@ impl RecordKeeper {
     /// Looks whether there is anything to do.
     pub async fn standing(&mut self, topic: &str, topic_id: &str) -> Result<Standing, StoreError> {
         const SQL: &str = "SELECT (SELECT next_offset FROM sensor_topics WHERE topic = $1 AND topic_id = $2),
-                EXISTS (SELECT FROM sensor_changes) AS has_changes";
+                EXISTS (SELECT FROM sensor_changes) AS has_changes,
+                EXISTS (SELECT FROM sensor_topics WHERE topic = $1 AND lacks_changes) AS lacks_changes";
         let asking = sqlx::query_as(SQL).bind(topic).bind(topic_id).fetch_one(&mut self.connection);
         bounded("asking what the topic of sensors has to be told", asking).await
     }
@@ -70,16 +79,18 @@ impl RecordKeeper {
     pub async fn begin(&mut self, topic: &str) -> Result<Option<KeepingTurn<'_>>, StoreError> {
         const NEW: &str = "INSERT INTO sensor_topics (topic, topic_id, next_offset) VALUES ($1, '', 0)
             ON CONFLICT (topic) DO NOTHING";
-        const LOCK: &str = "SELECT topic_id, next_offset FROM sensor_topics WHERE topic = $1 FOR UPDATE";
+        // All of them: what one is told is taken note of with the others.
+        const LOCK: &str = "SELECT topic_id, next_offset, lacks_changes
+            FROM (SELECT * FROM sensor_topics ORDER BY topic FOR UPDATE) AS locked WHERE topic = $1";
         let connection = &mut self.connection;
         let beginning = async {
             let mut transaction = connection.begin().await?;
             sqlx::query(LOCK_TIMEOUT).execute(&mut *transaction).await?;
             sqlx::query(IMMEDIATE).execute(&mut *transaction).await?;
             sqlx::query(NEW).bind(topic).execute(&mut *transaction).await?;
-            let (topic_id, next_offset): (String, i64) =
+            let (topic_id, next_offset, lacks_changes): (String, i64, bool) =
                 sqlx::query_as(LOCK).bind(topic).fetch_one(&mut *transaction).await?;
-            Ok(KeepingTurn { transaction, topic: topic.to_owned(), topic_id, next_offset })
+            Ok(KeepingTurn { transaction, topic: topic.to_owned(), topic_id, next_offset, lacks_changes })
         };
         match bounded("beginning to keep the records of sensors", beginning).await {
             Ok(turn) => Ok(Some(turn)),
@@ -97,6 +108,8 @@ pub struct KeepingTurn<'k> {
     pub topic_id: String,
     /// Up to where the table holds what it says.
     pub next_offset: i64,
+    /// Whether another topic was told of something that this one has not heard of.
+    pub lacks_changes: bool,
 }
 
 impl KeepingTurn<'_> {
@@ -120,11 +133,29 @@ impl KeepingTurn<'_> {
         Ok(changes)
     }
 
-    /// Takes note that the topic knows of these changes.
+    /// Takes note that the topic knows of these changes, and no other one does.
     pub async fn forget_changes(&mut self, ids: &[i64]) -> Result<(), StoreError> {
+        const DOING: &str = "noting that the topic knows of sensors";
         const SQL: &str = "DELETE FROM sensor_changes WHERE change = ANY ($1)";
+        const OTHERS: &str =
+            "UPDATE sensor_topics SET lacks_changes = true WHERE topic <> $1 AND NOT lacks_changes";
         let deleting = sqlx::query(SQL).bind(ids).execute(&mut *self.transaction);
-        bounded("noting that the topic knows of sensors", deleting).await.map(drop)
+        bounded(DOING, deleting).await?;
+        let noting = sqlx::query(OTHERS).bind(&self.topic).execute(&mut *self.transaction);
+        bounded(DOING, noting).await.map(drop)
+    }
+
+    /// Takes note of how far the table holds what this topic says, where it is the one that is known.
+    pub async fn hold_up_to(&mut self, topic_id: &str, next_offset: i64) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE sensor_topics SET next_offset = $3 WHERE topic = $1 AND topic_id = $2";
+        let noting = sqlx::query(SQL)
+            .bind(&self.topic)
+            .bind(topic_id)
+            .bind(next_offset)
+            .execute(&mut *self.transaction);
+        bounded("noting how far the table holds what the topic says", noting).await?;
+        self.next_offset = next_offset;
+        Ok(())
     }
 
     /// What the table has of these ids.
@@ -242,7 +273,8 @@ impl KeepingTurn<'_> {
     /// Commits; the table holds what this topic says up to there.
     pub async fn end(mut self, topic_id: &str, next_offset: i64) -> Result<(), StoreError> {
         const SQL: &str =
-            "UPDATE sensor_topics SET topic_id = $2, next_offset = $3, updated_at = now() WHERE topic = $1";
+            "UPDATE sensor_topics SET topic_id = $2, next_offset = $3, lacks_changes = false, updated_at = now()
+            WHERE topic = $1";
         let noting = sqlx::query(SQL)
             .bind(&self.topic)
             .bind(topic_id)

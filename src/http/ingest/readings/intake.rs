@@ -1,6 +1,10 @@
 //! Takes the items of one request: which are readings, which sensors there are, which partition each goes to.
 
-use std::{borrow::Cow, collections::HashMap, mem};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    mem,
+};
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,6 +19,7 @@ use crate::{
         Reading, Reason, Timestamp, Window,
         decode::{self, Decoded, Reject, Untimed},
     },
+    store::StoreError,
 };
 
 /// Readings that wait for company in their partitions' records, at most; what a request holds is bounded by it.
@@ -213,13 +218,28 @@ impl<'a> Intake<'a> {
         if unknown.is_empty() {
             return;
         }
-        match self.api.sensors.among(&unknown, self.client.look_ups()).await {
-            Ok(there) => self.sensors.extend(there.into_iter().map(|id| (id, home(id)))),
+        match self.look_up(&unknown).await {
+            Ok((there, lost)) => {
+                self.sensors.extend(there.into_iter().map(|id| (id, home(id))));
+                self.sensors.extend(lost.into_iter().map(|id| (id, Sensor::Unanswered)));
+            }
             Err(error) => {
                 store::log(&error);
                 self.sensors.extend(unknown.into_iter().map(|id| (id, Sensor::Unanswered)));
             }
         }
+    }
+
+    /// Those that the database has, and those that it has lost.
+    async fn look_up(&self, unknown: &[i32]) -> Result<(Vec<i32>, Vec<i32>), StoreError> {
+        let known = &self.api.sensors;
+        let there = known.among(unknown, self.client.look_ups()).await?;
+        let mut absent: HashSet<i32> = unknown.iter().copied().collect();
+        for sensor_id in &there {
+            absent.remove(sensor_id);
+        }
+        let absent: Vec<i32> = absent.into_iter().collect();
+        Ok((there, known.lost(&absent).await?))
     }
 
     fn send(&mut self, outbox: &mut Outbox<'_>) -> Result<(), ApiError> {
