@@ -124,7 +124,7 @@ class Run:
         places = {
             client: processes.Sensorpipe(self.servers, client, client.split("-")[0], self.found) for client in CLIENTS
         }
-        self.world = World(self.servers, self.toxiproxy, places, observer, self.ledger, self.findings)
+        self.world = World(self.servers, self.toxiproxy, places, observer, self.ledger, self.made, self.findings)
         self.world.start()
         observer.start()
         say("servers, api and workers run")

@@ -13,7 +13,7 @@ from confluent_kafka import (
 )  # fmt: skip
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from places import SENSORPIPE, TOPIC
+from places import SENSORPIPE, SENSORS_TOPIC, TOPIC
 from processes import environment
 from replicas import Replicas
 from servers import Servers
@@ -33,7 +33,7 @@ class Cluster(Servers):
         super().__init__(ports)
         self.environment["CLUSTER_PORTS"] = " ".join(str(ports.node(number)) for number in (CONTROLLER, *BROKERS))
         self.environment["REPLICATION_PORTS"] = f"{ports.replica(1)} {ports.replica(2)}"
-        self.replicas = Replicas(ports, self.command, rng)
+        self.replicas = Replicas(ports, self.command, self.superuser, rng)
         self._readers, self._retired = {}, deque(maxlen=RETIRED_AT_MOST)
         self.brokers = ",".join(f"127.0.0.1:{ports.node(number)}" for number in BROKERS)
 
@@ -62,8 +62,8 @@ class Cluster(Servers):
     def postgres_proxies(self):
         return self.replicas.proxies()
 
-    def way_to_postgres(self, client):
-        return self.replicas.way(client)
+    def postgres_proxy_of(self, client):
+        return self.replicas.proxy_to_primary(client)
 
     def postgres_port(self):
         return self.replicas.port()
@@ -75,16 +75,20 @@ class Cluster(Servers):
     def without_postgres(self):
         """Until there is a primary again."""
         self.postgres_is_up.clear()
-        yield
-        self.postgres_is_up.set()
+        try:
+            yield
+        finally:
+            self.postgres_is_up.set()
 
     @contextlib.contextmanager
     def outage(self):
         """Nobody asks Kafka meanwhile."""
         self.kafka_is_up.clear()
-        yield
-        self.renew_admin()
-        self.kafka_is_up.set()
+        try:
+            yield
+        finally:
+            self.renew_admin()
+            self.kafka_is_up.set()
 
     def client_config(self):
         return {
@@ -95,11 +99,12 @@ class Cluster(Servers):
         }
 
     def _partitions(self):
-        """What a broker says of the topic's partitions; none where none answers."""
+        """What a broker says of the topic's partitions and of the sensors' one; none where none answers."""
         with contextlib.suppress(KafkaException):
             # One that has lived through an outage may go on asking a broker that is away.
             admin = AdminClient(self.client_config())
-            return [*admin.list_topics(TOPIC, ASK_WITHIN_S).topics[TOPIC].partitions.values()]
+            topics = admin.list_topics(timeout=ASK_WITHIN_S).topics
+            return [partition for name in (TOPIC, SENSORS_TOPIC) for partition in topics[name].partitions.values()]
         return []
 
     def renew_admin(self):

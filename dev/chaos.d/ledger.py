@@ -1,5 +1,6 @@
 """Every reading that was sent, and what its sender was told."""
 
+import contextlib
 import threading
 from dataclasses import dataclass, field
 
@@ -84,6 +85,15 @@ class Ledger:
         """Of copies that were sent nobody will ever tell what became; their readings are unknown since they were taken."""
         with self._lock:
             self.copies[UNKNOWN] += count
+
+    @contextlib.contextmanager
+    def at_risk(self):
+        """What is acknowledged meanwhile may be lost."""
+        self.is_at_risk = True
+        try:
+            yield
+        finally:
+            self.is_at_risk = False
 
     def _at_risk(self, state):
         return AT_RISK if state == ACKNOWLEDGED and self.is_at_risk else state

@@ -4,6 +4,7 @@ A partition waits while the log has records behind its stored offset that a read
 open transactions do not count). Its stall is the time since it last moved, or began to wait.
 """
 
+import contextlib
 import os
 import socket
 import threading
@@ -65,9 +66,11 @@ class Observer:
     def drop_session(self):
         """One whose server has fallen silent would wait for its answer."""
         session = self._session
-        if session and not session.closed:
-            with socket.socket(fileno=os.dup(session.fileno())) as connection:
-                connection.shutdown(socket.SHUT_RDWR)
+        # It may end by itself just now.
+        with contextlib.suppress(OSError, psycopg.Error):
+            if session and not session.closed:
+                with socket.socket(fileno=os.dup(session.fileno())) as connection:
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def watch(self):
         watch = Watch()
@@ -90,14 +93,15 @@ class Observer:
         return False
 
     def await_growth(self, within_s):
-        """Until every partition has got something new."""
+        """Until every partition has got something new; whether it was in time."""
         deadline = time.monotonic() + within_s
         before = self.ask_ends()
         while time.monotonic() < deadline:
             now = self.ask_ends()
             if now and all(end > before.get(partition, 0) for partition, end in now.items()):
-                return
+                return True
             time.sleep(ENDS_EVERY_S)
+        return False
 
     def behind(self):
         """Partitions that wait, for people."""
@@ -145,9 +149,11 @@ class Observer:
 
     def _ask_stored(self):
         """Nothing where the database does not answer."""
+        if not self.servers.postgres_is_up.is_set():
+            self.drop_session()
+            self._session = None
+            return []
         try:
-            if not self.servers.postgres_is_up.is_set():
-                raise psycopg.OperationalError("it is down")
             self._session = self._session or self.servers.reader()
             return self._session.execute(
                 "SELECT partition, next_offset FROM ingest_offsets WHERE topic = %s", [TOPIC]
@@ -168,7 +174,8 @@ class Observer:
                 since = self.waiting_since.setdefault(partition, now)
                 # The step that ends a stall counts to its stall.
                 self._tell(partition, since, now)
-                if offset != before:
+                # Where the database has lost its tail the offset goes back, and nothing is stored by that.
+                if offset > before:
                     self.waiting_since[partition] = now
 
     def _tell(self, partition, since, now):

@@ -15,6 +15,7 @@ SENSORPIPE = os.environ.get("SENSORPIPE_BIN", "sensorpipe")
 
 WORKERS_AT_MOST = 3
 TOPIC, GROUP = "sensor-readings", "sensorpipe"
+SENSORS_TOPIC = f"{TOPIC}-{GROUP}-sensors"
 # Who reaches Kafka and Postgres through proxies of their own.
 CLIENTS = [*(f"worker-{slot}" for slot in range(WORKERS_AT_MOST)), "api"]
 

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, OffsetSpec
 
 from places import CLIENTS, LOGS, REPO, SERVERS, TOPIC
 
-BACK_WITHIN_S = 60
+BACK_WITHIN_S, DONE_WITHIN_S = 60, 300
 # Whom dev/services makes a password for. The run's own clients are this user, so that no rule for others strikes them.
 SUPER_USER = "sensorpipe"
 
@@ -54,7 +54,7 @@ class Servers:
         """(name, where it listens, where it leads)."""
         return [(f"postgres-{client}", self.ports.postgres_proxy(client), self.ports.postgres) for client in CLIENTS]
 
-    def way_to_postgres(self, client):
+    def postgres_proxy_of(self, client):
         """The proxy through which this client writes."""
         return f"postgres-{client}"
 
@@ -73,7 +73,7 @@ class Servers:
         with (LOGS / f"{name}.log").open("a") as log:
             command = [REPO / "dev" / name, *arguments]
             subprocess.run(
-                command, check=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                command, check=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=DONE_WITHIN_S,
                 env=self.environment | environment,
             )  # fmt: skip
 

@@ -18,9 +18,9 @@ PARTITIONS, PARTITIONS_AT_MOST = 12, 24
 class World:
     """Servers, the proxies before them, the processes that are tested, and who watches them."""
 
-    def __init__(self, servers, toxiproxy, processes, observer, ledger, findings):
+    def __init__(self, servers, toxiproxy, processes, observer, ledger, made_sensors, findings):
         self.servers, self.toxiproxy, self.observer, self.findings = servers, toxiproxy, observer, findings
-        self.ledger = ledger
+        self.ledger, self.made_sensors = ledger, made_sensors
         self.api = processes["api"]
         self.workers = [processes[f"worker-{slot}"] for slot in range(WORKERS_AT_MOST)]
         self.http_clients = []
@@ -134,7 +134,7 @@ class Slowed:
     WITHIN_S = 25
 
     def __init__(self, world, worker):
-        self.world, self.proxy = world, world.servers.way_to_postgres(worker.name)
+        self.world, self.proxy = world, world.servers.postgres_proxy_of(worker.name)
 
     def __enter__(self):
         # A writer that has just connected looks for chunks before anything else, statement by statement.

@@ -52,6 +52,8 @@ struct Kept {
     topic_id: String,
     /// When the topic was asked last for its id.
     asked: Instant,
+    /// All of it was compared once.
+    is_compared: bool,
 }
 
 /// They cannot be kept alike now.
@@ -61,6 +63,8 @@ pub(super) enum RecordsError {
     Topic(#[from] TopicError),
     #[error("the topic of the sensors was recreated")]
     Recreated,
+    #[error("telling the topic of the sensors what the table has takes too long; the rest follows")]
+    Stale,
     #[error(transparent)]
     Unread(#[from] UnreadError),
     #[error("the topic of the sensors takes no record")]
@@ -87,7 +91,7 @@ impl SensorRecords {
     /// Makes again what the table has lost, and tells the topic of what has changed.
     pub(super) async fn keep(&self) -> Result<Keeping, RecordsError> {
         let mut place = self.kept.lock().await;
-        let (mut kept, is_first) = self.begin(place.take()).await?;
+        let mut kept = self.begin(place.take()).await?;
         if !self.is_ours(kept.database).await {
             *place = Some(kept);
             return Ok(Keeping::Elsewhere);
@@ -96,8 +100,8 @@ impl SensorRecords {
         // In this order: what came back is not taken for what is new.
         let is_behind = standing.next_offset != Some(self.topic.registry().next_offset());
         let mut keeping = Keeping::Done;
-        if is_first || is_behind || standing.lacks_changes {
-            keeping = self.restore(&mut kept, is_first).await?;
+        if !kept.is_compared || is_behind || standing.lacks_changes {
+            keeping = self.restore(&mut kept).await?;
         }
         if standing.has_changes && keeping == Keeping::Done {
             keeping = self.tell(&mut kept).await?;
@@ -109,8 +113,9 @@ impl SensorRecords {
     /// Only the first of the two.
     async fn restore_now(&self) -> Result<Keeping, RecordsError> {
         let mut place = self.kept.lock().await;
-        let (mut kept, is_first) = self.begin(place.take()).await?;
-        let keeping = self.restore(&mut kept, is_first).await?;
+        let mut kept = self.begin(place.take()).await?;
+        let is_ours = self.is_ours(kept.database).await;
+        let keeping = if is_ours { self.restore(&mut kept).await? } else { Keeping::Elsewhere };
         *place = Some(kept);
         Ok(keeping)
     }
@@ -123,38 +128,29 @@ impl SensorRecords {
         matches!(claim, GroupClaim::Own | GroupClaim::TakenOver(_))
     }
 
-    /// What to go on with, and whether it is for the first time.
-    async fn begin(&self, former: Option<Kept>) -> Result<(Kept, bool), RecordsError> {
-        let mut is_first = true;
-        let (topic_id, asked) = match former {
-            Some(kept) if kept.asked.elapsed() < ASK_INTERVAL => {
-                is_first = false;
-                if !kept.keeper.is_behind() {
-                    return Ok((kept, is_first));
-                }
-                (kept.topic_id, kept.asked)
-            }
-            former => {
-                let topic_id = self.topic.id().await?;
-                match former {
-                    Some(kept) if kept.topic_id == topic_id => is_first = false,
-                    Some(_) => self.topic.read_anew(),
-                    None => {}
-                }
-                (topic_id, Instant::now())
-            }
+    /// What to go on with.
+    async fn begin(&self, former: Option<Kept>) -> Result<Kept, RecordsError> {
+        let mut former = former;
+        if let Some(kept) = former.as_mut().filter(|kept| kept.asked.elapsed() >= ASK_INTERVAL) {
+            let topic_id = self.topic.id().await?;
+            kept.is_compared &= kept.topic_id == topic_id;
+            (kept.topic_id, kept.asked) = (topic_id, Instant::now());
+        }
+        let (topic_id, asked, is_compared) = match former {
+            Some(kept) if !kept.keeper.is_behind() => return Ok(kept),
+            Some(kept) => (kept.topic_id, kept.asked, kept.is_compared),
+            None => (self.topic.id().await?, Instant::now(), false),
         };
         let mut keeper = RecordKeeper::open(&self.database).await?;
         let database = keeper.database_id().await?;
-        Ok((Kept { keeper, database, topic_id, asked }, is_first))
+        Ok(Kept { keeper, database, topic_id, asked, is_compared })
     }
 
     /// Looks at what the topic says since what the table is known to hold; of a topic that is met for the first time, or lacks
     /// something that the table has, at all that it says and does not say.
     async fn restore(
         &self,
-        Kept { keeper, topic_id, .. }: &mut Kept,
-        is_first: bool,
+        Kept { keeper, topic_id, is_compared, .. }: &mut Kept,
     ) -> Result<Keeping, RecordsError> {
         let Some(mut turn) = keeper.begin(self.topic.name()).await? else { return Ok(Keeping::Elsewhere) };
         let is_other = turn.topic_id != *topic_id;
@@ -169,10 +165,11 @@ impl SensorRecords {
             up_to: if is_other { 0 } else { turn.next_offset },
             topic_lacks_changes: !is_other && (is_cut || turn.lacks_changes),
         };
-        let compares_all = is_first || is_other || known.topic_lacks_changes;
+        let compares_all = !*is_compared || is_other || known.topic_lacks_changes;
         let since = if compares_all { 0 } else { turn.next_offset };
         let latest: HashMap<i32, Latest> = self.topic.registry().since(since).into_iter().collect();
         let ids: Vec<i32> = latest.keys().copied().collect();
+        let compared_at = Instant::now();
         let rows = turn.compare(&ids).await?;
         if compares_all {
             let told: Vec<i32> = self.topic.registry().sensors().collect();
@@ -188,11 +185,12 @@ impl SensorRecords {
                 "the topic of the sensors was cut, as by an unclean election: it is told again what the table has"
             );
         }
-        self.tell_rows(mem::take(&mut lost.untold)).await?;
+        self.tell_rows(mem::take(&mut lost.untold), compared_at).await?;
         if !lost.is_empty() {
             self.make_again(&mut turn, lost).await?;
         }
         turn.end(topic_id, end).await?;
+        *is_compared = true;
         Ok(Keeping::Done)
     }
 
@@ -237,13 +235,16 @@ impl SensorRecords {
         Ok(())
     }
 
-    /// Tells the topic what the table says.
-    async fn tell_rows(&self, rows: Vec<Row>) -> Result<(), RecordsError> {
+    /// Tells the topic what the table said at some time; the rest of it another time, where that takes too long.
+    async fn tell_rows(&self, rows: Vec<Row>, read_at: Instant) -> Result<(), RecordsError> {
         /// At a time.
         const SENSORS_MAX: usize = 1_000;
         let states: Vec<SensorRecord> =
             rows.into_iter().map(|row| SensorRecord::state(row.sensor_id, row.sensor)).collect();
         for some in states.chunks(SENSORS_MAX) {
+            if read_at.elapsed() >= STALE_AFTER {
+                return Err(RecordsError::Stale);
+            }
             self.topic.publish(some).await?;
             metrics::counter!(SENSOR_RECORDS).increment(some.len() as u64);
         }

@@ -48,7 +48,7 @@ async fn look(servers: &Servers, found: &FoundSettings) -> bool {
     }
     let current = found.current();
     for name in SETTINGS {
-        let is_unsafe = current.iter().any(|found| found.setting == name);
+        let is_unsafe = current.iter().any(|found| found.setting == name && !found.is_expected);
         metrics::gauge!(UNSAFE_SETTINGS, "setting" => name).set(f64::from(u8::from(is_unsafe)));
     }
     is_known
@@ -83,16 +83,28 @@ async fn unsafe_topics(
     kafka: &KafkaConfig,
     settings: &KafkaSettings,
 ) -> Result<Vec<UnsafeSetting>, ObserveError> {
-    let mut found: Vec<UnsafeSetting> = vec![];
-    for kafka in [kafka.clone(), kafka.of_sensors()] {
-        let observer = LogObserver::new(&kafka, settings);
-        let copies = observer.copies().await;
-        observer.rest().await;
-        for unsafe_setting in copies?.unsafe_settings() {
-            if found.iter().all(|other| other.setting != unsafe_setting.setting) {
-                found.push(unsafe_setting.of_topic(&kafka.kafka_topic));
-            }
+    let mut found = unsafe_topic(kafka, settings).await?;
+    match unsafe_topic(&kafka.of_sensors(), settings).await {
+        Ok(of_sensors) => {
+            let is_news =
+                |one: &UnsafeSetting| found.iter().all(|other: &UnsafeSetting| other.setting != one.setting);
+            let news: Vec<UnsafeSetting> = of_sensors.into_iter().filter(is_news).collect();
+            found.extend(news);
+        }
+        Err(error) => {
+            tracing::debug!(error = %error, "how Kafka keeps the topic of the sensors is not known");
         }
     }
     Ok(found)
+}
+
+async fn unsafe_topic(
+    kafka: &KafkaConfig,
+    settings: &KafkaSettings,
+) -> Result<Vec<UnsafeSetting>, ObserveError> {
+    let observer = LogObserver::new(kafka, settings);
+    let copies = observer.copies().await;
+    observer.rest().await;
+    let of_topic = |one: UnsafeSetting| one.of_topic(&kafka.kafka_topic);
+    Ok(copies?.unsafe_settings().into_iter().map(of_topic).collect())
 }

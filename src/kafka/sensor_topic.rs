@@ -71,8 +71,12 @@ struct Read {
     client: RwLock<Option<Arc<BaseConsumer<Notes>>>>,
     /// Why nothing can be read, where that does not pass by itself.
     unreadable: Mutex<Option<String>>,
+    /// The id of the topic when it was asked for last.
+    topic_id: Mutex<Option<String>>,
     /// The topic is another one than that which was read.
     is_another: AtomicBool,
+    /// What is known was read to its end once.
+    is_whole: AtomicBool,
     stop: CancellationToken,
 }
 
@@ -119,7 +123,9 @@ impl SensorTopic {
             next_offset: watch::Sender::new(0),
             client: RwLock::default(),
             unreadable: Mutex::default(),
+            topic_id: Mutex::default(),
             is_another: AtomicBool::new(false),
+            is_whole: AtomicBool::new(false),
             stop: CancellationToken::new(),
         });
         let (of_thread, of_kafka, of_settings) = (Arc::clone(&read), kafka.clone(), settings.clone());
@@ -136,14 +142,25 @@ impl SensorTopic {
         &self.0.kafka.kafka_topic
     }
 
-    /// Its id; asks Kafka, and refuses a topic that could lose sensors.
+    /// Its id; asks Kafka, and refuses a topic that could lose sensors. What was read of one that has been recreated since is
+    /// forgotten.
     pub async fn id(&self) -> Result<String, TopicError> {
-        Ok(find_sensors_topic(&self.0.kafka, &self.0.settings).await?.identity.topic_id)
+        const PAUSE: Duration = Duration::from_millis(50);
+        let id = find_sensors_topic(&self.0.kafka, &self.0.settings).await?.identity.topic_id;
+        let read = &self.0.read;
+        let before = read.topic_id.lock().replace(id.clone());
+        if before.is_some_and(|before| before != id) {
+            read.is_another.store(true, Ordering::Release);
+        }
+        while read.is_another.load(Ordering::Acquire) && !read.stop.is_cancelled() {
+            sleep(PAUSE).await;
+        }
+        Ok(id)
     }
 
-    /// Forgets what was read, and reads from the beginning: the topic was recreated.
-    pub fn read_anew(&self) {
-        self.0.read.is_another.store(true, Ordering::Release);
+    /// Whether it was read to its end at some time.
+    pub fn is_whole(&self) -> bool {
+        self.0.read.is_whole.load(Ordering::Acquire)
     }
 
     /// What has been read so far.
@@ -153,6 +170,12 @@ impl SensorTopic {
 
     /// Waits until all has been read that is there now.
     pub async fn read_to_end(&self) -> Result<(), UnreadError> {
+        self.try_reading_to_end().await?;
+        self.0.read.is_whole.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    async fn try_reading_to_end(&self) -> Result<(), UnreadError> {
         // Over its own connection, on which no fetch waits for records; but it may know no broker any more.
         let producer = self.producer();
         let by_producer =

@@ -22,7 +22,7 @@ def promote_behind(world, rng, measurement):
     take_back(world)
 
 
-def promote_beside(world, rng, measurement):
+def promote_beside_the_old(world, rng, measurement):
     """The primary falls silent, comes back after the standby has taken over, and takes itself for the primary."""
     behind_s = fall_behind(world, rng)
     old = world.servers.replicas.primary
@@ -30,6 +30,7 @@ def promote_beside(world, rng, measurement):
         world.servers.replicas.command("freeze", old)
         world.observer.drop_session()
         fail_over(world, rng, measurement)
+    world.observer.drop_session()
     world.servers.replicas.command("thaw", old)
     time.sleep(rng.uniform(*BOTH_WRITE_S))
     world.servers.replicas.command("kill", old)
@@ -65,18 +66,19 @@ def fail_over(world, rng, measurement):
 
 
 def take_back(world):
-    world.observer.await_growth(GROWS_WITHIN_S)
+    if not world.observer.await_growth(GROWS_WITHIN_S):
+        world.findings.append(f"nothing comes in for {GROWS_WITHIN_S} s after a promotion")
     world.servers.replicas.rejoin()
 
 
-def change_way(world, rng, measurement):
+def change_route(world, rng, measurement):
     """PgBouncer put in between or taken out; two hosts in place of an address that moves."""
     process = rng.choice([*world.running(), world.api])
     arguments = process.arguments
     process.terminate()
-    world.servers.replicas.change_way(world.toxiproxy, process.name, rng)
+    world.servers.replicas.change_route(world.toxiproxy, process.name, rng)
     process.environment["DATABASE_URL"] = world.servers.database_url(process.name)
-    measurement.note = f"{process.name}: {world.servers.replicas.ways[process.name]}"
+    measurement.note = f"{process.name}: {world.servers.replicas.routes[process.name]}"
     process.start(*arguments)
     measurement.back()
 
@@ -93,10 +95,10 @@ FAULTS = [
         promote_behind, 20, limit_s=PROMOTED_LIMIT_S, counts_from=BACK,
     ),
     Fault(
-        "promoted-beside", "the primary frozen, its standby promoted, and the old primary back beside it",
-        promote_beside, 10, limit_s=PROMOTED_LIMIT_S, counts_from=BACK,
+        "two-primaries", "the primary frozen, its standby promoted, and the old primary back beside it",
+        promote_beside_the_old, 10, limit_s=PROMOTED_LIMIT_S, counts_from=BACK,
     ),
     Fault("switched-over", "the primary stopped in order and its standby promoted", switch_over, 8, limit_s=PROMOTED_LIMIT_S, counts_from=BACK),
-    Fault("way-changed", "a process restarted with PgBouncer in between or without, by two hosts or one address", change_way, 10),
+    Fault("route-changed", "a process restarted with PgBouncer in between or without, by two hosts or one address", change_route, 10),
     Fault("pgbouncer-restarted", "every PgBouncer stopped and started", restart_poolers, 6),
 ]  # fmt: skip

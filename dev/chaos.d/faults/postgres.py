@@ -54,7 +54,7 @@ def cut_in_commit(world, rng, measurement):
 def cut_after_bytes(world, rng, measurement):
     """Each connection of a worker ends after so many bytes to the server, most of which are rows of COPY."""
     worker = rng.choice(world.running())
-    proxy = world.servers.way_to_postgres(worker.name)
+    proxy = world.servers.postgres_proxy_of(worker.name)
     world.toxiproxy.add_toxic(proxy, "limit_data", "upstream", bytes=rng.choice([500, 2_000, 8_000, 30_000]))
     time.sleep(rng.uniform(0.5, 2))
     world.toxiproxy.heal()
@@ -63,7 +63,7 @@ def cut_after_bytes(world, rng, measurement):
 
 def reset_connections(world, rng, measurement):
     worker = rng.choice(world.running())
-    world.toxiproxy.add_toxic(world.servers.way_to_postgres(worker.name), "reset_peer", "downstream", timeout=rng.randint(0, 200))
+    world.toxiproxy.add_toxic(world.servers.postgres_proxy_of(worker.name), "reset_peer", "downstream", timeout=rng.randint(0, 200))
     time.sleep(rng.uniform(0.3, 1.5))
     world.toxiproxy.heal()
     measurement.back()

@@ -37,10 +37,11 @@ class SensorLoad(threading.Thread):
 
     def make(self):
         sensor = self.made.new()
-        sensor.is_at_risk = self.mix.ledger.is_at_risk
+        losses = self.made.losses
         body = {"sensor_type": "made", "description": sensor.name, "location": "nowhere"}
         status, answer = self.connection.post("/sensors", json.dumps(body).encode(), {})
-        sensor.is_at_risk |= self.mix.ledger.is_at_risk
+        # An odd number: it loses something now.
+        sensor.is_at_risk = losses % 2 == 1 or losses != self.made.losses
         if status == 200:
             sensor.sensor_id = json.loads(answer)["sensor_id"]
             self.answered.append(sensor)

@@ -53,6 +53,8 @@ pub struct SensorCache {
     /// Each with the round in which it was heard of.
     ids: Cache<i32, u32>,
     unknown: Cache<i32, ()>,
+    /// Of the unknown ones those that the database has lost.
+    lost: Cache<i32, ()>,
     shared: Arc<Shared>,
     pub(super) pool: Pool,
     /// What the database may have lost.
@@ -83,10 +85,11 @@ impl SensorCache {
             deletions: AtomicU64::new(0),
             look_ups: Semaphore::new(LOOK_UPS_MAX as usize),
         };
-        let unknown = Cache::builder().max_capacity(UNKNOWN_MAX).time_to_live(UNKNOWN_FOR).build();
+        let unknown = || Cache::builder().max_capacity(UNKNOWN_MAX).time_to_live(UNKNOWN_FOR).build();
         Self {
             ids: Cache::new(max),
-            unknown,
+            unknown: unknown(),
+            lost: unknown(),
             shared: Arc::new(shared),
             pool: pool.beside("look-ups", CONNECTIONS),
             topic: None,
@@ -174,6 +177,18 @@ impl SensorCache {
         self.ids.get(&sensor_id).is_some_and(|round| round >= oldest)
     }
 
+    /// Whether it was found a moment ago that the database has lost it.
+    pub(super) fn is_lost(&self, sensor_id: i32) -> bool {
+        self.lost.contains_key(&sensor_id)
+    }
+
+    /// Notes that the database has lost these.
+    pub(super) fn note_lost(&self, sensor_ids: &[i32]) {
+        for &sensor_id in sensor_ids {
+            self.lost.insert(sensor_id, ());
+        }
+    }
+
     /// What is known of it; that it was made outweighs that it was unknown a moment ago.
     fn heard(&self, sensor_id: i32) -> Option<bool> {
         if self.is_cached(sensor_id) {
@@ -202,6 +217,7 @@ impl SensorCache {
     pub fn insert(&self, sensor_id: i32) {
         self.ids.insert(sensor_id, self.shared.round.load(Ordering::Acquire));
         self.unknown.invalidate(&sensor_id);
+        self.lost.invalidate(&sensor_id);
     }
 
     /// Notes that there is no such sensor any more.

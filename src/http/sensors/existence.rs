@@ -1,10 +1,13 @@
 //! Refuses requests about sensors that do not exist; one that the database has lost does.
 
-use tokio::sync::Semaphore;
+use std::time::Duration;
+
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::SensorCache;
 use crate::{
     http::server::ApiError,
+    kafka::UnreadError,
     store::{StoreError, sensors},
 };
 
@@ -43,7 +46,20 @@ impl SensorCache {
     /// Which of these, which the database does not have, it has lost, as by a failover to a standby that was behind. A
     /// client that is told that there is no such sensor throws its readings away, and a worker makes the sensor again.
     pub(in crate::http) async fn lost(&self, absent: &[i32]) -> Result<Vec<i32>, StoreError> {
+        /// Longest wait for Kafka where it was not read yet.
+        const FIRST_READ_TIMEOUT: Duration = Duration::from_secs(1);
         let Some(topic) = &self.topic else { return Ok(vec![]) };
+        if absent.iter().all(|&id| self.is_lost(id)) {
+            return Ok(absent.to_vec());
+        }
+        if !topic.is_whole()
+            && !matches!(
+                timeout(FIRST_READ_TIMEOUT, topic.read_to_end()).await,
+                Ok(Ok(()) | Err(UnreadError::Unreadable { .. }))
+            )
+        {
+            return Ok(absent.to_vec());
+        }
         let in_topic = |ids: &[i32]| -> Vec<i32> {
             let registry = topic.registry();
             ids.iter().copied().filter(|&id| registry.has(id)).collect()
@@ -54,9 +70,11 @@ impl SensorCache {
         }
         // The topic hears later of what was deleted, and this process later of what the topic has heard.
         let unchanged = sensors::unchanged(&self.pool, known).await?;
-        if unchanged.is_empty() || topic.read_to_end().await.is_err() {
-            return Ok(unchanged);
-        }
-        Ok(in_topic(&unchanged))
+        let lost = match topic.read_to_end().await {
+            Ok(()) => in_topic(&unchanged),
+            Err(_) => unchanged,
+        };
+        self.note_lost(&lost);
+        Ok(lost)
     }
 }

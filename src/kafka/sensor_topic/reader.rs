@@ -50,6 +50,10 @@ enum Lost {
 /// Follows the topic until it is told to stop.
 pub(super) fn run(kafka: &KafkaConfig, settings: &KafkaSettings, read: &Read) {
     while !read.stop.is_cancelled() {
+        if read.is_another.load(Ordering::Acquire) {
+            forget(read);
+            read.is_another.store(false, Ordering::Release);
+        }
         let followed = follow(kafka, settings, read);
         // Closed outside of the lock: that takes its time.
         let closed = read.client.write().take();
@@ -88,6 +92,7 @@ fn note_lost(read: &Read, topic: &str, lost: Lost) {
 }
 
 fn forget(read: &Read) {
+    read.is_whole.store(false, Ordering::Release);
     read.registry.lock().forget();
     read.next_offset.send_replace(0);
 }
@@ -111,8 +116,7 @@ fn follow(kafka: &KafkaConfig, settings: &KafkaSettings, read: &Read) -> Result<
     *read.client.write() = Some(Arc::clone(&client));
     let mut look_due = Instant::now();
     while !read.stop.is_cancelled() {
-        if read.is_another.swap(false, Ordering::AcqRel) {
-            forget(read);
+        if read.is_another.load(Ordering::Acquire) {
             return Ok(());
         }
         match client.poll(Duration::ZERO) {

@@ -80,16 +80,18 @@ impl RecordKeeper {
         const NEW: &str = "INSERT INTO sensor_topics (topic, topic_id, next_offset) VALUES ($1, '', 0)
             ON CONFLICT (topic) DO NOTHING";
         // All of them: what one is told is taken note of with the others.
-        const LOCK: &str = "SELECT topic_id, next_offset, lacks_changes
-            FROM (SELECT * FROM sensor_topics ORDER BY topic FOR UPDATE) AS locked WHERE topic = $1";
+        const LOCK: &str =
+            "SELECT topic, topic_id, next_offset, lacks_changes FROM sensor_topics ORDER BY topic FOR UPDATE";
         let connection = &mut self.connection;
         let beginning = async {
             let mut transaction = connection.begin().await?;
             sqlx::query(LOCK_TIMEOUT).execute(&mut *transaction).await?;
             sqlx::query(IMMEDIATE).execute(&mut *transaction).await?;
             sqlx::query(NEW).bind(topic).execute(&mut *transaction).await?;
-            let (topic_id, next_offset, lacks_changes): (String, i64, bool) =
-                sqlx::query_as(LOCK).bind(topic).fetch_one(&mut *transaction).await?;
+            let known: Vec<(String, String, i64, bool)> =
+                sqlx::query_as(LOCK).fetch_all(&mut *transaction).await?;
+            let ours = known.into_iter().find(|(name, ..)| name == topic);
+            let (_, topic_id, next_offset, lacks_changes) = ours.ok_or(sqlx::Error::RowNotFound)?;
             Ok(KeepingTurn { transaction, topic: topic.to_owned(), topic_id, next_offset, lacks_changes })
         };
         match bounded("beginning to keep the records of sensors", beginning).await {
@@ -137,8 +139,7 @@ impl KeepingTurn<'_> {
     pub async fn forget_changes(&mut self, ids: &[i64]) -> Result<(), StoreError> {
         const DOING: &str = "noting that the topic knows of sensors";
         const SQL: &str = "DELETE FROM sensor_changes WHERE change = ANY ($1)";
-        const OTHERS: &str =
-            "UPDATE sensor_topics SET lacks_changes = true WHERE topic <> $1 AND NOT lacks_changes";
+        const OTHERS: &str = "UPDATE sensor_topics SET lacks_changes = true WHERE topic <> $1";
         let deleting = sqlx::query(SQL).bind(ids).execute(&mut *self.transaction);
         bounded(DOING, deleting).await?;
         let noting = sqlx::query(OTHERS).bind(&self.topic).execute(&mut *self.transaction);

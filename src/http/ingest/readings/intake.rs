@@ -239,7 +239,12 @@ impl<'a> Intake<'a> {
             absent.remove(sensor_id);
         }
         let absent: Vec<i32> = absent.into_iter().collect();
-        Ok((there, known.lost(&absent).await?))
+        // What is not known to be absent is not refused.
+        let lost = known.lost(&absent).await.unwrap_or_else(|error| {
+            store::log(&error);
+            absent
+        });
+        Ok((there, lost))
     }
 
     fn send(&mut self, outbox: &mut Outbox<'_>) -> Result<(), ApiError> {

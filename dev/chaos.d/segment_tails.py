@@ -2,10 +2,10 @@
 
 import os
 
-from places import GROUP, SERVERS, TOPIC
+from places import SENSORS_TOPIC, SERVERS, TOPIC
 
 # The readings' topic and the sensors'.
-FOLDERS = (f"{TOPIC}-[0-9]*", f"{TOPIC}-{GROUP}-sensors-0")
+FOLDERS = (f"{TOPIC}-[0-9]*", f"{SENSORS_TOPIC}-0")
 
 
 def newest(broker):
