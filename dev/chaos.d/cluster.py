@@ -98,13 +98,13 @@ class Cluster(Servers):
             "log_level": 0,
         }
 
-    def _partitions(self):
-        """What a broker says of the topic's partitions and of the sensors' one; none where none answers."""
+    def _partitions(self, *names):
+        """What a broker says of these topics' partitions; none where none answers."""
         with contextlib.suppress(KafkaException):
             # One that has lived through an outage may go on asking a broker that is away.
             admin = AdminClient(self.client_config())
             topics = admin.list_topics(timeout=ASK_WITHIN_S).topics
-            return [partition for name in (TOPIC, SENSORS_TOPIC) for partition in topics[name].partitions.values()]
+            return [partition for name in names for partition in topics[name].partitions.values()]
         return []
 
     def renew_admin(self):
@@ -140,21 +140,22 @@ class Cluster(Servers):
         return SimpleNamespace(state=state, members=members)
 
     def leader_of_most(self):
-        leaders = Counter(partition.leader for partition in self._partitions() if partition.leader in BROKERS)
+        leaders = Counter(partition.leader for partition in self._partitions(TOPIC) if partition.leader in BROKERS)
         return leaders.most_common(1)[0][0] if leaders else BROKERS[0]
 
     def await_leaders(self, among):
         """Until each partition is led by one of these."""
-        self._await(lambda partition: partition.leader in among, LED_WITHIN_S, f"partitions are not led by {among}")
+        is_led = lambda partition: partition.leader in among  # noqa: E731
+        self._await([TOPIC], is_led, LED_WITHIN_S, f"partitions are not led by {among}")
 
     def await_in_sync(self):
         """Until every broker has all that was acknowledged, so that the next fault meets a whole cluster."""
         is_whole = lambda partition: len(partition.isrs) == self.replication and partition.leader in BROKERS  # noqa: E731
-        self._await(is_whole, IN_SYNC_WITHIN_S, "replicas do not catch up")
+        self._await([TOPIC, SENSORS_TOPIC], is_whole, IN_SYNC_WITHIN_S, "replicas do not catch up")
 
-    def _await(self, condition, within_s, otherwise):
+    def _await(self, names, condition, within_s, otherwise):
         deadline = time.monotonic() + within_s
-        while not ((partitions := self._partitions()) and all(map(condition, partitions))):
+        while not ((partitions := self._partitions(*names)) and all(map(condition, partitions))):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{otherwise} within {within_s} s: {partitions}")
             time.sleep(0.3)

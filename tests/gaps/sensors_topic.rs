@@ -94,6 +94,9 @@ async fn a_topic_that_was_cut_is_told_again_what_the_table_has() {
     let expected = sensors(&[(1, "changed"), (3, "three"), (4, "four")]);
     let worker = site.worker();
     eventually(PATIENCE, async || worker.stderr().contains("the topic of the sensors was cut")).await;
+    let uncompared = "SELECT count(*) FROM sensor_topics WHERE next_offset = 1000";
+    comes_to("topics that were not compared", PATIENCE, 0, async || site.database.number(uncompared).await)
+        .await;
     site.is_told().await;
     assert_eq!(site.sensors().await, expected, "{}", worker.stderr());
     drop(worker);
