@@ -4,6 +4,8 @@
 //! comes back from the topic. How far the table is known to hold what the topic says is stored beside it, so that it goes
 //! back where the table does, and what follows is looked at again.
 
+mod restoring;
+
 use std::{collections::HashMap, mem, time::Duration};
 
 use futures_util::future::BoxFuture;
@@ -12,6 +14,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use self::restoring::{NAMED_AT_MOST, named, restore_all, unless_refused};
 use super::servers::Servers;
 use crate::{
     config::DatabaseConfig,
@@ -32,8 +35,6 @@ const STALE_AFTER: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_secs(4);
 /// How often is asked whether the topic is still the same one.
 const ASK_INTERVAL: Duration = Duration::from_secs(30);
-/// Most sensors that a line names.
-const NAMED_AT_MOST: usize = 20;
 /// How long a batch waits for sensors before it is tried again.
 const BRING_BACK_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -165,6 +166,13 @@ impl SensorRecords {
             up_to: if is_other { 0 } else { turn.next_offset },
             topic_lacks_changes: !is_other && (is_cut || turn.lacks_changes),
         };
+        if is_other && !turn.topic_id.is_empty() {
+            tracing::warn!(
+                kafka.topic = self.topic.name(),
+                "the topic of the sensors was recreated: it is told what the table has; ids of sensors that the table had \
+                 lost as well may be given out again"
+            );
+        }
         let compares_all = !*is_compared || is_other || known.topic_lacks_changes;
         let since = if compares_all { 0 } else { turn.next_offset };
         let latest: HashMap<i32, Latest> = self.topic.registry().since(since).into_iter().collect();
@@ -306,54 +314,6 @@ impl SensorRecords {
     }
 }
 
-/// All at once, or, where the database has something against one of them, one by one; the ids of those that were made.
-async fn restore_all(
-    turn: &mut KeepingTurn<'_>,
-    missing: &[(i32, Description)],
-) -> Result<Vec<i32>, RecordsError> {
-    /// At a time.
-    const SENSORS_MAX: usize = 1_000;
-    let mut restored = Vec::with_capacity(missing.len());
-    for sensors in missing.chunks(SENSORS_MAX) {
-        match turn.restore(sensors).await {
-            Ok(ids) => restored.extend(ids),
-            Err(error) if !error.is_of_a_row() => return Err(error.into()),
-            Err(_) => {
-                for one in sensors {
-                    let outcome = turn.restore(std::slice::from_ref(one)).await;
-                    restored.extend(unless_refused(outcome, one.0)?);
-                }
-            }
-        }
-    }
-    Ok(restored)
-}
-
-/// What was done; a sensor that the database refuses is named and left.
-fn unless_refused(outcome: Result<Vec<i32>, StoreError>, sensor_id: i32) -> Result<Vec<i32>, RecordsError> {
-    match outcome {
-        Ok(ids) => Ok(ids),
-        Err(error) if error.is_of_a_row() => {
-            tracing::error!(
-                sensor_id,
-                error = error.server_message(),
-                "the database refuses a sensor that it had lost: its readings become dead letters, which can be replayed \
-                 once it is there"
-            );
-            Ok(Vec::new())
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn named(ids: &[i32]) -> String {
-    let mut some: Vec<String> = ids.iter().take(NAMED_AT_MOST).map(i32::to_string).collect();
-    if ids.len() > NAMED_AT_MOST {
-        some.push(format!("… ({} in all)", ids.len()));
-    }
-    some.join(", ")
-}
-
 impl LostSensors for SensorRecords {
     fn bring_back<'s>(&'s self, unknown: &'s [i32]) -> BoxFuture<'s, Result<(), StoreError>> {
         const DOING: &str = "looking whether sensors were lost";
@@ -384,14 +344,3 @@ impl LostSensors for SensorRecords {
 #[derive(Debug, thiserror::Error)]
 #[error("another process is making lost sensors again")]
 struct Elsewhere;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_ids_are_counted() {
-        assert_eq!(named(&[4, 9]), "4, 9");
-        assert!(named(&(1..=30).collect::<Vec<_>>()).ends_with("20, … (30 in all)"));
-    }
-}

@@ -259,8 +259,6 @@ fn remedy_for(sqlstate: &str) -> Remedy {
         "40001" | "40P01" | "55P03" | "57014" => Remedy::Retry,
         // read_only_sql_transaction: a failover is under way
         "25006" => Remedy::Reconnect,
-        // sequence_generator_limit_exceeded
-        "2200H" => Remedy::Operator,
         _ => match &sqlstate[..2] {
             "22" | "23" => Remedy::IsolateRow,
             // connection, invalid transaction state, resources, operator intervention, system error
@@ -281,7 +279,6 @@ mod tests {
             ("23503", Remedy::IsolateRow),
             ("23514", Remedy::IsolateRow),
             ("22003", Remedy::IsolateRow),
-            ("2200H", Remedy::Operator),
             ("40P01", Remedy::Retry),
             ("40001", Remedy::Retry),
             ("55P03", Remedy::Retry),

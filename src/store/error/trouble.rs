@@ -68,6 +68,10 @@ fn trouble_of(sqlstate: &str, message: &str) -> Trouble {
             Trouble::Limit { cure: "raise max_locks_per_transaction of Postgres and restart it" }
         }
         "53200" => Trouble::Limit { cure: "give Postgres more memory, or lower its work_mem" },
+        // sequence_generator_limit_exceeded
+        "2200H" => {
+            Trouble::Limit { cure: "give the sequence that Postgres names numbers that are free (setval)" }
+        }
         "53300" => Trouble::Limit { cure: "raise max_connections of Postgres, or lower DATABASE_POOL_SIZE" },
         _ => match &sqlstate[..2] {
             // No connection; shutdown, crash, start-up.
@@ -118,6 +122,7 @@ mod tests {
         assert!(cure("53200", "out of memory").contains("work_mem"));
         assert!(cure("53100", "could not extend file").contains("disk space"));
         assert!(cure("53300", "sorry, too many clients already").contains("max_connections"));
+        assert!(cure("2200H", "reached maximum value of sequence").contains("setval"));
         assert!(cure("53400", "temporary file size exceeds temp_file_limit").contains("Postgres names"));
     }
 
