@@ -137,14 +137,15 @@ impl SensorRecords {
             kept.is_compared &= kept.topic_id == topic_id;
             (kept.topic_id, kept.asked) = (topic_id, Instant::now());
         }
-        let (topic_id, asked, is_compared) = match former {
+        let (topic_id, asked) = match former {
             Some(kept) if !kept.keeper.is_behind() => return Ok(kept),
-            Some(kept) => (kept.topic_id, kept.asked, kept.is_compared),
-            None => (self.topic.id().await?, Instant::now(), false),
+            Some(kept) => (kept.topic_id, kept.asked),
+            None => (self.topic.id().await?, Instant::now()),
         };
         let mut keeper = RecordKeeper::open(&self.database).await?;
         let database = keeper.database_id().await?;
-        Ok(Kept { keeper, database, topic_id, asked, is_compared })
+        // One that was behind may not know how far a topic was cut.
+        Ok(Kept { keeper, database, topic_id, asked, is_compared: false })
     }
 
     /// Looks at what the topic says since what the table is known to hold; of a topic that is met for the first time, or lacks
@@ -164,7 +165,7 @@ impl SensorRecords {
         let is_cut = !is_other && turn.next_offset > end;
         let known = Known {
             up_to: if is_other { 0 } else { turn.next_offset },
-            topic_lacks_changes: !is_other && (is_cut || turn.lacks_changes),
+            topic_lacks_changes: !is_other && turn.lacks_changes,
         };
         if is_other && !turn.topic_id.is_empty() {
             tracing::warn!(
@@ -173,7 +174,7 @@ impl SensorRecords {
                  lost as well may be given out again"
             );
         }
-        let compares_all = !*is_compared || is_other || known.topic_lacks_changes;
+        let compares_all = !*is_compared || is_other || is_cut || known.topic_lacks_changes;
         let since = if compares_all { 0 } else { turn.next_offset };
         let latest: HashMap<i32, Latest> = self.topic.registry().since(since).into_iter().collect();
         let ids: Vec<i32> = latest.keys().copied().collect();

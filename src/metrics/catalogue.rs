@@ -304,7 +304,7 @@ pub const CATALOGUE: &[Metric] = &[
         &[named("component", "what the process works with, as `/readyz` names it")],
         "1 where a component of /readyz is up."),
     of_both(UNSAFE_SETTINGS, GAUGE, "boolean", &[one_of("setting", &durability::SETTINGS)],
-        "1 where a setting of Kafka or Postgres may lose what was acknowledged; 0 where it is safe, or not known."),
+        "1 where a setting of Kafka or Postgres may lose what was acknowledged; 0 where it is safe, not known, or cannot be otherwise, as with one broker."),
     of_both(BUILD_INFO, GAUGE, "1",
         &[named("version", "that of the package"), named("commit", "that of the source, or `unknown`")],
         "What was built."),

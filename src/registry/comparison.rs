@@ -20,7 +20,8 @@ pub struct Row {
 pub struct Known {
     /// Of what was said before this offset the table knows better, for it held it once.
     pub up_to: i64,
-    /// Whether the topic lacks changes of the table, as one whose end was cut off: then a row that is gone was deleted.
+    /// Whether another topic was told of changes that this one lacks: then a row that is gone was deleted. Of one that was
+    /// cut nobody can tell: a sensor that is there again is less harm than one that is lost.
     pub topic_lacks_changes: bool,
 }
 

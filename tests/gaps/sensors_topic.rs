@@ -91,7 +91,8 @@ async fn a_topic_that_was_cut_is_told_again_what_the_table_has() {
              UPDATE sensor_topics SET next_offset = 1000;",
         )
         .await;
-    let expected = sensors(&[(1, "changed"), (3, "three"), (4, "four")]);
+    // Whether 2 was deleted or lost nobody can tell.
+    let expected = sensors(&[(1, "changed"), (2, "two"), (3, "three"), (4, "four")]);
     let worker = site.worker();
     eventually(PATIENCE, async || worker.stderr().contains("the topic of the sensors was cut")).await;
     let uncompared = "SELECT count(*) FROM sensor_topics WHERE next_offset = 1000";

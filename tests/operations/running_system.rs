@@ -123,7 +123,7 @@ async fn look(api: &str, worker: &str, prometheus: &Prometheus) {
         known.as_array().expect("names").iter().filter_map(|name| name.as_str()).collect();
     let groups = prometheus.ask("/api/v1/rules").await;
     let rules = groups["groups"][0]["rules"].as_array().expect("there are rules");
-    assert_eq!(rules.len(), 21);
+    assert_eq!(rules.len(), 24);
     for rule in rules {
         assert_eq!((&rule["health"], &rule["lastError"]), (&"ok".into(), &serde_json::Value::Null), "{rule}");
         let query = rule["query"].as_str().expect("a rule has a query");
