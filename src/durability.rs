@@ -43,9 +43,7 @@ impl UnsafeSetting {
     fn new(setting: &'static str, value: impl Display, loses: &'static str, cure: impl Into<String>) -> Self {
         Self { setting, value: value.to_string(), loses, cure: cure.into(), is_expected: false }
     }
-}
 
-impl UnsafeSetting {
     /// Says of which topic it is.
     #[must_use]
     pub fn of_topic(self, topic: &str) -> Self {

@@ -123,21 +123,21 @@ node_down() {
   stop_within 30 TERM "$pid"
 }
 
-# node_freeze NODE: its connections stay, and nothing is answered.
-node_freeze() {
-  local pid
-  pid=$(node_pid "$1")
-  [[ -n $pid ]] || fail "$(node_name "$1"): not running"
-  say "$(node_name "$1"): freezing process $pid"
-  kill -s STOP -- "$pid"
+# node_signal NODE SIGNAL PID: fails where there is nothing to signal, since then the fault test tests nothing.
+node_signal() {
+  [[ -n $3 ]] || fail "$(node_name "$1"): not running"
+  say "$(node_name "$1"): SIG$2 for process $3"
+  kill -s "$2" -- "$3"
 }
 
-# node_kill NODE: fails where there was nothing to kill, since then the fault test tests nothing.
+# node_freeze NODE: its connections stay, and nothing is answered.
+node_freeze() {
+  node_signal "$1" STOP "$(node_pid "$1")"
+}
+
 node_kill() {
   local pid
   pid=$(node_pid "$1")
-  [[ -n $pid ]] || fail "$(node_name "$1"): not running"
-  say "$(node_name "$1"): killing process $pid"
-  kill -s KILL -- "$pid"
+  node_signal "$1" KILL "$pid"
   ends_within 10 "$pid" || fail "process $pid survives SIGKILL"
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Operations, servers::Servers, shared_settings::SharedSettings, supervisor::Supervisor};
@@ -17,20 +17,17 @@ use crate::{
 
 /// Longest wait for the background tasks and the pool, once nothing depends on them.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest wait for Kafka at the start, which need not be there.
-const TOPIC_WAIT: Duration = Duration::from_secs(2);
 
 /// Runs the role to its end.
 ///
 /// Neither Kafka nor Postgres has to be there: the api says what it cannot do, and does it once they are.
 pub(super) async fn run(
-    servers: &Servers,
+    Servers { database, kafka, settings }: &Servers,
     http: &HttpConfig,
     shared: &SharedSettings,
     operations: Operations,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Servers { database, kafka, settings } = servers;
     let Operations { health, metrics, log_level, supervisor, found_settings } = operations;
     let kafka_health = health.component("kafka", Need::Required);
     let producer = Producer::new(kafka, settings, http.publish_timeout, kafka_health.clone())?;
@@ -45,7 +42,6 @@ pub(super) async fn run(
     let has_to_follow = shared.running.read().is_none();
     shared.try_to_learn(&key_reads).await?;
     refuse_exposure(http, &keys)?;
-    let sensors = Sensors { known: known_sensors.clone(), topic: read_sensors(servers).await? };
     let listener = TcpListener::bind(http.http_addr)
         .await
         .with_context(|| format!("listening on {}", http.http_addr))?;
@@ -85,6 +81,7 @@ pub(super) async fn run(
         let replica = health.component("postgres_reads", Need::Optional);
         background.spawn("the watch over READ_DATABASE_URL", reads.clone().watch(replica, asked()));
     }
+    let sensors = Sensors { known: known_sensors.clone(), topic: SensorTopic::open(kafka, settings)? };
     let api = Api::new(producer.clone(), pool.clone(), reads.clone(), sensors, http, &shared.running);
     background.spawn("the watch over receipts", api.watch_visibility(asked()));
     // Event streams have no end of their own: they end first, or the server would wait for them.
@@ -101,8 +98,12 @@ pub(super) async fn run(
     });
     let of_keys = keys.clone();
     metrics.append_with(move || of_keys.series());
-    let operations = http::Operations { health: health.clone(), metrics, log_level };
-    let router = http::router(api, keys.clone(), http, operations);
+    let router = http::router(
+        api,
+        keys.clone(),
+        http,
+        http::Operations { health: health.clone(), metrics, log_level },
+    );
     tracing::info!("listening on http://{}", listener.local_addr()?);
     let serving = http::serve(listener, router, serve_limits(http), serve_stop.clone());
     let server = tokio::spawn(supervisor.watch("the HTTP server", &serve_stop, serving));
@@ -126,20 +127,13 @@ pub(super) async fn run(
         pool.close().await;
         reads.close().await;
     };
-    if timeout(CLOSE_TIMEOUT, closed).await.is_err() {
+    if tokio::time::timeout(CLOSE_TIMEOUT, closed).await.is_err() {
         tracing::warn!("the database connections did not close in time");
     }
     if exposed.is_cancelled() {
         refuse_exposure(http, &keys)?;
     }
     Ok(())
-}
-
-/// The topic of the sensors, read where Kafka answers: those that the database has lost are known by it alone.
-async fn read_sensors(servers: &Servers) -> anyhow::Result<SensorTopic> {
-    let topic = SensorTopic::open(&servers.kafka, &servers.settings)?;
-    timeout(TOPIC_WAIT, topic.read_to_end()).await.ok();
-    Ok(topic)
 }
 
 /// What an api does beside serving; none of it may end before the api has served its last request.

@@ -19,7 +19,7 @@ use super::servers::Servers;
 use crate::{
     config::DatabaseConfig,
     kafka::{InvalidSettings, LogError, PublishError, SensorTopic, TopicError, UnreadError},
-    log::{DatabaseId, GroupClaim},
+    log::DatabaseId,
     metrics::{SENSOR_RECORDS, SENSORS_RESTORED},
     pipeline::GroupWatch,
     registry::{Description, Known, Latest, Lost, Row, SensorRecord},
@@ -31,8 +31,6 @@ use crate::{
 
 /// After so long what was read is not told any more: somebody else may have told newer things meanwhile.
 const STALE_AFTER: Duration = Duration::from_secs(10);
-/// How old the answer may be to whether the group is this database's.
-const LOOK_INTERVAL: Duration = Duration::from_secs(4);
 /// How often is asked whether the topic is still the same one.
 const ASK_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a batch waits for sensors before it is tried again.
@@ -42,6 +40,8 @@ const BRING_BACK_TIMEOUT: Duration = Duration::from_secs(20);
 pub(super) struct SensorRecords {
     topic: SensorTopic,
     database: DatabaseConfig,
+    /// The topic is its group's: of two databases with one group, the one that the group is refused to would write over the
+    /// other one's sensors.
     group: GroupWatch,
     /// From one time to the next; none before the first, and after an error.
     kept: Mutex<Option<Kept>>,
@@ -93,7 +93,7 @@ impl SensorRecords {
     pub(super) async fn keep(&self) -> Result<Keeping, RecordsError> {
         let mut place = self.kept.lock().await;
         let mut kept = self.begin(place.take()).await?;
-        if !self.is_ours(kept.database).await {
+        if !self.group.is_of(kept.database).await {
             *place = Some(kept);
             return Ok(Keeping::Elsewhere);
         }
@@ -115,23 +115,14 @@ impl SensorRecords {
     async fn restore_now(&self) -> Result<Keeping, RecordsError> {
         let mut place = self.kept.lock().await;
         let mut kept = self.begin(place.take()).await?;
-        let is_ours = self.is_ours(kept.database).await;
+        let is_ours = self.group.is_of(kept.database).await;
         let keeping = if is_ours { self.restore(&mut kept).await? } else { Keeping::Elsewhere };
         *place = Some(kept);
         Ok(keeping)
     }
 
-    /// The topic is its group's: of two databases with one group, the one that the group is refused to would write over the
-    /// other one's sensors.
-    async fn is_ours(&self, database: DatabaseId) -> bool {
-        let since = Instant::now().checked_sub(LOOK_INTERVAL).unwrap_or_else(Instant::now);
-        let claim = self.group.claim(database, since.into_std()).await;
-        matches!(claim, GroupClaim::Own | GroupClaim::TakenOver(_))
-    }
-
     /// What to go on with.
-    async fn begin(&self, former: Option<Kept>) -> Result<Kept, RecordsError> {
-        let mut former = former;
+    async fn begin(&self, mut former: Option<Kept>) -> Result<Kept, RecordsError> {
         if let Some(kept) = former.as_mut().filter(|kept| kept.asked.elapsed() >= ASK_INTERVAL) {
             let topic_id = self.topic.id().await?;
             kept.is_compared &= kept.topic_id == topic_id;
@@ -254,10 +245,15 @@ impl SensorRecords {
             if read_at.elapsed() >= STALE_AFTER {
                 return Err(RecordsError::Stale);
             }
-            self.topic.publish(some).await?;
-            metrics::counter!(SENSOR_RECORDS).increment(some.len() as u64);
+            self.publish(some).await?;
         }
         Ok(())
+    }
+
+    async fn publish(&self, states: &[SensorRecord]) -> Result<Vec<i64>, PublishError> {
+        let offsets = self.topic.publish(states).await?;
+        metrics::counter!(SENSOR_RECORDS).increment(offsets.len() as u64);
+        Ok(offsets)
     }
 
     /// Tells the topic of all changes.
@@ -275,13 +271,13 @@ impl SensorRecords {
             let end = self.topic.registry().next_offset();
             let states = self.news(changes.states);
             if read_at.elapsed() < STALE_AFTER {
-                let offsets = self.topic.publish(&states).await?;
+                let offsets = self.publish(&states).await?;
                 turn.forget_changes(&changes.ids).await?;
                 // The table holds what it has told itself, where nobody has said anything in between.
-                if turn.next_offset == end && (end..).zip(&offsets).all(|(next, &offset)| next == offset) {
-                    turn.hold_up_to(topic_id, end + offsets.len() as i64).await?;
+                let is_next = (end..).zip(&offsets).all(|(next, &offset)| next == offset);
+                if turn.topic_id == *topic_id && turn.next_offset == end && is_next {
+                    turn.note(topic_id, end + offsets.len() as i64, turn.lacks_changes).await?;
                 }
-                metrics::counter!(SENSOR_RECORDS).increment(states.len() as u64);
             }
             turn.commit().await?;
         }
@@ -292,24 +288,20 @@ impl SensorRecords {
         let registry = self.topic.registry();
         let is_news = |(state, is_new): (SensorRecord, bool)| {
             let fingerprint = state.sensor.as_ref().map(Description::fingerprint);
-            let latest = registry.latest(state.sensor_id);
-            let of_another =
-                latest.is_some_and(|latest| latest.fingerprint.is_some_and(|is| Some(is) != fingerprint));
-            let of_deleted = latest.is_some_and(|latest| latest.fingerprint.is_none());
-            if is_new && of_deleted {
-                tracing::warn!(
+            let said = registry.latest(state.sensor_id).map(|latest| latest.fingerprint);
+            match said {
+                Some(None) if is_new => tracing::warn!(
                     sensor_id = state.sensor_id,
                     "SQL made a sensor with the id of one that was deleted: what still comes for that one is under the new one"
-                );
-            }
-            if is_new && of_another {
-                tracing::error!(
+                ),
+                Some(Some(_)) if is_new && said != Some(fingerprint) => tracing::error!(
                     sensor_id = state.sensor_id,
                     "SQL made a sensor with an id that another one had: readings of both are under this id from now on; \
                      make sensors over HTTP, or wait after a failover until workers have made again what was lost"
-                );
+                ),
+                _ => {}
             }
-            latest.is_none_or(|latest| latest.fingerprint != fingerprint).then_some(state)
+            (said != Some(fingerprint)).then_some(state)
         };
         states.into_iter().filter_map(is_news).collect()
     }

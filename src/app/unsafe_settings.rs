@@ -86,10 +86,11 @@ async fn unsafe_topics(
     let mut found = unsafe_topic(kafka, settings).await?;
     match unsafe_topic(&kafka.of_sensors(), settings).await {
         Ok(of_sensors) => {
-            let is_news =
-                |one: &UnsafeSetting| found.iter().all(|other: &UnsafeSetting| other.setting != one.setting);
-            let news: Vec<UnsafeSetting> = of_sensors.into_iter().filter(is_news).collect();
-            found.extend(news);
+            for one in of_sensors {
+                if found.iter().all(|other| other.setting != one.setting) {
+                    found.push(one);
+                }
+            }
         }
         Err(error) => {
             tracing::debug!(error = %error, "how Kafka keeps the topic of the sensors is not known");

@@ -106,7 +106,7 @@ impl GroupWatch {
     ///
     /// Only what is committed is asked for: librdkafka (up to 2.16) ends the process where a coordinator goes away while it is
     /// asked for the group's members (confluentinc/librdkafka#4605), which is when most looks are.
-    pub async fn claim(&self, ours: DatabaseId, since: Instant) -> GroupClaim {
+    pub(super) async fn claim(&self, ours: DatabaseId, since: Instant) -> GroupClaim {
         let mut seen = self.0.seen.lock().await;
         if seen.looked.is_none_or(|looked| looked < since) {
             seen.looked = Some(Instant::now());
@@ -132,6 +132,13 @@ impl GroupWatch {
             self.note_taken_over(ours, other);
         }
         claim
+    }
+
+    /// Whether the group is this database's as far as was known a moment ago: what is kept in its name may be written.
+    pub async fn is_of(&self, ours: DatabaseId) -> bool {
+        let now = Instant::now();
+        let claim = self.claim(ours, now.checked_sub(INTERVAL).unwrap_or(now)).await;
+        matches!(claim, GroupClaim::Own | GroupClaim::TakenOver(_))
     }
 
     fn note_unanswered(&self, error: &ObserveError) {

@@ -138,12 +138,8 @@ async fn until_they_are_back_nobody_is_told_that_there_are_none() {
     let site = Site::new(1).await;
     let (api, worker) = (Api::start(&site.database, &site.topic).await, site.worker());
     let (kept, lost, gone) = (api.make("kept").await, api.make("lost").await, api.make("gone").await);
-    let untold = "SELECT count(*) FROM sensor_changes";
     site.database.execute(&format!("DELETE FROM sensors WHERE sensor_id = {gone}")).await;
-    comes_to("changes that the topic is not told of", PATIENCE, 0, async || {
-        site.database.number(untold).await
-    })
-    .await;
+    site.is_told().await;
     drop((api, worker));
     lose_above(&site.database, kept).await;
 
@@ -181,13 +177,10 @@ async fn an_empty_database_gets_its_sensors_from_their_topic() {
         ))
         .await;
     api.send(kept, 7).await;
-    let left = "SELECT count(*) FROM sensor_changes";
-    comes_to("changes that the topic is not told of", PATIENCE, 0, async || site.database.number(left).await)
-        .await;
+    site.is_told().await;
     drop((api, worker));
 
-    let database = TestDatabase::create().await;
-    let other = Site { database, topic: site.topic, operations: free_address() };
+    let other = site.emptied().await;
     let _worker = other.worker();
     let back = format!(
         "SELECT count(*) FROM sensors WHERE sensor_id = {kept} AND location = 'here' AND description = 'kept'"

@@ -8,11 +8,26 @@ use crate::{PATIENCE, Site};
 const UNTOLD: &str = "SELECT count(*) FROM sensor_changes";
 
 impl Site {
-    async fn is_told(&self) {
+    /// Waits until the topic has heard of all that was changed.
+    pub(crate) async fn is_told(&self) {
         comes_to("changes that the topic is not told of", PATIENCE, 0, async || {
             self.database.number(UNTOLD).await
         })
         .await;
+    }
+
+    /// Waits until an empty database has these sensors, by the topic alone.
+    async fn topic_says(self, expected: Vec<(i32, String)>) {
+        let emptied = self.emptied().await;
+        let _worker = emptied.worker();
+        comes_to("what the topic says", PATIENCE, expected, async || emptied.sensors().await).await;
+    }
+
+    /// How many times the worker has looked whether the topic is to be told of something.
+    async fn rounds(&self) -> usize {
+        let metrics = self.get("/metrics").await;
+        let counted = r#"sensorpipe_job_rounds_total{job_name="sensor_topic",outcome="succeeded"} "#;
+        metrics.lines().find_map(|line| line.strip_prefix(counted)?.parse().ok()).unwrap_or(0)
     }
 
     async fn sensors(&self) -> Vec<(i32, String)> {
@@ -23,7 +38,7 @@ impl Site {
     }
 
     /// An empty database at the same topics.
-    async fn emptied(self) -> Self {
+    pub(crate) async fn emptied(self) -> Self {
         Self { database: TestDatabase::create().await, topic: self.topic, operations: free_address() }
     }
 }
@@ -71,10 +86,7 @@ async fn a_group_that_is_used_again_is_told_what_has_changed_meanwhile() {
         .delete_topics(&[of_other_group.as_str()], &rdkafka::admin::AdminOptions::new())
         .await
         .unwrap();
-
-    let emptied = site.emptied().await;
-    let _worker = emptied.worker();
-    comes_to("what the topic says", PATIENCE, expected, async || emptied.sensors().await).await;
+    site.topic_says(expected).await;
 }
 
 #[tokio::test]
@@ -101,10 +113,7 @@ async fn a_topic_that_was_cut_is_told_again_what_the_table_has() {
     site.is_told().await;
     assert_eq!(site.sensors().await, expected, "{}", worker.stderr());
     drop(worker);
-
-    let emptied = site.emptied().await;
-    let _worker = emptied.worker();
-    comes_to("what the topic says", PATIENCE, expected, async || emptied.sensors().await).await;
+    site.topic_says(expected).await;
 }
 
 #[tokio::test]
@@ -127,8 +136,9 @@ async fn a_database_that_the_group_is_refused_to_changes_nobodys_sensors() {
         .env("METRICS_ADDR", &address.to_string())
         .start();
     eventually(PATIENCE, async || refused.stderr().contains("worker_group is down")).await;
-    // Some rounds of whoever keeps the topic.
-    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    // As often as the other one has looked meanwhile, whose pauses are as long: one that may do nothing counts nothing.
+    let looked = site.rounds().await;
+    eventually(PATIENCE, async || site.rounds().await >= looked + 4).await;
     assert_eq!(site.sensors().await, before, "{}\n{}", worker.stderr(), refused.stderr());
     assert_eq!(other.number(UNTOLD).await, 3, "nobody is told: {}", refused.stderr());
 }

@@ -23,23 +23,27 @@ impl SensorCache {
         sensor_id: i32,
         turns: Option<&Semaphore>,
     ) -> Result<(), ApiError> {
-        if self.contains(sensor_id, turns).await? {
-            Ok(())
-        } else if self.lost(&[sensor_id]).await?.is_empty() {
-            Err(ApiError::NO_SUCH_SENSOR)
-        } else {
-            Err(ApiError::Unavailable(
-                "The database has lost this sensor, which comes back in a moment.".into(),
-            ))
-        }
+        if self.contains(sensor_id, turns).await? { Ok(()) } else { Err(self.absence(sensor_id).await) }
     }
 
     /// Refuses what is about a sensor that is known to be gone: some of its readings may be there still. A question that
     /// the primary does not answer is none.
     pub(in crate::http) async fn refuse_deleted(&self, sensor_id: i32) -> Result<(), ApiError> {
         match self.contains(sensor_id, None).await {
-            Ok(false) => self.require(sensor_id).await,
+            Ok(false) => Err(self.absence(sensor_id).await),
             Ok(true) | Err(_) => Ok(()),
+        }
+    }
+
+    /// What it is to a client that the database does not have a sensor.
+    async fn absence(&self, sensor_id: i32) -> ApiError {
+        match self.lost(&[sensor_id]).await {
+            Ok(lost) if lost.is_empty() => ApiError::NO_SUCH_SENSOR,
+            Ok(_) => {
+                let detail = "The database has lost this sensor, which comes back in a moment.";
+                ApiError::Unavailable(detail.into())
+            }
+            Err(error) => error.into(),
         }
     }
 
@@ -52,13 +56,11 @@ impl SensorCache {
         if absent.iter().all(|&id| self.is_lost(id)) {
             return Ok(absent.to_vec());
         }
-        if !topic.is_whole()
-            && !matches!(
-                timeout(FIRST_READ_TIMEOUT, topic.read_to_end()).await,
-                Ok(Ok(()) | Err(UnreadError::Unreadable { .. }))
-            )
-        {
-            return Ok(absent.to_vec());
+        if !topic.is_whole() {
+            match timeout(FIRST_READ_TIMEOUT, topic.read_to_end()).await {
+                Ok(Ok(()) | Err(UnreadError::Unreadable { .. })) => {}
+                Ok(Err(UnreadError::TooSlow { .. })) | Err(_) => return Ok(absent.to_vec()),
+            }
         }
         let in_topic = |ids: &[i32]| -> Vec<i32> {
             let registry = topic.registry();

@@ -146,17 +146,22 @@ impl KeepingTurn<'_> {
         bounded(DOING, noting).await.map(drop)
     }
 
-    /// Takes note of how far the table holds what this topic says, where it is the one that is known.
-    pub async fn hold_up_to(&mut self, topic_id: &str, next_offset: i64) -> Result<(), StoreError> {
-        const SQL: &str = "UPDATE sensor_topics SET next_offset = $3 WHERE topic = $1 AND topic_id = $2";
+    /// Takes note of how far the table holds what this topic says, and whether that lacks changes.
+    pub async fn note(
+        &mut self,
+        topic_id: &str,
+        next_offset: i64,
+        lacks_changes: bool,
+    ) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE sensor_topics
+            SET topic_id = $2, next_offset = $3, lacks_changes = $4, updated_at = now() WHERE topic = $1";
         let noting = sqlx::query(SQL)
             .bind(&self.topic)
             .bind(topic_id)
             .bind(next_offset)
+            .bind(lacks_changes)
             .execute(&mut *self.transaction);
-        bounded("noting how far the table holds what the topic says", noting).await?;
-        self.next_offset = next_offset;
-        Ok(())
+        bounded("noting how far the table holds what the topic says", noting).await.map(drop)
     }
 
     /// What the table has of these ids.
@@ -273,15 +278,7 @@ impl KeepingTurn<'_> {
 
     /// Commits; the table holds what this topic says up to there.
     pub async fn end(mut self, topic_id: &str, next_offset: i64) -> Result<(), StoreError> {
-        const SQL: &str =
-            "UPDATE sensor_topics SET topic_id = $2, next_offset = $3, lacks_changes = false, updated_at = now()
-            WHERE topic = $1";
-        let noting = sqlx::query(SQL)
-            .bind(&self.topic)
-            .bind(topic_id)
-            .bind(next_offset)
-            .execute(&mut *self.transaction);
-        bounded("keeping the records of sensors", noting).await?;
+        self.note(topic_id, next_offset, false).await?;
         self.commit().await
     }
 }

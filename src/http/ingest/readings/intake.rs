@@ -19,7 +19,6 @@ use crate::{
         Reading, Reason, Timestamp, Window,
         decode::{self, Decoded, Reject, Untimed},
     },
-    store::StoreError,
 };
 
 /// Readings that wait for company in their partitions' records, at most; what a request holds is bounded by it.
@@ -218,33 +217,27 @@ impl<'a> Intake<'a> {
         if unknown.is_empty() {
             return;
         }
-        match self.look_up(&unknown).await {
-            Ok((there, lost)) => {
-                self.sensors.extend(there.into_iter().map(|id| (id, home(id))));
-                self.sensors.extend(lost.into_iter().map(|id| (id, Sensor::Unanswered)));
-            }
-            Err(error) => {
-                store::log(&error);
-                self.sensors.extend(unknown.into_iter().map(|id| (id, Sensor::Unanswered)));
-            }
-        }
+        let (there, unanswered) = self.look_up(unknown).await;
+        self.sensors.extend(there.into_iter().map(|id| (id, home(id))));
+        self.sensors.extend(unanswered.into_iter().map(|id| (id, Sensor::Unanswered)));
     }
 
-    /// Those that the database has, and those that it has lost.
-    async fn look_up(&self, unknown: &[i32]) -> Result<(Vec<i32>, Vec<i32>), StoreError> {
+    /// Those that the database has, and those of which it is not known, or which it has lost.
+    async fn look_up(&self, unknown: Vec<i32>) -> (HashSet<i32>, Vec<i32>) {
         let known = &self.api.sensors;
-        let there = known.among(unknown, self.client.look_ups()).await?;
-        let mut absent: HashSet<i32> = unknown.iter().copied().collect();
-        for sensor_id in &there {
-            absent.remove(sensor_id);
-        }
-        let absent: Vec<i32> = absent.into_iter().collect();
-        // What is not known to be absent is not refused.
-        let lost = known.lost(&absent).await.unwrap_or_else(|error| {
+        let unanswered = |error, ids| {
             store::log(&error);
-            absent
-        });
-        Ok((there, lost))
+            ids
+        };
+        let there: HashSet<i32> = match known.among(&unknown, self.client.look_ups()).await {
+            Ok(there) => there.into_iter().collect(),
+            Err(error) => return (HashSet::new(), unanswered(error, unknown)),
+        };
+        let absent: Vec<i32> = unknown.into_iter().filter(|id| !there.contains(id)).collect();
+        match known.lost(&absent).await {
+            Ok(lost) => (there, lost),
+            Err(error) => (there, unanswered(error, absent)),
+        }
     }
 
     fn send(&mut self, outbox: &mut Outbox<'_>) -> Result<(), ApiError> {
